@@ -1,0 +1,168 @@
+"""The ``.patch`` accessor: forwards to the functions."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xpatch import api, inspecting
+from xpatch.domain import Domain, domain_of
+from xpatch.index import patch_index
+
+
+class PatchAccessor:
+    """Split a field into patches, and everything that can be asked of patches.
+
+    Registered as ``.patch`` on DataArray and Dataset. The patch *dimension* of an object is
+    reached as ``obj["patch"]``.
+    """
+
+    def __init__(self, obj: Any):
+        self._obj = obj
+
+    def split(
+        self,
+        patcher: Any = None,
+        *,
+        geometry: Any = None,
+        sampler: Any = None,
+        window: Any = None,
+        dim: Hashable = "patch",
+        chunks: Any = "auto",
+    ) -> Any:
+        """Cut the field into patches; see `xpatch.split`.
+
+        Examples
+        --------
+        >>> field = xr.DataArray(np.ones((4, 6)), dims=("y", "x"))
+        >>> field.patch.split(geometry={"y": 2, "x": 3}).dims
+        ('patch', 'y', 'x')
+        """
+        return api.split(
+            self._obj,
+            patcher,
+            geometry=geometry,
+            sampler=sampler,
+            window=window,
+            dim=dim,
+            chunks=chunks,
+        )
+
+    def merge(
+        self,
+        aggregation: Any = None,
+        *,
+        like: Any = None,
+        skipna: bool | None = None,
+        fill_value: Any = np.nan,
+        scale: Mapping[Hashable, int] | None = None,
+    ) -> Any:
+        """Put the patches back together; see `xpatch.merge`.
+
+        Examples
+        --------
+        >>> field = xr.DataArray(np.ones((4, 6)), dims=("y", "x"))
+        >>> field.patch.split(geometry={"y": 2, "x": 3}).patch.merge().equals(field)
+        True
+        """
+        return api.merge(
+            self._obj, aggregation, like=like, skipna=skipna, fill_value=fill_value, scale=scale
+        )
+
+    @property
+    def domain(self) -> Domain:
+        """What the field lies on, or the patches were cut from."""
+        index = patch_index(self._obj)
+        if index is not None and index.plans:
+            return index.plans[0].domain
+        return domain_of(self._obj)
+
+    @property
+    def anchors(self) -> xr.Dataset:
+        """Index positions and labels of the middle cell of each patch; see `inspecting.anchors`."""
+        return inspecting.anchors(self._obj)
+
+    @property
+    def weights(self) -> xr.DataArray:
+        """The analysis window on each cell of each patch, 0 outside of the field."""
+        return inspecting.weights(self._obj)
+
+    @property
+    def mask(self) -> xr.DataArray:
+        """Which cells of each patch lie in the field (others are padding)."""
+        return inspecting.mask(self._obj)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The specification of the split as JSON-able values; `Patcher.from_spec` rebuilds it."""
+        return inspecting.spec(self._obj)
+
+    def crop(self, crop: Mapping[Hashable, Any] | None = None, **dims: Any) -> Any:
+        """Cut cells off the borders of every patch, and remember it for merge.
+
+        Parameters
+        ----------
+        crop : mapping, optional
+            Cells by dimension: an int for both sides, or a pair (before, after).
+        **dims
+            The same by keyword.
+
+        Returns
+        -------
+        DataArray or Dataset
+            The inner part of the patches.
+
+        Examples
+        --------
+        >>> field = xr.DataArray(np.ones((8, 8)), dims=("y", "x"))
+        >>> patches = field.patch.split(geometry={"y": 4, "x": 4})
+        >>> dict(patches.patch.crop(y=1, x=(0, 2)).sizes)
+        {'patch': 4, 'y': 2, 'x': 2}
+        """
+        return inspecting.crop(self._obj, {**(crop or {}), **dims})
+
+    def batches(self, batch_size: int, drop_last: bool = False) -> Iterator[Any]:
+        """Walk over the patches in loaded batches, in order.
+
+        Parameters
+        ----------
+        batch_size : int
+            Patches in a batch.
+        drop_last : bool, default: False
+            Leave out the last batch if it is smaller.
+
+        Yields
+        ------
+        DataArray or Dataset
+            Loaded patches; ``xr.concat(batches, "patch")`` merges as usual.
+
+        Examples
+        --------
+        >>> field = xr.DataArray(np.ones((8, 8)), dims=("y", "x"))
+        >>> patches = field.patch.split(geometry={"y": 4, "x": 4})
+        >>> [batch.sizes["patch"] for batch in patches.patch.batches(3)]
+        [3, 1]
+        """
+        return inspecting.batches(self._obj, batch_size, drop_last)
+
+    def footprints(self) -> Any:
+        """Outlines of the patches as a GeoDataFrame in the CRS of the field (needs geopandas)."""
+        return inspecting.footprints(self._obj)
+
+    def plot(self, field: Any = None, **kwargs: Any) -> Any:
+        """Draw the patches over the field, and how often each cell is covered; see `xpatch.plot`."""
+        from xpatch import plot
+
+        return plot.plot(self._obj, field, **kwargs)
+
+    def __repr__(self) -> str:
+        return inspecting.summary(self._obj)
+
+
+def register() -> None:
+    """Register ``.patch``."""
+    xr.register_dataarray_accessor("patch")(PatchAccessor)
+    xr.register_dataset_accessor("patch")(PatchAccessor)

@@ -1,0 +1,187 @@
+"""Split and merge."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import xarray as xr
+
+from xpatch.aggregation import Aggregation
+from xpatch.cutting import cut_coordinates, cut_dims, cut_variable, patch_groups
+from xpatch.domain import domain_of, variables_of
+from xpatch.merging import Merge
+from xpatch.patcher import Patcher
+from xpatch.plan import Plan
+from xpatch.window import Boxcar
+
+__all__ = ["merge", "split"]
+
+Field = TypeVar("Field", xr.DataArray, xr.Dataset)
+
+
+def split(
+    obj: Field,
+    patcher: Patcher | None = None,
+    *,
+    geometry: Any = None,
+    sampler: Any = None,
+    window: Any = None,
+    dim: Hashable = "patch",
+    chunks: Any = "auto",
+) -> Field:
+    """Cut a field into patches along a new dimension.
+
+    Parameters
+    ----------
+    obj : DataArray or Dataset
+        The field. Of a Dataset every variable with a cut dimension is cut, along those it has;
+        the others are carried.
+    patcher : Patcher, optional
+        The composed axes, in place of ``geometry``, ``sampler`` and ``window``.
+    geometry : Geometry or mapping
+        Shape of a patch; ``{"y": 64, "x": 64}`` is short for ``Rectangular(y=64, x=64)``.
+    sampler : Sampler, optional
+        Where the patches are; default: side by side.
+    window : Window or str, optional
+        Analysis window: the patches are multiplied by it, and `merge` divides by its sum.
+    dim : hashable, default: "patch"
+        Name of the new dimension.
+    chunks : "auto", int or None, default: "auto"
+        For dask arrays, the most patches in a chunk; "auto" follows dask's ``array.chunk-size``.
+
+    Returns
+    -------
+    DataArray or Dataset
+        Patches with dims ``(dim, *dims of obj)``. Coordinates of cut dimensions become per-patch
+        labels such as ``y(patch, y)``, so that one patch, ``patches.isel(patch=0)``, is an
+        ordinary small field. NumPy gives NumPy, dask gives dask, data on disk stay there.
+
+    Raises
+    ------
+    KeyError
+        If a dimension is unknown.
+    ValueError
+        If sizes or anchors do not fit the field.
+    TypeError
+        If the values cannot be cut (objects) or an argument is of the wrong kind.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.arange(12.0).reshape(3, 4), dims=("y", "x"))
+    >>> patches = xpatch.split(field, geometry={"y": 3, "x": 2})
+    >>> dict(patches.sizes)
+    {'patch': 2, 'y': 3, 'x': 2}
+    >>> bool(xpatch.merge(patches).equals(field))
+    True
+    """
+    plan, anchors = make_plan(obj, patcher, geometry, sampler, window, dim)
+    ordinals = np.arange(len(plan)) if anchors.ordinals is None else anchors.ordinals
+    variables = variables_of(obj)
+    groups = patch_groups(variables, plan, ordinals, chunks)
+    if groups is not None:
+        ordinals = np.concatenate(groups)
+    parts = {
+        name: cut_variable(v, plan, dim, ordinals, groups, plan.window) if cut_dims(v, plan) else v
+        for name, v in variables.items()
+    }
+    coords = cut_coordinates(obj, plan, dim, ordinals, groups)
+    if isinstance(obj, xr.DataArray):
+        return xr.DataArray(parts[None], coords=coords, name=obj.name)
+    return xr.Dataset(parts, coords=coords, attrs=obj.attrs)
+
+
+def make_plan(
+    obj: xr.DataArray | xr.Dataset,
+    patcher: Patcher | None,
+    geometry: Any,
+    sampler: Any,
+    window: Any,
+    dim: Hashable,
+) -> tuple[Plan, Any]:
+    """Plan a split: inspect the domain, place the anchors, find their neighborhoods."""
+    if patcher is None:
+        patcher = Patcher(geometry, sampler, window)
+    elif not isinstance(patcher, Patcher):
+        raise TypeError(
+            f"expected a Patcher, got {patcher!r}; name the axes: "
+            "split(geometry=…, sampler=…, window=…)"
+        )
+    elif not (geometry is None and sampler is None and window is None):
+        raise TypeError("split takes a patcher, or geometry, sampler and window, not both")
+    domain = domain_of(obj)
+    if dim in domain.sizes or dim in domain.template.variables:
+        raise ValueError(
+            f"the field already has {dim!r}; name the patch dimension otherwise: split(…, dim=…)"
+        )
+    anchors = patcher.sampler.anchors(domain, patcher.geometry, obj)
+    boxes = patcher.geometry.neighborhood(domain, anchors)
+    _check_values(obj, boxes.dims)
+    window = None if patcher.window == Boxcar() else patcher.window
+    spec = patcher.to_dict()
+    return Plan(domain, boxes, window, patcher.aggregation, spec, anchors.origin), anchors
+
+
+def _check_values(obj: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> None:
+    cut = {n: v for n, v in variables_of(obj).items() if set(v.dims) & set(dims)}
+    if not cut:
+        raise ValueError(f"no variable of the Dataset has any of the dimensions {list(dims)}")
+    for name, variable in cut.items():
+        if variable.dtype == object:
+            raise TypeError(
+                f"{'the field' if name is None else repr(name)} has object dtype, which cannot be "
+                "cut into patches; convert it to numbers, dates or fixed-width text first"
+            )
+
+
+def merge(
+    patches: Field,
+    aggregation: Aggregation | str | None = None,
+    *,
+    like: xr.DataArray | xr.Dataset | None = None,
+    skipna: bool | None = None,
+    fill_value: Any = np.nan,
+    scale: Mapping[Hashable, int] | None = None,
+) -> Field:
+    """Put patches back together to a field.
+
+    Parameters
+    ----------
+    patches : DataArray or Dataset
+        What `split` gave, after any model. Dimensions may be new (channels), cropped, scaled by
+        an integer, or reduced away (one value per patch paints its footprint); patches may be in
+        any order, be left out, or be repeated.
+    aggregation : Aggregation or str, optional
+        How overlapping patches become one value; default: that of the Patcher, or overlap-add.
+    like : DataArray or Dataset, optional
+        The field that was split, for patches that lost their index: its coordinates are taken.
+    skipna : bool, optional
+        Leave missing contributions out; default: for dtypes that can hold them.
+    fill_value : scalar, default: NaN
+        Value of cells that no patch covers.
+    scale : mapping, optional
+        By which integer the patches are finer than the field along each dimension.
+
+    Returns
+    -------
+    DataArray or Dataset
+        The field with the dims, coordinates, CRS and chunks of what was split.
+
+    Raises
+    ------
+    ValueError
+        If the patches are not of one split, or do not fit it.
+    TypeError
+        If the values cannot be aggregated so.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.arange(10), {"x": np.arange(10)})
+    >>> patches = field.patch.split(geometry={"x": 4}, sampler=xpatch.RegularStride(2))
+    >>> patches.patch.merge("max").values
+    array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    >>> patches.isel(patch=[0]).patch.merge("max").values
+    array([ 0.,  1.,  2.,  3., nan, nan, nan, nan, nan, nan])
+    """
+    return Merge(patches, aggregation, like, skipna, fill_value, scale).run()

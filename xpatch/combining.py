@@ -1,0 +1,137 @@
+"""Aggregations that are made of others: votes, inverse variance, learned models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xpatch.aggregation import InvVarWeightedMean, SoftVote, Sum, stack_features
+from xpatch.engine import dtypes, memory
+from xpatch.engine import reduce as r
+from xpatch.engine.placement import Placement
+
+if TYPE_CHECKING:
+    from xpatch.merging import Job, Merge
+
+
+def most_probable(probability: xr.DataArray, vote: SoftVote, fill_value: Any) -> Any:
+    """Take the most probable class of merged probabilities."""
+    dim = vote.dim
+    if dim not in probability.dims:
+        raise ValueError(
+            f"SoftVote averages probabilities along the class dimension {dim!r}, which the patches "
+            f"do not have; their other dimensions are {list(probability.dims)}: SoftVote(dim=…)"
+        )
+    known = probability.notnull().all(dim)
+    names = probability.coords[dim].values if dim in probability.coords else None
+    names = np.arange(probability.sizes[dim]) if names is None else names
+    best = probability.fillna(-np.inf).argmax(dim)
+    labels = xr.apply_ufunc(
+        lambda i: names[i], best, dask="parallelized", output_dtypes=[names.dtype]
+    )
+    if known.chunks is not None or not bool(known.all()):
+        dtype, value = dtypes.filled(names.dtype, fill_value)
+        labels = labels.astype(dtype).where(known, value)
+    labels = labels.assign_attrs(probability.attrs).rename(probability.name)
+    if not vote.keep_probabilities:
+        return labels
+    return xr.Dataset({"label": labels, "probability": probability})
+
+
+def inverse_variance(merge: Merge, aggregation: InvVarWeightedMean) -> xr.Dataset:
+    """Merge a Dataset of mean and variance; other variables are left out of the result.
+
+    Raises
+    ------
+    KeyError
+        If mean or variance is missing.
+    ValueError
+        If a variance is not positive.
+    """
+    for name in (aggregation.mean, aggregation.variance):
+        if name not in merge.patches:
+            raise KeyError(
+                f"InvVarWeightedMean needs variables {aggregation.mean!r} and "
+                f"{aggregation.variance!r}; {name!r} is missing among "
+                f"{list(merge.patches.data_vars)}"
+            )
+    mean, variance = merge.patches[aggregation.mean], merge.patches[aggregation.variance]
+    precision = xr.apply_ufunc(
+        _precision, variance, dask="parallelized", output_dtypes=[dtypes.average(variance.dtype)]
+    ).where(mean.notnull())
+    weighted = (mean * precision).transpose(*mean.dims)
+    total = merge.variable(precision.transpose(*mean.dims).variable, aggregation.mean, Sum())
+    sums = merge.variable(weighted.variable, aggregation.mean, Sum())
+    merged_mean, merged_variance = sums / total, 1 / total
+    merged_mean.attrs, merged_variance.attrs = mean.attrs, variance.attrs
+    parts = {aggregation.mean: merged_mean, aggregation.variance: merged_variance}
+    return xr.Dataset(parts, attrs=merge.patches.attrs)
+
+
+def _precision(variance: NDArray) -> NDArray:
+    if (variance <= 0).any():
+        raise ValueError(
+            f"InvVarWeightedMean needs positive variances, got {np.nanmin(variance)}; "
+            "add the noise variance (a nugget) before merging"
+        )
+    return 1 / variance
+
+
+def fitted_model(job: Job, patches: NDArray, placement: Placement, reducer: r.Modeled) -> r.Modeled:
+    """Fit the estimator of `Learned` on a sample of cells and give the reducer that predicts."""
+    spec: Any = job.aggregation
+    if not spec.fits:
+        return reducer
+    rng = np.random.default_rng(spec.seed)
+    target = _target(job, patches, placement, spec.target)
+    covered = int(np.prod(placement.shape)) or 1
+    share = min(1.0, spec.max_samples / covered)
+    rows: list[NDArray] = []
+    truth: list[NDArray] = []
+
+    def collect(values: NDArray, offsets: NDArray, where: tuple, cells: NDArray) -> None:
+        wanted = np.nanmean(values, axis=0) if target is None else target[where][cells]
+        keep = (rng.random(len(wanted)) < share) & ~np.isnan(wanted)
+        rows.append(stack_features(values[:, keep], offsets[:, :, keep]))
+        truth.append(wanted[keep])
+
+    look = r.Modeled(patches.dtype, job.skipna, spec.model, collect)
+    memory.reduce(patches, job.axes, placement, look)
+    width = max((x.shape[1] for x in rows), default=0)
+    usable = [k for k, x in enumerate(rows) if x.shape[1] == width and len(x)]
+    if not usable:
+        raise ValueError("Learned has no cell to fit on: all contributions or targets are missing")
+    model = spec.model
+    model.fit(np.concatenate([rows[k] for k in usable]), np.concatenate([truth[k] for k in usable]))
+
+    def predict(values: NDArray, offsets: NDArray) -> NDArray:
+        features = stack_features(*_widened(values, offsets, width))
+        return np.asarray(model.predict(features)).reshape(-1)
+
+    return r.Modeled(patches.dtype, job.skipna, predict)
+
+
+def _widened(values: NDArray, offsets: NDArray, width: int) -> tuple[NDArray, NDArray]:
+    """Add empty slots, so that every part of the field has as many features as were fitted."""
+    missing = width // (1 + len(offsets)) - len(values)
+    if missing <= 0:
+        return values, offsets
+    values = np.pad(values, [(0, missing), (0, 0)], constant_values=np.nan)
+    return values, np.pad(offsets, [(0, 0), (0, missing), (0, 0)], constant_values=np.nan)
+
+
+def _target(job: Job, patches: NDArray, placement: Placement, target: Any) -> NDArray | None:
+    if target is None:
+        return None
+    shape = list(patches.shape[1:])
+    for axis, n in zip(job.axes, placement.shape, strict=True):
+        shape[axis] = n
+    values = np.asarray(getattr(target, "values", target), float)
+    if values.shape != tuple(shape):
+        raise ValueError(
+            f"the target of Learned has shape {values.shape}, the merged field {tuple(shape)}"
+        )
+    return values

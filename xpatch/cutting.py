@@ -1,0 +1,210 @@
+"""Split: make the patches of each variable and the coordinates that go with them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray import Variable
+from xarray.indexes import PandasIndex, PandasMultiIndex
+
+from xpatch.engine import dtypes, memory
+from xpatch.engine.lazy import Deferred, Rows, lazily
+from xpatch.index import RECIPE, PatchIndex
+from xpatch.neighborhood import Boxes
+from xpatch.plan import Plan
+from xpatch.recipe import start_name, write_recipe
+from xpatch.window import box_weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Taper:
+    """Multiplies patches by the analysis window."""
+
+    window: Any
+    axes: tuple[int, ...]
+
+    def __call__(self, patches: NDArray, boxes: Boxes) -> NDArray:
+        out = patches.astype(dtypes.average(patches.dtype))
+        memory.taper(out, self.axes, boxes, box_weights(self.window, boxes))
+        return out
+
+
+def is_lazy(variable: Variable) -> bool:
+    """Whether the data of ``variable`` are still on disk (neither in memory nor chunked)."""
+    return not variable._in_memory and variable.chunks is None
+
+
+def cut_dims(variable: Variable, plan: Plan) -> tuple[Hashable, ...]:
+    """Give the dimensions of ``variable`` that are cut, in the order of the plan."""
+    return tuple(d for d in plan.dims if d in variable.dims)
+
+
+def cut_variable(
+    variable: Variable,
+    plan: Plan,
+    dim: Hashable,
+    ordinals: NDArray,
+    groups: list[NDArray] | None,
+    window: Any = None,
+    defer: bool = False,
+) -> Variable:
+    """Cut the patches with ``ordinals`` out of one variable.
+
+    NumPy stays NumPy (lazy with ``defer``), data on disk stay there, dask stays dask.
+    """
+    dims = cut_dims(variable, plan)
+    axes = tuple(variable.get_axis_num(d) for d in dims)
+    boxes = plan.boxes.only(dims)
+    taper = None if window is None else Taper(window, axes)
+    if variable.chunks is not None:
+        from xpatch.engine import chunked
+
+        array = chunked.gather(variable.data, axes, boxes, groups or [ordinals], taper)
+        return Variable((dim, *variable.dims), array, variable.attrs)
+    if variable._in_memory and not defer:
+        rows = Rows(variable.to_numpy(), axes, boxes, taper)
+        return Variable((dim, *variable.dims), rows(ordinals), variable.attrs)
+    source = variable.to_numpy() if variable._in_memory else variable._data
+    inner = [s for s in variable.shape]
+    for axis, size in zip(axes, boxes.sizes, strict=True):
+        inner[axis] = size
+    dtype, _ = memory.gather_dtype(variable.dtype, boxes)
+    dtype = dtype if taper is None else dtypes.average(dtype)
+    data = Deferred(Rows(source, axes, boxes, taper), ordinals, tuple(inner), dtype)
+    return Variable((dim, *variable.dims), lazily(data), variable.attrs)
+
+
+class Labels:
+    """Makes the labels of patches along one dimension."""
+
+    def __init__(self, plan: Plan, dim: Hashable):
+        self.plan, self.k = plan, plan.dims.index(dim)
+
+    def __call__(self, ordinals: NDArray) -> NDArray:
+        boxes = self.plan.boxes
+        entries = boxes.entries(ordinals)[self.k]
+        which, inverse = np.unique(entries, return_inverse=True)
+        cells = boxes.axes[self.k][which][:, None] + np.arange(boxes.sizes[self.k])
+        dim = self.plan.dims[self.k]
+        labels = self.plan.domain.labels_at(dim, cells, boxes.wrap[self.k])
+        return np.asarray(labels)[inverse.reshape(-1)]
+
+
+def label_variable(source: Variable, plan: Plan, dim: Hashable, ordinals: NDArray) -> Variable:
+    """Labels ``y(patch, y)``, computed when they are looked at."""
+    name = source.dims[0]
+    make = Labels(plan, name)
+    probe = make(np.arange(len(plan))[[0, -1]]) if len(plan) else np.empty((0, 0), source.dtype)
+    size = plan.boxes.sizes[plan.dims.index(name)]
+    data = Deferred(make, ordinals, (size,), probe.dtype)
+    return Variable((dim, name), lazily(data), source.attrs)
+
+
+def cut_coordinates(
+    obj: xr.DataArray | xr.Dataset,
+    plan: Plan,
+    dim: Hashable,
+    ordinals: NDArray,
+    groups: list[NDArray] | None,
+) -> xr.Coordinates:
+    """Give the coordinates of patches: labels, auxiliary ones gathered, the others carried.
+
+    Indexes other than those of pandas on whole dimensions become plain coordinates, because
+    `xarray.map_blocks` cannot take them.
+    """
+    variables: dict[Hashable, Variable] = {}
+    indexes: dict[Hashable, Any] = {}
+    for name, coord in obj.coords.items():
+        variable = coord.variable.to_base_variable()
+        if not cut_dims(variable, plan):
+            variables[name] = variable.copy(deep=False)
+            index = obj.xindexes.get(name)
+            if isinstance(index, PandasMultiIndex) or (
+                type(index) is PandasIndex and variable.dims == (name,)
+            ):
+                indexes[name] = index
+                variables[name] = coord.variable
+        elif variable.dims == (name,):
+            if plan.domain.coordinate(name) is not None:
+                variables[name] = label_variable(variable, plan, dim, ordinals)
+        else:
+            padded = _missing_outside(variable, plan)
+            part = cut_variable(variable, padded, dim, ordinals, groups, defer=True)
+            variables[name] = part
+    variables |= anchor_coordinates(plan, dim, ordinals)
+    recipe = write_recipe(plan, plan.domain.orders)
+    index = PandasIndex(np.asarray(ordinals, dtype=np.int64), dim)
+    patch = PatchIndex(index, (plan,))
+    variables |= patch.create_variables({dim: Variable(dim, ordinals, {RECIPE: recipe})})
+    indexes[dim] = patch
+    for variable in variables.values():
+        variable.encoding = {}
+    return xr.Coordinates(variables, indexes=indexes)
+
+
+def _missing_outside(variable: Variable, plan: Plan) -> Plan:
+    """Auxiliary coordinates are unknown outside of the field rather than mirrored."""
+    boxes = plan.boxes
+    if not boxes.overhangs:
+        return plan
+    mode = "constant" if variable.dtype.kind in "iufcmM" else "edge"
+    return dataclasses.replace(plan, boxes=dataclasses.replace(boxes, pad_mode=mode, pad_value=None))
+
+
+def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Hashable, Variable]:
+    """Starts of patches that are not an outer product, which no recipe can rebuild."""
+    if plan.boxes.product:
+        return {}
+    starts = plan.boxes.starts(ordinals)
+    return {
+        start_name(d): Variable(
+            dim, starts[:, k].copy(), {"long_name": f"first cell of the patch along {d}"}
+        )
+        for k, d in enumerate(plan.dims)
+    }
+
+
+def patch_groups(
+    variables: Mapping[Hashable | None, Variable], plan: Plan, ordinals: NDArray, chunks: Any
+) -> list[NDArray] | None:
+    """Group the patches of chunked variables by source chunk; None if nothing is chunked."""
+    chunked = [v for v in variables.values() if v.chunks is not None and cut_dims(v, plan)]
+    if not chunked:
+        return None
+    from xpatch.engine.chunked import chunk_order, subdivide
+
+    sizes = {d: c for v in reversed(chunked) for d, c in v.chunksizes.items()}
+    order = [sizes.get(d, (n,)) for d, n in zip(plan.dims, plan.boxes.shape, strict=True)]
+    groups = chunk_order(plan.boxes, order)
+    if len(ordinals) != len(plan) or not (np.sort(ordinals) == np.arange(len(plan))).all():
+        kept = [g[np.isin(g, ordinals)] for g in groups]
+        groups = [g for g in kept if len(g)]
+        if sum(map(len, groups)) != len(ordinals):  # repeated labels
+            groups = [ordinals]
+    return subdivide(groups, _most_patches(chunked, plan, chunks))
+
+
+def _most_patches(variables: list[Variable], plan: Plan, chunks: Any) -> int:
+    if isinstance(chunks, int | np.integer) and not isinstance(chunks, bool):
+        if chunks < 1:
+            raise ValueError(f"chunks must be a positive number of patches, got {chunks!r}")
+        return int(chunks)
+    if chunks is None:
+        return np.iinfo(np.int64).max
+    if chunks != "auto":
+        raise TypeError(f"chunks must be 'auto', None or a number of patches, got {chunks!r}")
+    import dask.config
+    from dask.utils import parse_bytes
+
+    limit = parse_bytes(dask.config.get("array.chunk-size"))
+    cells = dict(zip(plan.dims, plan.boxes.sizes, strict=True))
+    most = []
+    for v in variables:
+        block = [cells.get(d, max(c, default=1)) for d, c in v.chunksizes.items()]
+        most.append(limit // max(1, v.dtype.itemsize * int(np.prod(block, dtype=np.int64))))
+    return max(1, min(most))

@@ -1,0 +1,131 @@
+"""Which dimensions and coordinates are horizontal, vertical or time; which CRS they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+NOT_SPATIAL = {"band", "bands", "channel", "channels", "member", "realization", "ensemble", "number"}
+CRS_ATTRS = ("crs_wkt", "spatial_ref", "grid_mapping_name", "proj4_string")
+
+
+def coordinate_roles(coords: xr.Dataset, dims: Iterable[Hashable]) -> dict[Hashable, str]:
+    """Give the CF role (X, Y, Z, T, longitude, latitude) of coordinates and of bare dimensions.
+
+    CF attributes come first, common names second; the tables are those of cf-xarray.
+    """
+    import cf_xarray  # noqa: F401
+    from cf_xarray.criteria import regex
+
+    roles: dict[Hashable, str] = {}
+    for found in (coords.cf.axes, coords.cf.coordinates):
+        for role, names in found.items():
+            if role in ("X", "Y", "Z", "T", "longitude", "latitude"):
+                roles.update(dict.fromkeys(names, role))
+    for name in [*coords.coords, *dims]:
+        if name in roles or not isinstance(name, str):
+            continue
+        matches = (role for role, pattern in regex.items() if pattern.fullmatch(name.lower()))
+        if (role := next(matches, None)) is not None:
+            roles[name] = "T" if role == "time" else role
+    return roles
+
+
+def spatial_dims(
+    coords: xr.Dataset, dims: tuple[Hashable, ...], roles: dict[Hashable, str]
+) -> tuple[Hashable, ...]:
+    """Give the horizontal dimensions in the order of the field.
+
+    Where none is recognized they are all that are neither time, vertical nor bands.
+    """
+    flat = curvilinear(coords, roles)
+    if flat:
+        return tuple(d for d in dims if d in coords[flat[0]].dims)
+    horizontal = {"X", "Y", "longitude", "latitude"}
+    known = tuple(d for d in dims if roles.get(d) in horizontal)
+    if known:
+        return known
+    other = {"T", "Z"}
+    return tuple(
+        d for d in dims if roles.get(d) not in other and str(d).lower() not in NOT_SPATIAL
+    )
+
+
+def curvilinear(coords: xr.Dataset, roles: dict[Hashable, str]) -> tuple[Hashable, ...]:
+    """Give the names of two-dimensional latitude and longitude, if the field has them."""
+    pair = []
+    for role in ("latitude", "longitude"):
+        names = [n for n in coords.coords if roles.get(n) == role and coords[n].ndim == 2]
+        names = [n for n in names if "bnds" not in str(n) and "bounds" not in str(n)]
+        pair += names[:1]
+    if len(pair) == 2 and coords[pair[0]].dims == coords[pair[1]].dims:
+        return tuple(pair)
+    return ()
+
+
+def grid_mapping(obj: xr.DataArray | xr.Dataset) -> Hashable | None:
+    """Give the name of the coordinate that holds the CRS, as rioxarray and CF write it."""
+    arrays = [obj] if isinstance(obj, xr.DataArray) else list(obj.data_vars.values())
+    named = [a.encoding.get("grid_mapping", a.attrs.get("grid_mapping")) for a in arrays]
+    scalars = [n for n, c in obj.coords.items() if c.ndim == 0]
+    for name in [*named, "spatial_ref", *scalars]:
+        if name in obj.coords and any(a in obj.coords[name].attrs for a in CRS_ATTRS):
+            return name
+    indexed = (n for n, i in obj.xindexes.items() if getattr(i, "crs", None) is not None)
+    return next(indexed, None)
+
+
+def crs_source(obj: xr.DataArray | xr.Dataset, mapping: Hashable | None) -> Any:
+    """Give what the CRS of a field can be parsed from; None if it has none."""
+    if mapping is None:
+        return obj.attrs.get("crs")
+    index = obj.xindexes.get(mapping)
+    if getattr(index, "crs", None) is not None:
+        return index.crs  # type: ignore[union-attr]
+    attrs = obj.coords[mapping].attrs
+    text = attrs.get("crs_wkt") or attrs.get("spatial_ref") or attrs.get("proj4_string")
+    return text or dict(attrs)
+
+
+def as_crs(value: Any) -> Any:
+    """Turn anything that names a CRS into a `pyproj.CRS`."""
+    import warnings
+
+    crs = import_pyproj().CRS
+    if isinstance(value, dict):
+        return crs.from_cf(value)
+    with warnings.catch_warnings():  # pyproj warns of the old "+init=" form
+        warnings.simplefilter("ignore", FutureWarning)
+        return crs.from_user_input(value)
+
+
+def import_pyproj() -> Any:
+    """Import pyproj, or say how to get it."""
+    try:
+        import pyproj
+    except ImportError as error:
+        raise ImportError(
+            "coordinate reference systems need pyproj: pip install 'xarray-patch[raster]'"
+        ) from error
+    return pyproj
+
+
+def even_spacing(values: np.ndarray) -> Any:
+    """Give the distance of evenly spaced values, None if they are uneven or fewer than two."""
+    if values.ndim != 1 or len(values) < 2 or values.dtype.kind not in "iufmM":
+        return None
+    if values.dtype.kind in "mM":
+        steps = np.diff(values)
+        return steps[0] if (steps == steps[0]).all() and steps[0] != 0 else None
+    exact = values.astype(float)
+    step = (exact[-1] - exact[0]) / (len(exact) - 1)
+    if not np.isfinite(step) or step == 0:
+        return None
+    rounding = 4 * np.finfo(values.dtype).eps * np.abs(exact).max() if values.dtype.kind == "f" else 0
+    ideal = exact[0] + step * np.arange(len(exact))
+    if np.abs(exact - ideal).max() > max(1e-3 * abs(step), rounding):
+        return None
+    return int(step) if values.dtype.kind in "iu" and float(step).is_integer() else step

@@ -1,0 +1,94 @@
+"""`Domain`: what merge must know about the field that was split."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+import xarray as xr
+
+from xpatch.domain import axes as ax
+
+Chunks = dict[Hashable, tuple[int, ...]]
+
+
+class Domain:
+    """The coordinates, dimension orders and chunks of a field. Immutable; copies are itself.
+
+    Parameters
+    ----------
+    template : Dataset
+        The coordinates of the field with their indexes, and no data variables.
+    sizes : mapping
+        Cells along each dimension, in the order of the field.
+    orders : mapping, optional
+        Dimensions of each variable by name, in order.
+    chunks : mapping, optional
+        Chunk sizes of each chunked variable by name.
+    crs : object, optional
+        What the CRS is parsed from, when it is needed.
+    """
+
+    def __init__(
+        self,
+        template: xr.Dataset,
+        sizes: Mapping[Hashable, int],
+        orders: Mapping[Hashable | None, tuple[Hashable, ...]] | None = None,
+        chunks: Mapping[Hashable | None, Chunks] | None = None,
+        crs: Any = None,
+    ):
+        self.template = template
+        self.sizes = dict(sizes)
+        self.orders = dict(orders or {})
+        self.chunks = dict(chunks or {})
+        self._crs = crs
+
+    @property
+    def dims(self) -> tuple[Hashable, ...]:
+        """Dimensions in the order of the field."""
+        return tuple(self.sizes)
+
+    @cached_property
+    def roles(self) -> dict[Hashable, str]:
+        """CF roles of the coordinates and bare dimensions."""
+        return ax.coordinate_roles(self.template, self.dims)
+
+    @cached_property
+    def spatial_dims(self) -> tuple[Hashable, ...]:
+        """Horizontal dimensions in the order of the field."""
+        return ax.spatial_dims(self.template, self.dims, self.roles)
+
+    @cached_property
+    def crs(self) -> Any:
+        """The coordinate reference system as `pyproj.CRS`, or None."""
+        return None if self._crs is None else ax.as_crs(self._crs)
+
+    @property
+    def geographic(self) -> bool:
+        """Whether the horizontal coordinates are longitude and latitude in degrees."""
+        if any(self.roles.get(d) in ("longitude", "latitude") for d in self.spatial_dims):
+            return True
+        return self.crs is not None and bool(self.crs.is_geographic)
+
+    def check_dims(self, dims: Iterable[Hashable], what: str) -> None:
+        """Raise a KeyError if any of ``dims`` is not a dimension of the field."""
+        for dim in dims:
+            if dim not in self.sizes:
+                raise KeyError(
+                    f"{what} names dimension {dim!r}, which the field does not have; "
+                    f"its dimensions are {list(self.dims)}"
+                )
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{d}: {n}" for d, n in self.sizes.items())
+        return f"<{type(self).__name__} ({sizes})>\n" + "\n".join(self._findings())
+
+    def _findings(self) -> list[str]:
+        return [f"  spatial dims: {', '.join(map(str, self.spatial_dims)) or 'none'}"]
+
+    def __copy__(self) -> Domain:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Domain:
+        return self

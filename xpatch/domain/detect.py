@@ -1,0 +1,70 @@
+"""`domain_of`: tell what a field lies on."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import xarray as xr
+
+from xpatch.domain import axes as ax
+from xpatch.domain.base import Chunks, Domain
+from xpatch.domain.lattice import GridDomain, Lattice, RasterDomain, projected_axes
+
+
+def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
+    """Tell what a field lies on from its coordinates.
+
+    Parameters
+    ----------
+    obj : DataArray or Dataset
+        A field: a raster with a CRS, a latitude-longitude or curvilinear grid, any other labeled
+        or unlabeled array.
+
+    Returns
+    -------
+    Domain
+        A `RasterDomain` if there is a CRS (``spatial_ref``, CF ``grid_mapping``) and projection
+        axes, otherwise a `GridDomain`. Its repr says what was found.
+
+    Raises
+    ------
+    TypeError
+        If ``obj`` is not an xarray object.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros((3, 4)), {"lat": [0, 1, 2], "lon": [0, 1, 2, 3]})
+    >>> xpatch.domain_of(field)
+    <GridDomain (lat: 3, lon: 4)>
+      spatial dims: lat, lon
+      lat: 0 to 2, step 1
+      lon: 0 to 3, step 1
+    """
+    if isinstance(obj, Lattice):
+        return obj
+    if not isinstance(obj, xr.DataArray | xr.Dataset):
+        raise TypeError(f"expected a DataArray or a Dataset, got {type(obj).__name__}")
+    template = xr.Dataset(coords=obj.coords)
+    orders: dict[Hashable | None, tuple[Hashable, ...]] = {}
+    chunks: dict[Hashable | None, Chunks] = {}
+    for name, variable in variables_of(obj).items():
+        orders[name] = variable.dims
+        if variable.chunks is not None:
+            chunks[name] = dict(variable.chunksizes)
+    sizes = {d: obj.sizes[d] for d in obj.dims}
+    mapping = ax.grid_mapping(obj)
+    crs = ax.crs_source(obj, mapping)
+    found = GridDomain(template, sizes, orders, chunks, crs)
+    if crs is not None and projected_axes(sizes, template.coords, found.roles):
+        return RasterDomain(template, sizes, orders, chunks, crs)
+    return found
+
+
+def variables_of(obj: xr.DataArray | xr.Dataset) -> dict[Hashable | None, xr.Variable]:
+    """Give the data variables by name; that of a DataArray under None."""
+    if isinstance(obj, xr.DataArray):
+        return {None: obj.variable}
+    return {name: array.variable for name, array in obj.data_vars.items()}
+
+
+__all__ = ["Domain", "domain_of", "variables_of"]

@@ -1,0 +1,1 @@
+"""Gather and scatter on arrays; nothing here knows of coordinates or specification objects."""

@@ -1,0 +1,377 @@
+"""Gather and scatter on NumPy arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from xpatch.engine import dtypes
+from xpatch.engine.placement import (
+    AxisWeights,
+    Placement,
+    Visit,
+    source_view,
+    target_view,
+)
+from xpatch.engine.reduce import Choose, Moments, Reducer, Stacked, Total, WeightedMean
+from xpatch.neighborhood import Boxes, common_pad
+
+INDEX_PADS = ("reflect", "symmetric", "edge", "wrap", "constant")
+STACK_BYTES = 1 << 25
+
+
+# --------------------------------------------------------------------------------------- gather
+
+
+def gather_dtype(dtype: np.dtype, boxes: Boxes) -> tuple[np.dtype, Any]:
+    """Give the dtype of the patches and the value of constant padding in it."""
+    if boxes.overhangs and boxes.pad_mode == "constant" and not all(boxes.wrap):
+        return dtypes.filled(dtype, boxes.pad_value)
+    return dtype, None
+
+
+def gather(array: NDArray, axes: Sequence[int], boxes: Boxes) -> NDArray:
+    """Cut ``boxes`` out of ``array``.
+
+    Parameters
+    ----------
+    array : ndarray
+        The field.
+    axes : sequence of int
+        Which axes of ``array`` the dimensions of ``boxes`` are.
+    boxes : Boxes
+        What to cut.
+
+    Returns
+    -------
+    ndarray
+        Patches, shape (patch, *dims of array).
+    """
+    if boxes.overhangs and boxes.pad_mode not in INDEX_PADS:
+        array, boxes = _extended(array, axes, boxes)
+    dtype, fill = gather_dtype(array.dtype, boxes)
+    shape = list(array.shape)
+    for axis, size in zip(axes, boxes.sizes, strict=True):
+        shape[axis] = size
+    out = np.empty((len(boxes), *shape), dtype)
+    if boxes.product:
+        _gather_product(array, axes, boxes, out.reshape(*boxes.grid, *shape), fill)
+    else:
+        _gather_listed(array, axes, boxes, out, fill)
+    return out
+
+
+def _extended(array: NDArray, axes: Sequence[int], boxes: Boxes) -> tuple[NDArray, Boxes]:
+    """Extend the array for the paddings that need a whole axis (mean, linear_ramp …)."""
+    widths = [(0, 0)] * array.ndim
+    starts = []
+    pads = common_pad(boxes)
+    for axis, width, periodic, a in zip(axes, pads, boxes.wrap, boxes.axes, strict=True):
+        widths[axis] = (0, 0) if periodic else width
+        starts.append(a if periodic else a + width[0])
+    ramp = {"end_values": boxes.pad_value or 0} if boxes.pad_mode == "linear_ramp" else {}
+    array = np.pad(array, widths, mode=boxes.pad_mode, **ramp)  # type: ignore[call-overload]
+    shape = tuple(array.shape[a] for a in axes)
+    return array, dataclasses.replace(boxes, axes=tuple(starts), shape=shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """Windows of one dimension: a strided view, or one window through an index."""
+
+    grid: slice
+    start: int
+    step: int
+    cells: NDArray | None
+
+
+def _runs(starts: NDArray, boxes: Boxes, k: int) -> list[_Run]:
+    size, n = boxes.sizes[k], boxes.shape[k]
+    inside = (starts >= 0) & (starts + size <= n)
+    out = []
+    i = 0
+    while i < len(starts):
+        if not inside[i]:
+            cells = source_cells(starts[i] + np.arange(size), n, boxes.wrap[k], boxes.pad_mode)
+            out.append(_Run(slice(i, i + 1), 0, 1, cells))
+            i += 1
+            continue
+        stop = i + 1
+        step = int(starts[stop] - starts[i]) if stop < len(starts) else 1
+        while stop < len(starts) and inside[stop] and starts[stop] - starts[stop - 1] == step > 0:
+            stop += 1
+        out.append(_Run(slice(i, stop), int(starts[i]), max(step, 1), None))
+        i = stop
+    return out
+
+
+def source_cells(cells: NDArray, n: int, wrap: bool, pad_mode: str) -> NDArray:
+    """Find the cell of the domain whose value each position takes; −1 where it is a constant."""
+    if wrap:
+        return cells % n
+    if pad_mode == "constant":
+        return np.where((cells >= 0) & (cells < n), cells, -1)
+    low, high = max(0, -int(cells.min())), max(0, int(cells.max()) + 1 - n)
+    return np.pad(np.arange(n), (low, high), mode=pad_mode)[cells + low]  # type: ignore[call-overload]
+
+
+def _gather_product(
+    array: NDArray, axes: Sequence[int], boxes: Boxes, out: NDArray, fill: Any
+) -> None:
+    runs = [_runs(starts, boxes, k) for k, starts in enumerate(boxes.axes)]
+    for chosen in itertools.product(*runs):
+        view, order = array, []
+        for axis, run, size in zip(axes, chosen, boxes.sizes, strict=True):
+            if run.cells is None:
+                view = sliding_window_view(view, size, axis=axis)
+                count = run.grid.stop - run.grid.start
+                stop = run.start + (count - 1) * run.step + 1
+                view = view[(slice(None),) * axis + (slice(run.start, stop, run.step),)]
+            else:
+                view = _take(view, run.cells, axis, fill, out.dtype)
+                view = np.expand_dims(np.moveaxis(view, axis, -1), axis)
+            order.append(axis)
+        windows = {axis: array.ndim + k for k, axis in enumerate(order)}
+        rest = [windows.get(k, k) for k in range(array.ndim)]
+        np.copyto(out[tuple(run.grid for run in chosen)], view.transpose(*order, *rest))
+
+
+def _take(array: NDArray, cells: NDArray, axis: int, fill: Any, dtype: np.dtype) -> NDArray:
+    out = np.take(array, cells, axis=axis)
+    if fill is not None and (cells < 0).any():
+        out = out.astype(dtype)
+        out[(slice(None),) * axis + (cells < 0,)] = fill
+    return out
+
+
+def _gather_listed(
+    array: NDArray, axes: Sequence[int], boxes: Boxes, out: NDArray, fill: Any
+) -> None:
+    starts = boxes.starts()
+    index: list[slice] = [slice(None)] * array.ndim
+    for i, start in enumerate(starts):
+        view = array
+        inside = True
+        for axis, s, size, n in zip(axes, start, boxes.sizes, boxes.shape, strict=True):
+            inside &= bool(s >= 0 and s + size <= n)
+            index[axis] = slice(int(s), int(s) + size)
+        if inside:
+            out[i] = array[tuple(index)]
+            continue
+        for k, (axis, s) in enumerate(zip(axes, start, strict=True)):
+            cells = s + np.arange(boxes.sizes[k])
+            cells = source_cells(cells, boxes.shape[k], boxes.wrap[k], boxes.pad_mode)
+            view = _take(view, cells, axis, fill, out.dtype)
+        out[i] = view
+
+
+def taper(patches: NDArray, axes: Sequence[int], boxes: Boxes, weights: Sequence[AxisWeights]) -> None:
+    """Multiply patches (patch, *dims) by an analysis window, in place."""
+    picks = boxes.entries(np.arange(len(boxes)))
+    for axis, w, pick in zip(axes, weights, picks, strict=True):
+        shape = [1] * (patches.ndim - 1)
+        shape[axis] = patches.shape[axis + 1]
+        rows = w.rows.astype(np.empty(0, patches.dtype).real.dtype)
+        if len(rows) == 1:
+            patches *= rows.reshape(1, *shape)
+            continue
+        chosen = w.pick[pick]
+        for r, row in enumerate(rows):
+            which = chosen == r
+            patches[which] *= row.reshape(shape)
+
+
+# -------------------------------------------------------------------------------------- scatter
+
+
+def scatter(
+    patches: NDArray, axes: Sequence[int], placement: Placement, reducer: Reducer
+) -> list[NDArray]:
+    """Add all contributions of ``patches`` (patch, *dims) up in the state of ``reducer``."""
+    shape = list(patches.shape[1:])
+    for axis, length in zip(axes, placement.shape, strict=True):
+        shape[axis] = length
+    state = reducer.start(shape)
+    itemsize = int(np.prod([n for k, n in enumerate(shape) if k not in axes], dtype=np.int64))
+    keys = _Keys(reducer, placement, axes, patches.ndim - 1)
+    weights: dict[Any, NDArray | None] = {}
+    for visit in placement.visits(itemsize * max(patches.dtype.itemsize, 4)):
+        label = (visit.rows, *((s.start, s.stop) for s in visit.source))
+        if label not in weights:
+            if len(weights) > 64:
+                weights.clear()
+            weight = placement.weight(visit, axes, patches.ndim - 1)
+            real = np.empty(0, state[0].dtype).real.dtype
+            weights[label] = weight.astype(real) if weight is not None and real.kind == "f" else weight
+        views = [target_view(s, visit, axes) for s in state]
+        values = source_view(patches, visit, axes)
+        reducer.update(views, values, weights[label], keys(visit))
+    return state
+
+
+class _Keys:
+    """What `Choose` compares: the ordinal, its negative, or the distance from the center."""
+
+    def __init__(self, reducer: Reducer, placement: Placement, axes: Sequence[int], ndim: int):
+        self.by = getattr(reducer, "by", None) if isinstance(reducer, Choose) else None
+        self.placement, self.axes, self.ndim = placement, axes, ndim
+        self.distances: dict[Any, NDArray] = {}
+
+    def __call__(self, visit: Visit) -> Any:
+        if self.by is None:
+            return None
+        ordinal = np.reshape(np.atleast_1d(visit.ordinal), (-1,) + (1,) * self.ndim)
+        if self.by == "first":
+            return ordinal.astype(np.int64)
+        if self.by == "last":
+            return -ordinal.astype(np.int64)
+        return (self._distance(visit) << 40) + ordinal
+
+    def _distance(self, visit: Visit) -> NDArray:
+        label = tuple((s.start, s.stop) for s in visit.source)
+        if label not in self.distances:
+            offsets = normalized_offsets(self.placement.boxes.sizes)
+            far = np.zeros((1,) * self.ndim)
+            for axis, offset, part in zip(self.axes, offsets, visit.source, strict=True):
+                shape = [1] * self.ndim
+                shape[axis] = -1
+                far = np.maximum(far, np.abs(offset[part]).reshape(shape))
+            self.distances[label] = np.rint(far * (1 << 22)).astype(np.int64)
+        return self.distances[label]
+
+
+def normalized_offsets(sizes: Sequence[int]) -> list[NDArray]:
+    """Offsets from the center of a box at half-sample points, in (−1, 1)."""
+    return [(2 * np.arange(n) + 1 - n) / n for n in sizes]
+
+
+def reduce(
+    patches: NDArray, axes: Sequence[int], placement: Placement, reducer: Reducer
+) -> NDArray:
+    """Merge ``patches`` (patch, *dims); cells without a contribution hold anything.
+
+    The sum is made first, and contributions are masked only if it turns out to hold a NaN.
+    """
+    if isinstance(reducer, Stacked):
+        return _reduce_stacked(patches, axes, placement, reducer)
+    if isinstance(reducer, WeightedMean) and placement.boxes.product:
+        plain = Total(reducer.source, reducer.skipna, reducer.dtype)
+        state = scatter(patches, axes, placement, plain)
+        if not reducer.skipna or patches.dtype.kind not in "fc" or not has_nan(state[0]):
+            return plain.finish(state)
+        del state
+    if isinstance(reducer, Moments) and not len(patches):
+        return np.full([*reducer.start(patches.shape[1:])[0].shape], np.nan, reducer.dtype)
+    return reducer.finish(scatter(patches, axes, placement, reducer))
+
+
+def has_nan(array: NDArray) -> bool:
+    """Whether any value is NaN, without a temporary of the array's size."""
+    if array.dtype.kind == "c":
+        return has_nan(array.real) or has_nan(array.imag)
+    return bool(array.size) and bool(np.isnan(np.min(array)))
+
+
+def _reduce_stacked(
+    patches: NDArray, axes: Sequence[int], placement: Placement, reducer: Stacked
+) -> NDArray:
+    shape = list(patches.shape[1:])
+    for axis, length in zip(axes, placement.shape, strict=True):
+        shape[axis] = length
+    out = np.zeros(shape, reducer.dtype)
+    for tile in _tiles(placement, patches, reducer):
+        index: list[slice] = [slice(None)] * out.ndim
+        for axis, low, high, origin in zip(axes, tile.low, tile.high, placement.low, strict=True):
+            index[axis] = slice(low - origin, high - origin)
+        out[tuple(index)] = _reduce_tile(patches, axes, tile, reducer, tuple(index))
+    return out
+
+
+def _tiles(placement: Placement, patches: NDArray, reducer: Stacked) -> Iterator[Placement]:
+    """Cut the region into parts whose stacked contributions fit in little memory."""
+    sizes = placement.boxes.sizes
+    bands = int(np.prod(patches.shape[1:], dtype=np.int64)) // max(
+        1, int(np.prod(sizes, dtype=np.int64))
+    )
+    depth = placement.depth() or len(placement.boxes)
+    budget = STACK_BYTES // max(1, bands * min(depth, 64) * reducer.working.itemsize)
+    step = [max(s, 1) for s in sizes]
+    for k in reversed(range(len(step))):  # grow along the last dimension first
+        others = int(np.prod([s for j, s in enumerate(step) if j != k], dtype=np.int64))
+        step[k] = max(step[k], min(placement.shape[k], budget // max(1, others)))
+    ranges = [
+        [(a, min(a + s, h)) for a in range(lo, h, s)]
+        for lo, h, s in zip(placement.low, placement.high, step, strict=True)
+    ]
+    for part in itertools.product(*ranges):
+        yield placement.within([p[0] for p in part], [p[1] for p in part])
+
+
+def _reduce_tile(
+    patches: NDArray,
+    axes: Sequence[int],
+    tile: Placement,
+    reducer: Stacked,
+    where: tuple[slice, ...],
+) -> NDArray:
+    shape = list(patches.shape[1:])
+    for axis, length in zip(axes, tile.shape, strict=True):
+        shape[axis] = length
+    depth = tile.depth()
+    if depth is None:
+        counts = Placement(tile.boxes, None, None, tile.low, tile.high).cover()
+        depth = int(np.max(counts, initial=0))
+    stack = np.full((max(depth, 1), *shape), reducer.absent, reducer.working)
+    count = np.zeros(shape, np.int32)
+    spoiled = np.zeros(shape, bool)
+    offsets = np.full((len(axes), *stack.shape), np.nan) if reducer.needs_offsets else None
+    for visit in tile.visits():
+        values = source_view(patches, visit, axes)
+        null = dtypes.isnull(values)
+        valid = np.ones(values.shape, bool) if null is None else ~null
+        weight = tile.weight(visit, axes, len(shape))
+        if weight is not None:
+            valid &= weight > 0
+        counted = target_view(count, visit, axes)
+        _put(stack, counted, np.where(valid, values, reducer.absent), valid, visit, axes)
+        if offsets is not None:
+            for k, axis in enumerate(axes):
+                along = [1] * (len(shape) + 1)
+                along[axis + 1] = -1
+                offset = normalized_offsets(tile.boxes.sizes)[k][visit.source[k]].reshape(along)
+                _put(offsets[k], counted, np.where(valid, offset, np.nan), valid, visit, axes)
+        counted += valid
+        if null is not None and not reducer.skipna:
+            target_view(spoiled, visit, axes)[...] |= null
+    result = reducer.reduce(stack, count, offsets, where)
+    null = dtypes.missing(result.dtype)
+    if null is not None:
+        result[spoiled | (count == 0)] = null
+    return result
+
+
+def _put(
+    stack: NDArray,
+    counted: NDArray,
+    values: NDArray,
+    valid: NDArray,
+    visit: Visit,
+    axes: Sequence[int],
+) -> None:
+    """Write contributions into the slot of ``visit``, or where it has none into the next free one."""
+    if visit.slot >= 0:
+        np.copyto(target_view(stack[visit.slot], visit, axes), values, where=valid)
+        return
+    index: list[slice] = [slice(None)] * (stack.ndim - 1)
+    for axis, part in zip(axes, visit.target, strict=True):
+        index[axis] = part
+    slots = np.minimum(counted, len(stack) - 1)  # a cell that is full gets no valid value
+    view = stack[(slice(None), *index)]
+    kept = np.take_along_axis(view, slots, 0)
+    np.put_along_axis(view, slots, np.where(valid, values, kept), 0)

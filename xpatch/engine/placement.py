@@ -1,0 +1,325 @@
+"""Where patches land in a region of the lattice, as few large slices."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from xpatch.neighborhood import Boxes
+
+BLOCK_BYTES = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class AxisWeights:
+    """Weights along one dimension: a few distinct rows, and which row each start takes."""
+
+    rows: NDArray[np.float64]
+    pick: NDArray[np.intp]
+
+    @property
+    def ones(self) -> bool:
+        """Whether every weight is exactly one."""
+        return bool((self.rows == 1).all())
+
+    def full(self) -> NDArray[np.float64]:
+        """Weights of each start, shape (start, size)."""
+        return self.rows[self.pick]
+
+    @classmethod
+    def of(cls, full: NDArray[np.float64]) -> AxisWeights:
+        """Find the distinct rows of ``full``, taking differences of rounding as none."""
+        _, first, pick = np.unique(
+            np.round(full, 13), axis=0, return_index=True, return_inverse=True
+        )
+        return cls(full[first], pick.reshape(-1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """Windows of one dimension that do not overlap, at an even distance."""
+
+    index: slice  # of the axis
+    start: int  # first cell in the region
+    stride: int  # cells from window to window
+    count: int
+    inner: slice  # cells of the window that lie in the region
+    row: int  # of the weights
+    slot: int  # no two overlapping windows have the same
+
+    @property
+    def length(self) -> int:
+        return self.inner.stop - self.inner.start
+
+    def parts(self, most: int) -> Iterator[Segment]:
+        """Cut into segments of at most ``most`` windows."""
+        if self.count <= most:
+            yield self
+            return
+        step = self.index.step or 1
+        for low in range(0, self.count, most):
+            count = min(most, self.count - low)
+            first = self.index.start + low * step
+            yield dataclasses.replace(
+                self,
+                index=slice(first, first + (count - 1) * step + 1, step),
+                start=self.start + low * self.stride,
+                count=count,
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """One dimension of a placement: which starts touch the region, and where in it they lie."""
+
+    index: NDArray[np.intp]
+    start: NDArray[np.int64]
+    size: int
+    length: int
+
+    @classmethod
+    def within(cls, starts: NDArray, size: int, n: int, wrap: bool, low: int, high: int) -> Axis:
+        """Find the starts whose windows touch ``[low, high)``; periodic ones as often as they do."""
+        index = np.arange(len(starts))
+        if wrap:
+            turns = np.arange(-((size - 1) // n) - 1, 2) * n
+            index = np.repeat(index, len(turns))
+            starts = (starts % n)[:, None] + turns
+            starts = starts.ravel()
+        touch = (starts < high) & (starts + size > low)
+        return cls(index[touch], (starts - low)[touch], size, high - low)
+
+    def depth(self) -> int:
+        """Give the largest number of windows that cover one cell."""
+        order = np.sort(self.start)
+        first = np.searchsorted(order, order - self.size, side="right")
+        return int((np.arange(len(order)) - first).max(initial=0)) + 1
+
+    def segments(self, rows: NDArray | None) -> list[Segment]:
+        """Group the windows into runs of equal distance and weights that do not overlap."""
+        depth = self.depth()
+        order = np.argsort(self.start, kind="stable")
+        index, start = self.index[order], self.start[order]
+        row = np.zeros(len(start), int) if rows is None else rows[index]
+        inside = (start >= 0) & (start + self.size <= self.length)
+        step = np.diff(start, append=start[-1:])
+        # a run goes on while the distance, the weights and the step of the index stay the same
+        same = inside[1:] & inside[:-1] & (row[1:] == row[:-1]) & (np.diff(index) == 1)
+        same &= step[:-1] > 0
+        out: list[Segment] = []
+        i = 0
+        while i < len(start):
+            stop = i + 1
+            while stop < len(start) and same[stop - 1] and step[stop - 1] == step[i]:
+                stop += 1
+            for first in range(i, min(stop, i + depth)):
+                count = -(-(stop - first) // depth)
+                low = max(0, -int(start[first]))
+                high = min(self.size, self.length - int(start[first]))
+                at = int(index[first])
+                out.append(
+                    Segment(
+                        index=slice(at, at + (count - 1) * depth + 1, depth),
+                        start=int(start[first]) + low,
+                        stride=int(step[i]) * depth,
+                        count=count,
+                        inner=slice(low, high),
+                        row=int(row[first]),
+                        slot=first % depth,
+                    )
+                )
+            i = stop
+        return out
+
+
+@dataclasses.dataclass(frozen=True)
+class Visit:
+    """Some patches and the cells of the region they fall on; no two of them overlap."""
+
+    patches: NDArray | slice
+    source: tuple[slice, ...]  # of one patch, by geometry dimension
+    target: tuple[slice, ...]  # of the region; the last geometry dimension holds `run`
+    run: Segment
+    rows: tuple[int, ...]
+    slot: int
+    ordinal: NDArray | int
+
+
+class Placement:
+    """Where patches land in a region of the lattice.
+
+    Parameters
+    ----------
+    boxes : Boxes
+        The boxes, arranged by `xpatch.neighborhood.arrange`.
+    position : int array, optional
+        Where the k-th box stands among the patches.
+    weights : sequence of AxisWeights, optional
+        Weights along each dimension.
+    low, high : sequence of int, optional
+        The region; default: the whole lattice.
+    """
+
+    def __init__(
+        self,
+        boxes: Boxes,
+        position: NDArray | None = None,
+        weights: Sequence[AxisWeights] | None = None,
+        low: Sequence[int] | None = None,
+        high: Sequence[int] | None = None,
+    ):
+        self.boxes = boxes
+        self.position = position
+        self.weights = None if weights is None or all(w.ones for w in weights) else tuple(weights)
+        self.low = tuple(low) if low is not None else (0,) * len(boxes.dims)
+        self.high = tuple(high) if high is not None else boxes.shape
+        self.shape = tuple(h - lo for lo, h in zip(self.low, self.high, strict=True))
+
+    def within(self, low: Sequence[int], high: Sequence[int]) -> Placement:
+        """Give the placement in a smaller region."""
+        return Placement(self.boxes, self.position, self.weights, low, high)
+
+    def axes(self) -> list[Axis]:
+        """Give the axes of a product."""
+        b = self.boxes
+        return [
+            Axis.within(*args)
+            for args in zip(b.axes, b.sizes, b.shape, b.wrap, self.low, self.high, strict=True)
+        ]
+
+    def depth(self) -> int | None:
+        """Give the number of slots that hold all contributions; None where it is not a product."""
+        if not self.boxes.product:
+            return None
+        return int(np.prod([a.depth() for a in self.axes()], dtype=np.int64))
+
+    def cover(self) -> list[NDArray[np.float64]] | NDArray[np.float64]:
+        """Sum the weights over the patches: a vector per dimension of a product, else a field."""
+        if self.boxes.product:
+            return [self._cover_axis(k, axis) for k, axis in enumerate(self.axes())]
+        field = np.zeros(self.shape)
+        dims = range(len(self.shape))
+        for visit in self.visits():
+            weight = self.weight(visit, dims, len(dims))
+            field[visit.target] += 1.0 if weight is None else weight
+        return field
+
+    def _cover_axis(self, k: int, axis: Axis) -> NDArray[np.float64]:
+        total = np.zeros(axis.length)
+        rows = np.arange(len(axis.index))
+        weights = None if self.weights is None else self.weights[k].rows
+        pick = None if self.weights is None else self.weights[k].pick[axis.index]
+        for j in range(axis.size):  # one cell of every window at a time
+            cell = axis.start + j
+            inside = (cell >= 0) & (cell < axis.length)
+            values = 1.0 if weights is None or pick is None else weights[pick[inside], j]
+            np.add.at(total, cell[rows[inside]], values)
+        return total
+
+    def weight(self, visit: Visit, axes: Sequence[int], ndim: int) -> NDArray[np.float64] | None:
+        """Weights of one patch of ``visit``, its dimensions at ``axes`` of ``ndim``; None: all one."""
+        if self.weights is None:
+            return None
+        out = np.ones((1,) * ndim)
+        for k, (w, row, part) in enumerate(zip(self.weights, visit.rows, visit.source, strict=True)):
+            shape = [1] * ndim
+            shape[axes[k]] = part.stop - part.start
+            out = out * w.rows[row][part].reshape(shape)
+        return out
+
+    def visits(self, itemsize: int = 8) -> Iterator[Visit]:
+        """Walk over all patches in blocks; ``itemsize`` is the bytes of a cell, all bands of it."""
+        return self._product(itemsize) if self.boxes.product else self._listed()
+
+    def _product(self, itemsize: int) -> Iterator[Visit]:
+        axes = self.axes()
+        if any(not len(a.index) for a in axes):
+            return
+        picks = [None] * len(axes) if self.weights is None else [w.pick for w in self.weights]
+        segments = [a.segments(p) for a, p in zip(axes, picks, strict=True)]
+        most = max(1, BLOCK_BYTES // max(1, itemsize * int(np.prod(self.boxes.sizes))))
+        runs = [part for s in segments[-1] for part in s.parts(most)]
+        outer = [[part for s in ss for part in s.parts(1)] for ss in segments[:-1]]
+        outer = [sorted(ss, key=lambda s: (s.index.start, s.start)) for ss in outer]
+        depths = [a.depth() for a in axes]
+        grid = self.boxes.grid
+        for chosen in itertools.product(*outer):
+            base = 0
+            slot = 0
+            for s, n, d in zip(chosen, grid, depths, strict=False):
+                base = base * n + s.index.start
+                slot = slot * d + s.slot
+            for run in runs:
+                low = base * grid[-1] + run.index.start
+                step = run.index.step
+                which: NDArray | slice = slice(low, low + (run.count - 1) * step + 1, step)
+                ordinal = np.arange(which.start, which.stop, step)
+                if self.position is not None:
+                    which = self.position[which]
+                yield Visit(
+                    patches=which,
+                    source=(*(s.inner for s in chosen), run.inner),
+                    target=(
+                        *(slice(s.start, s.start + s.length) for s in chosen),
+                        slice(run.start, run.start + run.length),
+                    ),
+                    run=run,
+                    rows=(*(s.row for s in chosen), run.row),
+                    slot=slot * depths[-1] + run.slot,
+                    ordinal=ordinal,
+                )
+
+    def _listed(self) -> Iterator[Visit]:
+        boxes = self.boxes
+        images = []
+        for k in range(len(boxes.dims)):
+            args = (boxes.axes[k], boxes.sizes[k], boxes.shape[k], boxes.wrap[k])
+            images.append(Axis.within(*args, self.low[k], self.high[k]))
+        by_patch = [_grouped(a, len(boxes)) for a in images]
+        touched = np.logical_and.reduce([np.diff(g) > 0 for g in by_patch])
+        for i in np.flatnonzero(touched):
+            at = int(i) if self.position is None else int(self.position[i])
+            options = [range(g[i], g[i + 1]) for g in by_patch]
+            for choice in itertools.product(*options):
+                source, target = [], []
+                for a, c in zip(images, choice, strict=True):
+                    start = int(a.start[c])
+                    low, high = max(0, -start), min(a.size, a.length - start)
+                    source.append(slice(low, high))
+                    target.append(slice(start + low, start + high))
+                last = target[-1]
+                run = Segment(slice(0, 1, 1), last.start, 0, 1, source[-1], 0, 0)
+                rows = (0,) * len(images)
+                if self.weights is not None:
+                    rows = tuple(int(w.pick[i]) for w in self.weights)
+                yield Visit(slice(at, at + 1), tuple(source), tuple(target), run, rows, -1, int(i))
+
+
+def _grouped(axis: Axis, n: int) -> NDArray:
+    """Give where the windows of each patch begin in ``axis``, whose index is sorted."""
+    return np.searchsorted(axis.index, np.arange(n + 1))
+
+
+def target_view(array: NDArray, visit: Visit, axes: Sequence[int]) -> NDArray:
+    """Cells of ``array`` that ``visit`` falls on: one leading dimension of patches, writeable."""
+    index: list[slice] = [slice(None)] * array.ndim
+    for axis, part in zip(axes, visit.target, strict=True):
+        index[axis] = part
+    view = array[tuple(index)]
+    if visit.run.count == 1:
+        return view[None]
+    stride = array.strides[axes[-1]] * visit.run.stride
+    return as_strided(view, (visit.run.count, *view.shape), (stride, *view.strides))
+
+
+def source_view(patches: NDArray, visit: Visit, axes: Sequence[int]) -> NDArray:
+    """Values of the patches of ``visit`` that lie in the region, patches first."""
+    index: list[slice] = [slice(None)] * (patches.ndim - 1)
+    for axis, part in zip(axes, visit.source, strict=True):
+        index[axis] = part
+    return patches[visit.patches][(slice(None), *index)]

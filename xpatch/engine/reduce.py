@@ -1,0 +1,414 @@
+"""Reducers: how contributions that fall on one cell become one value.
+
+A reducer owns a few state arrays of the region's shape. The scatter walks over blocks of patches
+that do not overlap and hands each block to `update` together with views of the state; `finish`
+turns the state into the result. All states of one kind can be added up by `combine`, which is how
+partial results of chunks become one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from xpatch.engine import dtypes
+
+State = list[NDArray]
+
+
+class Reducer:
+    """Base of the reducers; ``skipna`` says whether missing contributions are left out."""
+
+    def __init__(self, dtype: DTypeLike, skipna: bool):
+        self.source = np.dtype(dtype)
+        self.skipna = skipna
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Dtype of the result."""
+        return self.source
+
+    def start(self, shape: Sequence[int]) -> State:
+        """Give the state before any contribution."""
+        raise NotImplementedError
+
+    def update(self, state: State, values: NDArray, weight: NDArray | None, key: Any) -> None:
+        """Add a block of contributions; ``state`` holds views of the cells it falls on."""
+        raise NotImplementedError
+
+    def combine(self, state: State, other: State) -> None:
+        """Add another state to ``state`` in place."""
+        raise NotImplementedError
+
+    def finish(self, state: State) -> NDArray:
+        """Give the result; cells with no contribution hold anything."""
+        return state[0].astype(self.dtype, copy=False)
+
+    def valid(self, values: NDArray) -> NDArray | None:
+        """Where the contributions count; None: everywhere."""
+        null = dtypes.isnull(values) if self.skipna else None
+        return None if null is None or not null.any() else ~null
+
+
+class Place(Reducer):
+    """Every cell has at most one contribution: copy it."""
+
+    def start(self, shape: Sequence[int]) -> State:
+        return [np.zeros(shape, self.source)]
+
+    def update(self, state: State, values: NDArray, weight: NDArray | None, key: Any) -> None:
+        np.copyto(state[0], values, where=True if weight is None else weight > 0)
+
+    def combine(self, state: State, other: State) -> None:
+        raise NotImplementedError("cells of tiles are placed, not combined")
+
+
+class Total(Reducer):
+    """The weighted sum, NaN spreading; weights that sum to one make it the mean."""
+
+    def __init__(self, dtype: DTypeLike, skipna: bool, result: DTypeLike):
+        super().__init__(dtype, skipna)
+        self._result = np.dtype(result)
+        self._scratch = np.empty(0)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._result
+
+    @property
+    def working(self) -> np.dtype:
+        return np.dtype("f4") if self._result == np.float16 else self._result
+
+    def start(self, shape: Sequence[int]) -> State:
+        return [np.zeros(shape, self.working)]
+
+    def update(self, state: State, values: NDArray, weight: NDArray | None, key: Any) -> None:
+        if weight is None:
+            np.add(state[0], values, out=state[0], casting="unsafe")
+            return
+        product = self._buffer(state[0])
+        np.multiply(values, weight, out=product, casting="unsafe")
+        np.add(state[0], product, out=state[0])
+
+    def _buffer(self, like: NDArray) -> NDArray:
+        """Give scratch laid out like ``like``, so that the addition runs along memory."""
+        if self._scratch.size < like.size or self._scratch.dtype != like.dtype:
+            self._scratch = np.empty(like.size, like.dtype)
+        order = np.argsort([-s for s in like.strides], kind="stable")
+        flat = self._scratch[: like.size].reshape([like.shape[k] for k in order])
+        return flat.transpose(np.argsort(order))
+
+    def combine(self, state: State, other: State) -> None:
+        state[0] += other[0]
+
+
+class WeightedMean(Total):
+    """The weighted mean, or with ``normalize=False`` the sum, of contributions that are present."""
+
+    def __init__(self, dtype: DTypeLike, skipna: bool, result: DTypeLike, normalize: bool = True):
+        super().__init__(dtype, skipna, result)
+        self.normalize = normalize
+
+    def start(self, shape: Sequence[int]) -> State:
+        real = np.empty(0, self.working).real.dtype
+        real = np.dtype("f8") if real.kind in "iu" else real
+        return [np.zeros(shape, self.working), np.zeros(shape, real)]
+
+    def update(self, state: State, values: NDArray, weight: NDArray | None, key: Any) -> None:
+        valid = self.valid(values)
+        if valid is not None:
+            values = np.where(valid, values, values.dtype.type(0))
+        super().update(state, values, weight, key)
+        if valid is None:
+            state[1] += 1 if weight is None else weight
+        elif weight is None:
+            state[1] += valid
+        else:
+            state[1] += np.multiply(valid, weight, dtype=state[1].dtype)
+
+    def combine(self, state: State, other: State) -> None:
+        state[0] += other[0]
+        state[1] += other[1]
+
+    def finish(self, state: State) -> NDArray:
+        value, weight = state
+        empty = weight <= 0
+        if self.normalize:
+            np.divide(value, weight, out=value, where=~empty)
+        null = dtypes.missing(value.dtype)
+        if null is not None:
+            value[empty] = null
+        return value.astype(self.dtype, copy=False)
+
+
+class Extreme(Reducer):
+    """The smallest or the largest contribution."""
+
+    def __init__(self, dtype: DTypeLike, skipna: bool, largest: bool):
+        super().__init__(dtype, skipna)
+        if self.source.kind not in "biufcmM":
+            raise TypeError(f"values of dtype {self.source} have no smallest or largest")
+        self.largest = largest
+        skip = (np.fmin, np.fmax)[largest]
+        self._pick = skip if skipna else (np.minimum, np.maximum)[largest]
+
+    def start(self, shape: Sequence[int]) -> State:
+        null = dtypes.missing(self.source)
+        if null is not None and self.skipna:
+            return [np.full(shape, null)]
+        return [np.full(shape, self._neutral(), self.source)]
+
+    def _neutral(self) -> Any:
+        kind = self.source.kind
+        if kind == "b":
+            return not self.largest
+        if kind in "iu":
+            info = np.iinfo(self.source)
+            return info.min if self.largest else info.max
+        if kind in "mM":
+            limit = np.iinfo(np.int64)
+            value = limit.min + 1 if self.largest else limit.max
+            return np.array(value, np.int64).view(self.source)[()]
+        value = -np.inf if self.largest else np.inf
+        return complex(value, value) if kind == "c" else value
+
+    def update(self, state: State, values: NDArray, weight: NDArray | None, key: Any) -> None:
+        if weight is not None and not (weight > 0).all():
+            values = np.where(weight > 0, values, state[0])
+        self._pick(state[0], values, out=state[0])
+
+    def combine(self, state: State, other: State) -> None:
+        self._pick(state[0], other[0], out=state[0])
+
+
+class Choose(Reducer):
+    """The contribution with the smallest key: ``by`` "first", "last" or "central"."""
+
+    LAST = np.iinfo(np.int64).max
+
+    def __init__(self, dtype: DTypeLike, skipna: bool, by: str):
+        super().__init__(dtype, skipna)
+        self.by = by
+
+    def start(self, shape: Sequence[int]) -> State:
+        null = dtypes.missing(self.source)
+        value = np.zeros(shape, self.source) if null is None else np.full(shape, null)
+        return [value, np.full(shape, self.LAST)]
+
+    def update(self, state: State, values: NDArray, weight: NDArray | None, key: Any) -> None:
+        valid = self.valid(values)
+        if weight is not None and not (weight > 0).all():
+            valid = (weight > 0) if valid is None else valid & (weight > 0)
+        better = key < state[1]
+        if valid is not None:
+            better = better & valid
+        np.copyto(state[0], values, where=better)
+        np.copyto(state[1], key, where=better)
+
+    def combine(self, state: State, other: State) -> None:
+        better = other[1] < state[1]
+        np.copyto(state[0], other[0], where=better)
+        np.copyto(state[1], other[1], where=better)
+
+
+class Counted(Reducer):
+    """The number of contributions that are present."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.int64)
+
+    def start(self, shape: Sequence[int]) -> State:
+        return [np.zeros(shape, np.int64)]
+
+    def update(self, state: State, values: NDArray, weight: NDArray | None, key: Any) -> None:
+        null = dtypes.isnull(values)
+        one: Any = True if weight is None else weight > 0
+        state[0] += one if null is None else ~null & one
+
+    def combine(self, state: State, other: State) -> None:
+        state[0] += other[0]
+
+
+class Moments(Reducer):
+    """The variance, or the standard deviation, by Welford's and Chan's updates."""
+
+    def __init__(self, dtype: DTypeLike, skipna: bool, ddof: int, root: bool):
+        super().__init__(dtype, skipna)
+        self.working = dtypes.accumulator(self.source)
+        self.ddof = ddof
+        self.root = root
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.empty(0, dtypes.average(self.source)).real.dtype
+
+    def start(self, shape: Sequence[int]) -> State:
+        real = np.empty(0, self.working).real.dtype
+        return [np.zeros(shape, real), np.zeros(shape, self.working), np.zeros(shape, real)]
+
+    def update(self, state: State, values: NDArray, weight: NDArray | None, key: Any) -> None:
+        count, mean, spread = state
+        valid = self.valid(values)
+        if weight is not None and not (weight > 0).all():
+            inside = np.broadcast_to(weight > 0, values.shape)
+            valid = inside if valid is None else valid & inside
+        if valid is None:
+            count += 1
+            delta = values.astype(self.working) - mean
+            mean += delta / count
+        else:
+            count += valid
+            delta = np.where(valid, values - mean, 0).astype(self.working)
+            mean += delta / np.maximum(count, 1)
+        change = delta * np.conj(values - mean)
+        spread += change.real if valid is None else np.where(valid, change.real, 0)
+
+    def combine(self, state: State, other: State) -> None:
+        count, mean, spread = state
+        n, m, s = other
+        total = np.maximum(count + n, 1)
+        delta = m - mean
+        spread += s + (np.abs(delta) ** 2 * count * n / total).astype(spread.dtype)
+        mean += delta * n / total
+        count += n
+
+    def finish(self, state: State) -> NDArray:
+        count, _, spread = state
+        free = count - self.ddof
+        out = np.full(spread.shape, np.nan, spread.dtype)
+        np.divide(spread, free, out=out, where=free > 0)
+        if self.root:
+            np.sqrt(out, out=out)
+        return out.astype(self.dtype, copy=False)
+
+
+class Stacked(Reducer):
+    """Base of the reducers that need all contributions of a cell at once."""
+
+    needs_offsets = False
+
+    @property
+    def working(self) -> np.dtype:
+        """Dtype in which contributions are stacked."""
+        return self.source
+
+    @property
+    def absent(self) -> Any:
+        """What stands in an empty slot; it sorts behind every value."""
+        null = dtypes.missing(self.working)
+        if null is not None:
+            return null
+        return True if self.working.kind == "b" else np.iinfo(self.working).max
+
+    def reduce(
+        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[slice, ...]
+    ) -> NDArray:
+        """Reduce the slots of ``stack`` (slot, *cells).
+
+        ``count`` (*cells) says how many slots are taken, the others hold `absent`; ``offsets``
+        (dim, slot, *cells) are the normalized offsets of each contribution from its patch's
+        center; ``where`` says which part of the result this is.
+        """
+        raise NotImplementedError
+
+
+class Quantiles(Stacked):
+    """A quantile of the contributions, interpolated linearly."""
+
+    def __init__(self, dtype: DTypeLike, skipna: bool, q: float):
+        super().__init__(dtype, skipna)
+        if self.source.kind not in "biuf":
+            raise TypeError(
+                f"values of dtype {self.source} cannot be interpolated; "
+                "use 'min', 'max', 'mode' or 'first'"
+            )
+        self.q = q
+
+    @property
+    def dtype(self) -> np.dtype:
+        return dtypes.average(self.source)
+
+    @property
+    def working(self) -> np.dtype:
+        return dtypes.accumulator(self.source)
+
+    def reduce(
+        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[slice, ...]
+    ) -> NDArray:
+        ranked = np.sort(stack, axis=0)
+        place = self.q * np.maximum(count - 1, 0)
+        low = np.floor(place).astype(np.intp)
+        part = (place - low).astype(stack.dtype)
+        below = np.take_along_axis(ranked, low[None], 0)[0]
+        above = np.take_along_axis(ranked, np.minimum(low + 1, len(stack) - 1)[None], 0)[0]
+        mixed = (part > 0) & (above != below)
+        step = np.subtract(above, below, out=np.zeros_like(below), where=mixed)
+        return below + np.multiply(step, part, out=np.zeros_like(below), where=mixed)
+
+
+class Modal(Stacked):
+    """The most frequent contribution; the smallest of those that are equally frequent."""
+
+    def __init__(self, dtype: DTypeLike, skipna: bool):
+        super().__init__(dtype, skipna)
+        if self.source.kind not in "biufcmM":
+            raise TypeError(f"values of dtype {self.source} cannot be ranked; use 'first'")
+
+    def reduce(
+        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[slice, ...]
+    ) -> NDArray:
+        ranked = np.sort(stack, axis=0)
+        best = ranked[0].copy()
+        votes = np.ones(best.shape, np.int32)
+        run = np.ones(best.shape, np.int32)
+        for k in range(1, len(ranked)):
+            run = np.where(ranked[k] == ranked[k - 1], run + 1, 1)
+            better = (run > votes) & (k < count)
+            np.copyto(best, ranked[k], where=better)
+            np.copyto(votes, run, where=better)
+        return best
+
+
+class Modeled(Stacked):
+    """What ``predict(values, offsets)`` makes of the contributions of each cell.
+
+    ``collect(values, offsets, where, cells)``, if given, is called instead and may look at them.
+    """
+
+    needs_offsets = True
+
+    def __init__(
+        self,
+        dtype: DTypeLike,
+        skipna: bool,
+        predict: Callable[..., NDArray],
+        collect: Callable[..., None] | None = None,
+    ):
+        super().__init__(dtype, skipna)
+        self.predict = predict
+        self.collect = collect
+
+    @property
+    def dtype(self) -> np.dtype:
+        return dtypes.average(self.source)
+
+    @property
+    def working(self) -> np.dtype:
+        return dtypes.accumulator(self.source)
+
+    def reduce(
+        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[slice, ...]
+    ) -> NDArray:
+        out = np.full(count.shape, np.nan, self.working)
+        cells = count > 0
+        if offsets is None or not cells.any():
+            return out
+        if self.collect is not None:
+            self.collect(stack[:, cells], offsets[:, :, cells], where, cells)
+            return out
+        out[cells] = self.predict(stack[:, cells], offsets[:, :, cells])
+        return out

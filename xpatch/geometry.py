@@ -1,0 +1,227 @@
+"""Geometries: the shape of a neighborhood."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.domain import Lattice
+from xpatch.neighborhood import Boxes
+from xpatch.spec import DimMap, Spec, by_dim, per_dim
+
+__all__ = ["Anchors", "Frame", "Geometry", "Rectangular", "as_geometry"]
+
+BOUNDARIES = ("shift", "drop", "pad", "wrap", "raise")
+PAD_MODES = (
+    "constant",
+    "edge",
+    "linear_ramp",
+    "maximum",
+    "mean",
+    "median",
+    "minimum",
+    "reflect",
+    "symmetric",
+    "wrap",
+)
+
+
+class Geometry(Spec):
+    """Base of the geometries.
+
+    A geometry says two things of a domain: the `frame` in which a sampler may place anchors, and
+    the neighborhood of each anchor.
+    """
+
+    def frame(self, domain: Lattice) -> Frame:
+        """Resolve sizes and boundaries on a domain."""
+        raise NotImplementedError
+
+    def neighborhood(self, domain: Lattice, anchors: Anchors) -> Boxes:
+        """Give the neighborhood of each anchor."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Anchors:
+    """Where patches are: the start of each box along each dimension.
+
+    With ``product`` they are the outer product of ``axes`` in row-major order, otherwise all axes
+    have one entry per patch. Anchors taken from other patches keep their identity (``origin``) and
+    say which of them are wanted (``ordinals``).
+    """
+
+    axes: tuple[NDArray[np.int64], ...]
+    product: bool = False
+    ordinals: NDArray[np.int64] | None = None
+    origin: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """A geometry on a domain: what a sampler needs to place boxes."""
+
+    dims: tuple[Hashable, ...]
+    sizes: tuple[int, ...]
+    shape: tuple[int, ...]
+    boundary: tuple[str, ...]
+
+    def limits(self, k: int) -> tuple[int, int]:
+        """Give the first and the last allowed start along dimension number ``k``."""
+        size, n = self.sizes[k], self.shape[k]
+        if self.boundary[k] == "wrap":
+            return 0, n - 1
+        if self.boundary[k] == "pad":
+            return 1 - size, n - 1
+        return 0, n - size
+
+    def settle(self, starts: NDArray[np.int64], what: str) -> NDArray[np.int64]:
+        """Apply the boundary to any starts, shape (patch, dim): move, leave out, keep or refuse.
+
+        Raises
+        ------
+        ValueError
+            If a box overhangs where the boundary is "raise".
+        """
+        starts = np.array(starts, dtype=np.int64)
+        keep = np.ones(len(starts), bool)
+        for k, dim in enumerate(self.dims):
+            column, size, n = starts[:, k], self.sizes[k], self.shape[k]
+            if self.boundary[k] == "wrap":
+                column %= n
+                continue
+            low, high = self.limits(k)
+            over = (column < low) | (column > high)
+            if self.boundary[k] in ("shift", "pad"):
+                np.clip(column, low, high, out=column)
+            elif self.boundary[k] == "drop":
+                keep &= ~over
+            elif over.any():
+                raise ValueError(
+                    f"{what}: a patch of {size} cells starting at {int(column[over][0])} along "
+                    f"{dim!r} overhangs the {n} cells of the field; "
+                    "move it, or use boundary='shift', 'drop', 'pad' or 'wrap'"
+                )
+        return starts[keep]
+
+
+@dataclasses.dataclass(frozen=True, init=False, repr=False)
+class Rectangular(Geometry):
+    """Boxes of a fixed size along any dimensions.
+
+    Parameters
+    ----------
+    size : int, float, tuple or mapping, optional
+        Size of a patch: an int in cells, a float in coordinate units (evenly spaced coordinates
+        only). A scalar or a tuple means the spatial dimensions of the field, in its order; a
+        mapping names dimensions, which may be any, vertical and time included. Dimensions not
+        named are carried whole.
+    boundary : str or mapping, default: "shift"
+        What happens at the edge of the field, for all dimensions or by dimension: ``"shift"`` the
+        last patch moves inward, ``"drop"`` only patches that fit on the stride, ``"pad"`` the
+        field is extended, ``"wrap"`` the dimension is periodic, ``"raise"`` an error unless the
+        stride tiles the field exactly.
+    pad_mode : str, default: "reflect"
+        How ``"pad"`` fills cells outside of the field, as in :meth:`xarray.DataArray.pad`.
+    pad_value : scalar, optional
+        The value of ``pad_mode="constant"`` and the end of ``"linear_ramp"``; default: missing.
+    **dims
+        Sizes by dimension, in place of ``size``.
+
+    Examples
+    --------
+    >>> xpatch.Rectangular(y=256, x=256)
+    Rectangular(y=256, x=256)
+    >>> xpatch.Rectangular({"lat": 10.0, "lon": 10.0}, boundary={"lon": "wrap"})
+    Rectangular(lat=10.0, lon=10.0, boundary={'lon': 'wrap'})
+    """
+
+    size: Any
+    boundary: Any = "shift"
+    pad_mode: str = "reflect"
+    pad_value: Any = None
+
+    def __init__(
+        self,
+        size: Any = None,
+        *,
+        boundary: str | Mapping[Hashable, str] = "shift",
+        pad_mode: str = "reflect",
+        pad_value: Any = None,
+        **dims: Any,
+    ):
+        size = by_dim(size, dims, "the size of Rectangular")
+        if size is None or (isinstance(size, Mapping) and not size):
+            raise TypeError("Rectangular needs a size: Rectangular(256) or Rectangular(y=256, x=256)")
+        boundary = DimMap(boundary) if isinstance(boundary, Mapping) else boundary
+        for word in boundary.values() if isinstance(boundary, DimMap) else [boundary]:
+            if word not in BOUNDARIES:
+                raise ValueError(f"boundary must be one of {list(BOUNDARIES)}, got {word!r}")
+        if pad_mode not in PAD_MODES:
+            raise ValueError(f"pad_mode must be one of {list(PAD_MODES)}, got {pad_mode!r}")
+        values = {"size": size, "boundary": boundary, "pad_mode": pad_mode, "pad_value": pad_value}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def frame(self, domain: Lattice) -> Frame:
+        """Resolve sizes and boundaries on ``domain``; dimensions come in its order."""
+        if isinstance(self.size, Mapping):
+            domain.check_dims(self.size, "Rectangular")
+        elif not domain.spatial_dims:
+            raise ValueError(
+                f"the field has no spatial dimensions among {list(domain.dims)}; "
+                "name the dimensions to cut: Rectangular({dim: size})"
+            )
+        asked = per_dim(self.size, domain.spatial_dims, "the size of Rectangular") if not isinstance(
+            self.size, Mapping
+        ) else dict(self.size)
+        dims = tuple(d for d in domain.dims if d in asked)
+        boundary = dict.fromkeys(dims, "shift")
+        if isinstance(self.boundary, Mapping):
+            boundary |= per_dim(self.boundary, dims, "boundary")
+        else:
+            boundary = dict.fromkeys(dims, self.boundary)
+        sizes = []
+        for dim in dims:
+            size, n = domain.cells(dim, asked[dim], "size"), domain.sizes[dim]
+            if n == 0:
+                raise ValueError(f"the field has no cells along {dim!r}; there is nothing to split")
+            if size > n and boundary[dim] != "pad":
+                raise ValueError(
+                    f"a patch of {size} cells does not fit in the {n} cells of {dim!r}; use a size "
+                    f"of at most {n}, or boundary='pad' to extend the field"
+                )
+            sizes.append(size)
+        shape = tuple(domain.sizes[d] for d in dims)
+        return Frame(dims, tuple(sizes), shape, tuple(boundary[d] for d in dims))
+
+    def neighborhood(self, domain: Lattice, anchors: Anchors) -> Boxes:
+        """Give the boxes at ``anchors``."""
+        frame = self.frame(domain)
+        wrap = tuple(word == "wrap" for word in frame.boundary)
+        axes = tuple(np.asarray(a, dtype=np.int64) for a in anchors.axes)
+        return Boxes(
+            frame.dims,
+            frame.sizes,
+            frame.shape,
+            axes,
+            anchors.product,
+            wrap,
+            self.pad_mode,
+            self.pad_value,
+        )
+
+
+def as_geometry(value: Any) -> Geometry:
+    """Turn a mapping, a size or a Geometry into a Geometry."""
+    if isinstance(value, Geometry):
+        return value
+    if isinstance(value, Mapping | int | float | tuple) and not isinstance(value, bool):
+        return Rectangular(value)
+    raise TypeError(
+        f"geometry must be a Geometry or sizes by dimension such as {{'y': 64, 'x': 64}}, got {value!r}"
+    )

@@ -1,0 +1,182 @@
+"""`PatchIndex`: the index of the patch dimension, which carries the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from xarray import Variable
+from xarray.indexes import Index, PandasIndex
+
+from xpatch.plan import Plan
+
+__all__ = ["RECIPE", "PatchIndex", "patch_index"]
+
+RECIPE = "xpatch_recipe"
+
+
+class PatchIndex(Index):
+    """Patch labels and the plans that they are ordinals of.
+
+    Parameters
+    ----------
+    index : PandasIndex
+        The labels.
+    plans : tuple of Plan
+        One plan per source domain, all with the same anchors; none where patches of different
+        splits were put together.
+    crop : mapping, optional
+        Cells that were cut off at both ends of in-patch dimensions.
+    """
+
+    def __init__(
+        self,
+        index: PandasIndex,
+        plans: tuple[Plan, ...],
+        crop: Mapping[Hashable, tuple[int, int]] | None = None,
+    ):
+        self._index = index
+        self.plans = plans
+        self.crop = dict(crop or {})
+
+    @classmethod
+    def from_variables(
+        cls, variables: Mapping[Any, Variable], *, options: Mapping[str, Any]
+    ) -> PatchIndex:
+        return cls(PandasIndex.from_variables(variables, options={}), options["plans"])
+
+    def _replace(self, index: PandasIndex, plans: tuple[Plan, ...] | None = None) -> PatchIndex:
+        return type(self)(index, self.plans if plans is None else plans, self.crop)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the patches come from different splits."""
+        return not self.plans
+
+    @property
+    def dim(self) -> Hashable:
+        """The patch dimension."""
+        return self._index.dim
+
+    @property
+    def ordinals(self) -> NDArray[np.int64]:
+        """The labels: ordinals into the plan."""
+        return np.asarray(self._index.index, dtype=np.int64)
+
+    def create_variables(
+        self, variables: Mapping[Any, Variable] | None = None
+    ) -> dict[Hashable, Variable]:
+        out = self._index.create_variables(variables)
+        if self.mixed:
+            for variable in out.values():
+                variable.attrs.pop(RECIPE, None)
+        return out
+
+    def to_pandas_index(self) -> pd.Index:
+        return self._index.index
+
+    def isel(self, indexers: Mapping[Any, Any]) -> PatchIndex | None:
+        index = self._index.isel(indexers)
+        return None if index is None else self._replace(index)
+
+    def sel(self, labels: dict[Any, Any], **kwargs: Any) -> Any:
+        return self._index.sel(labels, **kwargs)
+
+    def roll(self, shifts: Mapping[Any, int]) -> PatchIndex:
+        return self._replace(self._index.roll(shifts))
+
+    def rename(
+        self, name_dict: Mapping[Any, Hashable], dims_dict: Mapping[Any, Hashable]
+    ) -> PatchIndex:
+        plans = self.plans
+        return type(self)(
+            self._index.rename(name_dict, dims_dict),
+            plans,
+            {dims_dict.get(d, d): cut for d, cut in self.crop.items()},
+        )
+
+    @classmethod
+    def concat(
+        cls,
+        indexes: Sequence[PatchIndex],
+        dim: Hashable,
+        positions: Iterable[Iterable[int]] | None = None,
+    ) -> PatchIndex:
+        first = indexes[0]
+        parts = [i._index if isinstance(i, cls) else i for i in indexes]
+        index = PandasIndex.concat(parts, dim, positions)  # type: ignore[arg-type]
+        same = all(isinstance(i, cls) and first._same_plans(i) for i in indexes)
+        return cls(index, first.plans if same else (), first.crop if same else {})
+
+    def _same_plans(self, other: PatchIndex) -> bool:
+        return (
+            self.crop == other.crop
+            and len(self.plans) == len(other.plans)
+            and all(a.equals(b) for a, b in zip(self.plans, other.plans, strict=True))
+        )
+
+    def _same_anchors(self, other: PatchIndex) -> bool:
+        if self.plans is other.plans or (self.mixed and other.mixed):
+            return True
+        if self.mixed or other.mixed:
+            return False
+        return self.plans[0].anchor_id == other.plans[0].anchor_id
+
+    def equals(self, other: Index, *, exclude: frozenset[Hashable] | None = None) -> bool:
+        if not isinstance(other, PatchIndex):
+            return False
+        return self._index.equals(other._index) and self._plans_within(other)
+
+    def _plans_within(self, other: PatchIndex) -> bool:
+        """Whether joining would add no plan on either side."""
+        return self.plans is other.plans or (
+            self._same_anchors(other) and self._same_plans(other)
+        )
+
+    def join(self, other: PatchIndex, how: str = "inner") -> PatchIndex:
+        if not self._same_anchors(other):
+            raise ValueError(
+                f"these patches do not belong together: the anchors along {self.dim!r} differ, so "
+                "equal labels mean different places. Split both fields at the same anchors, "
+                "field.patch.split(sampler=xpatch.Explicit(patches)), or put the patches one "
+                f"after the other with xr.concat([…], {self.dim!r})"
+            )
+        mine, theirs = self._index.index, other._index.index
+        index = self._index if mine.equals(theirs) else self._index.join(other._index, how=how)
+        extra = [p for p in other.plans if not any(p.equals(q) for q in self.plans)]
+        plans = self.plans if not extra else (*self.plans, *extra)
+        return type(self)(index, plans, {**other.crop, **self.crop})
+
+    def reindex_like(self, other: PatchIndex, **kwargs: Any) -> dict[Hashable, Any]:
+        if isinstance(other, PatchIndex) and not self._same_anchors(other):
+            self.join(other)
+        inner = other._index if isinstance(other, PatchIndex) else other
+        return self._index.reindex_like(inner, **kwargs)
+
+    def cropped(self, crop: Mapping[Hashable, tuple[int, int]]) -> PatchIndex:
+        """Tell the index that in-patch dimensions were cropped further."""
+        old = self.crop
+        both = {
+            d: (old.get(d, (0, 0))[0] + a, old.get(d, (0, 0))[1] + b) for d, (a, b) in crop.items()
+        }
+        return type(self)(self._index, self.plans, {**old, **both})
+
+    def _repr_inline_(self, max_width: int) -> str:
+        return repr(self)[:max_width] if max_width else repr(self)
+
+    def __repr__(self) -> str:
+        if self.mixed:
+            return f"PatchIndex({len(self._index.index)} patches of different splits)"
+        boxes = self.plans[0].boxes
+        size = ", ".join(f"{d}: {s}" for d, s in zip(boxes.dims, boxes.sizes, strict=True))
+        return f"PatchIndex({len(self._index.index)} of {len(boxes)} patches, {size})"
+
+
+def patch_index(obj: xr.DataArray | xr.Dataset) -> PatchIndex | None:
+    """Give the PatchIndex of patches; None if they have none."""
+    found = (i for i in obj.xindexes.values() if isinstance(i, PatchIndex))
+    return next(found, None)

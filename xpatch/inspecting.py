@@ -1,0 +1,242 @@
+"""What can be asked of patches: anchors, weights, masks, outlines, batches."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from xpatch.domain import Lattice, domain_of
+from xpatch.index import PatchIndex, patch_index
+from xpatch.neighborhood import Boxes
+from xpatch.plan import Plan
+from xpatch.restoring import Provenance, provenance
+from xpatch.window import box_weights
+
+
+def _one(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan, Boxes]:
+    source = provenance(obj, None)
+    plan = source.plans[0]
+    return source, plan, plan.boxes.take(source.ordinals)
+
+
+def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
+    """Give, for each patch, the index position of its middle cell and the label there.
+
+    Returns
+    -------
+    Dataset
+        Variables ``y``, ``x`` … of shape (patch,): labels, or positions where there are none;
+        and coordinates ``cell_y``, ``cell_x`` … with the positions.
+    """
+    source, plan, _ = _one(obj)
+    cells = plan.anchor_cells(source.ordinals)
+    labels = plan.anchor_labels(source.ordinals)
+    out = {}
+    for d in plan.dims:
+        attrs = plan.domain.template.coords[d].attrs if d in plan.domain.template.coords else {}
+        out[d] = (source.dim, labels.get(d, cells[d]), attrs)
+    coords: dict[Hashable, Any] = {f"cell_{d}": (source.dim, c) for d, c in cells.items()}
+    return xr.Dataset(out, coords={source.dim: source.ordinals, **coords})
+
+
+def mask(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """Give which cells of each patch lie in the field, shape (patch, *in-patch dims)."""
+    source, plan, boxes = _one(obj)
+    out: NDArray = np.ones((len(boxes),), bool)
+    for k, size in enumerate(boxes.sizes):
+        cells = boxes.axes[k][:, None] + np.arange(size)
+        inside = np.full(cells.shape, True)
+        if not boxes.wrap[k]:
+            inside = (cells >= 0) & (cells < boxes.shape[k])
+        out = out[..., None] & inside.reshape(len(boxes), *(1,) * k, size)
+    return _per_cell(obj, source, plan, out)
+
+
+def weights(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """Give the analysis window of each patch, shape (patch, *in-patch dims)."""
+    source, plan, boxes = _one(obj)
+    out: NDArray = np.ones((len(boxes),))
+    for k, w in enumerate(box_weights(plan.window, boxes)):
+        out = out[..., None] * w.full().reshape(len(boxes), *(1,) * k, boxes.sizes[k])
+    inside = mask(obj)
+    full = _per_cell(obj, source, plan, out)
+    return full if bool(inside.all()) else full.where(inside, 0.0)
+
+
+def _per_cell(obj: Any, source: Provenance, plan: Plan, values: NDArray) -> xr.DataArray:
+    crop = source.crop
+    inner = tuple(
+        slice(crop.get(d, (0, 0))[0], n - crop.get(d, (0, 0))[1])
+        for d, n in zip(plan.dims, plan.boxes.sizes, strict=True)
+    )
+    labels = {n: obj.coords[n] for n in (source.dim, *plan.dims) if n in obj.coords}
+    return xr.DataArray(values[(slice(None), *inner)], labels, (source.dim, *plan.dims))
+
+
+def spec(obj: xr.DataArray | xr.Dataset) -> dict[str, Any]:
+    """Give the specification of the split, with explicit anchors as index positions."""
+    _, plan, _ = _one(obj)
+    out = {k: v for k, v in plan.spec.items() if k != "class"}
+    sampler = dict(out.get("sampler") or {})
+    if sampler.get("class") == "Explicit":
+        out["sampler"] = {"class": "Explicit", "anchors": plan.boxes.starts().tolist(), "at": "start"}
+    return out
+
+
+def crop(obj: Any, cuts: Mapping[Hashable, Any]) -> Any:
+    """Cut cells off both ends of in-patch dimensions and tell the index."""
+    source = provenance(obj, None)
+    sizes = {}
+    for d, cut in cuts.items():
+        if d not in source.plans[0].dims:
+            raise KeyError(
+                f"crop names dimension {d!r}, but the patches were cut along "
+                f"{list(source.plans[0].dims)}"
+            )
+        pair = (cut, cut) if isinstance(cut, int | np.integer) else tuple(cut)
+        if len(pair) != 2 or any(not isinstance(c, int | np.integer) or c < 0 for c in pair):
+            raise ValueError(f"crop along {d!r} must be an int ≥ 0 or a pair of them, got {cut!r}")
+        if d in obj.sizes and sum(pair) >= obj.sizes[d]:
+            raise ValueError(f"crop of {pair} along {d!r} leaves nothing of {obj.sizes[d]} cells")
+        sizes[d] = (int(pair[0]), int(pair[1]))
+    slices = {d: slice(a, obj.sizes[d] - b) for d, (a, b) in sizes.items() if d in obj.dims}
+    out = obj.isel(slices)
+    index = patch_index(obj)
+    if index is None:
+        return out
+    return _with_index(out, index.cropped(sizes))
+
+
+def _with_index(obj: Any, index: PatchIndex) -> Any:
+    coords = index.create_variables({index.dim: obj.coords[index.dim].variable})
+    plain = obj.drop_vars(index.dim)
+    return plain.assign_coords(xr.Coordinates(coords, indexes={index.dim: index}))
+
+
+def batches(obj: Any, batch_size: int, drop_last: bool) -> Iterator[Any]:
+    """Walk over the patches in loaded batches."""
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
+        raise TypeError(f"batch_size must be an int, got {batch_size!r}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    dim = provenance(obj, None).dim
+    n = obj.sizes[dim]
+    stop = n - n % batch_size if drop_last else n
+    return (
+        obj.isel({dim: slice(k, min(k + batch_size, n))}).load() for k in range(0, stop, batch_size)
+    )
+
+
+def cell_edges(values: NDArray) -> NDArray[np.float64]:
+    """Give the edges of cells from their centers, n + 1 for n cells."""
+    values = values.astype(float)
+    if len(values) == 1:
+        return np.array([values[0] - 0.5, values[0] + 0.5])
+    middle = (values[1:] + values[:-1]) / 2
+    return np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
+
+
+def plane(domain: Lattice, dims: tuple[Hashable, ...]) -> tuple[Hashable, Hashable]:
+    """Give the (y, x) dimensions of the plane in which patches are drawn."""
+    roles = domain.roles
+    x = [d for d in dims if roles.get(d) in ("X", "longitude")]
+    y = [d for d in dims if roles.get(d) in ("Y", "latitude")]
+    if x and y:
+        return y[0], x[0]
+    if len(dims) < 2:
+        raise ValueError(f"outlines need two cut dimensions, the patches were cut along {list(dims)}")
+    return dims[-2], dims[-1]
+
+
+def rectangles(obj: Any) -> tuple[NDArray[np.float64], tuple[Hashable, Hashable]]:
+    """Give the outline of each patch as (x0, y0, x1, y1), shape (patch, 4), and the (y, x) dims."""
+    _, plan, boxes = _one(obj)
+    y, x = plane(plan.domain, plan.dims)
+    columns = {}
+    for d in (y, x):
+        k = plan.dims.index(d)
+        start, size, n = boxes.axes[k], boxes.sizes[k], boxes.shape[k]
+        values = plan.domain.coordinate(d)
+        if values is None or values.dtype.kind not in "iuf":
+            values = np.arange(n)
+        edges = cell_edges(values)
+        step = (edges[-1] - edges[0]) / n
+        ends = []
+        for at in (start, start + size):
+            inside = np.clip(at, 0, n)
+            ends.append(edges[inside] + (at - inside) * step)
+        columns[d] = np.sort(np.stack(ends), axis=0)
+    return np.stack([columns[x][0], columns[y][0], columns[x][1], columns[y][1]], axis=-1), (y, x)
+
+
+def footprints(obj: Any) -> Any:
+    """Give the outlines of patches as a GeoDataFrame indexed by patch label."""
+    try:
+        import geopandas
+        import shapely
+    except ImportError as error:
+        raise ImportError(
+            "footprints need geopandas: pip install 'xarray-patch[vector]'"
+        ) from error
+    source, plan, _ = _one(obj)
+    if plan.domain.curvilinear and plan.domain.crs is None:
+        outlines, crs = _curved(plan, source.ordinals), "EPSG:4326"
+    else:
+        outlines, crs = shapely.box(*rectangles(obj)[0].T), _crs(obj, plan)
+    index = pd.Index(source.ordinals, name=source.dim)
+    return geopandas.GeoDataFrame(geometry=outlines, index=index, crs=crs)
+
+
+def _crs(obj: Any, plan: Plan) -> Any:
+    if plan.domain.crs is not None:
+        return plan.domain.crs
+    found = domain_of(obj).crs
+    return "EPSG:4326" if found is None and plan.domain.geographic else found
+
+
+def _curved(plan: Plan, ordinals: NDArray) -> Any:
+    """Outlines of patches of a curvilinear grid through the centers of their border cells."""
+    import shapely
+
+    lat, lon = (plan.domain.template.coords[n] for n in plan.domain.curvilinear)
+    dims = lat.dims
+    boxes = plan.boxes.only([d for d in plan.dims if d in dims]).take(ordinals)
+    out = []
+    for start in boxes.starts():
+        spans = dict(zip(boxes.dims, zip(start, start + boxes.sizes, strict=True), strict=True))
+        j, i = (
+            np.arange(*spans.get(d, (0, n)))[[0, -1]] for d, n in zip(dims, lat.shape, strict=True)
+        )
+        rows, columns = np.arange(j[0], j[1] + 1), np.arange(i[0], i[1] + 1)
+        ring_j = np.concatenate(
+            [np.full(len(columns), j[0]), rows, np.full(len(columns), j[1]), rows[::-1]]
+        )
+        ring_i = np.concatenate(
+            [columns, np.full(len(rows), i[1]), columns[::-1], np.full(len(rows), i[0])]
+        )
+        at = ring_j % lat.shape[0], ring_i % lat.shape[1]
+        xy = np.stack([lon.values[at], lat.values[at]], axis=-1)
+        xy = xy[np.isfinite(xy).all(axis=1)]
+        out.append(shapely.Polygon(xy) if len(xy) > 3 else shapely.Polygon())
+    return np.array(out, dtype=object)
+
+
+def summary(obj: Any) -> str:
+    """One line about the patches, or about the field that could be split."""
+    index = patch_index(obj)
+    if index is None or not index.plans:
+        return f"<xpatch accessor>\n{domain_of(obj)!r}" if index is None else f"<{index!r}>"
+    plan = index.plans[0]
+    boxes = plan.boxes
+    sizes = ", ".join(f"{d}: {s} of {n}" for d, s, n in zip(boxes.dims, boxes.sizes, boxes.shape, strict=True))
+    lines = [f"<{len(index.ordinals)} of {len(plan)} patches ({sizes})>"]
+    for axis in ("geometry", "sampler", "window", "aggregation"):
+        value = plan.spec.get(axis)
+        if value is not None:
+            lines.append(f"  {axis}: {value['class']}")
+    return "\n".join(lines)

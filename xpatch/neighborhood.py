@@ -1,0 +1,167 @@
+"""Neighborhoods as the engine sees them: `Boxes`, a start per patch and dimension."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Boxes"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Boxes:
+    """Boxes of one size on a lattice.
+
+    Parameters
+    ----------
+    dims : tuple of hashable
+        The dimensions that are cut.
+    sizes : tuple of int
+        Cells of a box along each of ``dims``.
+    shape : tuple of int
+        Cells of the domain along each of ``dims``.
+    axes : tuple of int64 arrays
+        Starts along each of ``dims``, which may lie outside ``[0, shape − size]`` where the
+        dimension is wrapped or padded. With ``product`` the boxes are the outer product of the
+        axes in row-major order; otherwise all axes have one entry per box.
+    product : bool
+        Whether the boxes form an outer product.
+    wrap : tuple of bool
+        Whether each dimension is periodic.
+    pad_mode, pad_value
+        How cells outside the domain are filled, in the words of :meth:`xarray.DataArray.pad`.
+    """
+
+    dims: tuple[Hashable, ...]
+    sizes: tuple[int, ...]
+    shape: tuple[int, ...]
+    axes: tuple[NDArray[np.int64], ...]
+    product: bool
+    wrap: tuple[bool, ...]
+    pad_mode: str = "reflect"
+    pad_value: float | None = None
+
+    def __len__(self) -> int:
+        if self.product:
+            return int(np.prod(self.grid, dtype=np.int64))
+        return len(self.axes[0]) if self.axes else 1
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Number of starts along each dimension of a product."""
+        return tuple(len(a) for a in self.axes)
+
+    def starts(self, ordinals: NDArray | None = None) -> NDArray[np.int64]:
+        """Give the start of each box, shape (patch, dim)."""
+        if ordinals is None:
+            ordinals = np.arange(len(self))
+        picks = self.entries(ordinals)
+        columns = [a[p] for a, p in zip(self.axes, picks, strict=True)]
+        return np.stack(columns, axis=-1) if columns else np.empty((len(ordinals), 0), np.int64)
+
+    def entries(self, ordinals: NDArray) -> tuple[NDArray, ...]:
+        """Give, for each dimension, which entry of its axis the boxes with ``ordinals`` take."""
+        if self.product and len(self.dims):
+            return np.unravel_index(ordinals, self.grid)
+        return (np.asarray(ordinals),) * len(self.dims)
+
+    def take(self, ordinals: NDArray) -> Boxes:
+        """Give the boxes with ``ordinals`` as a list."""
+        starts = self.starts(ordinals)
+        return dataclasses.replace(self, axes=tuple(starts.T), product=False)
+
+    def only(self, dims: Sequence[Hashable]) -> Boxes:
+        """Give the same patches along some of the dimensions."""
+        if tuple(dims) == self.dims:
+            return self
+        keep = [self.dims.index(d) for d in dims]
+        starts = self.starts()
+        return dataclasses.replace(
+            self,
+            dims=tuple(dims),
+            sizes=tuple(self.sizes[k] for k in keep),
+            shape=tuple(self.shape[k] for k in keep),
+            axes=tuple(starts[:, k] for k in keep),
+            product=False,
+            wrap=tuple(self.wrap[k] for k in keep),
+        )
+
+    def inner(self, crop: Mapping[Hashable, tuple[int, int]]) -> Boxes:
+        """Leave out the first and last cells of each box: ``{dim: (before, after)}``."""
+        if not any(any(crop.get(d, (0, 0))) for d in self.dims):
+            return self
+        cuts = [crop.get(d, (0, 0)) for d in self.dims]
+        return dataclasses.replace(
+            self,
+            sizes=tuple(s - a - b for s, (a, b) in zip(self.sizes, cuts, strict=True)),
+            axes=tuple(x + a for x, (a, _) in zip(self.axes, cuts, strict=True)),
+        )
+
+    def scaled(self, factors: Mapping[Hashable, int]) -> Boxes:
+        """Give the boxes on a lattice that is finer by integer factors."""
+        f = [factors.get(d, 1) for d in self.dims]
+        return dataclasses.replace(
+            self,
+            sizes=tuple(s * k for s, k in zip(self.sizes, f, strict=True)),
+            shape=tuple(n * k for n, k in zip(self.shape, f, strict=True)),
+            axes=tuple(x * k for x, k in zip(self.axes, f, strict=True)),
+        )
+
+    @cached_property
+    def overhangs(self) -> bool:
+        """Whether any box reaches outside the domain."""
+        return any(
+            len(a) and (a.min() < 0 or a.max() + s > n)
+            for a, s, n in zip(self.axes, self.sizes, self.shape, strict=True)
+        )
+
+    def equals(self, other: Boxes) -> bool:
+        """Whether both are the same boxes in the same order."""
+        return self is other or (
+            (self.dims, self.sizes, self.shape, self.wrap)
+            == (other.dims, other.sizes, other.shape, other.wrap)
+            and len(self) == len(other)
+            and bool(np.array_equal(self.starts(), other.starts()))
+        )
+
+    def __copy__(self) -> Boxes:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Boxes:
+        return self
+
+
+def arrange(boxes: Boxes, ordinals: NDArray) -> tuple[Boxes, NDArray | None]:
+    """Put the boxes with ``ordinals`` in the order in which the engine visits them.
+
+    A set of boxes that is itself an outer product, in whatever order it comes, is found to be
+    one. The second result says where the k-th visited box stands among ``ordinals`` (None: at k),
+    so that what is merged does not depend on the order of the patches.
+    """
+    ordinals = np.asarray(ordinals)
+    n = len(ordinals)
+    in_order = bool(n == 0 or np.all(ordinals[1:] > ordinals[:-1]))
+    if boxes.product and in_order and n == len(boxes):
+        return boxes, None
+    position = None if in_order else np.argsort(ordinals, kind="stable")
+    ordered = ordinals if position is None else ordinals[position]
+    if boxes.product and n and not (ordered[1:] == ordered[:-1]).any():
+        kept = [np.unique(e) for e in boxes.entries(ordered)]
+        if np.prod([len(k) for k in kept], dtype=np.int64) == n:
+            axes = tuple(a[k] for a, k in zip(boxes.axes, kept, strict=True))
+            return dataclasses.replace(boxes, axes=axes), position
+    return boxes.take(ordered), position
+
+
+def common_pad(boxes: Boxes) -> tuple[tuple[int, int], ...]:
+    """Cells by which the domain must be extended at both ends of each dimension."""
+    out = []
+    for starts, size, n in zip(boxes.axes, boxes.sizes, boxes.shape, strict=True):
+        low = int(starts.min()) if len(starts) else 0
+        high = int(starts.max()) + size if len(starts) else n
+        out.append((max(0, -low), max(0, high - n)))
+    return tuple(out)

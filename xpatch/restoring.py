@@ -1,0 +1,238 @@
+"""Merge: find the plan of patches, and put the coordinates of the field back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray import Variable
+from xarray.indexes import PandasIndex
+
+from xpatch.domain import Lattice, domain_of
+from xpatch.index import patch_index
+from xpatch.neighborhood import Boxes
+from xpatch.plan import Plan
+from xpatch.recipe import find_recipe, read_plan
+
+NEVER_SPLIT = (
+    "these are not patches: they carry neither a PatchIndex nor a recipe in the attributes of the "
+    "patch coordinate. Merge takes what split gave; if the patches lost their index, pass "
+    "like=field and keep their label coordinates"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """Where patches come from."""
+
+    dim: Hashable
+    ordinals: NDArray[np.int64]
+    plans: tuple[Plan, ...]
+    crop: Mapping[Hashable, tuple[int, int]]
+    indexed: bool
+
+
+def provenance(obj: xr.DataArray | xr.Dataset, like: Any) -> Provenance:
+    """Find the plan of patches: from the index, else the recipe, else the labels and ``like``.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or the patches come from different splits.
+    """
+    index = patch_index(obj)
+    if index is not None:
+        if index.mixed:
+            raise ValueError(
+                "these patches come from different splits and cannot be merged into one field; "
+                "merge the patches of each split on their own"
+            )
+        return Provenance(index.dim, index.ordinals, index.plans, index.crop, True)
+    found = find_recipe(obj)
+    if found is not None:
+        dim, recipe = found
+        ordinals = np.asarray(obj.coords[dim].values, dtype=np.int64).reshape(-1)
+        plan = read_plan(obj, dim, recipe)
+        _check_ordinals(ordinals, plan)
+        _check_labels(obj, dim, ordinals, plan)
+        return Provenance(dim, ordinals, (plan,), {}, False)
+    if like is not None:
+        return _from_labels(obj, domain_of(like))
+    raise ValueError(NEVER_SPLIT)
+
+
+def _check_ordinals(ordinals: NDArray, plan: Plan) -> None:
+    if len(ordinals) and (ordinals.min() < 0 or ordinals.max() >= len(plan)):
+        raise ValueError(
+            f"patch labels run from {ordinals.min()} to {ordinals.max()}, but the split made "
+            f"{len(plan)} patches: the patch coordinate was overwritten; do not renumber patches"
+        )
+
+
+def _check_labels(obj: Any, dim: Hashable, ordinals: NDArray, plan: Plan) -> None:
+    """The labels must be those of the recipe: patches of two splits may have been put together."""
+    for d in plan.dims:
+        if d not in obj.coords or obj.coords[d].chunks is not None:
+            continue
+        labels = obj.coords[d]
+        if set(labels.dims) - {dim, d} or d not in labels.dims:
+            continue
+        k = plan.dims.index(d)
+        cells = plan.boxes.starts(ordinals)[:, k, None] + np.arange(plan.boxes.sizes[k])
+        expected = plan.domain.labels_at(d, cells, plan.boxes.wrap[k])
+        shape = (len(ordinals), labels.sizes[d])
+        given = labels.transpose(..., d).values.reshape(shape)
+        if expected is None or shape[1] != expected.shape[1]:
+            continue
+        if not _same(given, expected):
+            raise ValueError(
+                f"the labels along {d!r} are not those that the recipe gives for these patches; "
+                "were patches of different splits put together, or renumbered? Merge the patches "
+                "of each split on their own"
+            )
+
+
+def _same(a: NDArray, b: NDArray) -> bool:
+    if a.dtype.kind in "fc" and b.dtype.kind in "iufc":
+        return bool(np.allclose(a, b, rtol=1e-6, atol=0, equal_nan=True))
+    null = b != b
+    return bool(((a == b) | null).all())
+
+
+def _from_labels(obj: xr.DataArray | xr.Dataset, domain: Lattice) -> Provenance:
+    """Find where patches lie in a field by their labels alone."""
+    cut = [d for d, c in obj.coords.items() if d in c.dims and c.ndim == 2 and d in domain.sizes]
+    dims = {d for c in cut for d in obj.coords[c].dims if d != c}
+    if not cut or len(dims) != 1:
+        raise ValueError(NEVER_SPLIT)
+    dim = dims.pop()
+    cut = [d for d in domain.dims if d in cut]
+    starts = []
+    for d in cut:
+        labels = obj.coords[d].transpose(dim, d).values
+        first = domain.nearest(d, labels[:, 0])
+        expected = domain.labels_at(d, first[:, None] + np.arange(labels.shape[1]), False)
+        if expected is None or not _same(labels, expected):
+            raise ValueError(f"the labels of the patches along {d!r} do not occur in like")
+        starts.append(first)
+    boxes = Boxes(
+        tuple(cut),
+        tuple(obj.sizes[d] for d in cut),
+        tuple(domain.sizes[d] for d in cut),
+        tuple(starts),
+        False,
+        (False,) * len(cut),
+    )
+    return Provenance(dim, np.arange(obj.sizes[dim]), (Plan(domain, boxes),), {}, False)
+
+
+def check_like(plan: Plan, like: Lattice) -> None:
+    """Raise a ValueError if ``like`` is not the lattice that was split."""
+    different = plan.domain.same_lattice(like, plan.dims)
+    if different is not None:
+        raise ValueError(f"like is not the field that was split: {different}")
+
+
+def ordered(dims: tuple[Hashable, ...], order: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
+    """Put the dims that ``order`` knows in its order; others (channels) keep their places."""
+    known = iter(sorted((d for d in dims if d in order), key=order.index))
+    return tuple(next(known) if d in order else d for d in dims)
+
+
+def restored_coords(
+    patches: xr.DataArray | xr.Dataset,
+    domain: Lattice,
+    cut: tuple[Hashable, ...],
+    dim: Hashable,
+    sizes: Mapping[Hashable, int],
+    scale: Mapping[Hashable, int],
+) -> xr.Coordinates:
+    """Give the coordinates of the merged field.
+
+    Those with a cut dimension come from the domain. The others come from the patches, because a
+    model may have selected or added some; where they are equal, or lazy so that reading them
+    would run the model again, or lost, those of the domain are taken, with attrs and encoding.
+    """
+    template = domain.template
+    variables: dict[Hashable, Variable] = {}
+    indexes: dict[Hashable, Any] = {}
+
+    def take(source: Any, name: Hashable) -> None:
+        variables[name] = source.coords[name].variable
+        indexes.pop(name, None)
+        if name in source.xindexes:
+            indexes[name] = source.xindexes[name]
+
+    for name, coord in template.coords.items():
+        if set(coord.dims) & set(cut):
+            if all(sizes.get(d) == domain.sizes[d] * scale.get(d, 1) for d in coord.dims):
+                if any(scale.get(d, 1) != 1 for d in coord.dims):
+                    variables[name] = refined(coord.variable, scale)
+                else:
+                    take(template, name)
+        elif name not in patches.coords and all(sizes.get(d) == coord.sizes[d] for d in coord.dims):
+            take(template, name)
+    for name, coord in patches.coords.items():
+        if dim in coord.dims or name == dim or name in variables:
+            continue
+        if any(sizes.get(d) != coord.sizes[d] for d in coord.dims):
+            continue
+        known = name in template.coords and template.coords[name].dims == coord.dims
+        if known and _stands_for(coord.variable, template.coords[name].variable):
+            take(template, name)
+        else:
+            take(patches, name)
+    for name, variable in variables.items():
+        if variable.dims == (name,) and name in cut and any(scale.get(d, 1) != 1 for d in cut):
+            indexes.setdefault(name, PandasIndex.from_variables({name: variable}, options={}))
+    kept = {id(i): i for i in indexes.values()}
+    for key, index in kept.items():  # an index over several coordinates needs them all
+        names = [n for n, i in indexes.items() if id(i) == key]
+        every = index.create_variables({n: variables[n] for n in names})
+        if set(every) - set(names):
+            for n in names:
+                del indexes[n]
+    return xr.Coordinates(variables, indexes=indexes)
+
+
+def _stands_for(mine: Variable, original: Variable) -> bool:
+    """Whether the original coordinate may be taken in place of that of the patches."""
+    if mine.shape != original.shape:
+        return False
+    if mine.chunks is not None or not mine._in_memory:
+        return True
+    return bool(mine.equals(original))
+
+
+def refined(variable: Variable, scale: Mapping[Hashable, int]) -> Variable:
+    """Give a coordinate on cells that are finer by integer factors: their centers."""
+    out = variable.load()
+    for axis, d in enumerate(variable.dims):
+        factor = scale.get(d, 1)
+        if factor == 1:
+            continue
+        n = out.shape[axis]
+        position = (np.arange(n * factor) + 0.5) / factor - 0.5
+        if out.dtype.kind not in "iufmM" or n < 2:
+            cells = np.arange(n * factor) // factor
+            out = out.isel({d: cells})
+            continue
+        left = np.clip(np.floor(position).astype(int), 0, n - 2)
+        part = position - left
+        along = [1] * out.ndim
+        along[axis] = -1
+        low, high = out.isel({d: left}).to_numpy(), out.isel({d: left + 1}).to_numpy()
+        part = part.reshape(along)
+        if out.dtype.kind in "mM":
+            data = low + ((high - low).astype(float) * part).astype("i8").astype(
+                (high - low).dtype
+            )
+        else:
+            kind = out.dtype if out.dtype.kind == "f" else np.dtype(float)
+            data = (low + (high - low) * part).astype(kind)
+        out = Variable(out.dims, data, out.attrs)
+    return out

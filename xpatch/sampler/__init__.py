@@ -1,0 +1,19 @@
+"""Samplers: where the anchors are."""
+
+from xpatch.sampler.base import Sampler
+from xpatch.sampler.located import AlongTrack, Explicit
+from xpatch.sampler.random import PoissonDisk, Random
+from xpatch.sampler.stride import EveryElement, JitteredStride, RegularStride
+from xpatch.sampler.valid import Valid
+
+__all__ = [
+    "AlongTrack",
+    "EveryElement",
+    "Explicit",
+    "JitteredStride",
+    "PoissonDisk",
+    "Random",
+    "RegularStride",
+    "Sampler",
+    "Valid",
+]

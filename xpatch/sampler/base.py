@@ -1,0 +1,65 @@
+"""What the samplers share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xpatch.domain import Lattice
+from xpatch.geometry import Anchors, Frame, Geometry
+from xpatch.spec import Spec, per_dim
+
+
+class Sampler(Spec):
+    """Base of the samplers."""
+
+    def anchors(
+        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
+    ) -> Anchors:
+        """Place anchors on ``domain``; ``field`` holds the data, for samplers that look at them."""
+        raise NotImplementedError
+
+
+def listed(starts: NDArray) -> Anchors:
+    return Anchors(tuple(np.ascontiguousarray(column) for column in starts.T))
+
+
+def check_positive(value: Any, what: str) -> None:
+    for one in value.values() if isinstance(value, Mapping) else np.ravel(np.asarray(value, object)):
+        if isinstance(one, bool) or not isinstance(one, int | float | np.number):
+            raise TypeError(f"{what} must be an int (cells) or a float (units), got {one!r}")
+        if not one > 0:
+            raise ValueError(f"{what} must be positive, got {one!r}")
+
+
+def check_integer(value: Any, what: str, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{what} must be an int, got {value!r}")
+    if value < least:
+        raise ValueError(f"{what} must be at least {least}, got {value!r}")
+
+
+def steps_in_cells(step: Any, domain: Lattice, frame: Frame, what: str) -> list[int]:
+    """Give the stride along each dimension in cells; default: the size."""
+    value = per_dim(in_frame(step, domain, frame), frame.dims, what)
+    return [
+        domain.cells(d, value[d], what) if value.get(d) is not None else size
+        for d, size in zip(frame.dims, frame.sizes, strict=True)
+    ]
+
+
+def in_frame(value: Any, domain: Lattice, frame: Frame) -> Any:
+    """Let a tuple mean the spatial dimensions where these are some of the cut ones."""
+    if isinstance(value, tuple) and len(value) != len(frame.dims):
+        return per_dim(value, domain.spatial_dims, "a tuple")
+    return value
+
+
+def not_empty(starts: NDArray, what: str) -> NDArray:
+    if not len(starts):
+        raise ValueError(f"{what} leaves no patch: all overhang the field and were dropped")
+    return starts

@@ -1,0 +1,132 @@
+"""Samplers that draw anchors at random."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xpatch.domain import Lattice
+from xpatch.geometry import Anchors, Geometry
+from xpatch.sampler.base import Sampler, check_integer, check_positive, listed
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Random(Sampler):
+    """Anchors drawn uniformly from the allowed starts.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of patches.
+    seed : int, optional
+        The same seed gives the same anchors; None: different ones at each call.
+    replace : bool, default: False
+        Whether the same anchor may be drawn twice.
+    """
+
+    n_samples: int
+    seed: int | None = None
+    replace: bool = False
+
+    def __post_init__(self) -> None:
+        check_integer(self.n_samples, "n_samples of Random", 1)
+
+    def anchors(
+        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
+    ) -> Anchors:
+        """Draw anchors.
+
+        Raises
+        ------
+        ValueError
+            If more are asked for than there are, without replacement.
+        """
+        frame = geometry.frame(domain)
+        limits = [frame.limits(k) for k in range(len(frame.dims))]
+        counts = [high - low + 1 for low, high in limits]
+        total = int(np.prod(counts, dtype=object))
+        if self.n_samples > total and not self.replace:
+            raise ValueError(
+                f"n_samples={self.n_samples} is more than the {total} different patches there are; "
+                "draw fewer, or use replace=True"
+            )
+        drawn = np.random.default_rng(self.seed).choice(
+            total, self.n_samples, replace=self.replace, shuffle=True
+        )
+        starts = np.stack(np.unravel_index(drawn, counts), axis=-1)
+        return listed(starts + np.array([low for low, _ in limits]))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class PoissonDisk(Sampler):
+    """Random anchors that keep a distance, and leave no gap in which another would fit.
+
+    Parameters
+    ----------
+    min_dist : float
+        Smallest distance of two anchors; in cells on a lattice.
+    seed : int, optional
+        The same seed gives the same anchors; None: different ones at each call.
+
+    References
+    ----------
+    Cook, R. L. (1986). Stochastic sampling in computer graphics. ACM Transactions on Graphics, 5,
+    51–72 (dart throwing).
+    """
+
+    min_dist: float
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        check_positive(self.min_dist, "min_dist of PoissonDisk")
+
+    def anchors(
+        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
+    ) -> Anchors:
+        """Thin the allowed starts, in random order, until all keep the distance."""
+        frame = geometry.frame(domain)
+        limits = np.array([frame.limits(k) for k in range(len(frame.dims))])
+        counts = limits[:, 1] - limits[:, 0] + 1
+        rng = np.random.default_rng(self.seed)
+        total = int(np.prod(counts, dtype=object))
+        # beyond a hundred darts per disk the chance that one more would fit is negligible
+        disks = np.prod(counts / self.min_dist + 1)
+        darts = int(min(total, max(10_000, 100 * disks)))
+        drawn = rng.permutation(total) if darts == total else rng.choice(total, darts, replace=False)
+        points = np.stack(np.unravel_index(drawn, counts), axis=-1)
+        period = [n if b == "wrap" else 0 for n, b in zip(frame.shape, frame.boundary, strict=True)]
+        kept = thin(points, self.min_dist, period)
+        return listed(points[kept] + limits[:, 0])
+
+
+def thin(points: NDArray, distance: float, period: Any = None) -> NDArray[np.intp]:
+    """Keep, in order, the points that are at least ``distance`` from all that were kept.
+
+    ``period`` gives the length of periodic dimensions, 0 for others.
+    """
+    from scipy.spatial import cKDTree
+
+    box = period if period is not None and any(period) else None
+    reach = np.nextafter(distance, 0)  # a pair at exactly the distance is allowed
+    kept = np.empty(0, np.intp)
+    start, size = 0, 1024
+    while start < len(points):
+        batch = np.arange(start, min(start + size, len(points)))
+        if len(kept):
+            near, _ = cKDTree(points[kept], boxsize=box).query(
+                points[batch], distance_upper_bound=distance
+            )
+            batch = batch[~(near < distance)]
+        pairs = cKDTree(points[batch], boxsize=box).query_pairs(reach, output_type="ndarray")
+        alive = np.ones(len(batch), bool)
+        order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+        for first, second in pairs[order]:  # pairs are (lower, higher)
+            if alive[first]:
+                alive[second] = False
+        kept = np.concatenate([kept, batch[alive]])
+        start, size = start + size, min(2 * size, 1 << 15)
+    return kept

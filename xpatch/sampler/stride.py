@@ -1,0 +1,154 @@
+"""Samplers on a stride."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xpatch.domain import Lattice
+from xpatch.geometry import Anchors, Frame, Geometry
+from xpatch.sampler.base import Sampler, check_positive, in_frame, listed, not_empty, steps_in_cells
+from xpatch.spec import by_dim, per_dim
+
+
+def regular_starts(frame: Frame, k: int, step: int) -> NDArray[np.int64]:
+    """Give the starts of a regular stride along dimension number ``k``.
+
+    Raises
+    ------
+    ValueError
+        If the boundary is "raise" and the stride does not tile the dimension.
+    """
+    dim, size, n, boundary = frame.dims[k], frame.sizes[k], frame.shape[k], frame.boundary[k]
+    if step > size and boundary != "drop" and n > size:
+        warnings.warn(
+            f"a step of {step} along {dim!r} is larger than the patches of {size} cells: "
+            f"{step - size} of every {step} cells stay uncovered; use a step of at most {size} to "
+            "cover the field",
+            UserWarning,
+            stacklevel=7,
+        )
+    if boundary == "wrap":
+        return np.arange(0, n, step)
+    if boundary == "pad":
+        return np.arange(-max(size - step, 0), n, step)
+    starts = np.arange(0, n - size + 1, step)
+    rest = n - size - starts[-1]
+    if rest and boundary == "raise":
+        raise ValueError(
+            f"patches of {size} cells with a step of {step} do not tile the {n} cells of {dim!r}: "
+            f"{rest} are left over; choose another size or step, or boundary='shift'"
+        )
+    if rest and boundary == "shift":
+        starts = np.append(starts, n - size)
+    return starts
+
+
+@dataclasses.dataclass(frozen=True, init=False, repr=False)
+class RegularStride(Sampler):
+    """Anchors at an even distance.
+
+    Parameters
+    ----------
+    step : int, float, tuple or mapping, optional
+        Distance of anchors: an int in cells, a float in coordinate units. Default: the size of a
+        patch. Dimensions that are not named step by their size.
+    overlap : int, float, tuple or mapping, optional
+        Overlap of neighboring patches, in place of ``step``: step = size − overlap.
+    **dims
+        Steps by dimension, in place of ``step``.
+
+    Examples
+    --------
+    >>> xpatch.RegularStride(y=128, x=128)
+    RegularStride(y=128, x=128)
+    """
+
+    step: Any = None
+    overlap: Any = None
+
+    def __init__(self, step: Any = None, overlap: Any = None, **dims: Any):
+        step = by_dim(step, dims, "the step of RegularStride")
+        if step is not None and overlap is not None:
+            raise TypeError(
+                f"RegularStride takes step or overlap, not both (step={step!r}, overlap={overlap!r})"
+            )
+        if step is not None:
+            check_positive(step, "the step of RegularStride")
+        object.__setattr__(self, "step", step)
+        object.__setattr__(self, "overlap", by_dim(overlap, {}, "overlap"))
+
+    def anchors(
+        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
+    ) -> Anchors:
+        """Place anchors on every stride; they are an outer product."""
+        frame = geometry.frame(domain)
+        steps = steps_in_cells(self.step, domain, frame, "step")
+        if self.overlap is not None:
+            asked = per_dim(in_frame(self.overlap, domain, frame), frame.dims, "overlap")
+            for k, dim in enumerate(frame.dims):
+                value = asked.get(dim, 0)
+                cells = domain.cells(dim, value, "overlap") if value else 0
+                if cells >= frame.sizes[k]:
+                    raise ValueError(
+                        f"an overlap of {cells} cells along {dim!r} is not smaller than the patches "
+                        f"of {frame.sizes[k]} cells"
+                    )
+                steps[k] = frame.sizes[k] - cells
+        axes = tuple(regular_starts(frame, k, step) for k, step in enumerate(steps))
+        return Anchors(axes, product=True)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class EveryElement(Sampler):
+    """An anchor at every cell: a stride of one."""
+
+    def anchors(
+        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
+    ) -> Anchors:
+        """Place an anchor at every cell."""
+        return RegularStride(1).anchors(domain, geometry, field)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class JitteredStride(Sampler):
+    """A regular stride whose anchors are moved at random, each on its own.
+
+    Parameters
+    ----------
+    step : int, float, tuple or mapping
+        Distance of the unmoved anchors, see `RegularStride`.
+    jitter : float, default: 1.0
+        Width of the move as a fraction of the step: uniform in ±jitter·step/2.
+    seed : int, optional
+        The same seed gives the same anchors; None: different ones at each call.
+    """
+
+    step: Any
+    jitter: float = 1.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "step", by_dim(self.step, {}, "step"))
+        if self.step is not None:
+            check_positive(self.step, "the step of JitteredStride")
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"jitter is a fraction of the step, 0 to 1, got {self.jitter!r}")
+
+    def anchors(
+        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
+    ) -> Anchors:
+        """Place jittered anchors; the boundary of the geometry moves or drops what overhangs."""
+        frame = geometry.frame(domain)
+        steps = steps_in_cells(self.step, domain, frame, "step")
+        axes = [regular_starts(frame, k, step) for k, step in enumerate(steps)]
+        grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+        half = self.jitter * np.array(steps) / 2
+        moves = np.random.default_rng(self.seed).uniform(-half, half, grid.shape)
+        starts = frame.settle(grid + np.rint(moves).astype(np.int64), "JitteredStride")
+        return listed(not_empty(starts, "JitteredStride"))

@@ -1,0 +1,111 @@
+"""`Valid`: keep the patches that hold enough data."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xpatch.domain import Lattice
+from xpatch.geometry import Anchors, Geometry
+from xpatch.sampler.base import Sampler, listed
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Valid(Sampler):
+    """Keep the anchors whose patch holds enough valid cells.
+
+    Parameters
+    ----------
+    sampler : Sampler
+        Proposes the anchors.
+    min_fraction : float, default: 1.0
+        Smallest fraction of valid cells in a patch, 0 to 1, over all dimensions of the field.
+    where : DataArray of bool, optional
+        Which cells are valid; default: those that are not missing, in a Dataset those missing in
+        no variable.
+    """
+
+    sampler: Sampler
+    min_fraction: float = 1.0
+    where: Any = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.sampler, Sampler):
+            raise TypeError(f"Valid wraps a sampler, got {self.sampler!r}")
+        if not 0 <= self.min_fraction <= 1:
+            raise ValueError(f"min_fraction must lie between 0 and 1, got {self.min_fraction!r}")
+
+    def anchors(
+        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
+    ) -> Anchors:
+        """Keep the anchors of ``sampler`` that are valid enough.
+
+        Raises
+        ------
+        ValueError
+            If none is.
+        """
+        proposed = self.sampler.anchors(domain, geometry, field)
+        boxes = geometry.neighborhood(domain, proposed)
+        fraction = box_fractions(self._mask(domain, field, boxes.dims), boxes.starts(), boxes)
+        keep = fraction >= self.min_fraction - 1e-12
+        if not keep.any():
+            raise ValueError(
+                f"no patch has a fraction of valid cells of {self.min_fraction}; the best has "
+                f"{fraction.max(initial=0):.3f}: lower min_fraction, or use smaller patches"
+            )
+        return listed(boxes.starts()[keep])
+
+    def _mask(self, domain: Lattice, field: Any, dims: tuple) -> NDArray[np.float64]:
+        """Give the valid fraction of each cell of ``dims``."""
+        mask = self.where
+        if mask is None:
+            if field is None:
+                raise ValueError("Valid needs the field, or where=mask")
+            mask = field.notnull()
+            if isinstance(mask, xr.Dataset):
+                cut = [v for v in mask.data_vars.values() if set(v.dims) & set(dims)]
+                mask = xr.broadcast(*cut)[0] if len(cut) == 1 else _all(cut)
+        elif not isinstance(mask, xr.DataArray):
+            raise TypeError(f"where of Valid must be a boolean DataArray, got {type(mask).__name__}")
+        elif mask.dtype != bool:
+            raise TypeError(f"where of Valid must be boolean, got dtype {mask.dtype}")
+        for dim in dims:
+            if dim in mask.dims and mask.sizes[dim] != domain.sizes[dim]:
+                raise ValueError(
+                    f"where of Valid has {mask.sizes[dim]} cells along {dim!r}, the field has "
+                    f"{domain.sizes[dim]}"
+                )
+        missing = {d: domain.sizes[d] for d in dims if d not in mask.dims}
+        part = mask.mean([d for d in mask.dims if d not in dims]).drop_vars(list(mask.coords))
+        return part.expand_dims(missing).transpose(*dims).to_numpy()
+
+
+def _all(masks: list[xr.DataArray]) -> xr.DataArray:
+    out = masks[0]
+    for mask in masks[1:]:
+        out = out & mask
+    return out
+
+
+def box_fractions(part: NDArray, starts: NDArray, boxes: Any) -> NDArray[np.float64]:
+    """Average ``part`` over boxes by a summed-area table; cells outside of the field are invalid."""
+    pads = [(b * s, b * s) for b, s in zip(boxes.wrap, boxes.sizes, strict=True)]
+    part = np.pad(part, pads, mode="wrap") if any(boxes.wrap) else part
+    table = np.pad(part, [(1, 0)] * part.ndim)
+    for axis in range(part.ndim):
+        np.cumsum(table, axis=axis, out=table)
+    shape = np.array(part.shape)
+    first = starts + np.array([p[0] for p in pads])
+    low = np.clip(first, 0, shape)
+    high = np.clip(first + np.array(boxes.sizes), 0, shape)
+    total = np.zeros(len(starts))
+    for corner in range(1 << part.ndim):
+        upper = np.array([(corner >> k) & 1 for k in range(part.ndim)], bool)
+        sign = (-1) ** (part.ndim - upper.sum())
+        total += sign * table[tuple(np.where(upper, high, low).T)]
+    return total / np.prod(boxes.sizes)

@@ -1,0 +1,172 @@
+"""What every specification object (geometry, sampler, window, aggregation) shares."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+T = TypeVar("T", bound="Spec")
+
+
+class DimMap(dict):
+    """A hashable mapping from dimension names to values."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+
+def by_dim(value: Any, dims: Mapping[str, Any], what: str) -> Any:
+    """Join ``f(value)`` and ``f(y=…, x=…)`` into one value: a scalar, a tuple or a `DimMap`."""
+    if value is not None and dims:
+        raise TypeError(
+            f"{what} was given both as {value!r} and by dimension ({', '.join(dims)}); use one"
+        )
+    if isinstance(value, Mapping):
+        return DimMap(value)
+    if dims:
+        return DimMap(dims)
+    return tuple(value) if isinstance(value, list | np.ndarray) else value
+
+
+def per_dim(value: Any, dims: tuple[Hashable, ...], what: str) -> dict[Hashable, Any]:
+    """Spread a scalar, tuple or mapping over ``dims``; a mapping may leave dims out.
+
+    Raises
+    ------
+    KeyError
+        If a mapping names a dimension that is not in ``dims``.
+    ValueError
+        If a tuple does not have one entry for each of ``dims``.
+    """
+    if isinstance(value, Mapping):
+        unknown = [d for d in value if d not in dims]
+        if unknown:
+            raise KeyError(
+                f"{what} names dimension {unknown[0]!r}, which is not one of {list(dims)}"
+            )
+        return dict(value)
+    if isinstance(value, tuple):
+        if len(value) != len(dims):
+            raise ValueError(
+                f"{what}={value!r} has {len(value)} entries for the {len(dims)} dimensions "
+                f"{list(dims)}; give one for each, or name them: {what}={{dim: value}}"
+            )
+        return dict(zip(dims, value, strict=True))
+    return dict.fromkeys(dims, value)
+
+
+class Spec:
+    """Base of the frozen dataclasses that say what to do: printed as written, compared by value."""
+
+    def __repr__(self) -> str:
+        parts = []
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            default = (
+                field.default_factory()
+                if field.default_factory is not dataclasses.MISSING
+                else field.default
+            )
+            if _same(value, default):
+                continue
+            if isinstance(value, DimMap) and all(str(k).isidentifier() for k in value):
+                parts += [f"{k}={v!r}" for k, v in value.items()]
+            elif default is dataclasses.MISSING or not parts:
+                keyword = "" if default is dataclasses.MISSING else f"{field.name}="
+                parts.append(f"{keyword}{_short(value)}")
+            else:
+                parts.append(f"{field.name}={_short(value)}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the specification as JSON-able values, ``{"class": name, field: value, …}``."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        values = {f.name: encode(getattr(self, f.name)) for f in fields}
+        return {"class": type(self).__name__, **values}
+
+
+def _same(a: Any, b: Any) -> bool:
+    try:
+        return bool(a is b or a == b)
+    except ValueError:  # arrays
+        return False
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, np.ndarray) or hasattr(value, "sizes") or hasattr(value, "geom_type"):
+        return f"<{type(value).__name__} {getattr(value, 'shape', '')}>"
+    if isinstance(value, list | tuple) and len(value) > 6:
+        return f"<{len(value)} entries>"
+    return repr(value)
+
+
+def encode(value: Any) -> Any:
+    """Turn a field of a specification into JSON-able values; functions become None."""
+    if isinstance(value, Spec):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {"class": "DimMap", "items": [[str(k), encode(v)] for k, v in value.items()]}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.dtype.kind in "iufb" else None
+    if isinstance(value, tuple | list):
+        return [encode(v) for v in value]
+    return value if isinstance(value, str | int | float | bool) else None
+
+
+def decode(value: Any) -> Any:
+    """Rebuild what `encode` made.
+
+    Raises
+    ------
+    ValueError
+        If the class is unknown, or a function that cannot be written is missing.
+    """
+    if isinstance(value, list):
+        return tuple(decode(v) for v in value)
+    if not isinstance(value, Mapping):
+        return value
+    name = value.get("class")
+    if name == "DimMap":
+        return DimMap({k: decode(v) for k, v in value["items"]})
+    cls = {c.__name__: c for c in _subclasses(Spec)}.get(str(name))
+    if cls is None:
+        raise ValueError(f"unknown specification class {name!r}")
+    fields = {k: decode(v) for k, v in value.items() if k != "class"}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        key = field.name.rstrip("_")
+        if field.default is dataclasses.MISSING and fields.get(key) is None and key != "size":
+            raise ValueError(
+                f"{name} holds a {key!r} that cannot be written (a function or an object); "
+                f"build it again in code: {name}({key}=…)"
+            )
+    return cls(**fields)
+
+
+def _subclasses(cls: type) -> Iterable[type]:
+    for sub in cls.__subclasses__():
+        yield sub
+        yield from _subclasses(sub)
+
+
+def named(value: Any, base: type[T], table: Mapping[str, type[T]], what: str) -> T:
+    """Turn a name, a class or an instance into an instance of ``base``."""
+    if isinstance(value, str):
+        key = value.lower().replace("_", "").replace("-", "")
+        if key not in table:
+            raise ValueError(f"unknown {what} {value!r}; known are {sorted(table)}")
+        value = table[key]
+    if isinstance(value, type) and issubclass(value, base):
+        try:
+            return value()
+        except TypeError as error:
+            raise ValueError(
+                f"{what} {value.__name__!r} needs arguments: {value.__name__}(…) ({error})"
+            ) from None
+    if not isinstance(value, base):
+        raise TypeError(f"{what} must be a name or a {base.__name__}, got {value!r}")
+    return value

@@ -1,0 +1,230 @@
+"""Windows: one profile of the normalized offset from a patch's center."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.engine.placement import AxisWeights
+from xpatch.neighborhood import Boxes
+from xpatch.spec import Spec, named, per_dim
+
+__all__ = ["Boxcar", "Custom", "Gaussian", "Hann", "Tukey", "Window", "as_window"]
+
+# Weights this small relative to the peak still merge exactly and do not vanish in float32.
+SMALLEST = 1e-12
+
+
+class Window(Spec):
+    """Base of the windows.
+
+    A window is sampled at half-sample offsets, ``(2 i + 1 − n) / n`` for cell ``i`` of ``n``, so that
+    the profile is never evaluated at ±1 and the cells on the rim of the field keep a weight. Over
+    the dimensions of a box it is a separable product.
+    """
+
+    def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Weight at normalized offsets in (−1, 1) from the center."""
+        raise NotImplementedError
+
+    def rows(self, size: int, dim: Any, low: NDArray, high: NDArray) -> NDArray[np.float64]:
+        """Weights of boxes along one dimension, shape (box, size).
+
+        ``low`` and ``high`` say which boxes lie on the lower and upper edge of the field.
+        """
+        offset = (2 * np.arange(size) + 1 - size) / size
+        return np.broadcast_to(self.profile(offset), (len(low), size))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Boxcar(Window):
+    """Equal weights, optionally without a margin.
+
+    Parameters
+    ----------
+    margin : int or mapping, default: 0
+        Cells at each side of a patch that get weight zero: what a convolution spoils. The margin
+        is kept on sides that lie on the edge of the field, where nothing else covers it.
+
+    Examples
+    --------
+    >>> xpatch.Boxcar(margin=2)
+    Boxcar(margin=2)
+    """
+
+    margin: Any = 0
+
+    def __post_init__(self) -> None:
+        values = self.margin.values() if isinstance(self.margin, Mapping) else [self.margin]
+        for value in values:
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+                raise ValueError(f"Boxcar margin must be an int of cells ≥ 0, got {self.margin!r}")
+
+    def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.ones_like(offset)
+
+    def rows(self, size: int, dim: Any, low: NDArray, high: NDArray) -> NDArray[np.float64]:
+        margin = self.margin.get(dim, 0) if isinstance(self.margin, Mapping) else self.margin
+        if margin and 2 * margin >= size:
+            raise ValueError(
+                f"Boxcar(margin={margin}) leaves nothing of patches of {size} cells along {dim!r}; "
+                f"use a margin below {(size + 1) // 2}"
+            )
+        out = np.ones((len(low), size))
+        if margin:
+            out[~low, :margin] = 0
+            out[~high, size - margin :] = 0
+        return out
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Hann(Window):
+    """Raised cosine, ``(1 + cos π u) / 2``; the sum is constant at an overlap of one half.
+
+    References
+    ----------
+    Harris, F. J. (1978). On the use of windows for harmonic analysis with the discrete Fourier
+    transform. Proceedings of the IEEE, 66(1), 51–83.
+
+    Examples
+    --------
+    >>> xpatch.Hann().profile(np.array([-0.5, 0.0, 0.5])).round(3)
+    array([0.5, 1. , 0.5])
+    """
+
+    def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
+        return 0.5 * (1 + np.cos(np.pi * offset))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Tukey(Window):
+    """Flat in the middle with cosine flanks.
+
+    Parameters
+    ----------
+    alpha : float, default: 0.5
+        Fraction of the patch that is tapered: 0 is Boxcar, 1 is Hann.
+
+    References
+    ----------
+    Harris (1978), see `Hann`.
+    """
+
+    alpha: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha <= 1:
+            raise ValueError(f"Tukey alpha must lie between 0 and 1, got {self.alpha!r}")
+
+    def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.alpha == 0:
+            return np.ones_like(offset)
+        flank = (np.abs(offset) - (1 - self.alpha)) / self.alpha
+        return 0.5 * (1 + np.cos(np.pi * np.clip(flank, 0, 1)))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Gaussian(Window):
+    """Gaussian weights, ``exp(−u² / 2σ²)``.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation as a fraction of the half-size of the patch, or with
+        ``units="distance"`` in km or CRS units (neighborhoods that have distances).
+    units : {"fraction", "distance"}, default: "fraction"
+        What ``sigma`` is measured in.
+    """
+
+    sigma: float
+    units: str = "fraction"
+
+    def __post_init__(self) -> None:
+        if not self.sigma > 0:
+            raise ValueError(f"Gaussian sigma must be positive, got {self.sigma!r}")
+        if self.units not in ("fraction", "distance"):
+            raise ValueError(f"Gaussian units are 'fraction' or 'distance', got {self.units!r}")
+
+    def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.units == "distance":
+            raise ValueError(
+                "Gaussian(units='distance') needs neighborhoods with distances; boxes on a lattice "
+                "have none: give sigma as a fraction of the half-size"
+            )
+        return np.maximum(np.exp(-0.5 * (offset / self.sigma) ** 2), SMALLEST)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Custom(Window):
+    """Any profile.
+
+    Parameters
+    ----------
+    fn : callable
+        Takes an array of normalized offsets in (−1, 1) and gives finite weights ≥ 0 of its shape.
+
+    Examples
+    --------
+    >>> triangle = xpatch.Custom(lambda u: 1 - abs(u))
+    >>> triangle.profile(np.array([-0.5, 0.0, 0.5]))
+    array([0.5, 1. , 0.5])
+    """
+
+    fn: Callable[[NDArray], Any]
+
+    def __post_init__(self) -> None:
+        if not callable(self.fn):
+            raise TypeError(f"Custom needs a function of the normalized offset, got {self.fn!r}")
+
+    def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
+        weights = np.asarray(self.fn(offset), dtype=float)
+        if weights.shape != np.shape(offset):
+            raise ValueError(
+                f"the function of Custom gave shape {weights.shape} for offsets of shape "
+                f"{np.shape(offset)}; it must give one weight for each offset"
+            )
+        if not (np.isfinite(weights).all() and (weights >= 0).all()):
+            raise ValueError("the function of Custom gave negative or non-finite weights")
+        return weights
+
+
+WINDOWS: dict[str, type[Window]] = {
+    "boxcar": Boxcar,
+    "hann": Hann,
+    "tukey": Tukey,
+    "gaussian": Gaussian,
+}
+
+
+def as_window(value: Any) -> Window | None:
+    """Turn None, a name, a function or a Window into a Window."""
+    if value is None or isinstance(value, Window):
+        return value
+    if callable(value) and not isinstance(value, type):
+        return Custom(value)
+    return named(value, Window, WINDOWS, "window")
+
+
+def is_boxcar(window: Window | None) -> bool:
+    """Whether the window leaves values as they are or zero."""
+    return window is None or isinstance(window, Boxcar)
+
+
+def box_weights(window: Window | None, boxes: Boxes) -> tuple[AxisWeights, ...]:
+    """Sample ``window`` on ``boxes``: weights along each dimension."""
+    window = window or Boxcar()
+    if isinstance(getattr(window, "margin", None), Mapping):
+        per_dim(window.margin, boxes.dims, "Boxcar margin")  # type: ignore[attr-defined]
+    out = []
+    for k, dim in enumerate(boxes.dims):
+        starts, size, n = boxes.axes[k], boxes.sizes[k], boxes.shape[k]
+        low = (starts <= 0) & (not boxes.wrap[k])
+        high = (starts + size >= n) & (not boxes.wrap[k])
+        kinds, first, pick = np.unique(low * 2 + high, return_index=True, return_inverse=True)
+        rows = window.rows(size, dim, low[first], high[first])
+        out.append(AxisWeights(np.array(rows, dtype=float), pick.reshape(-1)))
+    return tuple(out)
