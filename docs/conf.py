@@ -39,7 +39,7 @@ extensions = [
     "myst_nb",
 ]
 templates_path = [sphinx_autosummary_accessors.templates_path]
-exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
 default_role = "autolink"
 
 autosummary_generate = True

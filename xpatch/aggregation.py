@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch.engine import dtypes
 from xpatch.engine import reduce as r
+from xpatch.engine import stacked
 from xpatch.spec import Spec, named
 from xpatch.window import Custom, Window, as_window
 
@@ -191,7 +192,7 @@ class Quantile(Aggregation):
             raise ValueError(f"Quantile q must lie between 0 and 1, got {self.q!r}")
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.Quantiles(dtype, skipna, self.q)
+        return stacked.Quantiles(dtype, skipna, self.q)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -199,7 +200,7 @@ class Median(Aggregation):
     """The median of the contributions."""
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.Quantiles(dtype, skipna, 0.5)
+        return stacked.Quantiles(dtype, skipna, 0.5)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -294,7 +295,7 @@ class Mode(Aggregation):
     """The most frequent contribution; of those equally frequent the smallest."""
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.Modal(dtype, skipna)
+        return stacked.Modal(dtype, skipna)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -400,7 +401,7 @@ class Learned(Aggregation):
     def reducer(
         self, dtype: np.dtype, skipna: bool, predict: Callable[..., NDArray] | None = None
     ) -> r.Reducer:
-        return r.Modeled(dtype, skipna, predict or self.model)
+        return stacked.Modeled(dtype, skipna, predict or self.model)
 
 
 def stack_features(values: NDArray, offsets: NDArray) -> NDArray[np.float64]:

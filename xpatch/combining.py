@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from xpatch.aggregation import InvVarWeightedMean, SoftVote, Sum, stack_features
 from xpatch.engine import dtypes, memory
-from xpatch.engine import reduce as r
 from xpatch.engine.placement import Placement
+from xpatch.engine.stacked import Modeled
 
 if TYPE_CHECKING:
-    from xpatch.merging import Job, Merge
+    from xpatch.merging import Merge
+    from xpatch.scattering import Job
 
 
 def most_probable(probability: xr.DataArray, vote: SoftVote, fill_value: Any) -> Any:
@@ -80,7 +81,7 @@ def _precision(variance: NDArray) -> NDArray:
     return 1 / variance
 
 
-def fitted_model(job: Job, patches: NDArray, placement: Placement, reducer: r.Modeled) -> r.Modeled:
+def fitted_model(job: Job, patches: NDArray, placement: Placement, reducer: Modeled) -> Modeled:
     """Fit the estimator of `Learned` on a sample of cells and give the reducer that predicts."""
     spec: Any = job.aggregation
     if not spec.fits:
@@ -98,7 +99,7 @@ def fitted_model(job: Job, patches: NDArray, placement: Placement, reducer: r.Mo
         rows.append(stack_features(values[:, keep], offsets[:, :, keep]))
         truth.append(wanted[keep])
 
-    look = r.Modeled(patches.dtype, job.skipna, spec.model, collect)
+    look = Modeled(patches.dtype, job.skipna, spec.model, collect)
     memory.reduce(patches, job.axes, placement, look)
     width = max((x.shape[1] for x in rows), default=0)
     usable = [k for k, x in enumerate(rows) if x.shape[1] == width and len(x)]
@@ -111,7 +112,7 @@ def fitted_model(job: Job, patches: NDArray, placement: Placement, reducer: r.Mo
         features = stack_features(*_widened(values, offsets, width))
         return np.asarray(model.predict(features)).reshape(-1)
 
-    return r.Modeled(patches.dtype, job.skipna, predict)
+    return Modeled(patches.dtype, job.skipna, predict)
 
 
 def _widened(values: NDArray, offsets: NDArray, width: int) -> tuple[NDArray, NDArray]:

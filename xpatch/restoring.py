@@ -13,6 +13,7 @@ from xarray import Variable
 from xarray.indexes import PandasIndex
 
 from xpatch.domain import Lattice, domain_of
+from xpatch.engine import dtypes
 from xpatch.index import patch_index
 from xpatch.neighborhood import Boxes
 from xpatch.plan import Plan
@@ -236,3 +237,25 @@ def refined(variable: Variable, scale: Mapping[Hashable, int]) -> Variable:
             data = (low + (high - low) * part).astype(kind)
         out = Variable(out.dims, data, out.attrs)
     return out
+
+
+def place(
+    variable: Variable, plan: Plan, ordinals: NDArray, crop: Mapping, dim: Hashable
+) -> Variable:
+    """Put values that agree wherever patches overlap, such as coordinates, back on the lattice."""
+    boxes = plan.boxes.inner(crop)
+    others = tuple(d for d in variable.dims if d not in (dim, *boxes.dims))
+    values = variable.transpose(dim, *boxes.dims, *others).to_numpy()
+    starts = boxes.starts(ordinals)
+    shape = [*boxes.shape, *(variable.sizes[d] for d in others)]
+    dtype, fill = dtypes.filled(values.dtype, None) if values.dtype != object else (object, None)
+    out = np.full(shape, fill, dtype)
+    for value, start in zip(values, starts, strict=True):
+        cells = [s + np.arange(n) for s, n in zip(start, boxes.sizes, strict=True)]
+        inside = [
+            np.ones(len(c), bool) if w else (c >= 0) & (c < n)
+            for c, w, n in zip(cells, boxes.wrap, boxes.shape, strict=True)
+        ]
+        at = [c[i] % n for c, i, n in zip(cells, inside, boxes.shape, strict=True)]
+        out[np.ix_(*at)] = value[np.ix_(*map(np.flatnonzero, inside))]
+    return Variable((*boxes.dims, *others), out, variable.attrs)

@@ -169,6 +169,7 @@ def report(peer: Peer, field: Array, size: int, step: int) -> str:
     """Time one split and merge of an identity model, and say how many cells came back wrong."""
     if peer.version is None:
         return f"{peer.name:18} not installed"
+    peer.split(field[: 2 * size, : 2 * size], size, step)  # imports are not timed
     start = time.perf_counter()
     patches = peer.split(field, size, step)
     cut = time.perf_counter()

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from xpatch.engine import memory
 from xpatch.engine.placement import Placement
-from xpatch.engine.reduce import Choose, Place, Reducer, Stacked
+from xpatch.engine.reduce import Choose, Place, Reducer
+from xpatch.engine.stacked import Stacked
 from xpatch.neighborhood import Boxes, arrange
 
 # --------------------------------------------------------------------------------------- gather

@@ -19,7 +19,8 @@ from xpatch.engine.placement import (
     source_view,
     target_view,
 )
-from xpatch.engine.reduce import Choose, Moments, Reducer, Stacked, Total, WeightedMean
+from xpatch.engine.reduce import Choose, Moments, Reducer, Total, WeightedMean
+from xpatch.engine.stacked import Stacked
 from xpatch.neighborhood import Boxes, common_pad
 
 INDEX_PADS = ("reflect", "symmetric", "edge", "wrap", "constant")
@@ -201,17 +202,17 @@ def scatter(
     itemsize = int(np.prod([n for k, n in enumerate(shape) if k not in axes], dtype=np.int64))
     keys = _Keys(reducer, placement, axes, patches.ndim - 1)
     weights: dict[Any, NDArray | None] = {}
+    real = np.empty(0, state[0].dtype).real.dtype
     for visit in placement.visits(itemsize * max(patches.dtype.itemsize, 4)):
-        label = (visit.rows, *((s.start, s.stop) for s in visit.source))
-        if label not in weights:
+        if visit.kind not in weights:
             if len(weights) > 64:
                 weights.clear()
             weight = placement.weight(visit, axes, patches.ndim - 1)
-            real = np.empty(0, state[0].dtype).real.dtype
-            weights[label] = weight.astype(real) if weight is not None and real.kind == "f" else weight
+            narrow = weight is not None and real.kind == "f"
+            weights[visit.kind] = weight.astype(real) if narrow else weight
         views = [target_view(s, visit, axes) for s in state]
         values = source_view(patches, visit, axes)
-        reducer.update(views, values, weights[label], keys(visit))
+        reducer.update(views, values, weights[visit.kind], keys(visit))
     return state
 
 
@@ -226,15 +227,17 @@ class _Keys:
     def __call__(self, visit: Visit) -> Any:
         if self.by is None:
             return None
-        ordinal = np.reshape(np.atleast_1d(visit.ordinal), (-1,) + (1,) * self.ndim)
+        which = visit.ordinals
+        ordinal = np.arange(which.start, which.stop, which.step, dtype=np.int64)
+        ordinal = ordinal.reshape(-1, *(1,) * self.ndim)
         if self.by == "first":
-            return ordinal.astype(np.int64)
+            return ordinal
         if self.by == "last":
-            return -ordinal.astype(np.int64)
+            return -ordinal
         return (self._distance(visit) << 40) + ordinal
 
     def _distance(self, visit: Visit) -> NDArray:
-        label = tuple((s.start, s.stop) for s in visit.source)
+        label = visit.kind
         if label not in self.distances:
             offsets = normalized_offsets(self.placement.boxes.sizes)
             far = np.zeros((1,) * self.ndim)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 
 from xpatch.neighborhood import Boxes
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 18  # of patches visited at a time: what a core's cache holds twice
+SHORT = 128  # rows below this many cells are handled many patches at once
+EACH = -1  # in place of a row of the weights: every patch has its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +43,7 @@ class AxisWeights:
         return cls(full[first], pick.reshape(-1))
 
 
-@dataclasses.dataclass(frozen=True)
-class Segment:
+class Segment(NamedTuple):
     """Windows of one dimension that do not overlap, at an even distance."""
 
     index: slice  # of the axis
@@ -65,8 +67,7 @@ class Segment:
         for low in range(0, self.count, most):
             count = min(most, self.count - low)
             first = self.index.start + low * step
-            yield dataclasses.replace(
-                self,
+            yield self._replace(
                 index=slice(first, first + (count - 1) * step + 1, step),
                 start=self.start + low * self.stride,
                 count=count,
@@ -137,17 +138,17 @@ class Axis:
         return out
 
 
-@dataclasses.dataclass(frozen=True)
-class Visit:
+class Visit(NamedTuple):
     """Some patches and the cells of the region they fall on; no two of them overlap."""
 
-    patches: NDArray | slice
+    patches: NDArray | slice  # positions among the patches
+    ordinals: slice  # positions among the arranged boxes
     source: tuple[slice, ...]  # of one patch, by geometry dimension
-    target: tuple[slice, ...]  # of the region; the last geometry dimension holds `run`
+    target: tuple[slice, ...]  # of the region; of the last geometry dimension the first of `run`
     run: Segment
-    rows: tuple[int, ...]
+    rows: tuple[int, ...]  # of the weights, by geometry dimension
+    kind: tuple[Any, ...]  # visits of one kind have the same weights and cells of the patch
     slot: int
-    ordinal: NDArray | int
 
 
 class Placement:
@@ -206,7 +207,7 @@ class Placement:
         dims = range(len(self.shape))
         for visit in self.visits():
             weight = self.weight(visit, dims, len(dims))
-            field[visit.target] += 1.0 if weight is None else weight
+            field[visit.target] += 1.0 if weight is None else weight[0]
         return field
 
     def _cover_axis(self, k: int, axis: Axis) -> NDArray[np.float64]:
@@ -222,14 +223,18 @@ class Placement:
         return total
 
     def weight(self, visit: Visit, axes: Sequence[int], ndim: int) -> NDArray[np.float64] | None:
-        """Weights of one patch of ``visit``, its dimensions at ``axes`` of ``ndim``; None: all one."""
+        """Weights of the patches of ``visit``, dimensions at ``axes`` of ``ndim``; None: all one.
+
+        The leading dimension has one entry, or one for each patch where they differ.
+        """
         if self.weights is None:
             return None
-        out = np.ones((1,) * ndim)
-        for k, (w, row, part) in enumerate(zip(self.weights, visit.rows, visit.source, strict=True)):
-            shape = [1] * ndim
-            shape[axes[k]] = part.stop - part.start
-            out = out * w.rows[row][part].reshape(shape)
+        out = np.ones((1,) * (ndim + 1))
+        for axis, w, row, part in zip(axes, self.weights, visit.rows, visit.source, strict=True):
+            rows = w.rows[w.pick[visit.run.index] if row == EACH else [row]][:, part]
+            shape = [len(rows)] + [1] * ndim
+            shape[axis + 1] = part.stop - part.start
+            out = out * rows.reshape(shape)
         return out
 
     def visits(self, itemsize: int = 8) -> Iterator[Visit]:
@@ -240,38 +245,42 @@ class Placement:
         axes = self.axes()
         if any(not len(a.index) for a in axes):
             return
-        picks = [None] * len(axes) if self.weights is None else [w.pick for w in self.weights]
+        picks: list[NDArray | None] = [None] * len(axes)
+        if self.weights is not None:
+            picks = [w.pick for w in self.weights]
+        each = self.boxes.sizes[-1] < SHORT and self.weights is not None
+        picks[-1] = None if each else picks[-1]
         segments = [a.segments(p) for a, p in zip(axes, picks, strict=True)]
         most = max(1, BLOCK_BYTES // max(1, itemsize * int(np.prod(self.boxes.sizes))))
         runs = [part for s in segments[-1] for part in s.parts(most)]
+        ends = [slice(run.start, run.start + run.length) for run in runs]
         outer = [[part for s in ss for part in s.parts(1)] for ss in segments[:-1]]
         outer = [sorted(ss, key=lambda s: (s.index.start, s.start)) for ss in outer]
         depths = [a.depth() for a in axes]
         grid = self.boxes.grid
         for chosen in itertools.product(*outer):
-            base = 0
-            slot = 0
+            base = slot = 0
             for s, n, d in zip(chosen, grid, depths, strict=False):
                 base = base * n + s.index.start
                 slot = slot * d + s.slot
-            for run in runs:
-                low = base * grid[-1] + run.index.start
-                step = run.index.step
-                which: NDArray | slice = slice(low, low + (run.count - 1) * step + 1, step)
-                ordinal = np.arange(which.start, which.stop, step)
-                if self.position is not None:
-                    which = self.position[which]
+            source = tuple([s.inner for s in chosen])
+            target = tuple([slice(s.start, s.start + s.length) for s in chosen])
+            rows = tuple([s.row for s in chosen])
+            kind = tuple([(s.row, s.inner.start, s.inner.stop) for s in chosen])
+            for run, end in zip(runs, ends, strict=True):
+                index, inner = run.index, run.inner
+                row = EACH if each else run.row
+                low = base * grid[-1]
+                ordinals = slice(low + index.start, low + index.stop, index.step)
                 yield Visit(
-                    patches=which,
-                    source=(*(s.inner for s in chosen), run.inner),
-                    target=(
-                        *(slice(s.start, s.start + s.length) for s in chosen),
-                        slice(run.start, run.start + run.length),
-                    ),
-                    run=run,
-                    rows=(*(s.row for s in chosen), run.row),
-                    slot=slot * depths[-1] + run.slot,
-                    ordinal=ordinal,
+                    ordinals if self.position is None else self.position[ordinals],
+                    ordinals,
+                    (*source, inner),
+                    (*target, end),
+                    run,
+                    (*rows, row),
+                    (kind, row, index.start if each else 0, run.count, inner.start, inner.stop),
+                    slot * depths[-1] + run.slot,
                 )
 
     def _listed(self) -> Iterator[Visit]:
@@ -297,7 +306,9 @@ class Placement:
                 rows = (0,) * len(images)
                 if self.weights is not None:
                     rows = tuple(int(w.pick[i]) for w in self.weights)
-                yield Visit(slice(at, at + 1), tuple(source), tuple(target), run, rows, -1, int(i))
+                kind = (rows, *((part.start, part.stop) for part in source))
+                here, this = slice(at, at + 1), slice(int(i), int(i) + 1)
+                yield Visit(here, this, tuple(source), tuple(target), run, rows, kind, -1)
 
 
 def _grouped(axis: Axis, n: int) -> NDArray:
@@ -319,7 +330,10 @@ def target_view(array: NDArray, visit: Visit, axes: Sequence[int]) -> NDArray:
 
 def source_view(patches: NDArray, visit: Visit, axes: Sequence[int]) -> NDArray:
     """Values of the patches of ``visit`` that lie in the region, patches first."""
-    index: list[slice] = [slice(None)] * (patches.ndim - 1)
+    index: list[slice] = [slice(None)] * patches.ndim
     for axis, part in zip(axes, visit.source, strict=True):
-        index[axis] = part
-    return patches[visit.patches][(slice(None), *index)]
+        index[axis + 1] = part
+    if isinstance(visit.patches, slice):
+        index[0] = visit.patches
+        return patches[tuple(index)]
+    return patches[visit.patches][tuple(index)]

@@ -8,13 +8,14 @@ partial results of chunks become one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from xpatch.engine import dtypes
+from xpatch.engine.scratch import Scratch
 
 State = list[NDArray]
 
@@ -72,7 +73,7 @@ class Total(Reducer):
     def __init__(self, dtype: DTypeLike, skipna: bool, result: DTypeLike):
         super().__init__(dtype, skipna)
         self._result = np.dtype(result)
-        self._scratch = np.empty(0)
+        self._scratch = Scratch()
 
     @property
     def dtype(self) -> np.dtype:
@@ -89,17 +90,16 @@ class Total(Reducer):
         if weight is None:
             np.add(state[0], values, out=state[0], casting="unsafe")
             return
-        product = self._buffer(state[0])
-        np.multiply(values, weight, out=product, casting="unsafe")
+        product = self._scratch.like(state[0])
+        repeated = self._scratch.spread(weight, state[0])
+        if repeated is weight:
+            np.multiply(values, weight, out=product, casting="unsafe")
+        else:
+            # Copying into the layout of the state first keeps both arithmetic passes long and
+            # contiguous; multiplying small windows where they lie is loops of a few cells each.
+            np.copyto(product, values, casting="unsafe")
+            np.multiply(product, repeated, out=product)
         np.add(state[0], product, out=state[0])
-
-    def _buffer(self, like: NDArray) -> NDArray:
-        """Give scratch laid out like ``like``, so that the addition runs along memory."""
-        if self._scratch.size < like.size or self._scratch.dtype != like.dtype:
-            self._scratch = np.empty(like.size, like.dtype)
-        order = np.argsort([-s for s in like.strides], kind="stable")
-        flat = self._scratch[: like.size].reshape([like.shape[k] for k in order])
-        return flat.transpose(np.argsort(order))
 
     def combine(self, state: State, other: State) -> None:
         state[0] += other[0]
@@ -284,131 +284,3 @@ class Moments(Reducer):
         if self.root:
             np.sqrt(out, out=out)
         return out.astype(self.dtype, copy=False)
-
-
-class Stacked(Reducer):
-    """Base of the reducers that need all contributions of a cell at once."""
-
-    needs_offsets = False
-
-    @property
-    def working(self) -> np.dtype:
-        """Dtype in which contributions are stacked."""
-        return self.source
-
-    @property
-    def absent(self) -> Any:
-        """What stands in an empty slot; it sorts behind every value."""
-        null = dtypes.missing(self.working)
-        if null is not None:
-            return null
-        return True if self.working.kind == "b" else np.iinfo(self.working).max
-
-    def reduce(
-        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[slice, ...]
-    ) -> NDArray:
-        """Reduce the slots of ``stack`` (slot, *cells).
-
-        ``count`` (*cells) says how many slots are taken, the others hold `absent`; ``offsets``
-        (dim, slot, *cells) are the normalized offsets of each contribution from its patch's
-        center; ``where`` says which part of the result this is.
-        """
-        raise NotImplementedError
-
-
-class Quantiles(Stacked):
-    """A quantile of the contributions, interpolated linearly."""
-
-    def __init__(self, dtype: DTypeLike, skipna: bool, q: float):
-        super().__init__(dtype, skipna)
-        if self.source.kind not in "biuf":
-            raise TypeError(
-                f"values of dtype {self.source} cannot be interpolated; "
-                "use 'min', 'max', 'mode' or 'first'"
-            )
-        self.q = q
-
-    @property
-    def dtype(self) -> np.dtype:
-        return dtypes.average(self.source)
-
-    @property
-    def working(self) -> np.dtype:
-        return dtypes.accumulator(self.source)
-
-    def reduce(
-        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[slice, ...]
-    ) -> NDArray:
-        ranked = np.sort(stack, axis=0)
-        place = self.q * np.maximum(count - 1, 0)
-        low = np.floor(place).astype(np.intp)
-        part = (place - low).astype(stack.dtype)
-        below = np.take_along_axis(ranked, low[None], 0)[0]
-        above = np.take_along_axis(ranked, np.minimum(low + 1, len(stack) - 1)[None], 0)[0]
-        mixed = (part > 0) & (above != below)
-        step = np.subtract(above, below, out=np.zeros_like(below), where=mixed)
-        return below + np.multiply(step, part, out=np.zeros_like(below), where=mixed)
-
-
-class Modal(Stacked):
-    """The most frequent contribution; the smallest of those that are equally frequent."""
-
-    def __init__(self, dtype: DTypeLike, skipna: bool):
-        super().__init__(dtype, skipna)
-        if self.source.kind not in "biufcmM":
-            raise TypeError(f"values of dtype {self.source} cannot be ranked; use 'first'")
-
-    def reduce(
-        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[slice, ...]
-    ) -> NDArray:
-        ranked = np.sort(stack, axis=0)
-        best = ranked[0].copy()
-        votes = np.ones(best.shape, np.int32)
-        run = np.ones(best.shape, np.int32)
-        for k in range(1, len(ranked)):
-            run = np.where(ranked[k] == ranked[k - 1], run + 1, 1)
-            better = (run > votes) & (k < count)
-            np.copyto(best, ranked[k], where=better)
-            np.copyto(votes, run, where=better)
-        return best
-
-
-class Modeled(Stacked):
-    """What ``predict(values, offsets)`` makes of the contributions of each cell.
-
-    ``collect(values, offsets, where, cells)``, if given, is called instead and may look at them.
-    """
-
-    needs_offsets = True
-
-    def __init__(
-        self,
-        dtype: DTypeLike,
-        skipna: bool,
-        predict: Callable[..., NDArray],
-        collect: Callable[..., None] | None = None,
-    ):
-        super().__init__(dtype, skipna)
-        self.predict = predict
-        self.collect = collect
-
-    @property
-    def dtype(self) -> np.dtype:
-        return dtypes.average(self.source)
-
-    @property
-    def working(self) -> np.dtype:
-        return dtypes.accumulator(self.source)
-
-    def reduce(
-        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[slice, ...]
-    ) -> NDArray:
-        out = np.full(count.shape, np.nan, self.working)
-        cells = count > 0
-        if offsets is None or not cells.any():
-            return out
-        if self.collect is not None:
-            self.collect(stack[:, cells], offsets[:, :, cells], where, cells)
-            return out
-        out[cells] = self.predict(stack[:, cells], offsets[:, :, cells])
-        return out

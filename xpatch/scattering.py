@@ -1,0 +1,175 @@
+"""Merge of one array: weights, the choice of a kernel, and what is uncovered."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.aggregation import Aggregation, Learned
+from xpatch.combining import fitted_model
+from xpatch.engine import dtypes, memory
+from xpatch.engine import reduce as r
+from xpatch.engine.placement import AxisWeights, Placement
+from xpatch.engine.stacked import Modeled
+from xpatch.neighborhood import Boxes, arrange
+from xpatch.window import Window, box_weights, is_boxcar
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Analysis times synthesis window on arranged boxes.
+
+    The analysis window is that of the whole patch, of which a crop keeps the inner part; the
+    synthesis window spans what came back.
+    """
+
+    analysis: Window | None
+    synthesis: Window | None
+    whole: Boxes
+    crop: Mapping[Hashable, tuple[int, int]]
+    scale: Mapping[Hashable, int]
+
+    def __call__(self, boxes: Boxes) -> tuple[AxisWeights, ...]:
+        outer = self._analysis(boxes)
+        inner = box_weights(self.synthesis, boxes)
+        out = []
+        for a, s in zip(outer, inner, strict=True):
+            kinds = a.pick * len(s.rows) + s.pick
+            which, pick = np.unique(kinds, return_inverse=True)
+            rows = a.rows[which // len(s.rows)] * s.rows[which % len(s.rows)]
+            out.append(AxisWeights(rows, pick.reshape(-1)))
+        return tuple(out)
+
+    def _analysis(self, boxes: Boxes) -> tuple[AxisWeights, ...]:
+        axes = []
+        for x, d in zip(boxes.axes, boxes.dims, strict=True):
+            axes.append(x // self.scale.get(d, 1) - self.crop.get(d, (0, 0))[0])
+        whole = dataclasses.replace(self.whole, axes=tuple(axes), product=boxes.product)
+        out = []
+        for w, d, size in zip(box_weights(self.analysis, whole), whole.dims, whole.sizes, strict=True):
+            low, high = self.crop.get(d, (0, 0))
+            rows = np.repeat(w.rows[:, low : size - high], self.scale.get(d, 1), axis=1)
+            out.append(AxisWeights(rows, w.pick))
+        return tuple(out)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fill:
+    """Writes the fill value where nothing covers a cell."""
+
+    value: Any
+    dtype: np.dtype
+
+    def __call__(self, merged: NDArray, axes: tuple[int, ...], cover: NDArray[np.bool_]) -> NDArray:
+        out = merged.astype(self.dtype, copy=False)
+        if cover.all():
+            return out
+        shape = [out.shape[k] if k in axes else 1 for k in range(out.ndim)]
+        order = np.argsort(np.argsort(axes))
+        empty = ~cover.transpose(np.argsort(axes)) if len(axes) else ~cover
+        del order
+        np.copyto(out, self.value, where=empty.reshape(shape))
+        return out
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """The merge of one array (patch, *dims) whose cut dimensions are at ``axes``."""
+
+    boxes: Boxes
+    ordinals: NDArray
+    axes: tuple[int, ...]
+    weights: Weights
+    aggregation: Aggregation
+    skipna: bool
+    fill_value: Any
+
+    def reducer(self, dtype: np.dtype, tiled: bool) -> r.Reducer:
+        """Choose the reducer; tiles that do not overlap are placed bit by bit."""
+        aggregation = self.aggregation
+        boxcar = is_boxcar(self.weights.analysis) and is_boxcar(aggregation.synthesis)
+        mean = aggregation.linear and aggregation.normalize
+        if tiled and boxcar and mean:
+            return r.Place(dtype, self.skipna)
+        return aggregation.reducer(dtype, self.skipna)
+
+    def in_memory(self, patches: NDArray) -> NDArray:
+        """Merge a NumPy array."""
+        boxes, position = arrange(self.boxes, self.ordinals)
+        weights = self.weights(boxes)
+        placement = Placement(boxes, position, weights)
+        cover = placement.cover()
+        reducer = self.reducer(patches.dtype, _tiled(cover, placement))
+        if isinstance(reducer, r.Place):
+            pass
+        elif isinstance(reducer, r.WeightedMean) and reducer.normalize and isinstance(cover, list):
+            placement = Placement(boxes, position, normalized(boxes, weights, cover))
+        elif isinstance(reducer, Modeled) and isinstance(self.aggregation, Learned):
+            reducer = fitted_model(self, patches, placement, reducer)
+        merged = memory.reduce(patches, self.axes, placement, reducer)
+        return self._filled(merged, cover)
+
+    def _filled(self, merged: NDArray, cover: list[NDArray] | NDArray) -> NDArray:
+        vectors = cover if isinstance(cover, list) else [cover]
+        if self.aggregation.covers_zero or all((v > 0).all() for v in vectors):
+            return merged
+        dtype, value = dtypes.filled(merged.dtype, self.fill_value)
+        out = merged.astype(dtype, copy=False)
+        if not isinstance(cover, list):
+            return Fill(value, dtype)(out, self.axes, cover > 0)
+        for axis, vector in zip(self.axes, cover, strict=True):
+            out[(slice(None),) * axis + (vector <= 0,)] = value
+        return out
+
+    def chunked(self, patches: Any, chunks: dict[int, tuple[int, ...]]) -> Any:
+        """Merge a dask array."""
+        from xpatch.engine import chunked
+
+        boxes, _ = arrange(self.boxes, self.ordinals)
+        placement = Placement(boxes, None, self.weights(boxes))
+        cover = placement.cover()
+        reducer = self.reducer(patches.dtype, _tiled(cover, placement))
+        if isinstance(self.aggregation, Learned) and self.aggregation.fits:
+            raise NotImplementedError(
+                "Learned fits an estimator on all contributions at once, which are still lazy here; "
+                "load the patches first (patches.load()), or pass a callable of (values, offsets)"
+            )
+        dtype, value = reducer.dtype, None
+        vectors = cover if isinstance(cover, list) else [cover]
+        if not self.aggregation.covers_zero and not all((v > 0).all() for v in vectors):
+            dtype, value = dtypes.filled(dtype, self.fill_value)
+        fill = Fill(value if value is not None else np.zeros((), dtype)[()], dtype)
+        return chunked.reduce(
+            patches, self.axes, self.boxes, self.ordinals, self.weights, reducer, fill, chunks, dtype
+        )
+
+
+def _tiled(cover: list[NDArray] | NDArray, placement: Placement) -> bool:
+    """Whether no cell has more than one contribution."""
+    if placement.weights is not None:
+        binary = all(np.isin(w.rows, (0, 1)).all() for w in placement.weights)
+        if not binary:
+            return False
+    vectors = cover if isinstance(cover, list) else [cover]
+    return all(bool((v <= 1).all()) for v in vectors)
+
+
+def normalized(
+    boxes: Boxes, weights: tuple[AxisWeights, ...], cover: list[NDArray]
+) -> tuple[AxisWeights, ...]:
+    """Divide the weights of an outer product by their sum, dimension by dimension."""
+    out = []
+    for starts, size, n, wrap, w, total in zip(
+        boxes.axes, boxes.sizes, boxes.shape, boxes.wrap, weights, cover, strict=True
+    ):
+        cells = starts[:, None] + np.arange(size)
+        inside = np.ones(cells.shape, bool) if wrap else (cells >= 0) & (cells < n)
+        below = total[cells % n if wrap else np.clip(cells, 0, n - 1)]
+        full = w.full()
+        share = np.divide(full, below, out=np.zeros_like(full), where=inside & (below > 0))
+        out.append(AxisWeights.of(share))
+    return tuple(out)
