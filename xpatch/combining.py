@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def most_probable(probability: xr.DataArray, vote: SoftVote, fill_value: Any) -> Any:
     """Take the most probable class of merged probabilities."""
-    dim = vote.dim
+    dim: Any = vote.dim
     if dim not in probability.dims:
         raise ValueError(
             f"SoftVote averages probabilities along the class dimension {dim!r}, which the patches "

@@ -70,7 +70,7 @@ def cut_variable(
         rows = Rows(variable.to_numpy(), axes, boxes, taper)
         return Variable((dim, *variable.dims), rows(ordinals), variable.attrs)
     source = variable.to_numpy() if variable._in_memory else variable._data
-    inner = [s for s in variable.shape]
+    inner = list(variable.shape)
     for axis, size in zip(axes, boxes.sizes, strict=True):
         inner[axis] = size
     dtype, _ = memory.gather_dtype(variable.dtype, boxes)
@@ -153,7 +153,9 @@ def _missing_outside(variable: Variable, plan: Plan) -> Plan:
     if not boxes.overhangs:
         return plan
     mode = "constant" if variable.dtype.kind in "iufcmM" else "edge"
-    return dataclasses.replace(plan, boxes=dataclasses.replace(boxes, pad_mode=mode, pad_value=None))
+    return dataclasses.replace(
+        plan, boxes=dataclasses.replace(boxes, pad_mode=mode, pad_value=None)
+    )
 
 
 def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Hashable, Variable]:

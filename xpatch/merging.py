@@ -169,17 +169,15 @@ class Merge:
         for name, array in self.patches.data_vars.items():
             touched = self.dim in array.dims
             parts[name] = self.variable(array.variable, name) if touched else array.variable
-        out = self._wrap(xr.Dataset(parts, attrs=self.patches.attrs))
+        whole = self._wrap(xr.Dataset(parts, attrs=self.patches.attrs))
         if isinstance(aggregation, SoftVote):
-            votes = {n: most_probable(a, aggregation, self.fill_value) for n, a in out.items()}
-            return out.assign(votes)
-        return out
+            votes = {n: most_probable(a, aggregation, self.fill_value) for n, a in whole.items()}
+            return whole.assign(votes)
+        return whole
 
     def _wrap(self, merged: xr.Dataset) -> xr.Dataset:
         cut = self.plan.dims
-        coords = restored_coords(
-            self.patches, self.domain, cut, self.dim, merged.sizes, self.scale
-        )
+        coords = restored_coords(self.patches, self.domain, cut, self.dim, merged.sizes, self.scale)
         out = merged.assign_coords(coords)
         if self.source.indexed:
             return out
@@ -216,7 +214,11 @@ class Merge:
                 "cannot be merged; convert them to numbers, dates or fixed-width text"
             )
         weights = Weights(
-            self.plan.window, aggregation.synthesis, self.plan.boxes.only(own), self.crop, self.scale
+            self.plan.window,
+            aggregation.synthesis,
+            self.plan.boxes.only(own),
+            self.crop,
+            self.scale,
         )
         job = Job(boxes, self.source.ordinals, axes, weights, aggregation, skipna, self.fill_value)
         if variable.chunks is not None:
@@ -232,7 +234,9 @@ class Merge:
 
     def _spread(self, variable: Variable, boxes: Boxes) -> Variable:
         """Let dimensions that the model reduced away paint the footprint."""
-        missing = {d: n for d, n in zip(boxes.dims, boxes.sizes, strict=True) if d not in variable.dims}
+        missing = {
+            d: n for d, n in zip(boxes.dims, boxes.sizes, strict=True) if d not in variable.dims
+        }
         if not missing:
             return variable
         order = (self.dim, *(d for d in self.domain.dims if d in missing or d in variable.dims))

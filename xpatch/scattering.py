@@ -50,7 +50,9 @@ class Weights:
             axes.append(x // self.scale.get(d, 1) - self.crop.get(d, (0, 0))[0])
         whole = dataclasses.replace(self.whole, axes=tuple(axes), product=boxes.product)
         out = []
-        for w, d, size in zip(box_weights(self.analysis, whole), whole.dims, whole.sizes, strict=True):
+        for w, d, size in zip(
+            box_weights(self.analysis, whole), whole.dims, whole.sizes, strict=True
+        ):
             low, high = self.crop.get(d, (0, 0))
             rows = np.repeat(w.rows[:, low : size - high], self.scale.get(d, 1), axis=1)
             out.append(AxisWeights(rows, w.pick))
@@ -144,7 +146,15 @@ class Job:
             dtype, value = dtypes.filled(dtype, self.fill_value)
         fill = Fill(value if value is not None else np.zeros((), dtype)[()], dtype)
         return chunked.reduce(
-            patches, self.axes, self.boxes, self.ordinals, self.weights, reducer, fill, chunks, dtype
+            patches,
+            self.axes,
+            self.boxes,
+            self.ordinals,
+            self.weights,
+            reducer,
+            fill,
+            chunks,
+            dtype,
         )
 
 

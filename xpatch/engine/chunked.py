@@ -30,7 +30,9 @@ def chunk_order(boxes: Boxes, chunks: Sequence[Sequence[int]]) -> list[NDArray[n
         places.append(np.searchsorted(edges, np.clip(starts, 0, n - 1), side="right"))
     shape = [len(c) for c in chunks]
     if boxes.product:
-        members = [[np.flatnonzero(p == c) for c in range(m)] for p, m in zip(places, shape, strict=True)]
+        members = [
+            [np.flatnonzero(p == c) for c in range(m)] for p, m in zip(places, shape, strict=True)
+        ]
         groups = [
             np.ravel_multi_index(np.meshgrid(*chosen, indexing="ij"), boxes.grid).ravel()
             for chosen in itertools.product(*members)
@@ -45,9 +47,7 @@ def chunk_order(boxes: Boxes, chunks: Sequence[Sequence[int]]) -> list[NDArray[n
 
 def subdivide(groups: list[NDArray], limit: int) -> list[NDArray]:
     """Cut groups into parts of at most ``limit`` patches."""
-    return [
-        part for g in groups for part in np.array_split(g, max(1, -(-len(g) // max(1, limit))))
-    ]
+    return [part for g in groups for part in np.array_split(g, max(1, -(-len(g) // max(1, limit))))]
 
 
 def gather(
@@ -111,7 +111,7 @@ def _gather_group(
         if (cells < 0).any():
             holes[-1] = cells < 0
         region = da.take(region, np.maximum(cells, 0), axis=axis)
-    region = region.rechunk({axis: -1 for axis in axes})
+    region = region.rechunk(dict.fromkeys(axes, -1))
     moved = tuple(a - o for a, o in zip(part.axes, low, strict=True))
     local = dataclasses.replace(part, axes=moved, shape=tuple(shape), wrap=(False,) * len(shape))
     job = _Cut(tuple(axes), local, part, position, holes, fill, finish, dtype)
@@ -217,7 +217,7 @@ def reduce(
                 pieces.append((piece, b, *index))
                 graph[pieces[-1]] = (_Partial(reducer, tuple(axes), p), key)
             graph[(name, *index)] = (end, pieces)
-    layers = HighLevelGraph.from_collections(name, graph, dependencies=[patches])
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=[patches])  # type: ignore[list-item]
     meta = np.empty((0,) * (patches.ndim - 1), dtype)
     return da.Array(layers, name, tuple(map(tuple, out_chunks)), meta=meta)
 

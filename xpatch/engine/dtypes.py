@@ -41,8 +41,8 @@ def missing(dtype: DTypeLike) -> Any:
     """Give the value that stands for missing in ``dtype``, or None if it has none."""
     dtype = np.dtype(dtype)
     if dtype.kind in "mM":
-        return dtype.type("NaT", np.datetime_data(dtype)[0])
-    return dtype.type(np.nan) if dtype.kind in "fc" else None
+        return np.array("NaT", dtype)[()]
+    return np.array(np.nan, dtype)[()] if dtype.kind in "fc" else None
 
 
 def isnull(values: NDArray) -> NDArray | None:

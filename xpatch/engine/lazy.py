@@ -69,7 +69,9 @@ def _outer(array: NDArray, key: tuple[Any, ...]) -> NDArray:
 class Rows:
     """Makes patches of a field that may still be on disk: reads each region once."""
 
-    def __init__(self, source: Any, axes: Sequence[int], boxes: Boxes, finish: Callable | None = None):
+    def __init__(
+        self, source: Any, axes: Sequence[int], boxes: Boxes, finish: Callable | None = None
+    ):
         self.source, self.axes, self.boxes, self.finish = source, tuple(axes), boxes, finish
 
     def __call__(self, ordinals: NDArray) -> NDArray:

@@ -172,7 +172,9 @@ def _gather_listed(
         out[i] = view
 
 
-def taper(patches: NDArray, axes: Sequence[int], boxes: Boxes, weights: Sequence[AxisWeights]) -> None:
+def taper(
+    patches: NDArray, axes: Sequence[int], boxes: Boxes, weights: Sequence[AxisWeights]
+) -> None:
     """Multiply patches (patch, *dims) by an analysis window, in place."""
     picks = boxes.entries(np.arange(len(boxes)))
     for axis, w, pick in zip(axes, weights, picks, strict=True):
@@ -208,8 +210,9 @@ def scatter(
             if len(weights) > 64:
                 weights.clear()
             weight = placement.weight(visit, axes, patches.ndim - 1)
-            narrow = weight is not None and real.kind == "f"
-            weights[visit.kind] = weight.astype(real) if narrow else weight
+            if weight is not None and real.kind == "f":
+                weight = weight.astype(real)
+            weights[visit.kind] = weight
         views = [target_view(s, visit, axes) for s in state]
         values = source_view(patches, visit, axes)
         reducer.update(views, values, weights[visit.kind], keys(visit))

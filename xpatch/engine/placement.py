@@ -46,10 +46,10 @@ class AxisWeights:
 class Segment(NamedTuple):
     """Windows of one dimension that do not overlap, at an even distance."""
 
-    index: slice  # of the axis
+    picks: slice  # of the axis
     start: int  # first cell in the region
     stride: int  # cells from window to window
-    count: int
+    windows: int
     inner: slice  # cells of the window that lie in the region
     row: int  # of the weights
     slot: int  # no two overlapping windows have the same
@@ -60,17 +60,17 @@ class Segment(NamedTuple):
 
     def parts(self, most: int) -> Iterator[Segment]:
         """Cut into segments of at most ``most`` windows."""
-        if self.count <= most:
+        if self.windows <= most:
             yield self
             return
-        step = self.index.step or 1
-        for low in range(0, self.count, most):
-            count = min(most, self.count - low)
-            first = self.index.start + low * step
+        step = self.picks.step or 1
+        for low in range(0, self.windows, most):
+            count = min(most, self.windows - low)
+            first = self.picks.start + low * step
             yield self._replace(
-                index=slice(first, first + (count - 1) * step + 1, step),
+                picks=slice(first, first + (count - 1) * step + 1, step),
                 start=self.start + low * self.stride,
-                count=count,
+                windows=count,
             )
 
 
@@ -125,10 +125,10 @@ class Axis:
                 at = int(index[first])
                 out.append(
                     Segment(
-                        index=slice(at, at + (count - 1) * depth + 1, depth),
+                        picks=slice(at, at + (count - 1) * depth + 1, depth),
                         start=int(start[first]) + low,
                         stride=int(step[i]) * depth,
-                        count=count,
+                        windows=count,
                         inner=slice(low, high),
                         row=int(row[first]),
                         slot=first % depth,
@@ -231,7 +231,7 @@ class Placement:
             return None
         out = np.ones((1,) * (ndim + 1))
         for axis, w, row, part in zip(axes, self.weights, visit.rows, visit.source, strict=True):
-            rows = w.rows[w.pick[visit.run.index] if row == EACH else [row]][:, part]
+            rows = w.rows[w.pick[visit.run.picks] if row == EACH else [row]][:, part]
             shape = [len(rows)] + [1] * ndim
             shape[axis + 1] = part.stop - part.start
             out = out * rows.reshape(shape)
@@ -245,33 +245,33 @@ class Placement:
         axes = self.axes()
         if any(not len(a.index) for a in axes):
             return
-        picks: list[NDArray | None] = [None] * len(axes)
+        rows_of: list[NDArray | None] = [None] * len(axes)
         if self.weights is not None:
-            picks = [w.pick for w in self.weights]
+            rows_of = [w.pick for w in self.weights]
         each = self.boxes.sizes[-1] < SHORT and self.weights is not None
-        picks[-1] = None if each else picks[-1]
-        segments = [a.segments(p) for a, p in zip(axes, picks, strict=True)]
+        rows_of[-1] = None if each else rows_of[-1]
+        segments = [a.segments(p) for a, p in zip(axes, rows_of, strict=True)]
         most = max(1, BLOCK_BYTES // max(1, itemsize * int(np.prod(self.boxes.sizes))))
         runs = [part for s in segments[-1] for part in s.parts(most)]
         ends = [slice(run.start, run.start + run.length) for run in runs]
         outer = [[part for s in ss for part in s.parts(1)] for ss in segments[:-1]]
-        outer = [sorted(ss, key=lambda s: (s.index.start, s.start)) for ss in outer]
+        outer = [sorted(ss, key=lambda s: (s.picks.start, s.start)) for ss in outer]
         depths = [a.depth() for a in axes]
         grid = self.boxes.grid
         for chosen in itertools.product(*outer):
             base = slot = 0
             for s, n, d in zip(chosen, grid, depths, strict=False):
-                base = base * n + s.index.start
+                base = base * n + s.picks.start
                 slot = slot * d + s.slot
             source = tuple([s.inner for s in chosen])
             target = tuple([slice(s.start, s.start + s.length) for s in chosen])
             rows = tuple([s.row for s in chosen])
             kind = tuple([(s.row, s.inner.start, s.inner.stop) for s in chosen])
             for run, end in zip(runs, ends, strict=True):
-                index, inner = run.index, run.inner
+                picks, inner = run.picks, run.inner
                 row = EACH if each else run.row
                 low = base * grid[-1]
-                ordinals = slice(low + index.start, low + index.stop, index.step)
+                ordinals = slice(low + picks.start, low + picks.stop, picks.step)
                 yield Visit(
                     ordinals if self.position is None else self.position[ordinals],
                     ordinals,
@@ -279,7 +279,7 @@ class Placement:
                     (*target, end),
                     run,
                     (*rows, row),
-                    (kind, row, index.start if each else 0, run.count, inner.start, inner.stop),
+                    (kind, row, picks.start if each else 0, run.windows, inner.start, inner.stop),
                     slot * depths[-1] + run.slot,
                 )
 
@@ -322,10 +322,10 @@ def target_view(array: NDArray, visit: Visit, axes: Sequence[int]) -> NDArray:
     for axis, part in zip(axes, visit.target, strict=True):
         index[axis] = part
     view = array[tuple(index)]
-    if visit.run.count == 1:
+    if visit.run.windows == 1:
         return view[None]
     stride = array.strides[axes[-1]] * visit.run.stride
-    return as_strided(view, (visit.run.count, *view.shape), (stride, *view.strides))
+    return as_strided(view, (visit.run.windows, *view.shape), (stride, *view.strides))
 
 
 def source_view(patches: NDArray, visit: Visit, axes: Sequence[int]) -> NDArray:

@@ -162,6 +162,7 @@ class Extreme(Reducer):
         return [np.full(shape, self._neutral(), self.source)]
 
     def _neutral(self) -> Any:
+        value: float
         kind = self.source.kind
         if kind == "b":
             return not self.largest
