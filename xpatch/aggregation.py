@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.engine import dtypes
+from xpatch.engine import dtypes, stacked
 from xpatch.engine import reduce as r
-from xpatch.engine import stacked
 from xpatch.spec import Spec, named
 from xpatch.window import Custom, Window, as_window
 

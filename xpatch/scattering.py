@@ -18,10 +18,12 @@ from xpatch.engine.stacked import Modeled
 from xpatch.neighborhood import Boxes, arrange
 from xpatch.window import Window, box_weights, is_boxcar
 
+AxesWeights = tuple[AxisWeights, ...]
+
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """Analysis times synthesis window on arranged boxes.
+    """The synthesis window, and the analysis times the synthesis window, on arranged boxes.
 
     The analysis window is that of the whole patch, of which a crop keeps the inner part; the
     synthesis window spans what came back.
@@ -33,18 +35,18 @@ class Weights:
     crop: Mapping[Hashable, tuple[int, int]]
     scale: Mapping[Hashable, int]
 
-    def __call__(self, boxes: Boxes) -> tuple[AxisWeights, ...]:
-        outer = self._analysis(boxes)
+    def __call__(self, boxes: Boxes) -> tuple[AxesWeights, AxesWeights]:
+        """Give what values are multiplied by, and what that adds to the denominator."""
         inner = box_weights(self.synthesis, boxes)
-        out = []
-        for a, s in zip(outer, inner, strict=True):
+        mass = []
+        for a, s in zip(self._analysis(boxes), inner, strict=True):
             kinds = a.pick * len(s.rows) + s.pick
             which, pick = np.unique(kinds, return_inverse=True)
             rows = a.rows[which // len(s.rows)] * s.rows[which % len(s.rows)]
-            out.append(AxisWeights(rows, pick.reshape(-1)))
-        return tuple(out)
+            mass.append(AxisWeights(rows, pick.reshape(-1)))
+        return inner, inner if self.analysis is None else tuple(mass)
 
-    def _analysis(self, boxes: Boxes) -> tuple[AxisWeights, ...]:
+    def _analysis(self, boxes: Boxes) -> AxesWeights:
         axes = []
         for x, d in zip(boxes.axes, boxes.dims, strict=True):
             axes.append(x // self.scale.get(d, 1) - self.crop.get(d, (0, 0))[0])
@@ -102,14 +104,15 @@ class Job:
     def in_memory(self, patches: NDArray) -> NDArray:
         """Merge a NumPy array."""
         boxes, position = arrange(self.boxes, self.ordinals)
-        weights = self.weights(boxes)
-        placement = Placement(boxes, position, weights)
+        weights, mass = self.weights(boxes)
+        placement = Placement(boxes, position, weights, mass)
         cover = placement.cover()
         reducer = self.reducer(patches.dtype, _tiled(cover, placement))
         if isinstance(reducer, r.Place):
             pass
         elif isinstance(reducer, r.WeightedMean) and reducer.normalize and isinstance(cover, list):
-            placement = Placement(boxes, position, normalized(boxes, weights, cover))
+            shares = normalized(boxes, weights, cover), normalized(boxes, mass, cover)
+            placement = Placement(boxes, position, *shares)
         elif isinstance(reducer, Modeled) and isinstance(self.aggregation, Learned):
             reducer = fitted_model(self, patches, placement, reducer)
         merged = memory.reduce(patches, self.axes, placement, reducer)
@@ -132,7 +135,7 @@ class Job:
         from xpatch.engine import chunked
 
         boxes, _ = arrange(self.boxes, self.ordinals)
-        placement = Placement(boxes, None, self.weights(boxes))
+        placement = Placement(boxes, None, *self.weights(boxes))
         cover = placement.cover()
         reducer = self.reducer(patches.dtype, _tiled(cover, placement))
         if isinstance(self.aggregation, Learned) and self.aggregation.fits:
@@ -160,8 +163,8 @@ class Job:
 
 def _tiled(cover: list[NDArray] | NDArray, placement: Placement) -> bool:
     """Whether no cell has more than one contribution."""
-    if placement.weights is not None:
-        binary = all(np.isin(w.rows, (0, 1)).all() for w in placement.weights)
+    if placement.mass is not None:
+        binary = all(np.isin(w.rows, (0, 1)).all() for w in placement.mass)
         if not binary:
             return False
     vectors = cover if isinstance(cover, list) else [cover]
@@ -169,8 +172,8 @@ def _tiled(cover: list[NDArray] | NDArray, placement: Placement) -> bool:
 
 
 def normalized(
-    boxes: Boxes, weights: tuple[AxisWeights, ...], cover: list[NDArray]
-) -> tuple[AxisWeights, ...]:
+    boxes: Boxes, weights: AxesWeights, cover: list[NDArray]
+) -> AxesWeights:
     """Divide the weights of an outer product by their sum, dimension by dimension."""
     out = []
     for starts, size, n, wrap, w, total in zip(

@@ -172,7 +172,7 @@ def reduce(
     Parameters
     ----------
     weights : callable
-        Gives the weights along each dimension of arranged boxes, or None.
+        Gives weights and mass along each dimension of arranged boxes.
     finish : callable
         Takes a merged block and its coverage and fills what is uncovered.
     chunks : dict
@@ -184,12 +184,12 @@ def reduce(
     out_chunks = [chunks.get(k, c) for k, c in enumerate(patches.chunks[1:])]
     token = tokenize(patches.name, axes, boxes.axes, ordinals, reducer.__class__, chunks)
     bounds = np.concatenate([[0], np.cumsum(patches.chunks[0])])
-    parts: list[tuple[Boxes, NDArray | None, Any]] = []
+    parts: list[tuple[Any, ...]] = []
     touched: dict[tuple[int, ...], list[int]] = {}
     edges = [np.concatenate([[0], np.cumsum(out_chunks[a])]) for a in axes]
     for b in range(len(bounds) - 1):
         part, position = arrange(boxes, ordinals[bounds[b] : bounds[b + 1]])
-        parts.append((part, position, weights(part)))
+        parts.append((part, position, *weights(part)))
         for place in _touched(part, edges):
             touched.setdefault(place, []).append(b)
     others = [k for k in range(patches.ndim - 1) if k not in axes]
@@ -206,7 +206,7 @@ def reduce(
             inner = [0 if k in axes else i for k, i in enumerate(index)]
             shape = [out_chunks[k][i] for k, i in enumerate(index)]
             keys = [(patches.name, b, *inner) for b in blocks]
-            places = [Placement(*parts[b], low, high) for b in blocks]
+            places = [Placement(*parts[b], low=low, high=high) for b in blocks]
             end = _Finish(reducer, tuple(axes), tuple(shape), finish, dtype)
             if isinstance(reducer, Stacked):
                 job = _Stack(end, boxes, ordinals_of(ordinals, bounds, blocks), weights, low, high)
@@ -316,7 +316,7 @@ class _Stack:
         near = self._near()
         patches = np.concatenate(blocks)[near]
         part, position = arrange(self.boxes, self.ordinals[near])
-        placement = Placement(part, position, self.weights(part), self.low, self.high)
+        placement = Placement(part, position, *self.weights(part), low=self.low, high=self.high)
         merged = memory.reduce(patches, self.end.axes, placement, self.end.reducer)
         return self.end.fill(merged, covered(placement))
 

@@ -19,7 +19,7 @@ from xpatch.engine.placement import (
     source_view,
     target_view,
 )
-from xpatch.engine.reduce import Choose, Moments, Reducer, Total, WeightedMean
+from xpatch.engine.reduce import Choose, How, Moments, Reducer, Total, WeightedMean
 from xpatch.engine.stacked import Stacked
 from xpatch.neighborhood import Boxes, common_pad
 
@@ -203,20 +203,26 @@ def scatter(
     state = reducer.start(shape)
     itemsize = int(np.prod([n for k, n in enumerate(shape) if k not in axes], dtype=np.int64))
     keys = _Keys(reducer, placement, axes, patches.ndim - 1)
-    weights: dict[Any, NDArray | None] = {}
+    hows: dict[Any, tuple[NDArray | None, NDArray | None]] = {}
     real = np.empty(0, state[0].dtype).real.dtype
+    ndim = patches.ndim - 1
     for visit in placement.visits(itemsize * max(patches.dtype.itemsize, 4)):
-        if visit.kind not in weights:
-            if len(weights) > 64:
-                weights.clear()
-            weight = placement.weight(visit, axes, patches.ndim - 1)
-            if weight is not None and real.kind == "f":
-                weight = weight.astype(real)
-            weights[visit.kind] = weight
+        if visit.kind not in hows:
+            if len(hows) > 64:
+                hows.clear()
+            weight = _real(placement.weight(placement.weights, visit, axes, ndim), real)
+            mass = weight
+            if placement.mass is not placement.weights:
+                mass = _real(placement.weight(placement.mass, visit, axes, ndim), real)
+            hows[visit.kind] = weight, mass
         views = [target_view(s, visit, axes) for s in state]
         values = source_view(patches, visit, axes)
-        reducer.update(views, values, weights[visit.kind], keys(visit))
+        reducer.update(views, values, How(*hows[visit.kind], keys(visit)))
     return state
+
+
+def _real(weight: NDArray | None, dtype: np.dtype) -> NDArray | None:
+    return weight if weight is None or dtype.kind != "f" else weight.astype(dtype)
 
 
 class _Keys:
@@ -264,6 +270,13 @@ def reduce(
 
     The sum is made first, and contributions are masked only if it turns out to hold a NaN.
     """
+    with np.errstate(invalid="ignore", over="ignore"):  # inf − inf is NaN, as in any mean
+        return _reduce(patches, axes, placement, reducer)
+
+
+def _reduce(
+    patches: NDArray, axes: Sequence[int], placement: Placement, reducer: Reducer
+) -> NDArray:
     if isinstance(reducer, Stacked):
         return _reduce_stacked(patches, axes, placement, reducer)
     if isinstance(reducer, WeightedMean) and placement.boxes.product:
@@ -331,7 +344,7 @@ def _reduce_tile(
         shape[axis] = length
     depth = tile.depth()
     if depth is None:
-        counts = Placement(tile.boxes, None, None, tile.low, tile.high).cover()
+        counts = Placement(tile.boxes, low=tile.low, high=tile.high).cover()
         depth = int(np.max(counts, initial=0))
     stack = np.full((max(depth, 1), *shape), reducer.absent, reducer.working)
     count = np.zeros(shape, np.int32)
@@ -341,7 +354,7 @@ def _reduce_tile(
         values = source_view(patches, visit, axes)
         null = dtypes.isnull(values)
         valid = np.ones(values.shape, bool) if null is None else ~null
-        weight = tile.weight(visit, axes, len(shape))
+        weight = tile.weight(tile.mass, visit, axes, len(shape))
         if weight is not None:
             valid &= weight > 0
         counted = target_view(count, visit, axes)

@@ -15,7 +15,6 @@ from xpatch.neighborhood import Boxes
 
 BLOCK_BYTES = 1 << 18  # of patches visited at a time: what a core's cache holds twice
 SHORT = 128  # rows below this many cells are handled many patches at once
-EACH = -1  # in place of a row of the weights: every patch has its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +29,9 @@ class AxisWeights:
         """Whether every weight is exactly one."""
         return bool((self.rows == 1).all())
 
-    def full(self) -> NDArray[np.float64]:
+    def full(self, which: slice = slice(None)) -> NDArray[np.float64]:
         """Weights of each start, shape (start, size)."""
-        return self.rows[self.pick]
+        return self.rows[self.pick[which]]
 
     @classmethod
     def of(cls, full: NDArray[np.float64]) -> AxisWeights:
@@ -51,7 +50,7 @@ class Segment(NamedTuple):
     stride: int  # cells from window to window
     windows: int
     inner: slice  # cells of the window that lie in the region
-    row: int  # of the weights
+    label: int  # of the weights: windows of one label have the same
     slot: int  # no two overlapping windows have the same
 
     @property
@@ -101,16 +100,16 @@ class Axis:
         first = np.searchsorted(order, order - self.size, side="right")
         return int((np.arange(len(order)) - first).max(initial=0)) + 1
 
-    def segments(self, rows: NDArray | None) -> list[Segment]:
+    def segments(self, labels: NDArray | None) -> list[Segment]:
         """Group the windows into runs of equal distance and weights that do not overlap."""
         depth = self.depth()
         order = np.argsort(self.start, kind="stable")
         index, start = self.index[order], self.start[order]
-        row = np.zeros(len(start), int) if rows is None else rows[index]
+        label = np.zeros(len(start), int) if labels is None else labels[index]
         inside = (start >= 0) & (start + self.size <= self.length)
         step = np.diff(start, append=start[-1:])
         # a run goes on while the distance, the weights and the step of the index stay the same
-        same = inside[1:] & inside[:-1] & (row[1:] == row[:-1]) & (np.diff(index) == 1)
+        same = inside[1:] & inside[:-1] & (label[1:] == label[:-1]) & (np.diff(index) == 1)
         same &= step[:-1] > 0
         out: list[Segment] = []
         i = 0
@@ -130,7 +129,7 @@ class Axis:
                         stride=int(step[i]) * depth,
                         windows=count,
                         inner=slice(low, high),
-                        row=int(row[first]),
+                        label=int(label[first]),
                         slot=first % depth,
                     )
                 )
@@ -146,7 +145,7 @@ class Visit(NamedTuple):
     source: tuple[slice, ...]  # of one patch, by geometry dimension
     target: tuple[slice, ...]  # of the region; of the last geometry dimension the first of `run`
     run: Segment
-    rows: tuple[int, ...]  # of the weights, by geometry dimension
+    entries: tuple[slice, ...]  # of the weights, by geometry dimension
     kind: tuple[Any, ...]  # visits of one kind have the same weights and cells of the patch
     slot: int
 
@@ -161,7 +160,9 @@ class Placement:
     position : int array, optional
         Where the k-th box stands among the patches.
     weights : sequence of AxisWeights, optional
-        Weights along each dimension.
+        What values are multiplied by, along each dimension.
+    mass : sequence of AxisWeights, optional
+        What that adds to the denominator; default: the weights.
     low, high : sequence of int, optional
         The region; default: the whole lattice.
     """
@@ -171,19 +172,22 @@ class Placement:
         boxes: Boxes,
         position: NDArray | None = None,
         weights: Sequence[AxisWeights] | None = None,
+        mass: Sequence[AxisWeights] | None = None,
         low: Sequence[int] | None = None,
         high: Sequence[int] | None = None,
     ):
         self.boxes = boxes
         self.position = position
+        mass = weights if mass is None else mass
         self.weights = None if weights is None or all(w.ones for w in weights) else tuple(weights)
+        self.mass = None if mass is None or all(w.ones for w in mass) else tuple(mass)
         self.low = tuple(low) if low is not None else (0,) * len(boxes.dims)
         self.high = tuple(high) if high is not None else boxes.shape
         self.shape = tuple(h - lo for lo, h in zip(self.low, self.high, strict=True))
 
     def within(self, low: Sequence[int], high: Sequence[int]) -> Placement:
         """Give the placement in a smaller region."""
-        return Placement(self.boxes, self.position, self.weights, low, high)
+        return Placement(self.boxes, self.position, self.weights, self.mass, low, high)
 
     def axes(self) -> list[Axis]:
         """Give the axes of a product."""
@@ -200,38 +204,44 @@ class Placement:
         return int(np.prod([a.depth() for a in self.axes()], dtype=np.int64))
 
     def cover(self) -> list[NDArray[np.float64]] | NDArray[np.float64]:
-        """Sum the weights over the patches: a vector per dimension of a product, else a field."""
+        """Sum the mass over the patches: a vector per dimension of a product, else a field."""
         if self.boxes.product:
             return [self._cover_axis(k, axis) for k, axis in enumerate(self.axes())]
         field = np.zeros(self.shape)
         dims = range(len(self.shape))
         for visit in self.visits():
-            weight = self.weight(visit, dims, len(dims))
+            weight = self.weight(self.mass, visit, dims, len(dims))
             field[visit.target] += 1.0 if weight is None else weight[0]
         return field
 
     def _cover_axis(self, k: int, axis: Axis) -> NDArray[np.float64]:
         total = np.zeros(axis.length)
-        rows = np.arange(len(axis.index))
-        weights = None if self.weights is None else self.weights[k].rows
-        pick = None if self.weights is None else self.weights[k].pick[axis.index]
+        windows = np.arange(len(axis.index))
+        rows = None if self.mass is None else self.mass[k].rows
+        pick = None if self.mass is None else self.mass[k].pick[axis.index]
         for j in range(axis.size):  # one cell of every window at a time
             cell = axis.start + j
             inside = (cell >= 0) & (cell < axis.length)
-            values = 1.0 if weights is None or pick is None else weights[pick[inside], j]
-            np.add.at(total, cell[rows[inside]], values)
+            values = 1.0 if rows is None or pick is None else rows[pick[inside], j]
+            np.add.at(total, cell[windows[inside]], values)
         return total
 
-    def weight(self, visit: Visit, axes: Sequence[int], ndim: int) -> NDArray[np.float64] | None:
-        """Weights of the patches of ``visit``, dimensions at ``axes`` of ``ndim``; None: all one.
+    def weight(
+        self,
+        weights: Sequence[AxisWeights] | None,
+        visit: Visit,
+        axes: Sequence[int],
+        ndim: int,
+    ) -> NDArray[np.float64] | None:
+        """Multiply weights out for ``visit``, dimensions at ``axes`` of ``ndim``; None: all one.
 
         The leading dimension has one entry, or one for each patch where they differ.
         """
-        if self.weights is None:
+        if weights is None:
             return None
         out = np.ones((1,) * (ndim + 1))
-        for axis, w, row, part in zip(axes, self.weights, visit.rows, visit.source, strict=True):
-            rows = w.rows[w.pick[visit.run.picks] if row == EACH else [row]][:, part]
+        for axis, w, pick, part in zip(axes, weights, visit.entries, visit.source, strict=True):
+            rows = w.full(pick)[:, part]
             shape = [len(rows)] + [1] * ndim
             shape[axis + 1] = part.stop - part.start
             out = out * rows.reshape(shape)
@@ -241,16 +251,24 @@ class Placement:
         """Walk over all patches in blocks; ``itemsize`` is the bytes of a cell, all bands of it."""
         return self._product(itemsize) if self.boxes.product else self._listed()
 
+    def _labels(self) -> list[NDArray | None]:
+        """Label the starts of each dimension so that equal labels have equal weights."""
+        given = [w for w in (self.weights, self.mass) if w is not None]
+        if not given:
+            return [None] * len(self.boxes.dims)
+        if len(given) == 1 or given[0] is given[1]:
+            return [w.pick for w in given[0]]
+        return [a.pick * len(b.rows) + b.pick for a, b in zip(*given, strict=True)]
+
     def _product(self, itemsize: int) -> Iterator[Visit]:
         axes = self.axes()
         if any(not len(a.index) for a in axes):
             return
-        rows_of: list[NDArray | None] = [None] * len(axes)
-        if self.weights is not None:
-            rows_of = [w.pick for w in self.weights]
-        each = self.boxes.sizes[-1] < SHORT and self.weights is not None
-        rows_of[-1] = None if each else rows_of[-1]
-        segments = [a.segments(p) for a, p in zip(axes, rows_of, strict=True)]
+        labels = self._labels()
+        each = self.boxes.sizes[-1] < SHORT and labels[-1] is not None
+        if each:  # patches so small are laid out together, and may as well differ in weights
+            labels[-1] = None
+        segments = [a.segments(p) for a, p in zip(axes, labels, strict=True)]
         most = max(1, BLOCK_BYTES // max(1, itemsize * int(np.prod(self.boxes.sizes))))
         runs = [part for s in segments[-1] for part in s.parts(most)]
         ends = [slice(run.start, run.start + run.length) for run in runs]
@@ -265,11 +283,12 @@ class Placement:
                 slot = slot * d + s.slot
             source = tuple([s.inner for s in chosen])
             target = tuple([slice(s.start, s.start + s.length) for s in chosen])
-            rows = tuple([s.row for s in chosen])
-            kind = tuple([(s.row, s.inner.start, s.inner.stop) for s in chosen])
+            entries = tuple([s.picks for s in chosen])
+            kind = tuple([(s.label, s.inner.start, s.inner.stop) for s in chosen])
             for run, end in zip(runs, ends, strict=True):
                 picks, inner = run.picks, run.inner
-                row = EACH if each else run.row
+                first = picks.start if each else -1
+                entry = picks if each else slice(picks.start, picks.start + 1)
                 low = base * grid[-1]
                 ordinals = slice(low + picks.start, low + picks.stop, picks.step)
                 yield Visit(
@@ -278,8 +297,8 @@ class Placement:
                     (*source, inner),
                     (*target, end),
                     run,
-                    (*rows, row),
-                    (kind, row, picks.start if each else 0, run.windows, inner.start, inner.stop),
+                    (*entries, entry),
+                    (kind, run.label, first, run.windows, inner.start, inner.stop),
                     slot * depths[-1] + run.slot,
                 )
 
@@ -289,6 +308,8 @@ class Placement:
         for k in range(len(boxes.dims)):
             args = (boxes.axes[k], boxes.sizes[k], boxes.shape[k], boxes.wrap[k])
             images.append(Axis.within(*args, self.low[k], self.high[k]))
+        labels = [x if x is not None else np.zeros(len(boxes), int) for x in self._labels()]
+        kinds = list(zip(*(x.tolist() for x in labels), strict=True))
         by_patch = [_grouped(a, len(boxes)) for a in images]
         touched = np.logical_and.reduce([np.diff(g) > 0 for g in by_patch])
         for i in np.flatnonzero(touched):
@@ -303,12 +324,10 @@ class Placement:
                     target.append(slice(start + low, start + high))
                 last = target[-1]
                 run = Segment(slice(0, 1, 1), last.start, 0, 1, source[-1], 0, 0)
-                rows = (0,) * len(images)
-                if self.weights is not None:
-                    rows = tuple(int(w.pick[i]) for w in self.weights)
-                kind = (rows, *((part.start, part.stop) for part in source))
+                kind = (*kinds[i], *((part.start, part.stop) for part in source))
                 here, this = slice(at, at + 1), slice(int(i), int(i) + 1)
-                yield Visit(here, this, tuple(source), tuple(target), run, rows, kind, -1)
+                entries = (this,) * len(images)
+                yield Visit(here, this, tuple(source), tuple(target), run, entries, kind, -1)
 
 
 def _grouped(axis: Axis, n: int) -> NDArray:

@@ -9,7 +9,7 @@ partial results of chunks become one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -18,6 +18,24 @@ from xpatch.engine import dtypes
 from xpatch.engine.scratch import Scratch
 
 State = list[NDArray]
+
+
+class How(NamedTuple):
+    """How a block of contributions counts; arrays broadcast against it.
+
+    ``weight`` is what values are multiplied by, ``mass`` what that adds to the denominator: with
+    an analysis window the values already carry a part of it. None stands for one.
+    """
+
+    weight: NDArray | None = None
+    mass: NDArray | None = None
+    key: Any = None
+
+    def inside(self) -> NDArray | None:
+        """Where contributions count at all; None: everywhere."""
+        if self.mass is None or (self.mass > 0).all():
+            return None
+        return self.mass > 0
 
 
 class Reducer:
@@ -36,7 +54,7 @@ class Reducer:
         """Give the state before any contribution."""
         raise NotImplementedError
 
-    def update(self, state: State, values: NDArray, weight: NDArray | None, key: Any) -> None:
+    def update(self, state: State, values: NDArray, how: How) -> None:
         """Add a block of contributions; ``state`` holds views of the cells it falls on."""
         raise NotImplementedError
 
@@ -60,8 +78,9 @@ class Place(Reducer):
     def start(self, shape: Sequence[int]) -> State:
         return [np.zeros(shape, self.source)]
 
-    def update(self, state: State, values: NDArray, weight: NDArray | None, key: Any) -> None:
-        np.copyto(state[0], values, where=True if weight is None else weight > 0)
+    def update(self, state: State, values: NDArray, how: How) -> None:
+        inside = how.inside()
+        np.copyto(state[0], values, where=True if inside is None else inside)
 
     def combine(self, state: State, other: State) -> None:
         raise NotImplementedError("cells of tiles are placed, not combined")
@@ -86,7 +105,8 @@ class Total(Reducer):
     def start(self, shape: Sequence[int]) -> State:
         return [np.zeros(shape, self.working)]
 
-    def update(self, state: State, values: NDArray, weight: NDArray | None, key: Any) -> None:
+    def update(self, state: State, values: NDArray, how: How) -> None:
+        weight = how.weight
         if weight is None:
             np.add(state[0], values, out=state[0], casting="unsafe")
             return
@@ -99,6 +119,8 @@ class Total(Reducer):
             # contiguous; multiplying small windows where they lie is loops of a few cells each.
             np.copyto(product, values, casting="unsafe")
             np.multiply(product, repeated, out=product)
+        if (zeros := self._scratch.zeros(weight)) is not None:  # 0 · inf and 0 · NaN are nothing
+            np.copyto(product, 0, where=zeros)
         np.add(state[0], product, out=state[0])
 
     def combine(self, state: State, other: State) -> None:
@@ -117,17 +139,13 @@ class WeightedMean(Total):
         real = np.dtype("f8") if real.kind in "iu" else real
         return [np.zeros(shape, self.working), np.zeros(shape, real)]
 
-    def update(self, state: State, values: NDArray, weight: NDArray | None, key: Any) -> None:
+    def update(self, state: State, values: NDArray, how: How) -> None:
         valid = self.valid(values)
         if valid is not None:
             values = np.where(valid, values, values.dtype.type(0))
-        super().update(state, values, weight, key)
-        if valid is None:
-            state[1] += 1 if weight is None else weight
-        elif weight is None:
-            state[1] += valid
-        else:
-            state[1] += np.multiply(valid, weight, dtype=state[1].dtype)
+        super().update(state, values, how)
+        mass: Any = 1 if how.mass is None else how.mass
+        state[1] += mass if valid is None else np.multiply(valid, mass, dtype=state[1].dtype)
 
     def combine(self, state: State, other: State) -> None:
         state[0] += other[0]
@@ -176,9 +194,9 @@ class Extreme(Reducer):
         value = -np.inf if self.largest else np.inf
         return complex(value, value) if kind == "c" else value
 
-    def update(self, state: State, values: NDArray, weight: NDArray | None, key: Any) -> None:
-        if weight is not None and not (weight > 0).all():
-            values = np.where(weight > 0, values, state[0])
+    def update(self, state: State, values: NDArray, how: How) -> None:
+        if (inside := how.inside()) is not None:
+            values = np.where(inside, values, state[0])
         self._pick(state[0], values, out=state[0])
 
     def combine(self, state: State, other: State) -> None:
@@ -199,15 +217,15 @@ class Choose(Reducer):
         value = np.zeros(shape, self.source) if null is None else np.full(shape, null)
         return [value, np.full(shape, self.LAST)]
 
-    def update(self, state: State, values: NDArray, weight: NDArray | None, key: Any) -> None:
+    def update(self, state: State, values: NDArray, how: How) -> None:
         valid = self.valid(values)
-        if weight is not None and not (weight > 0).all():
-            valid = (weight > 0) if valid is None else valid & (weight > 0)
-        better = key < state[1]
+        if (inside := how.inside()) is not None:
+            valid = inside if valid is None else valid & inside
+        better = how.key < state[1]
         if valid is not None:
             better = better & valid
         np.copyto(state[0], values, where=better)
-        np.copyto(state[1], key, where=better)
+        np.copyto(state[1], how.key, where=better)
 
     def combine(self, state: State, other: State) -> None:
         better = other[1] < state[1]
@@ -225,9 +243,10 @@ class Counted(Reducer):
     def start(self, shape: Sequence[int]) -> State:
         return [np.zeros(shape, np.int64)]
 
-    def update(self, state: State, values: NDArray, weight: NDArray | None, key: Any) -> None:
+    def update(self, state: State, values: NDArray, how: How) -> None:
         null = dtypes.isnull(values)
-        one: Any = True if weight is None else weight > 0
+        inside = how.inside()
+        one: Any = True if inside is None else inside
         state[0] += one if null is None else ~null & one
 
     def combine(self, state: State, other: State) -> None:
@@ -251,11 +270,11 @@ class Moments(Reducer):
         real = np.empty(0, self.working).real.dtype
         return [np.zeros(shape, real), np.zeros(shape, self.working), np.zeros(shape, real)]
 
-    def update(self, state: State, values: NDArray, weight: NDArray | None, key: Any) -> None:
+    def update(self, state: State, values: NDArray, how: How) -> None:
         count, mean, spread = state
         valid = self.valid(values)
-        if weight is not None and not (weight > 0).all():
-            inside = np.broadcast_to(weight > 0, values.shape)
+        if (inside := how.inside()) is not None:
+            inside = np.broadcast_to(inside, values.shape)
             valid = inside if valid is None else valid & inside
         if valid is None:
             count += 1

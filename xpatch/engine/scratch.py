@@ -15,6 +15,7 @@ class Scratch:
 
     def __init__(self) -> None:
         self._flat = np.empty(0)
+        self._zeros: dict[int, tuple[NDArray, NDArray | None]] = {}
         self._spread: dict[Any, tuple[NDArray, NDArray]] = {}
         self._orders: dict[tuple[int, ...], tuple[list[int], list[int]]] = {}
 
@@ -37,6 +38,15 @@ class Scratch:
         order, back = self._order(view.strides)
         shape = [view.shape[k] for k in order]
         return self._flat[: view.size].reshape(shape).transpose(back)
+
+    def zeros(self, weight: NDArray) -> NDArray | None:
+        """Where weights are zero; None if nowhere."""
+        if id(weight) not in self._zeros:
+            if len(self._zeros) > 64:
+                self._zeros.clear()
+            where = weight == 0
+            self._zeros[id(weight)] = weight, where if where.any() else None
+        return self._zeros[id(weight)][1]
 
     def spread(self, weight: NDArray, view: NDArray) -> NDArray:
         """Lay weights out like ``view``, once for each patch, where its rows are short."""
