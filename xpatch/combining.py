@@ -28,13 +28,14 @@ def most_probable(probability: xr.DataArray, vote: SoftVote, fill_value: Any) ->
         )
     known = probability.notnull().all(dim)
     names = probability.coords[dim].values if dim in probability.coords else None
-    names = np.arange(probability.sizes[dim]) if names is None else names
+    names = np.arange(probability.sizes[dim]) if names is None else np.array(names.tolist())
     best = probability.fillna(-np.inf).argmax(dim)
     labels = xr.apply_ufunc(
         lambda i: names[i], best, dask="parallelized", output_dtypes=[names.dtype]
     )
     if known.chunks is not None or not bool(known.all()):
-        dtype, value = dtypes.filled(names.dtype, fill_value)
+        text = names.dtype.kind in "US"  # as in xarray, text with missing values is objects
+        dtype, value = (object, np.nan) if text else dtypes.filled(names.dtype, fill_value)
         labels = labels.astype(dtype).where(known, value)
     labels = labels.assign_attrs(probability.attrs).rename(probability.name)
     if not vote.keep_probabilities:

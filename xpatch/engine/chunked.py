@@ -184,12 +184,14 @@ def reduce(
     out_chunks = [chunks.get(k, c) for k, c in enumerate(patches.chunks[1:])]
     token = tokenize(patches.name, axes, boxes.axes, ordinals, reducer.__class__, chunks)
     bounds = np.concatenate([[0], np.cumsum(patches.chunks[0])])
-    parts: list[tuple[Any, ...]] = []
+    parts: list[Placement] = []
     touched: dict[tuple[int, ...], list[int]] = {}
     edges = [np.concatenate([[0], np.cumsum(out_chunks[a])]) for a in axes]
     for b in range(len(bounds) - 1):
-        part, position = arrange(boxes, ordinals[bounds[b] : bounds[b + 1]])
-        parts.append((part, position, *weights(part)))
+        block = ordinals[bounds[b] : bounds[b + 1]]
+        part, position = arrange(boxes, block)
+        whole = Placement(part, position, *weights(part), labels=np.sort(block))
+        parts.append(whole)
         for place in _touched(part, edges):
             touched.setdefault(place, []).append(b)
     others = [k for k in range(patches.ndim - 1) if k not in axes]
@@ -206,7 +208,7 @@ def reduce(
             inner = [0 if k in axes else i for k, i in enumerate(index)]
             shape = [out_chunks[k][i] for k, i in enumerate(index)]
             keys = [(patches.name, b, *inner) for b in blocks]
-            places = [Placement(*parts[b], low=low, high=high) for b in blocks]
+            places = [parts[b].within(low, high) for b in blocks]
             end = _Finish(reducer, tuple(axes), tuple(shape), finish, dtype)
             if isinstance(reducer, Stacked):
                 job = _Stack(end, boxes, ordinals_of(ordinals, bounds, blocks), weights, low, high)

@@ -237,7 +237,9 @@ class _Keys:
         if self.by is None:
             return None
         which = visit.ordinals
+        labels = self.placement.labels
         ordinal = np.arange(which.start, which.stop, which.step, dtype=np.int64)
+        ordinal = ordinal if labels is None else labels[which]
         ordinal = ordinal.reshape(-1, *(1,) * self.ndim)
         if self.by == "first":
             return ordinal

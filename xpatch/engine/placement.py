@@ -165,6 +165,8 @@ class Placement:
         What that adds to the denominator; default: the weights.
     low, high : sequence of int, optional
         The region; default: the whole lattice.
+    labels : int array, optional
+        Labels of the arranged boxes, by which the first and the last are told; default: 0, 1 …
     """
 
     def __init__(
@@ -175,8 +177,10 @@ class Placement:
         mass: Sequence[AxisWeights] | None = None,
         low: Sequence[int] | None = None,
         high: Sequence[int] | None = None,
+        labels: NDArray | None = None,
     ):
         self.boxes = boxes
+        self.labels = labels
         self.position = position
         mass = weights if mass is None else mass
         self.weights = None if weights is None or all(w.ones for w in weights) else tuple(weights)
@@ -187,7 +191,9 @@ class Placement:
 
     def within(self, low: Sequence[int], high: Sequence[int]) -> Placement:
         """Give the placement in a smaller region."""
-        return Placement(self.boxes, self.position, self.weights, self.mass, low, high)
+        return Placement(
+            self.boxes, self.position, self.weights, self.mass, low, high, self.labels
+        )
 
     def axes(self) -> list[Axis]:
         """Give the axes of a product."""
