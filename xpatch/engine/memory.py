@@ -208,7 +208,7 @@ def scatter(
     ndim = patches.ndim - 1
     for visit in placement.visits(itemsize * max(patches.dtype.itemsize, 4)):
         if visit.kind not in hows:
-            if len(hows) > 64:
+            if len(hows) > 16:
                 hows.clear()
             weight = _real(placement.weight(placement.weights, visit, axes, ndim), real)
             mass = weight

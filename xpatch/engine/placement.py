@@ -271,13 +271,14 @@ class Placement:
         if any(not len(a.index) for a in axes):
             return
         labels = self._labels()
-        each = self.boxes.sizes[-1] < SHORT and labels[-1] is not None
-        if each:  # patches so small are laid out together, and may as well differ in weights
+        last = labels[-1]
+        if self.boxes.sizes[-1] < SHORT:  # laid out together, patches may as well differ in weights
             labels[-1] = None
         segments = [a.segments(p) for a, p in zip(axes, labels, strict=True)]
         most = max(1, BLOCK_BYTES // max(1, itemsize * int(np.prod(self.boxes.sizes))))
         runs = [part for s in segments[-1] for part in s.parts(most)]
         ends = [slice(run.start, run.start + run.length) for run in runs]
+        entries_of = [_entries(run.picks, last) for run in runs]
         outer = [[part for s in ss for part in s.parts(1)] for ss in segments[:-1]]
         outer = [sorted(ss, key=lambda s: (s.picks.start, s.start)) for ss in outer]
         depths = [a.depth() for a in axes]
@@ -291,10 +292,8 @@ class Placement:
             target = tuple([slice(s.start, s.start + s.length) for s in chosen])
             entries = tuple([s.picks for s in chosen])
             kind = tuple([(s.label, s.inner.start, s.inner.stop) for s in chosen])
-            for run, end in zip(runs, ends, strict=True):
+            for run, end, (entry, label) in zip(runs, ends, entries_of, strict=True):
                 picks, inner = run.picks, run.inner
-                first = picks.start if each else -1
-                entry = picks if each else slice(picks.start, picks.start + 1)
                 low = base * grid[-1]
                 ordinals = slice(low + picks.start, low + picks.stop, picks.step)
                 yield Visit(
@@ -304,7 +303,7 @@ class Placement:
                     (*target, end),
                     run,
                     (*entries, entry),
-                    (kind, run.label, first, run.windows, inner.start, inner.stop),
+                    (kind, label, inner.start, inner.stop),
                     slot * depths[-1] + run.slot,
                 )
 
@@ -334,6 +333,16 @@ class Placement:
                 here, this = slice(at, at + 1), slice(int(i), int(i) + 1)
                 entries = (this,) * len(images)
                 yield Visit(here, this, tuple(source), tuple(target), run, entries, kind, -1)
+
+
+def _entries(picks: slice, labels: NDArray | None) -> tuple[slice, Any]:
+    """Give whose weights the windows ``picks`` take, the first one's if all have the same."""
+    first = slice(picks.start, picks.start + 1)
+    if labels is None:
+        return first, None
+    if (labels[picks] == labels[picks.start]).all():
+        return first, int(labels[picks.start])
+    return picks, (picks.start, picks.stop)
 
 
 def _grouped(axis: Axis, n: int) -> NDArray:

@@ -42,7 +42,7 @@ class Scratch:
     def zeros(self, weight: NDArray) -> NDArray | None:
         """Where weights are zero; None if nowhere."""
         if id(weight) not in self._zeros:
-            if len(self._zeros) > 64:
+            if len(self._zeros) > 16:
                 self._zeros.clear()
             where = weight == 0
             self._zeros[id(weight)] = weight, where if where.any() else None
@@ -55,7 +55,7 @@ class Scratch:
             return weight
         key = (id(weight), len(view), view.strides)
         if key not in self._spread:
-            if len(self._spread) > 32:
+            if len(self._spread) > 12:
                 self._spread.clear()
             shape = (len(view), *weight.shape[1:])
             full = np.broadcast_to(weight, shape).transpose(order)
