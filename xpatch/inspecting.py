@@ -141,6 +141,20 @@ def cell_edges(values: NDArray) -> NDArray[np.float64]:
     return np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
 
 
+def axis_edges(domain: Lattice, dim: Hashable) -> NDArray[np.float64]:
+    """Give the edges of cells along ``dim`` as they are drawn.
+
+    They are in coordinate units, for dates in days since 1970 as matplotlib counts, and in cells
+    where there are no such labels.
+    """
+    values = domain.coordinate(dim)
+    if values is not None and values.dtype.kind == "M":
+        values = (values - np.datetime64(0, "s")) / np.timedelta64(1, "D")
+    elif values is None or values.dtype.kind not in "iuf":
+        values = np.arange(domain.sizes[dim])
+    return cell_edges(values)
+
+
 def plane(domain: Lattice, dims: tuple[Hashable, ...]) -> tuple[Hashable, Hashable]:
     """Give the (y, x) dimensions of the plane in which patches are drawn."""
     roles = domain.roles
@@ -155,16 +169,14 @@ def plane(domain: Lattice, dims: tuple[Hashable, ...]) -> tuple[Hashable, Hashab
 
 def rectangles(obj: Any) -> tuple[NDArray[np.float64], tuple[Hashable, Hashable]]:
     """Give the outline of each patch as (x0, y0, x1, y1), shape (patch, 4), and the (y, x) dims."""
-    _, plan, boxes = _one(obj)
+    source, plan, boxes = _one(obj)
+    boxes = boxes.inner(source.crop)
     y, x = plane(plan.domain, plan.dims)
     columns = {}
     for d in (y, x):
         k = plan.dims.index(d)
         start, size, n = boxes.axes[k], boxes.sizes[k], boxes.shape[k]
-        values = plan.domain.coordinate(d)
-        if values is None or values.dtype.kind not in "iuf":
-            values = np.arange(n)
-        edges = cell_edges(values)
+        edges = axis_edges(plan.domain, d)
         step = (edges[-1] - edges[0]) / n
         ends = []
         for at in (start, start + size):

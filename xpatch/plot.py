@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from xpatch.inspecting import cell_edges, rectangles
+from xpatch.engine.placement import Placement
+from xpatch.inspecting import axis_edges, rectangles
+from xpatch.neighborhood import arrange
 from xpatch.restoring import provenance
 
 __all__ = ["plot"]
@@ -34,7 +38,7 @@ def plot(
     coverage : bool, default: True
         Whether to draw a second picture with the number of patches on each cell.
     axes : matplotlib Axes or pair of them, optional
-        Where to draw; default: a new figure.
+        Where to draw; default: a new figure. On a single Axes only the outlines are drawn.
     most : int, default: 400
         Largest number of outlines; of more, an even choice is drawn.
     color : str, default: "black"
@@ -46,28 +50,28 @@ def plot(
     -------
     matplotlib.figure.Figure
         The figure.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If fewer than two dimensions were cut, or the field has others than those drawn.
     """
     try:
         import matplotlib.pyplot as plt
-        from matplotlib.collections import PatchCollection
-        from matplotlib.patches import Rectangle
     except ImportError as error:
         raise ImportError("plots need matplotlib: pip install 'xarray-patch[plot]'") from error
     outlines, (y, x) = rectangles(patches)
     if axes is None:
         columns = 2 if coverage else 1
-        _, axes = plt.subplots(
-            1, columns, figsize=(5.2 * columns, 4.2), squeeze=False, layout="constrained"
-        )
+        size = (5.2 * columns, 4.2)
+        _, axes = plt.subplots(1, columns, figsize=size, squeeze=False, layout="constrained")
     axes = np.ravel(axes)
     if field is not None:
-        field.plot(ax=axes[0], x=x, y=y, **{"add_labels": False, **kwargs})
+        _draw_field(field, axes[0], y, x, kwargs)
     shown = outlines[np.unique(np.linspace(0, len(outlines) - 1, most).astype(int))]
-    boxes = [Rectangle((a, b), c - a, d - b) for a, b, c, d in shown]
-    axes[0].add_collection(
-        PatchCollection(boxes, facecolor="none", edgecolor=color, linewidth=0.8, alpha=0.7)
-    )
-    axes[0].autoscale_view()
+    _draw_outlines(shown, axes[0], color)
     some = "" if len(shown) == len(outlines) else f", {len(shown)} drawn"
     axes[0].set(title=f"{len(outlines)} patches{some}", xlabel=x, ylabel=y)
     if coverage and len(axes) > 1:
@@ -75,20 +79,46 @@ def plot(
     return axes[0].figure
 
 
-def _draw_coverage(patches: Any, ax: Any, y: Any, x: Any) -> None:
+def coverage_of(patches: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> NDArray:
+    """Count the patches on each cell of the field along ``dims``, whatever their values."""
     source = provenance(patches, None)
-    plan = source.plans[0]
-    from xpatch.engine.placement import Placement
-    from xpatch.neighborhood import arrange
-
-    arranged, _ = arrange(plan.boxes.only((y, x)).inner(source.crop), source.ordinals)
+    boxes = source.plans[0].boxes.only(dims).inner(source.crop)
+    arranged, _ = arrange(boxes, source.ordinals)
     total = Placement(arranged).cover()
-    count = np.multiply.outer(*total) if isinstance(total, list) else total
-    edges = []
-    for k, d in enumerate((y, x)):
-        values = plan.domain.coordinate(d)
-        numeric = values is not None and values.dtype.kind in "iuf"
-        edges.append(cell_edges(values if numeric else np.arange(count.shape[k])))
-    mesh = ax.pcolormesh(edges[1], edges[0], count, cmap="viridis", vmin=0)
+    return np.multiply.outer(*total) if isinstance(total, list) else total
+
+
+def _draw_field(field: xr.DataArray, ax: Any, y: Any, x: Any, kwargs: dict[str, Any]) -> None:
+    others = [d for d in field.dims if d not in (y, x)]
+    if others:
+        raise ValueError(
+            f"only a field over {[y, x]} can be drawn, this one also has {others}; "
+            f"select from it: field.isel({others[0]}=0)"
+        )
+    for d in (y, x):  # labels that cannot be drawn: the outlines are in cells
+        if d in field.coords and field.coords[d].dtype.kind not in "iufM":
+            field = field.assign_coords({d: np.arange(field.sizes[d])})
+    field.plot(ax=ax, x=x, y=y, **{"add_labels": False, **kwargs})  # type: ignore[arg-type]
+
+
+def _draw_outlines(outlines: NDArray, ax: Any, color: str) -> None:
+    from matplotlib.collections import PatchCollection
+    from matplotlib.patches import Rectangle
+
+    boxes = [Rectangle((a, b), c - a, d - b) for a, b, c, d in outlines]
+    ax.add_collection(
+        PatchCollection(boxes, facecolor="none", edgecolor=color, linewidth=0.8, alpha=0.7)
+    )
+    ax.autoscale_view()
+
+
+def _draw_coverage(patches: Any, ax: Any, y: Any, x: Any) -> None:
+    domain = provenance(patches, None).plans[0].domain
+    edges = [axis_edges(domain, d) for d in (x, y)]
+    mesh = ax.pcolormesh(*edges, coverage_of(patches, (y, x)), cmap="viridis", vmin=0)
+    for axis, d in ((ax.xaxis, x), (ax.yaxis, y)):
+        values = domain.coordinate(d)
+        if values is not None and values.dtype.kind == "M":
+            axis.axis_date()
     ax.figure.colorbar(mesh, ax=ax, label="patches on a cell")
     ax.set(title="coverage", xlabel=x, ylabel=y)

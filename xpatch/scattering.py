@@ -115,7 +115,8 @@ class Job:
             placement = Placement(boxes, position, *shares)
         elif isinstance(reducer, Modeled) and isinstance(self.aggregation, Learned):
             reducer = fitted_model(self, patches, placement, reducer)
-        merged = memory.reduce(patches, self.axes, placement, reducer)
+        threads = memory.available_threads()
+        merged = memory.reduce(patches, self.axes, placement, reducer, threads)
         return self._filled(merged, cover)
 
     def _filled(self, merged: NDArray, cover: list[NDArray] | NDArray) -> NDArray:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,11 +22,19 @@ from xpatch.engine.placement import (
     target_view,
 )
 from xpatch.engine.reduce import Choose, How, Moments, Reducer, Total, WeightedMean
+from xpatch.engine.scratch import Scratch
 from xpatch.engine.stacked import Stacked
 from xpatch.neighborhood import Boxes, common_pad
 
 INDEX_PADS = ("reflect", "symmetric", "edge", "wrap", "constant")
 STACK_BYTES = 1 << 25
+THREADED_BYTES = 1 << 23  # smaller results are not worth a second thread
+
+
+def available_threads() -> int:
+    """Give how many threads a large merge may take: the cores of this process, at most four."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(cores or 1, 4))
 
 
 # --------------------------------------------------------------------------------------- gather
@@ -194,19 +204,64 @@ def taper(
 
 
 def scatter(
-    patches: NDArray, axes: Sequence[int], placement: Placement, reducer: Reducer
+    patches: NDArray,
+    axes: Sequence[int],
+    placement: Placement,
+    reducer: Reducer,
+    threads: int = 1,
 ) -> list[NDArray]:
-    """Add all contributions of ``patches`` (patch, *dims) up in the state of ``reducer``."""
+    """Add all contributions of ``patches`` (patch, *dims) up in the state of ``reducer``.
+
+    Threads take bands of the output, so that no two write the same cell and the result does not
+    depend on their number.
+    """
     shape = list(patches.shape[1:])
     for axis, length in zip(axes, placement.shape, strict=True):
         shape[axis] = length
     state = reducer.start(shape)
-    itemsize = int(np.prod([n for k, n in enumerate(shape) if k not in axes], dtype=np.int64))
+    if threads == 1 or not axes or state[0].nbytes < THREADED_BYTES:
+        _scatter_into(state, patches, axes, placement, reducer)
+        return state
+    bands = []
+    edges = np.linspace(placement.low[0], placement.high[0], threads + 1).astype(int)
+    for low, high in itertools.pairwise(edges):
+        part = placement.within((low, *placement.low[1:]), (high, *placement.high[1:]))
+        cells = slice(low - placement.low[0], high - placement.low[0])
+        bands.append(([s[(slice(None),) * axes[0] + (cells,)] for s in state], part))
+    with ThreadPoolExecutor(threads) as pool:
+        jobs = [pool.submit(_scatter_into, s, patches, axes, p, reducer) for s, p in bands]
+    for job in jobs:
+        job.result()
+    return state
+
+
+def _scatter_into(
+    state: list[NDArray],
+    patches: NDArray,
+    axes: Sequence[int],
+    placement: Placement,
+    reducer: Reducer,
+) -> None:
+    with np.errstate(invalid="ignore", over="ignore"):  # inf − inf is NaN, as in any mean
+        _visit_all(state, patches, axes, placement, reducer)
+
+
+def _visit_all(
+    state: list[NDArray],
+    patches: NDArray,
+    axes: Sequence[int],
+    placement: Placement,
+    reducer: Reducer,
+) -> None:
+    others = [n for k, n in enumerate(patches.shape[1:]) if k not in axes]
+    itemsize = int(np.prod(others, dtype=np.int64)) * max(patches.dtype.itemsize, 4)
     keys = _Keys(reducer, placement, axes, patches.ndim - 1)
     hows: dict[Any, tuple[NDArray | None, NDArray | None]] = {}
     real = np.empty(0, state[0].dtype).real.dtype
     ndim = patches.ndim - 1
-    for visit in placement.visits(itemsize * max(patches.dtype.itemsize, 4)):
+    block, strip = None, patches
+    weighted, added = Scratch(), Scratch()
+    for visit in placement.visits(itemsize):
         if visit.kind not in hows:
             if len(hows) > 16:
                 hows.clear()
@@ -215,10 +270,16 @@ def scatter(
             if placement.mass is not placement.weights:
                 mass = _real(placement.weight(placement.mass, visit, axes, ndim), real)
             hows[visit.kind] = weight, mass
+        weight, mass = hows[visit.kind]
+        if (visit.block, visit.source) != block:
+            strip = source_view(patches, placement, visit, axes)
+            if weight is not None and reducer.weighted:
+                strip = weighted.product(strip, weight, state[0].dtype)
+            block = visit.block, visit.source
+        if mass is not None and len(mass) > 1:
+            mass = mass[visit.local]
         views = [target_view(s, visit, axes) for s in state]
-        values = source_view(patches, visit, axes)
-        reducer.update(views, values, How(*hows[visit.kind], keys(visit)))
-    return state
+        reducer.update(views, strip[visit.local], How(mass, keys(visit), added))
 
 
 def _real(weight: NDArray | None, dtype: np.dtype) -> NDArray | None:
@@ -266,30 +327,27 @@ def normalized_offsets(sizes: Sequence[int]) -> list[NDArray]:
 
 
 def reduce(
-    patches: NDArray, axes: Sequence[int], placement: Placement, reducer: Reducer
+    patches: NDArray,
+    axes: Sequence[int],
+    placement: Placement,
+    reducer: Reducer,
+    threads: int = 1,
 ) -> NDArray:
     """Merge ``patches`` (patch, *dims); cells without a contribution hold anything.
 
     The sum is made first, and contributions are masked only if it turns out to hold a NaN.
     """
-    with np.errstate(invalid="ignore", over="ignore"):  # inf − inf is NaN, as in any mean
-        return _reduce(patches, axes, placement, reducer)
-
-
-def _reduce(
-    patches: NDArray, axes: Sequence[int], placement: Placement, reducer: Reducer
-) -> NDArray:
     if isinstance(reducer, Stacked):
         return _reduce_stacked(patches, axes, placement, reducer)
     if isinstance(reducer, WeightedMean) and placement.boxes.product:
         plain = Total(reducer.source, reducer.skipna, reducer.dtype)
-        state = scatter(patches, axes, placement, plain)
+        state = scatter(patches, axes, placement, plain, threads)
         if not reducer.skipna or patches.dtype.kind not in "fc" or not has_nan(state[0]):
             return plain.finish(state)
         del state
     if isinstance(reducer, Moments) and not len(patches):
         return np.full([*reducer.start(patches.shape[1:])[0].shape], np.nan, reducer.dtype)
-    return reducer.finish(scatter(patches, axes, placement, reducer))
+    return reducer.finish(scatter(patches, axes, placement, reducer, threads))
 
 
 def has_nan(array: NDArray) -> bool:
@@ -353,12 +411,12 @@ def _reduce_tile(
     spoiled = np.zeros(shape, bool)
     offsets = np.full((len(axes), *stack.shape), np.nan) if reducer.needs_offsets else None
     for visit in tile.visits():
-        values = source_view(patches, visit, axes)
+        values = source_view(patches, tile, visit, axes)[visit.local]
         null = dtypes.isnull(values)
         valid = np.ones(values.shape, bool) if null is None else ~null
         weight = tile.weight(tile.mass, visit, axes, len(shape))
         if weight is not None:
-            valid &= weight > 0
+            valid &= (weight if len(weight) == 1 else weight[visit.local]) > 0
         counted = target_view(count, visit, axes)
         _put(stack, counted, np.where(valid, values, reducer.absent), valid, visit, axes)
         if offsets is not None:

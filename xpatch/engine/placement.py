@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from xpatch.neighborhood import Boxes
 
-BLOCK_BYTES = 1 << 18  # of patches visited at a time: what a core's cache holds twice
-SHORT = 128  # rows below this many cells are handled many patches at once
+BLOCK_BYTES = 1 << 20  # of small patches handled at a time: what a core's cache holds
+SHORT = 128  # patches with shorter rows are small
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,16 +36,17 @@ class AxisWeights:
     @classmethod
     def of(cls, full: NDArray[np.float64]) -> AxisWeights:
         """Find the distinct rows of ``full``, taking differences of rounding as none."""
-        _, first, pick = np.unique(
-            np.round(full, 13), axis=0, return_index=True, return_inverse=True
-        )
-        return cls(full[first], pick.reshape(-1))
+        known: dict[bytes, int] = {}
+        rounded = np.round(full, 13)
+        pick = np.array([known.setdefault(row.tobytes(), len(known)) for row in rounded], np.intp)
+        return cls(full[np.unique(pick, return_index=True)[1]], pick)
 
 
 class Segment(NamedTuple):
     """Windows of one dimension that do not overlap, at an even distance."""
 
     picks: slice  # of the axis
+    block: slice  # of the axis: the consecutive windows that these are some of
     start: int  # first cell in the region
     stride: int  # cells from window to window
     windows: int
@@ -57,20 +58,11 @@ class Segment(NamedTuple):
     def length(self) -> int:
         return self.inner.stop - self.inner.start
 
-    def parts(self, most: int) -> Iterator[Segment]:
-        """Cut into segments of at most ``most`` windows."""
-        if self.windows <= most:
-            yield self
-            return
-        step = self.picks.step or 1
-        for low in range(0, self.windows, most):
-            count = min(most, self.windows - low)
-            first = self.picks.start + low * step
-            yield self._replace(
-                picks=slice(first, first + (count - 1) * step + 1, step),
-                start=self.start + low * self.stride,
-                windows=count,
-            )
+    @property
+    def local(self) -> slice:
+        """Which windows of the block these are."""
+        low = self.block.start
+        return slice(self.picks.start - low, self.picks.stop - low, self.picks.step)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +92,11 @@ class Axis:
         first = np.searchsorted(order, order - self.size, side="right")
         return int((np.arange(len(order)) - first).max(initial=0)) + 1
 
-    def segments(self, labels: NDArray | None) -> list[Segment]:
-        """Group the windows into runs of equal distance and weights that do not overlap."""
+    def segments(self, labels: NDArray | None, most: int) -> list[Segment]:
+        """Group windows of equal distance and label into segments of at most ``most``.
+
+        Segments of one block follow each other.
+        """
         depth = self.depth()
         order = np.argsort(self.start, kind="stable")
         index, start = self.index[order], self.start[order]
@@ -117,37 +112,51 @@ class Axis:
             stop = i + 1
             while stop < len(start) and same[stop - 1] and step[stop - 1] == step[i]:
                 stop += 1
-            for first in range(i, min(stop, i + depth)):
-                count = -(-(stop - first) // depth)
-                low = max(0, -int(start[first]))
-                high = min(self.size, self.length - int(start[first]))
-                at = int(index[first])
-                out.append(
-                    Segment(
-                        picks=slice(at, at + (count - 1) * depth + 1, depth),
-                        start=int(start[first]) + low,
-                        stride=int(step[i]) * depth,
-                        windows=count,
-                        inner=slice(low, high),
-                        label=int(label[first]),
-                        slot=first % depth,
+            for low in range(i, stop, most * depth):
+                high = min(low + most * depth, stop)
+                for first in range(low, min(high, low + depth)):
+                    windows = -(-(high - first) // depth)
+                    at, begin = int(index[first]), int(index[low])
+                    cell = int(start[first])
+                    inner = slice(max(0, -cell), min(self.size, self.length - cell))
+                    alone = slice(at, at + 1)
+                    out.append(
+                        Segment(
+                            picks=slice(at, at + (windows - 1) * depth + 1, depth),
+                            block=slice(begin, begin + high - low) if most > 1 else alone,
+                            start=cell + inner.start,
+                            stride=int(step[i]) * depth,
+                            windows=windows,
+                            inner=inner,
+                            label=int(label[first]),
+                            slot=first % depth,
+                        )
                     )
-                )
             i = stop
         return out
 
 
 class Visit(NamedTuple):
-    """Some patches and the cells of the region they fall on; no two of them overlap."""
+    """Some patches and the cells of the region they fall on; no two of them overlap.
 
-    patches: NDArray | slice  # positions among the patches
-    ordinals: slice  # positions among the arranged boxes
+    They are some (``local``) of a block of patches that follow each other.
+    """
+
+    block: slice  # positions among the arranged boxes
+    local: slice  # of the block
     source: tuple[slice, ...]  # of one patch, by geometry dimension
-    target: tuple[slice, ...]  # of the region; of the last geometry dimension the first of `run`
-    run: Segment
-    entries: tuple[slice, ...]  # of the weights, by geometry dimension
-    kind: tuple[Any, ...]  # visits of one kind have the same weights and cells of the patch
+    target: tuple[slice, ...]  # of the region; of the last geometry dimension the first window
+    windows: int
+    stride: int  # cells from window to window along the last geometry dimension
+    entries: tuple[slice, ...]  # of the weights of the block, by geometry dimension
+    kind: tuple[Any, ...]  # blocks of one kind have the same weights and cells of the patch
     slot: int
+
+    @property
+    def ordinals(self) -> slice:
+        """Positions of the patches among the arranged boxes."""
+        low = self.block.start
+        return slice(low + self.local.start, low + self.local.stop, self.local.step)
 
 
 class Placement:
@@ -221,16 +230,19 @@ class Placement:
         return field
 
     def _cover_axis(self, k: int, axis: Axis) -> NDArray[np.float64]:
-        total = np.zeros(axis.length)
-        windows = np.arange(len(axis.index))
+        total = np.zeros(axis.length + 2 * axis.size)
         rows = None if self.mass is None else self.mass[k].rows
         pick = None if self.mass is None else self.mass[k].pick[axis.index]
-        for j in range(axis.size):  # one cell of every window at a time
-            cell = axis.start + j
-            inside = (cell >= 0) & (cell < axis.length)
-            values = 1.0 if rows is None or pick is None else rows[pick[inside], j]
-            np.add.at(total, cell[windows[inside]], values)
-        return total
+        start = axis.start + axis.size
+        if len(start) < axis.size:  # one window at a time
+            for i, first in enumerate(start):
+                values = 1.0 if rows is None or pick is None else rows[pick[i]]
+                total[first : first + axis.size] += values
+        else:  # one cell of every window at a time
+            for j in range(axis.size):
+                values = 1.0 if rows is None or pick is None else rows[pick, j]
+                np.add.at(total, start + j, values)
+        return total[axis.size : axis.size + axis.length]
 
     def weight(
         self,
@@ -272,36 +284,40 @@ class Placement:
             return
         labels = self._labels()
         last = labels[-1]
-        if self.boxes.sizes[-1] < SHORT:  # laid out together, patches may as well differ in weights
+        small = self.boxes.sizes[-1] < SHORT
+        if small:  # handled many at a time, patches may as well differ in weights
             labels[-1] = None
-        segments = [a.segments(p) for a, p in zip(axes, labels, strict=True)]
-        most = max(1, BLOCK_BYTES // max(1, itemsize * int(np.prod(self.boxes.sizes))))
-        runs = [part for s in segments[-1] for part in s.parts(most)]
-        ends = [slice(run.start, run.start + run.length) for run in runs]
-        entries_of = [_entries(run.picks, last) for run in runs]
-        outer = [[part for s in ss for part in s.parts(1)] for ss in segments[:-1]]
-        outer = [sorted(ss, key=lambda s: (s.picks.start, s.start)) for ss in outer]
         depths = [a.depth() for a in axes]
+        patch = itemsize * int(np.prod(self.boxes.sizes))
+        most = max(2, BLOCK_BYTES // max(1, patch * depths[-1])) if small else 1
+        runs = axes[-1].segments(labels[-1], most)
+        ends = [slice(run.start, run.start + run.length) for run in runs]
+        entries_of = [_entries(run.block, last) for run in runs]
+        locals_of = [run.local for run in runs]
+        outer = [a.segments(p, 1) for a, p in zip(axes[:-1], labels[:-1], strict=True)]
+        outer = [sorted(ss, key=lambda s: (s.picks.start, s.start)) for ss in outer]
         grid = self.boxes.grid
         for chosen in itertools.product(*outer):
             base = slot = 0
             for s, n, d in zip(chosen, grid, depths, strict=False):
                 base = base * n + s.picks.start
                 slot = slot * d + s.slot
+            base *= grid[-1]
             source = tuple([s.inner for s in chosen])
             target = tuple([slice(s.start, s.start + s.length) for s in chosen])
             entries = tuple([s.picks for s in chosen])
             kind = tuple([(s.label, s.inner.start, s.inner.stop) for s in chosen])
-            for run, end, (entry, label) in zip(runs, ends, entries_of, strict=True):
-                picks, inner = run.picks, run.inner
-                low = base * grid[-1]
-                ordinals = slice(low + picks.start, low + picks.stop, picks.step)
+            for run, end, (entry, label), local in zip(
+                runs, ends, entries_of, locals_of, strict=True
+            ):
+                inner = run.inner
                 yield Visit(
-                    ordinals if self.position is None else self.position[ordinals],
-                    ordinals,
+                    slice(base + run.block.start, base + run.block.stop),
+                    local,
                     (*source, inner),
                     (*target, end),
-                    run,
+                    run.windows,
+                    run.stride,
                     (*entries, entry),
                     (kind, label, inner.start, inner.stop),
                     slot * depths[-1] + run.slot,
@@ -318,7 +334,6 @@ class Placement:
         by_patch = [_grouped(a, len(boxes)) for a in images]
         touched = np.logical_and.reduce([np.diff(g) > 0 for g in by_patch])
         for i in np.flatnonzero(touched):
-            at = int(i) if self.position is None else int(self.position[i])
             options = [range(g[i], g[i + 1]) for g in by_patch]
             for choice in itertools.product(*options):
                 source, target = [], []
@@ -327,12 +342,11 @@ class Placement:
                     low, high = max(0, -start), min(a.size, a.length - start)
                     source.append(slice(low, high))
                     target.append(slice(start + low, start + high))
-                last = target[-1]
-                run = Segment(slice(0, 1, 1), last.start, 0, 1, source[-1], 0, 0)
                 kind = (*kinds[i], *((part.start, part.stop) for part in source))
-                here, this = slice(at, at + 1), slice(int(i), int(i) + 1)
+                this = slice(int(i), int(i) + 1)
                 entries = (this,) * len(images)
-                yield Visit(here, this, tuple(source), tuple(target), run, entries, kind, -1)
+                whole = slice(0, 1, 1)
+                yield Visit(this, whole, tuple(source), tuple(target), 1, 0, entries, kind, -1)
 
 
 def _entries(picks: slice, labels: NDArray | None) -> tuple[slice, Any]:
@@ -356,18 +370,20 @@ def target_view(array: NDArray, visit: Visit, axes: Sequence[int]) -> NDArray:
     for axis, part in zip(axes, visit.target, strict=True):
         index[axis] = part
     view = array[tuple(index)]
-    if visit.run.windows == 1:
+    if visit.windows == 1:
         return view[None]
-    stride = array.strides[axes[-1]] * visit.run.stride
-    return as_strided(view, (visit.run.windows, *view.shape), (stride, *view.strides))
+    stride = array.strides[axes[-1]] * visit.stride
+    return as_strided(view, (visit.windows, *view.shape), (stride, *view.strides))
 
 
-def source_view(patches: NDArray, visit: Visit, axes: Sequence[int]) -> NDArray:
-    """Values of the patches of ``visit`` that lie in the region, patches first."""
+def source_view(
+    patches: NDArray, placement: Placement, visit: Visit, axes: Sequence[int]
+) -> NDArray:
+    """Values of the block of ``visit`` that lie in the region, patches first."""
     index: list[slice] = [slice(None)] * patches.ndim
     for axis, part in zip(axes, visit.source, strict=True):
         index[axis + 1] = part
-    if isinstance(visit.patches, slice):
-        index[0] = visit.patches
+    if placement.position is None:
+        index[0] = visit.block
         return patches[tuple(index)]
-    return patches[visit.patches][tuple(index)]
+    return patches[placement.position[visit.block]][tuple(index)]

@@ -15,21 +15,21 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from xpatch.engine import dtypes
+from xpatch.engine.placement import SHORT
 from xpatch.engine.scratch import Scratch
 
 State = list[NDArray]
 
 
 class How(NamedTuple):
-    """How a block of contributions counts; arrays broadcast against it.
+    """How contributions count: their share of the denominator, and their rank.
 
-    ``weight`` is what values are multiplied by, ``mass`` what that adds to the denominator: with
-    an analysis window the values already carry a part of it. None stands for one.
+    ``mass`` broadcasts against the values; None stands for one.
     """
 
-    weight: NDArray | None = None
     mass: NDArray | None = None
     key: Any = None
+    scratch: Scratch | None = None
 
     def inside(self) -> NDArray | None:
         """Where contributions count at all; None: everywhere."""
@@ -39,7 +39,12 @@ class How(NamedTuple):
 
 
 class Reducer:
-    """Base of the reducers; ``skipna`` says whether missing contributions are left out."""
+    """Base of the reducers; ``skipna`` says whether missing contributions are left out.
+
+    Reducers that are ``weighted`` get values that were multiplied by their weights.
+    """
+
+    weighted = False
 
     def __init__(self, dtype: DTypeLike, skipna: bool):
         self.source = np.dtype(dtype)
@@ -87,12 +92,13 @@ class Place(Reducer):
 
 
 class Total(Reducer):
-    """The weighted sum, NaN spreading; weights that sum to one make it the mean."""
+    """The sum of weighted values, NaN spreading; weights that sum to one make it the mean."""
+
+    weighted = True
 
     def __init__(self, dtype: DTypeLike, skipna: bool, result: DTypeLike):
         super().__init__(dtype, skipna)
         self._result = np.dtype(result)
-        self._scratch = Scratch()
 
     @property
     def dtype(self) -> np.dtype:
@@ -106,22 +112,11 @@ class Total(Reducer):
         return [np.zeros(shape, self.working)]
 
     def update(self, state: State, values: NDArray, how: How) -> None:
-        weight = how.weight
-        if weight is None:
-            np.add(state[0], values, out=state[0], casting="unsafe")
-            return
-        product = self._scratch.like(state[0])
-        repeated = self._scratch.spread(weight, state[0])
-        if repeated is weight:
-            np.multiply(values, weight, out=product, casting="unsafe")
-        else:
-            # Copying into the layout of the state first keeps both arithmetic passes long and
-            # contiguous; multiplying small windows where they lie is loops of a few cells each.
-            np.copyto(product, values, casting="unsafe")
-            np.multiply(product, repeated, out=product)
-        if (zeros := self._scratch.zeros(weight)) is not None:  # 0 · inf and 0 · NaN are nothing
-            np.copyto(product, 0, where=zeros)
-        np.add(state[0], product, out=state[0])
+        if how.scratch is not None and values.shape[-1] < SHORT and len(values) > 1:
+            # Copying into the layout of the state first makes the addition one long loop;
+            # adding small patches where they lie is many loops of a few cells.
+            values = how.scratch.like(state[0], values)
+        np.add(state[0], values, out=state[0], casting="unsafe")
 
     def combine(self, state: State, other: State) -> None:
         state[0] += other[0]
