@@ -109,7 +109,13 @@ def _draw_outlines(outlines: NDArray, ax: Any, color: str) -> None:
     ax.add_collection(
         PatchCollection(boxes, facecolor="none", edgecolor=color, linewidth=0.8, alpha=0.7)
     )
+    x0, y0, x1, y1 = (*outlines[:, :2].min(axis=0), *outlines[:, 2:].max(axis=0))
+    ax.update_datalim([(x0, y0), (x1, y1)])
     ax.autoscale_view()
+    low, high = ax.get_xbound()  # which the field may have fixed
+    ax.set_xbound(min(low, x0), max(high, x1))
+    low, high = ax.get_ybound()
+    ax.set_ybound(min(low, y0), max(high, y1))
 
 
 def _draw_coverage(patches: Any, ax: Any, y: Any, x: Any) -> None:
