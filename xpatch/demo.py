@@ -136,7 +136,8 @@ def _picture(
     shape, size = ((4, 1), (9, 7)) if wide else ((2, 2), (9.5, 7.4))
     figure, axes = plt.subplots(*shape, figsize=size, layout="constrained")
     axes = axes.ravel()
-    low, high = np.nanquantile(seamless, [0.01, 0.99])
+    high = float(np.nanquantile(abs(seamless), 0.98))
+    low = -high
     style: dict[str, Any] = {"x": x, "y": y, "add_labels": False}
     field.plot(ax=axes[0], cmap=base, **style)
     patches.patch.plot(field, coverage=False, axes=axes[1:2], cmap=base)

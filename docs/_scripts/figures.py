@@ -1,0 +1,199 @@
+"""Draw the pictures of the documentation: ``python docs/_scripts/figures.py``.
+
+They are committed in ``docs/_static``; nothing but this script makes them.
+"""
+
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import rioxarray  # noqa: F401  registers .rio
+import xarray as xr
+from matplotlib.patches import Rectangle
+
+import xpatch
+from xpatch.demo import elevation
+
+STATIC = Path(__file__).parent.parent / "_static"
+INK, SOFT, ALERT = "#20262c", "#9aa5b1", "#c8372d"
+COLORS = ["#3b6fb6", "#d98032", "#4c9a5f", "#8a62a8", "#b0893a"]
+
+
+def save(fig, name, dpi=90):
+    STATIC.mkdir(exist_ok=True)
+    path = STATIC / f"{name}.png"
+    fig.savefig(path, dpi=dpi, pil_kwargs={"optimize": True})
+    plt.close(fig)
+    print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
+
+
+def detrend(patches):
+    """Subtract from each patch the plane that fits it best in the sense of least squares."""
+    mean = plane = patches.mean(("y", "x"))
+    for dim in ("y", "x"):
+        n = patches.sizes[dim]
+        offset = xr.DataArray(np.arange(n) - (n - 1) / 2, dims=dim)
+        plane = plane + offset * ((patches - mean) * offset).mean(("y", "x")) / (offset**2).mean()
+    return patches - plane
+
+
+# Field, patches, model, field
+
+
+def spread(ax, patches, one, **scale):
+    """Draw patches on a canvas, apart from each other; frame one of them."""
+    anchors = patches.patch.anchors
+    row, column = (np.unique(anchors[f"cell_{d}"], return_inverse=True)[1] for d in ("y", "x"))
+    size = patches.sizes["y"]
+    corners = np.stack([row, column], axis=1) * (size + size // 6)
+    canvas = np.full(corners.max(axis=0) + size, np.nan)
+    for (i, j), patch in zip(corners, patches.values, strict=True):
+        canvas[i : i + size, j : j + size] = patch
+    ax.imshow(canvas, interpolation="antialiased", **scale)
+    i, j = corners[one]
+    ax.add_patch(Rectangle((j - 0.5, i - 0.5), size, size, fc="none", ec=INK, lw=2))
+
+
+def frame(ax, patches, one):
+    """Frame one patch on the field it was cut from."""
+    size = patches.sizes["y"]
+    cells = patches.patch.anchors.isel(patch=one)
+    i, j = (int(cells[f"cell_{d}"]) - size // 2 for d in ("y", "x"))
+    ax.add_patch(Rectangle((j - 0.5, i - 0.5), size, size, fc="none", ec=INK, lw=2))
+
+
+def stages():
+    """The picture of the README."""
+    dem = elevation()
+    patches = dem.patch.split(
+        geometry=xpatch.Rectangular(y=96, x=96), sampler=xpatch.RegularStride(y=48, x=48)
+    )
+    modeled = detrend(patches)
+    merged = modeled.patch.merge(xpatch.OverlapAdd("hann"))
+    before = {"cmap": "gist_earth", "vmin": 200, "vmax": 1000}
+    after = {"cmap": "RdBu_r", "vmin": -150, "vmax": 150}
+    one = 18
+    fig, axes = plt.subplots(1, 4, figsize=(13, 3.2))
+    fig.subplots_adjust(0.005, 0.02, 0.995, 0.83, wspace=0.22)
+    axes[0].imshow(dem, **before)
+    frame(axes[0], patches, one)
+    spread(axes[1], patches, one, **before)
+    spread(axes[2], modeled, one, **after)
+    axes[3].imshow(merged, **after)
+    frame(axes[3], patches, one)
+    titles = ["a field", f"{patches.sizes['patch']} patches that overlap", "any model", "the field"]
+    for ax, title in zip(axes, titles, strict=True):
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(title, fontsize=12, color=INK)
+        ax.spines[:].set_visible(False)
+    for ax, word in zip(axes, ["split", "map", "merge"], strict=False):
+        ax.annotate(
+            "", (1.19, 0.5), (1.03, 0.5), "axes fraction", arrowprops={"arrowstyle": "-|>", "color": INK}
+        )
+        ax.text(1.11, 0.53, word, transform=ax.transAxes, ha="center", color=INK, fontsize=10)
+    save(fig, "stages", 80)
+
+
+def seams():
+    """The same model on tiles side by side and on overlapping patches."""
+    dem = elevation()
+    box = xpatch.Rectangular(y=96, x=96)
+    tiled = detrend(dem.patch.split(geometry=box)).patch.merge("last")
+    patches = dem.patch.split(geometry=box, sampler=xpatch.RegularStride(y=48, x=48))
+    blended = detrend(patches).patch.merge(xpatch.OverlapAdd("hann"))
+    fig, axes = plt.subplots(1, 2, figsize=(8.4, 3.7), layout="constrained")
+    for ax, field, title in zip(
+        axes, (tiled, blended), ("tiles side by side", "overlap and a Hann window"), strict=True
+    ):
+        ax.imshow(field, cmap="RdBu_r", vmin=-150, vmax=150)
+        ax.set(xticks=[], yticks=[], title=title)
+    save(fig, "seams", 80)
+
+
+# Boundaries
+
+
+def boundary(word, n=11, size=4, step=3):
+    """Patches of one boundary below the cells of a one-dimensional field."""
+    field = xr.DataArray(np.arange(n), dims="x")
+    failed = None
+    try:
+        geometry = xpatch.Rectangular(x=size, boundary=word)
+        patches = field.patch.split(geometry=geometry, sampler=xpatch.RegularStride(step))
+    except ValueError as error:
+        failed = str(error)
+        geometry = xpatch.Rectangular(x=size, boundary="drop")
+        patches = field.patch.split(geometry=geometry, sampler=xpatch.RegularStride(step))
+    starts = patches.patch.anchors["cell_x"].values - size // 2
+    cover = patches.patch.mask.patch.merge("sum", fill_value=0).values.astype(int)
+    fig, ax = plt.subplots(figsize=(7.2, 0.34 * (len(starts) + 2.6)))
+    fig.subplots_adjust(0, 0, 1, 1)
+    for i in range(n):
+        fill = "#f6d5d1" if cover[i] == 0 else "#e9edf1"
+        ax.add_patch(Rectangle((i, 0), 1, 0.8, fc=fill, ec="white", lw=1.5))
+        ax.text(i + 0.5, 0.4, i, ha="center", va="center", fontsize=9, color=INK)
+        color = ALERT if cover[i] == 0 else SOFT
+        ax.text(i + 0.5, 1.15, cover[i], ha="center", va="center", fontsize=8, color=color)
+    ax.text(-1.6, 0.4, "cells", ha="right", va="center", fontsize=9, color=INK)
+    ax.text(-1.6, 1.15, "patches on a cell", ha="right", va="center", fontsize=8, color=SOFT)
+    for k, start in enumerate(starts):
+        draw_patch(ax, start, size, n, -1.0 * (k + 1), COLORS[k % len(COLORS)], word)
+        ax.text(-1.6, -1.0 * (k + 1) + 0.35, f"patch {k}", ha="right", va="center", fontsize=9, color=INK)
+    if failed is not None:
+        ax.text(n + 0.3, 0.4, "left over: ValueError", va="center", fontsize=9, color=ALERT)
+    ax.set(xlim=(-5.2, n + 4.6), ylim=(-len(starts) - 0.3, 1.7))
+    ax.axis("off")
+    save(fig, f"boundary-{word}")
+
+
+def draw_patch(ax, start, size, n, y, color, word):
+    for i in range(start, start + size):
+        inside = 0 <= i < n
+        style = {"fc": color, "ec": "white"} if inside else {"fc": "none", "ec": color, "hatch": "////"}
+        at = i % n if word == "wrap" else i
+        ax.add_patch(Rectangle((at if word == "wrap" else i, y), 1, 0.7, lw=1.5, **(
+            {"fc": color, "ec": "white"} if word == "wrap" else style)))
+        number = i % n if word == "wrap" else i
+        if word == "wrap" or inside:
+            ax.text(number + 0.5, y + 0.35, number, ha="center", va="center", fontsize=8, color="white")
+        if word == "wrap" and not inside:
+            ax.add_patch(Rectangle((i, y), 1, 0.7, lw=1.2, fc="none", ec=color, ls=":"))
+
+
+# Windows
+
+
+def windows(size=32, step=16):
+    """Profiles, and their sums over a stride."""
+    shown = [xpatch.Boxcar(), xpatch.Boxcar(margin=4), xpatch.Tukey(0.5), xpatch.Hann(), xpatch.Gaussian(0.4)]
+    field = xr.DataArray(np.ones(80), dims="x")
+    fig, axes = plt.subplots(1, 5, figsize=(12, 2.2), sharey=True, layout="constrained")
+    for ax, window in zip(axes, shown, strict=True):
+        patches = field.patch.split(
+            geometry={"x": size}, sampler=xpatch.RegularStride(step), window=window
+        )
+        weights = patches.patch.weights
+        starts = patches.patch.anchors["cell_x"].values - size // 2
+        for k, start in enumerate(starts):
+            ax.plot(np.arange(start, start + size), weights[k], color=COLORS[k], lw=1.4)
+        ax.plot(patches.patch.merge("sum"), color=INK, lw=1, ls="--")
+        ax.set_title(repr(window), fontsize=9)
+        ax.set(ylim=(0, 2.1), xlim=(0, 79), xticks=[0, 40, 79])
+        ax.spines[["top", "right"]].set_visible(False)
+    save(fig, "windows")
+
+
+def main():
+    stages()
+    seams()
+    for word in ("shift", "drop", "pad", "wrap", "raise"):
+        boundary(word)
+    windows()
+
+
+if __name__ == "__main__":
+    main()
