@@ -3,6 +3,7 @@
 They are committed in ``docs/_static``; nothing but this script makes them.
 """
 
+import io
 from pathlib import Path
 
 import matplotlib as mpl
@@ -14,6 +15,7 @@ import numpy as np
 import rioxarray  # noqa: F401  registers .rio
 import xarray as xr
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 import xpatch
 from xpatch.demo import elevation
@@ -26,8 +28,12 @@ COLORS = ["#3b6fb6", "#d98032", "#4c9a5f", "#8a62a8", "#b0893a"]
 def save(fig, name, dpi=90):
     STATIC.mkdir(exist_ok=True)
     path = STATIC / f"{name}.png"
-    fig.savefig(path, dpi=dpi, pil_kwargs={"optimize": True})
+    buffer = io.BytesIO()
+    fig.savefig(buffer, dpi=dpi)
     plt.close(fig)
+    Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 
@@ -77,8 +83,8 @@ def stages():
     before = {"cmap": "gist_earth", "vmin": 200, "vmax": 1000}
     after = {"cmap": "RdBu_r", "vmin": -150, "vmax": 150}
     one = 18
-    fig, axes = plt.subplots(1, 4, figsize=(13, 3.2))
-    fig.subplots_adjust(0.005, 0.02, 0.995, 0.83, wspace=0.22)
+    fig, axes = plt.subplots(1, 4, figsize=(13, 2.95))
+    fig.subplots_adjust(0.005, 0.01, 0.995, 0.91, wspace=0.22)
     axes[0].imshow(dem, **before)
     frame(axes[0], patches, one)
     spread(axes[1], patches, one, **before)
@@ -92,10 +98,14 @@ def stages():
         ax.spines[:].set_visible(False)
     for ax, word in zip(axes, ["split", "map", "merge"], strict=False):
         ax.annotate(
-            "", (1.19, 0.5), (1.03, 0.5), "axes fraction", arrowprops={"arrowstyle": "-|>", "color": INK}
+            "",
+            (1.19, 0.5),
+            (1.03, 0.5),
+            "axes fraction",
+            arrowprops={"arrowstyle": "-|>", "color": INK},
         )
         ax.text(1.11, 0.53, word, transform=ax.transAxes, ha="center", color=INK, fontsize=10)
-    save(fig, "stages", 80)
+    save(fig, "stages", 100)
 
 
 def seams():
@@ -141,8 +151,16 @@ def boundary(word, n=11, size=4, step=3):
     ax.text(-1.6, 0.4, "cells", ha="right", va="center", fontsize=9, color=INK)
     ax.text(-1.6, 1.15, "patches on a cell", ha="right", va="center", fontsize=8, color=SOFT)
     for k, start in enumerate(starts):
-        draw_patch(ax, start, size, n, -1.0 * (k + 1), COLORS[k % len(COLORS)], word)
-        ax.text(-1.6, -1.0 * (k + 1) + 0.35, f"patch {k}", ha="right", va="center", fontsize=9, color=INK)
+        draw_patch(ax, start, patches.values[k], n, -1.0 * (k + 1), COLORS[k], word)
+        ax.text(
+            -1.6,
+            -1.0 * (k + 1) + 0.35,
+            f"patch {k}",
+            ha="right",
+            va="center",
+            fontsize=9,
+            color=INK,
+        )
     if failed is not None:
         ax.text(n + 0.3, 0.4, "left over: ValueError", va="center", fontsize=9, color=ALERT)
     ax.set(xlim=(-5.2, n + 4.6), ylim=(-len(starts) - 0.3, 1.7))
@@ -150,18 +168,23 @@ def boundary(word, n=11, size=4, step=3):
     save(fig, f"boundary-{word}")
 
 
-def draw_patch(ax, start, size, n, y, color, word):
-    for i in range(start, start + size):
-        inside = 0 <= i < n
-        style = {"fc": color, "ec": "white"} if inside else {"fc": "none", "ec": color, "hatch": "////"}
-        at = i % n if word == "wrap" else i
-        ax.add_patch(Rectangle((at if word == "wrap" else i, y), 1, 0.7, lw=1.5, **(
-            {"fc": color, "ec": "white"} if word == "wrap" else style)))
-        number = i % n if word == "wrap" else i
-        if word == "wrap" or inside:
-            ax.text(number + 0.5, y + 0.35, number, ha="center", va="center", fontsize=8, color="white")
+def draw_patch(ax, start, values, n, y, color, word):
+    """Draw a patch where it lies; each cell shows the number of the cell its value comes from."""
+    for i, value in zip(range(start, start + len(values)), values, strict=True):
+        inside, at = 0 <= i < n, i
         if word == "wrap" and not inside:
             ax.add_patch(Rectangle((i, y), 1, 0.7, lw=1.2, fc="none", ec=color, ls=":"))
+            inside, at = True, i % n
+        style = (
+            {"fc": color, "ec": "white"} if inside else {"fc": "none", "ec": color, "hatch": "////"}
+        )
+        ax.add_patch(Rectangle((at, y), 1, 0.7, lw=1.5, **style))
+        look = (
+            {"color": "white"}
+            if inside
+            else {"color": color, "bbox": {"fc": "white", "ec": "none", "pad": 1}}
+        )
+        ax.text(at + 0.5, y + 0.35, int(value), ha="center", va="center", fontsize=8, **look)
 
 
 # Windows
@@ -169,7 +192,13 @@ def draw_patch(ax, start, size, n, y, color, word):
 
 def windows(size=32, step=16):
     """Profiles, and their sums over a stride."""
-    shown = [xpatch.Boxcar(), xpatch.Boxcar(margin=4), xpatch.Tukey(0.5), xpatch.Hann(), xpatch.Gaussian(0.4)]
+    shown = [
+        xpatch.Boxcar(),
+        xpatch.Boxcar(margin=4),
+        xpatch.Tukey(0.5),
+        xpatch.Hann(),
+        xpatch.Gaussian(0.4),
+    ]
     field = xr.DataArray(np.ones(80), dims="x")
     fig, axes = plt.subplots(1, 5, figsize=(12, 2.2), sharey=True, layout="constrained")
     for ax, window in zip(axes, shown, strict=True):
