@@ -124,7 +124,9 @@ def test_mode(dtype):
     patches, table["value"] = patches.astype(dtype), table["value"].astype(dtype)
     best = table.groupby("cell")["value"].agg(lambda v: scipy.stats.mode(v).mode)
     merged = patches.patch.merge("mode")
-    np.testing.assert_array_equal(np.nan_to_num(merged, nan=-1), np.nan_to_num(on_cells(best), nan=-1))
+    np.testing.assert_array_equal(
+        np.nan_to_num(merged, nan=-1), np.nan_to_num(on_cells(best), nan=-1)
+    )
     xr.testing.assert_identical(patches.patch.merge(xpatch.HardVote()), merged)
 
 
@@ -138,7 +140,12 @@ def test_mode_of_the_largest_integer_is_no_sentinel():
 def test_most_central():
     patches, table = contributions(9, missing=0)
     far = np.maximum(table["uy"].abs(), table["ux"].abs())
-    best = table.assign(far=far.round(6)).sort_values(["far", "patch"]).groupby("cell")["value"].first()
+    best = (
+        table.assign(far=far.round(6))
+        .sort_values(["far", "patch"])
+        .groupby("cell")["value"]
+        .first()
+    )
     np.testing.assert_array_equal(patches.patch.merge("most_central"), on_cells(best))
 
 

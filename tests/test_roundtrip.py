@@ -141,7 +141,11 @@ def test_dask_gives_what_numpy_gives(data):
     with np.errstate(invalid="ignore"):
         got = merged.compute()
     assert got.dtype == merged.dtype == expected.dtype
-    rtol = EPS[max(2, np.empty(0, expected.dtype).real.dtype.itemsize)] if got.dtype.kind in "fc" else 0
+    rtol = (
+        EPS[max(2, np.empty(0, expected.dtype).real.dtype.itemsize)]
+        if got.dtype.kind in "fc"
+        else 0
+    )
     finite = np.abs(np.where(np.isfinite(field.values), field.values, 0)).astype(float)
     atol = rtol * max(1.0, float(finite.max(initial=1)) ** (2 if aggregation == "var" else 1))
     np.testing.assert_allclose(got.values, expected.values, rtol=max(rtol, 1e-7), atol=atol)

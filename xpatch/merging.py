@@ -113,8 +113,10 @@ class Merge:
         ValueError
             If the labels are not a run of those of the patch.
         """
-        labels = self.patches.coords.get(d)
-        if labels is None or labels.chunks is not None or not self.source.ordinals.size:
+        if d not in self.patches.coords or not self.source.ordinals.size:
+            return None
+        labels = self.patches.coords[d]
+        if labels.chunks is not None:
             return None
         if d not in labels.dims or set(labels.dims) - {d, self.dim}:
             return None
@@ -134,7 +136,7 @@ class Merge:
         m, n = values.shape[1], known.shape[1]
         for low in range(n - m + 1):
             part = known[:, low : low + m]
-            if ((values == part) | (part != part)).all():
+            if ((values == part) | (part != part) | (values != values)).all():
                 return low, n - m - low
         if m == n and not self.source.indexed:
             return None  # checked within rounding when the recipe was read

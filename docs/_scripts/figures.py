@@ -26,6 +26,7 @@ COLORS = ["#3b6fb6", "#d98032", "#4c9a5f", "#8a62a8", "#b0893a"]
 
 
 def save(fig, name, dpi=90):
+    """Write a picture of few colors to where the documentation looks for it."""
     STATIC.mkdir(exist_ok=True)
     path = STATIC / f"{name}.png"
     buffer = io.BytesIO()
@@ -217,6 +218,7 @@ def windows(size=32, step=16):
 
 
 def main():
+    """Draw all pictures."""
     stages()
     seams()
     for word in ("shift", "drop", "pad", "wrap", "raise"):

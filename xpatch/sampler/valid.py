@@ -82,7 +82,7 @@ class Valid(Sampler):
                 )
         missing = {d: domain.sizes[d] for d in dims if d not in mask.dims}
         part = mask.mean([d for d in mask.dims if d not in dims]).drop_vars(list(mask.coords))
-        return part.expand_dims(missing).transpose(*dims).to_numpy()
+        return part.expand_dims(missing).transpose(*dims).to_numpy().astype(float)
 
 
 def _all(masks: list[xr.DataArray]) -> xr.DataArray:
