@@ -22,7 +22,6 @@ from xpatch import (
     Random,
     Rectangular,
     RegularStride,
-    SoftVote,
     Tukey,
     Valid,
 )

@@ -104,7 +104,9 @@ def test_more_overlaps_than_a_byte_counts():
 
 
 def test_height_and_width_are_not_swapped():
-    field = xr.DataArray(np.random.rand(12, 30), {"y": np.arange(12), "x": np.arange(30)})
+    field = xr.DataArray(
+        np.random.default_rng(0).random((12, 30)), {"y": np.arange(12), "x": np.arange(30)}
+    )
     patches = field.patch.split(geometry={"x": 10, "y": 3})
     assert patches.dims == ("patch", "y", "x")
     assert patches.sizes["y"] == 3
@@ -115,7 +117,9 @@ def test_height_and_width_are_not_swapped():
 
 
 def test_batches_are_not_joined_by_their_labels():
-    field = xr.DataArray(np.random.rand(12, 30), {"y": np.arange(12), "x": np.arange(30)})
+    field = xr.DataArray(
+        np.random.default_rng(0).random((12, 30)), {"y": np.arange(12), "x": np.arange(30)}
+    )
     patches = field.patch.split(geometry={"y": 3, "x": 10})
     batch = xr.concat(list(patches.patch.batches(5)), "patch")
     assert batch.shape == patches.shape
@@ -151,7 +155,7 @@ class Counting:
 def test_dask_is_not_computed_in_split_and_read_once_in_merge(boundary):
     import dask.array as da
 
-    source = Counting(np.random.rand(32, 32))
+    source = Counting(np.random.default_rng(0).random((32, 32)))
     lazy = da.from_array(source, chunks=16, asarray=False, name=False, meta=np.empty((0, 0)))
     field = xr.DataArray(lazy, dims=("y", "x"))
     patches = field.patch.split(
@@ -170,7 +174,9 @@ def test_the_model_runs_once_per_patch_block():
         calls.append(block.sizes["patch"])
         return block + 1
 
-    field = xr.DataArray(np.random.rand(32, 32), {"y": np.arange(32), "x": np.arange(32)})
+    field = xr.DataArray(
+        np.random.default_rng(0).random((32, 32)), {"y": np.arange(32), "x": np.arange(32)}
+    )
     lazy = field.chunk(y=16, x=16)
     patches = lazy.patch.split(geometry={"y": 8, "x": 8}, sampler=xpatch.RegularStride(4))
     merged = patches.map_blocks(model, template=patches).patch.merge("mean")
@@ -181,7 +187,7 @@ def test_the_model_runs_once_per_patch_block():
 
 
 def test_fields_on_disk_are_not_read_by_split(tmp_path):
-    field = xr.DataArray(np.random.rand(64, 64), dims=("y", "x"), name="f")
+    field = xr.DataArray(np.random.default_rng(0).random((64, 64)), dims=("y", "x"), name="f")
     field.to_netcdf(tmp_path / "f.nc")
     with xr.open_dataarray(tmp_path / "f.nc") as lazy:
         patches = lazy.patch.split(geometry={"y": 8, "x": 8}, sampler=xpatch.RegularStride(4))

@@ -30,7 +30,8 @@ def draw_patches(data, field, window=None):
     try:
         return split(field, geometry, sampler, window)
     except ValueError as error:  # all jittered patches overhang and are dropped
-        assert "leaves no patch" in str(error)
+        if "leaves no patch" not in str(error):
+            raise
         return split(field, geometry, xpatch.RegularStride())
 
 

@@ -113,7 +113,7 @@ UNCHANGED = {
     "nothing": same,
     "plus": lambda p: p + 1 - 1,
     "multiply": lambda p: 2 * p / 2,
-    "negative": lambda p: -(-p),
+    "negative": lambda p: -1 * (-p),
     "patches plus patches": lambda p: (p + p) / 2,
     "numpy ufunc": lambda p: np.negative(np.negative(p)),
     "numpy ufunc without attrs": lambda p: xr.apply_ufunc(
@@ -340,7 +340,7 @@ def test_patches_of_two_splits_make_a_training_set_but_no_field(tmp_path):
         both.isel(patch=slice(0, 3)).patch.merge()
     assert "xpatch_recipe" not in both.isel(patch=slice(0, 30))["patch"].attrs
     read = netcdf(both, tmp_path)
-    with pytest.raises(ValueError, match="patch labels run from|labels along 'y' are not those"):
+    with pytest.raises(ValueError, match=r"patch labels run from|labels along 'y' are not those"):
         read.patch.merge()
     read.close()
 

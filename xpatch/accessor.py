@@ -122,7 +122,7 @@ class PatchAccessor:
         >>> dict(patches.patch.crop(y=1, x=(0, 2)).sizes)
         {'patch': 4, 'y': 2, 'x': 2}
         """
-        return inspecting.crop(self._obj, {**(crop or {}), **dims})
+        return inspecting.crop(self._obj, dict(crop or {}) | dims)
 
     def batches(self, batch_size: int, drop_last: bool = False) -> Iterator[Any]:
         """Walk over the patches in loaded batches, in order.

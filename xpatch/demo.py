@@ -22,7 +22,7 @@ def elevation() -> xr.DataArray:
     """Load matplotlib's elevation model of the Jacksboro fault, int16, as a georeferenced raster."""
     from matplotlib.cbook import get_sample_data
 
-    with get_sample_data("jacksboro_fault_dem.npz") as dem:
+    with np.load(get_sample_data("jacksboro_fault_dem.npz", asfileobj=False)) as dem:
         z, dx, dy = dem["elevation"], float(dem["dx"]), float(dem["dy"])
         west, north = float(dem["xmin"]), float(dem["ymin"])
     rows, columns = z.shape
@@ -126,7 +126,14 @@ def _row(name: str, patches: Any, field: Any, error: float, start: float) -> dic
 
 
 def _picture(
-    path: Path, field: Any, tiles: Any, patches: Any, seams: Any, seamless: Any, base: str, cmap: str
+    path: Path,
+    field: Any,
+    tiles: Any,
+    patches: Any,
+    seams: Any,
+    seamless: Any,
+    base: str,
+    cmap: str,
 ) -> None:
     """Draw field → patches → model → field, with the same color limits for both results."""
     import matplotlib.pyplot as plt
@@ -167,9 +174,7 @@ def main(arguments: list[str] | None = None) -> None:
         import matplotlib
         import rioxarray  # noqa: F401
     except ImportError as error:
-        raise SystemExit(
-            f"the demo needs {error.name}: pip install 'xarray-patch[demo]'"
-        ) from None
+        raise SystemExit(f"the demo needs {error.name}: pip install 'xarray-patch[demo]'") from None
     matplotlib.use("Agg")
     rows = run(out)
     print(f"{'field':<26}{'shape':>12}{'patches':>9}{'covered':>9}{'identity error':>16}{'s':>6}")

@@ -149,14 +149,16 @@ class Rectangular(Geometry):
         self,
         size: Any = None,
         *,
-        boundary: str | Mapping[Hashable, str] = "shift",
+        boundary: str | Mapping[Any, str] = "shift",
         pad_mode: str = "reflect",
         pad_value: Any = None,
         **dims: Any,
     ):
         size = by_dim(size, dims, "the size of Rectangular")
         if size is None or (isinstance(size, Mapping) and not size):
-            raise TypeError("Rectangular needs a size: Rectangular(256) or Rectangular(y=256, x=256)")
+            raise TypeError(
+                "Rectangular needs a size: Rectangular(256) or Rectangular(y=256, x=256)"
+            )
         boundary = DimMap(boundary) if isinstance(boundary, Mapping) else boundary
         for word in boundary.values() if isinstance(boundary, DimMap) else [boundary]:
             if word not in BOUNDARIES:
@@ -176,9 +178,11 @@ class Rectangular(Geometry):
                 f"the field has no spatial dimensions among {list(domain.dims)}; "
                 "name the dimensions to cut: Rectangular({dim: size})"
             )
-        asked = per_dim(self.size, domain.spatial_dims, "the size of Rectangular") if not isinstance(
-            self.size, Mapping
-        ) else dict(self.size)
+        asked = (
+            per_dim(self.size, domain.spatial_dims, "the size of Rectangular")
+            if not isinstance(self.size, Mapping)
+            else dict(self.size)
+        )
         dims = tuple(d for d in domain.dims if d in asked)
         boundary = dict.fromkeys(dims, "shift")
         if isinstance(self.boundary, Mapping):

@@ -133,9 +133,7 @@ class PatchIndex(Index):
 
     def _plans_within(self, other: PatchIndex) -> bool:
         """Whether joining would add no plan on either side."""
-        return self.plans is other.plans or (
-            self._same_anchors(other) and self._same_plans(other)
-        )
+        return self.plans is other.plans or (self._same_anchors(other) and self._same_plans(other))
 
     def join(self, other: PatchIndex, how: str = "inner") -> PatchIndex:
         if not self._same_anchors(other):

@@ -84,7 +84,11 @@ def spec(obj: xr.DataArray | xr.Dataset) -> dict[str, Any]:
     out = {k: v for k, v in plan.spec.items() if k != "class"}
     sampler = dict(out.get("sampler") or {})
     if sampler.get("class") == "Explicit":
-        out["sampler"] = {"class": "Explicit", "anchors": plan.boxes.starts().tolist(), "at": "start"}
+        out["sampler"] = {
+            "class": "Explicit",
+            "anchors": plan.boxes.starts().tolist(),
+            "at": "start",
+        }
     return out
 
 
@@ -163,7 +167,9 @@ def plane(domain: Lattice, dims: tuple[Hashable, ...]) -> tuple[Hashable, Hashab
     if x and y:
         return y[0], x[0]
     if len(dims) < 2:
-        raise ValueError(f"outlines need two cut dimensions, the patches were cut along {list(dims)}")
+        raise ValueError(
+            f"outlines need two cut dimensions, the patches were cut along {list(dims)}"
+        )
     return dims[-2], dims[-1]
 
 
@@ -245,7 +251,9 @@ def summary(obj: Any) -> str:
         return f"<xpatch accessor>\n{domain_of(obj)!r}" if index is None else f"<{index!r}>"
     plan = index.plans[0]
     boxes = plan.boxes
-    sizes = ", ".join(f"{d}: {s} of {n}" for d, s, n in zip(boxes.dims, boxes.sizes, boxes.shape, strict=True))
+    sizes = ", ".join(
+        f"{d}: {s} of {n}" for d, s, n in zip(boxes.dims, boxes.sizes, boxes.shape, strict=True)
+    )
     lines = [f"<{len(index.ordinals)} of {len(plan)} patches ({sizes})>"]
     for axis in ("geometry", "sampler", "window", "aggregation"):
         value = plan.spec.get(axis)

@@ -98,7 +98,7 @@ def _draw_field(field: xr.DataArray, ax: Any, y: Any, x: Any, kwargs: dict[str, 
     for d in (y, x):  # labels that cannot be drawn: the outlines are in cells
         if d in field.coords and field.coords[d].dtype.kind not in "iufM":
             field = field.assign_coords({d: np.arange(field.sizes[d])})
-    field.plot(ax=ax, x=x, y=y, **{"add_labels": False, **kwargs})  # type: ignore[arg-type]
+    field.plot(ax=ax, x=x, y=y, **{"add_labels": False, **kwargs})
 
 
 def _draw_outlines(outlines: NDArray, ax: Any, color: str) -> None:
@@ -109,7 +109,8 @@ def _draw_outlines(outlines: NDArray, ax: Any, color: str) -> None:
     ax.add_collection(
         PatchCollection(boxes, facecolor="none", edgecolor=color, linewidth=0.8, alpha=0.7)
     )
-    x0, y0, x1, y1 = (*outlines[:, :2].min(axis=0), *outlines[:, 2:].max(axis=0))
+    x0, y0 = outlines[:, :2].min(axis=0).tolist()
+    x1, y1 = outlines[:, 2:].max(axis=0).tolist()
     ax.update_datalim([(x0, y0), (x1, y1)])
     ax.autoscale_view()
     low, high = ax.get_xbound()  # which the field may have fixed

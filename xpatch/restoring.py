@@ -229,9 +229,7 @@ def refined(variable: Variable, scale: Mapping[Hashable, int]) -> Variable:
         low, high = out.isel({d: left}).to_numpy(), out.isel({d: left + 1}).to_numpy()
         part = part.reshape(along)
         if out.dtype.kind in "mM":
-            data = low + ((high - low).astype(float) * part).astype("i8").astype(
-                (high - low).dtype
-            )
+            data = low + ((high - low).astype(float) * part).astype("i8").astype((high - low).dtype)
         else:
             kind = out.dtype if out.dtype.kind == "f" else np.dtype(float)
             data = (low + (high - low) * part).astype(kind)

@@ -172,9 +172,7 @@ def _tiled(cover: list[NDArray] | NDArray, placement: Placement) -> bool:
     return all(bool((v <= 1).all()) for v in vectors)
 
 
-def normalized(
-    boxes: Boxes, weights: AxesWeights, cover: list[NDArray]
-) -> AxesWeights:
+def normalized(boxes: Boxes, weights: AxesWeights, cover: list[NDArray]) -> AxesWeights:
     """Divide the weights of an outer product by their sum, dimension by dimension."""
     out = []
     for starts, size, n, wrap, w, total in zip(

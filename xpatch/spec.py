@@ -72,7 +72,8 @@ class Spec:
             )
             if _same(value, default):
                 continue
-            if isinstance(value, DimMap) and all(str(k).isidentifier() for k in value):
+            spread = field.name in ("size", "step") and isinstance(value, DimMap)
+            if spread and all(str(k).isidentifier() for k in value):
                 parts += [f"{k}={v!r}" for k, v in value.items()]
             elif default is dataclasses.MISSING or not parts:
                 keyword = "" if default is dataclasses.MISSING else f"{field.name}="
@@ -137,7 +138,7 @@ def decode(value: Any) -> Any:
     if cls is None:
         raise ValueError(f"unknown specification class {name!r}")
     fields = {k: decode(v) for k, v in value.items() if k != "class"}
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+    for field in dataclasses.fields(cls):
         key = field.name.rstrip("_")
         if field.default is dataclasses.MISSING and fields.get(key) is None and key != "size":
             raise ValueError(
@@ -148,7 +149,8 @@ def decode(value: Any) -> Any:
 
 
 def _subclasses(cls: type) -> Iterable[type]:
-    for sub in cls.__subclasses__():
+    direct: list[type] = cls.__subclasses__()
+    for sub in direct:
         yield sub
         yield from _subclasses(sub)
 

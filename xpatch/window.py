@@ -224,7 +224,7 @@ def box_weights(window: Window | None, boxes: Boxes) -> tuple[AxisWeights, ...]:
         starts, size, n = boxes.axes[k], boxes.sizes[k], boxes.shape[k]
         low = (starts <= 0) & (not boxes.wrap[k])
         high = (starts + size >= n) & (not boxes.wrap[k])
-        kinds, first, pick = np.unique(low * 2 + high, return_index=True, return_inverse=True)
+        _, first, pick = np.unique(low * 2 + high, return_index=True, return_inverse=True)
         rows = window.rows(size, dim, low[first], high[first])
         out.append(AxisWeights(np.array(rows, dtype=float), pick.reshape(-1)))
     return tuple(out)

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-NOT_SPATIAL = {"band", "bands", "channel", "channels", "member", "realization", "ensemble", "number"}
+NOT_SPATIAL = {
+    "band",
+    "bands",
+    "channel",
+    "channels",
+    "member",
+    "realization",
+    "ensemble",
+    "number",
+}
 CRS_ATTRS = ("crs_wkt", "spatial_ref", "grid_mapping_name", "proj4_string")
 
 
@@ -49,9 +58,7 @@ def spatial_dims(
     if known:
         return known
     other = {"T", "Z"}
-    return tuple(
-        d for d in dims if roles.get(d) not in other and str(d).lower() not in NOT_SPATIAL
-    )
+    return tuple(d for d in dims if roles.get(d) not in other and str(d).lower() not in NOT_SPATIAL)
 
 
 def curvilinear(coords: xr.Dataset, roles: dict[Hashable, str]) -> tuple[Hashable, ...]:
@@ -124,7 +131,9 @@ def even_spacing(values: np.ndarray) -> Any:
     step = (exact[-1] - exact[0]) / (len(exact) - 1)
     if not np.isfinite(step) or step == 0:
         return None
-    rounding = 4 * np.finfo(values.dtype).eps * np.abs(exact).max() if values.dtype.kind == "f" else 0
+    rounding = (
+        4 * np.finfo(values.dtype).eps * np.abs(exact).max() if values.dtype.kind == "f" else 0
+    )
     ideal = exact[0] + step * np.arange(len(exact))
     if np.abs(exact - ideal).max() > max(1e-3 * abs(step), rounding):
         return None

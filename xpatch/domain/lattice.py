@@ -95,8 +95,12 @@ class Lattice(Domain):
                 f"anchors by label need a strictly monotonic coordinate without NaN along {dim!r}; "
                 f"sort it first (sortby({dim!r})) or give index positions"
             )
-        wanted = _as_number(np.atleast_1d(np.asarray(labels)).astype(values.dtype, copy=False)
-                            if values.dtype.kind in "mM" else np.atleast_1d(labels), dim)
+        wanted = _as_number(
+            np.atleast_1d(np.asarray(labels)).astype(values.dtype, copy=False)
+            if values.dtype.kind in "mM"
+            else np.atleast_1d(labels),
+            dim,
+        )
         if np.isnan(wanted).any():
             raise ValueError(f"an anchor label along {dim!r} is NaN")
         if self.roles.get(dim) == "longitude":
@@ -113,7 +117,9 @@ class Lattice(Domain):
         else:
             cell, halves = np.zeros(len(wanted), int), (np.inf, np.inf)
         tiny = 1e-9 * max(abs(ordered[0]), abs(ordered[-1]), 1)
-        outside = (wanted < ordered[0] - halves[0] - tiny) | (wanted > ordered[-1] + halves[1] + tiny)
+        outside = (wanted < ordered[0] - halves[0] - tiny) | (
+            wanted > ordered[-1] + halves[1] + tiny
+        )
         if beyond and outside.any() and self.spacing(dim) is not None:
             step = (ordered[-1] - ordered[0]) / (len(ordered) - 1)
             cell = np.where(outside, np.rint((wanted - ordered[0]) / step).astype(int), cell)

@@ -190,7 +190,8 @@ def reduce(
     for b in range(len(bounds) - 1):
         block = ordinals[bounds[b] : bounds[b + 1]]
         part, position = arrange(boxes, block)
-        whole = Placement(part, position, *weights(part), labels=np.sort(block))
+        weight, mass = weights(part)
+        whole = Placement(part, position, weight, mass, labels=np.sort(block))
         parts.append(whole)
         for place in _touched(part, edges):
             touched.setdefault(place, []).append(b)
@@ -318,7 +319,8 @@ class _Stack:
         near = self._near()
         patches = np.concatenate(blocks)[near]
         part, position = arrange(self.boxes, self.ordinals[near])
-        placement = Placement(part, position, *self.weights(part), low=self.low, high=self.high)
+        weight, mass = self.weights(part)
+        placement = Placement(part, position, weight, mass, self.low, self.high)
         merged = memory.reduce(patches, self.end.axes, placement, self.end.reducer)
         return self.end.fill(merged, covered(placement))
 

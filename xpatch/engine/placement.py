@@ -200,9 +200,7 @@ class Placement:
 
     def within(self, low: Sequence[int], high: Sequence[int]) -> Placement:
         """Give the placement in a smaller region."""
-        return Placement(
-            self.boxes, self.position, self.weights, self.mass, low, high, self.labels
-        )
+        return Placement(self.boxes, self.position, self.weights, self.mass, low, high, self.labels)
 
     def axes(self) -> list[Axis]:
         """Give the axes of a product."""

@@ -25,11 +25,15 @@ class Sampler(Spec):
 
 
 def listed(starts: NDArray) -> Anchors:
+    """Turn starts of shape (patch, dim) into anchors."""
     return Anchors(tuple(np.ascontiguousarray(column) for column in starts.T))
 
 
 def check_positive(value: Any, what: str) -> None:
-    for one in value.values() if isinstance(value, Mapping) else np.ravel(np.asarray(value, object)):
+    """Raise unless every number in ``value`` is positive."""
+    for one in (
+        value.values() if isinstance(value, Mapping) else np.ravel(np.asarray(value, object))
+    ):
         if isinstance(one, bool) or not isinstance(one, int | float | np.number):
             raise TypeError(f"{what} must be an int (cells) or a float (units), got {one!r}")
         if not one > 0:
@@ -37,6 +41,7 @@ def check_positive(value: Any, what: str) -> None:
 
 
 def check_integer(value: Any, what: str, least: int) -> None:
+    """Raise unless ``value`` is an int of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{what} must be an int, got {value!r}")
     if value < least:
@@ -60,6 +65,7 @@ def in_frame(value: Any, domain: Lattice, frame: Frame) -> Any:
 
 
 def not_empty(starts: NDArray, what: str) -> NDArray:
+    """Raise if no patch is left."""
     if not len(starts):
         raise ValueError(f"{what} leaves no patch: all overhang the field and were dropped")
     return starts

@@ -39,7 +39,7 @@ class Explicit(Sampler):
     Examples
     --------
     >>> xpatch.Explicit([(0, 0), (8, 4)])
-    Explicit(((0, 0), (8, 4)))
+    Explicit([(0, 0), (8, 4)])
     """
 
     anchors_: Any
@@ -323,7 +323,11 @@ def great_circle(lon: NDArray, lat: NDArray, spacing: float) -> tuple[NDArray, N
     cross = np.linalg.norm(np.cross(xyz[:-1], xyz[1:]), axis=1)
     angle = np.arctan2(cross, (xyz[:-1] * xyz[1:]).sum(axis=1))
     along = np.concatenate([[0], np.cumsum(angle)])
-    at = np.arange(0, along[-1] * (1 + 1e-12), spacing / EARTH_RADIUS_KM) if along[-1] else np.zeros(1)
+    at = (
+        np.arange(0, along[-1] * (1 + 1e-12), spacing / EARTH_RADIUS_KM)
+        if along[-1]
+        else np.zeros(1)
+    )
     segment = np.clip(np.searchsorted(along, at, side="right") - 1, 0, max(len(angle) - 1, 0))
     if not len(angle):
         return lon[:1], lat[:1]

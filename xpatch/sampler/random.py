@@ -96,7 +96,9 @@ class PoissonDisk(Sampler):
         # beyond a hundred darts per disk the chance that one more would fit is negligible
         disks = np.prod(counts / self.min_dist + 1)
         darts = int(min(total, max(10_000, 100 * disks)))
-        drawn = rng.permutation(total) if darts == total else rng.choice(total, darts, replace=False)
+        drawn = (
+            rng.permutation(total) if darts == total else rng.choice(total, darts, replace=False)
+        )
         points = np.stack(np.unravel_index(drawn, counts), axis=-1)
         period = [n if b == "wrap" else 0 for n, b in zip(frame.shape, frame.boundary, strict=True)]
         kept = thin(points, self.min_dist, period)

@@ -71,7 +71,9 @@ class Valid(Sampler):
                 cut = [v for v in mask.data_vars.values() if set(v.dims) & set(dims)]
                 mask = xr.broadcast(*cut)[0] if len(cut) == 1 else _all(cut)
         elif not isinstance(mask, xr.DataArray):
-            raise TypeError(f"where of Valid must be a boolean DataArray, got {type(mask).__name__}")
+            raise TypeError(
+                f"where of Valid must be a boolean DataArray, got {type(mask).__name__}"
+            )
         elif mask.dtype != bool:
             raise TypeError(f"where of Valid must be boolean, got dtype {mask.dtype}")
         for dim in dims:
