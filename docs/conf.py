@@ -1,13 +1,12 @@
 """Sphinx configuration; build with ``sphinx-build -W docs docs/_build``."""
 
 import shutil
-from importlib.metadata import version as installed_version
 from pathlib import Path
 
 import sphinx_autosummary_accessors
 
 # Importing registers the accessor that autosummary documents.
-import xpatch  # noqa: F401
+import xpatch
 
 HERE = Path(__file__).parent
 
@@ -26,7 +25,7 @@ copy_notebooks()
 project = "xpatch"
 author = "xpatch developers"
 copyright = "2026, xpatch developers"
-release = installed_version("xarray-patch")
+release = xpatch.__version__
 version = release
 
 extensions = [

@@ -120,6 +120,8 @@ def _draw_outlines(outlines: NDArray, ax: Any, color: str) -> None:
 
 
 def _draw_coverage(patches: Any, ax: Any, y: Any, x: Any) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     domain = provenance(patches, None).plans[0].domain
     edges = [axis_edges(domain, d) for d in (x, y)]
     mesh = ax.pcolormesh(*edges, coverage_of(patches, (y, x)), cmap="viridis", vmin=0)
@@ -127,5 +129,6 @@ def _draw_coverage(patches: Any, ax: Any, y: Any, x: Any) -> None:
         values = domain.coordinate(d)
         if values is not None and values.dtype.kind == "M":
             axis.axis_date()
-    ax.figure.colorbar(mesh, ax=ax, label="patches on a cell")
+    whole = MaxNLocator(integer=True, min_n_ticks=1)
+    ax.figure.colorbar(mesh, ax=ax, label="patches on a cell", ticks=whole)
     ax.set(title="coverage", xlabel=x, ylabel=y)

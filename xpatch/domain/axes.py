@@ -135,6 +135,6 @@ def even_spacing(values: np.ndarray) -> Any:
         4 * np.finfo(values.dtype).eps * np.abs(exact).max() if values.dtype.kind == "f" else 0
     )
     ideal = exact[0] + step * np.arange(len(exact))
-    if np.abs(exact - ideal).max() > max(1e-3 * abs(step), rounding):
+    if not np.abs(exact - ideal).max() <= max(1e-3 * abs(step), rounding):  # NaN is not even
         return None
     return int(step) if values.dtype.kind in "iu" and float(step).is_integer() else step

@@ -28,6 +28,7 @@ from xpatch.neighborhood import Boxes, common_pad
 
 INDEX_PADS = ("reflect", "symmetric", "edge", "wrap", "constant")
 STACK_BYTES = 1 << 25
+KEPT_BYTES = 1 << 21  # of weights that are kept for the next blocks of their kind
 THREADED_BYTES = 1 << 23  # smaller results are not worth a second thread
 
 
@@ -258,17 +259,18 @@ def _visit_all(
     keys = _Keys(reducer, placement, axes, patches.ndim - 1)
     hows: dict[Any, tuple[NDArray | None, NDArray | None]] = {}
     real = np.empty(0, state[0].dtype).real.dtype
+    real = real if real.kind == "f" else np.dtype(float)
     ndim = patches.ndim - 1
     block, strip = None, patches
     weighted, added = Scratch(), Scratch()
     for visit in placement.visits(itemsize):
         if visit.kind not in hows:
-            if len(hows) > 16:
+            if sum(w.nbytes for pair in hows.values() for w in pair if w is not None) > KEPT_BYTES:
                 hows.clear()
-            weight = _real(placement.weight(placement.weights, visit, axes, ndim), real)
+            weight = placement.weight(placement.weights, visit, axes, ndim, real)
             mass = weight
             if placement.mass is not placement.weights:
-                mass = _real(placement.weight(placement.mass, visit, axes, ndim), real)
+                mass = placement.weight(placement.mass, visit, axes, ndim, real)
             hows[visit.kind] = weight, mass
         weight, mass = hows[visit.kind]
         if (visit.block, visit.source) != block:
@@ -280,10 +282,6 @@ def _visit_all(
             mass = mass[visit.local]
         views = [target_view(s, visit, axes) for s in state]
         reducer.update(views, strip[visit.local], How(mass, keys(visit), added))
-
-
-def _real(weight: NDArray | None, dtype: np.dtype) -> NDArray | None:
-    return weight if weight is None or dtype.kind != "f" else weight.astype(dtype)
 
 
 class _Keys:

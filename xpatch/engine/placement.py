@@ -248,19 +248,20 @@ class Placement:
         visit: Visit,
         axes: Sequence[int],
         ndim: int,
-    ) -> NDArray[np.float64] | None:
+        dtype: np.dtype | type = float,
+    ) -> NDArray | None:
         """Multiply weights out for ``visit``, dimensions at ``axes`` of ``ndim``; None: all one.
 
         The leading dimension has one entry, or one for each patch where they differ.
         """
         if weights is None:
             return None
-        out = np.ones((1,) * (ndim + 1))
+        out = np.ones((1,) * (ndim + 1), dtype)
         for axis, w, pick, part in zip(axes, weights, visit.entries, visit.source, strict=True):
             rows = w.full(pick)[:, part]
             shape = [len(rows)] + [1] * ndim
             shape[axis + 1] = part.stop - part.start
-            out = out * rows.reshape(shape)
+            out = out * rows.reshape(shape).astype(dtype)
         return out
 
     def visits(self, itemsize: int = 8) -> Iterator[Visit]:

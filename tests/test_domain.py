@@ -1,0 +1,204 @@
+"""What fields lie on, on real data and synthetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import iris_sample_data
+import numpy as np
+import pytest
+import xarray as xr
+
+import xpatch
+from xpatch.domain.axes import even_spacing
+
+SAMPLES = Path(iris_sample_data.__file__).parent / "sample_data"
+
+
+def sample(name, **kwargs):
+    return xr.open_dataset(SAMPLES / name, decode_coords="all", **kwargs)
+
+
+@pytest.mark.filterwarnings("ignore:Variable.*cell_measures")
+@pytest.mark.parametrize(
+    ("name", "kind", "dims", "geographic"),
+    [
+        ("ostia_monthly.nc", xpatch.GridDomain, ("latitude", "longitude"), True),
+        ("rotated_pole.nc", xpatch.GridDomain, ("grid_latitude", "grid_longitude"), None),
+        ("toa_brightness_stereographic.nc", xpatch.RasterDomain, ("y", "x"), False),
+        ("orca2_votemper.nc", xpatch.GridDomain, ("dim0", "dim1"), None),
+        ("NEMO/nemo_1m_20150101-20150201_grid-T.nc", xpatch.GridDomain, ("y", "x"), None),
+        ("A1B_north_america.nc", xpatch.GridDomain, ("latitude", "longitude"), True),
+    ],
+)
+def test_real_data(name, kind, dims, geographic):
+    with sample(name) as ds:
+        main = max(ds.data_vars.values(), key=lambda v: v.size)
+        domain = xpatch.domain_of(main)
+        assert type(domain) is kind
+        assert domain.spatial_dims == dims
+        if geographic is not None:
+            assert domain.geographic == geographic
+        assert type(domain).__name__ in repr(domain)
+
+
+@pytest.mark.filterwarnings("ignore:Variable.*cell_measures")
+@pytest.mark.parametrize(
+    "name",
+    ["ostia_monthly.nc", "rotated_pole.nc", "toa_brightness_stereographic.nc", "orca2_votemper.nc"],
+)
+def test_identity_on_real_data(name):
+    with sample(name) as ds:
+        field = max(ds.data_vars.values(), key=lambda v: v.size).load()
+        dims = xpatch.domain_of(field).spatial_dims
+        size = tuple(max(2, field.sizes[d] // 3) for d in dims)
+        patches = field.patch.split(geometry=size, sampler=xpatch.RegularStride(size[0] // 2))
+        merged = patches.patch.merge(xpatch.OverlapAdd("hann"))
+        xr.testing.assert_allclose(merged, field)
+        xr.testing.assert_identical(
+            merged.coords.to_dataset().load(), field.coords.to_dataset().load()
+        )
+        np.testing.assert_array_equal(merged.isnull(), field.isnull())
+        assert merged.attrs == field.attrs
+
+
+def test_curvilinear_names_and_nearest_cell():
+    with sample("orca2_votemper.nc") as ds:
+        domain = xpatch.domain_of(ds["votemper"])
+        assert domain.curvilinear == ("nav_lat", "nav_lon")
+        lat, lon = ds["nav_lat"].values, ds["nav_lon"].values
+        found = domain.nearest_on_sphere(lat[100:101, 50], lon[100:101, 50])
+        assert (int(found["dim0"][0]), int(found["dim1"][0])) == (100, 50)
+        patches = ds["votemper"].patch.split(
+            geometry=(5, 5), sampler=xpatch.Explicit({"nav_lat": [0.0], "nav_lon": [-30.0]})
+        )
+        middle = patches.isel(patch=0, dim0=2, dim1=2)
+        assert abs(float(middle.nav_lat)) < 1.5
+        assert abs(float(middle.nav_lon) + 30) < 2.5
+
+
+def test_longitude_wraps_both_ways():
+    with sample("ostia_monthly.nc") as ds:
+        domain = xpatch.domain_of(ds["surface_temperature"])
+        assert domain.nearest("longitude", [-10.0])[0] == domain.nearest("longitude", [350.0])[0]
+        assert domain.nearest("longitude", [5.0])[0] == domain.nearest("longitude", [365.0])[0]
+
+
+def test_wrapped_month_of_global_temperature():
+    with sample("ostia_monthly.nc") as ds:
+        sst = ds["surface_temperature"].isel(time=0).load()
+        geometry = xpatch.Rectangular(latitude=18, longitude=48, boundary={"longitude": "wrap"})
+        patches = sst.patch.split(geometry=geometry, sampler=xpatch.RegularStride(longitude=32))
+        last = patches.isel(patch=-1)
+        step = float(sst.longitude[1])
+        np.testing.assert_allclose(np.diff(last.longitude), step, rtol=1e-4)
+        assert float(last.longitude.max()) > 360
+        np.testing.assert_array_equal(last[:, -32:], sst[:, :32])
+        xr.testing.assert_allclose(patches.patch.merge(xpatch.OverlapAdd("hann")), sst)
+
+
+def test_axes_by_attributes_alone():
+    coords = {
+        "north": ("north", np.arange(4.0), {"axis": "Y"}),
+        "east": ("east", np.arange(5.0), {"standard_name": "projection_x_coordinate"}),
+        "lev": [1, 2],
+    }
+    field = xr.DataArray(np.zeros((2, 5, 4)), coords, ("lev", "east", "north"))
+    assert xpatch.domain_of(field).spatial_dims == ("east", "north")
+    assert field.patch.split(geometry=3).dims == ("patch", "lev", "east", "north")
+    assert dict(field.patch.split(geometry=(5, 2)).sizes)["north"] == 2
+
+
+@pytest.mark.parametrize(
+    ("dims", "spatial"),
+    [
+        (("time", "y", "x"), ("y", "x")),
+        (("x", "time", "y"), ("x", "y")),
+        (("band", "lat", "lon"), ("lat", "lon")),
+        (("a", "b"), ("a", "b")),
+        (("time", "level", "i", "j"), ("i", "j")),
+        (("profile",), ("profile",)),
+    ],
+)
+def test_bare_dimensions_are_told_by_name(dims, spatial):
+    field = xr.DataArray(np.zeros((2,) * len(dims)), dims=dims)
+    assert xpatch.domain_of(field).spatial_dims == spatial
+
+
+def test_crs_is_found_however_it_is_written():
+    import rioxarray  # noqa: F401
+
+    field = xr.DataArray(np.zeros((3, 4)), {"y": [3.0, 2, 1], "x": [0.0, 1, 2, 3]}, ("y", "x"))
+    assert type(xpatch.domain_of(field)) is xpatch.GridDomain
+    written = field.rio.write_crs("EPSG:32719")
+    assert type(xpatch.domain_of(written)) is xpatch.RasterDomain
+    assert xpatch.domain_of(written).crs == "EPSG:32719"
+    old = field.assign_attrs(crs="+init=epsg:32719")
+    assert type(xpatch.domain_of(old)) is xpatch.RasterDomain
+    assert xpatch.domain_of(old).crs.to_epsg() == 32719
+    geographic = field.rio.write_crs("EPSG:4326")
+    assert xpatch.domain_of(geographic).geographic
+
+
+def test_crs_is_not_parsed_before_it_is_needed():
+    field = xr.DataArray(
+        np.zeros((3, 4)),
+        {"y": [3.0, 2, 1], "x": [0.0, 1, 2, 3], "spatial_ref": ((), 0, {"crs_wkt": "nonsense"})},
+        ("y", "x"),
+    )
+    patches = field.patch.split(geometry={"y": 2, "x": 2})
+    xr.testing.assert_identical(patches.patch.merge("first"), field)
+
+
+def test_repr_says_what_was_found():
+    field = xr.DataArray(np.zeros((3, 4)), {"lat": [1, 2, 4], "lon": [0, 1, 2, 3]})
+    assert repr(xpatch.domain_of(field)).splitlines() == [
+        "<GridDomain (lat: 3, lon: 4)>",
+        "  spatial dims: lat, lon",
+        "  lat: 1 to 4, uneven",
+        "  lon: 0 to 3, step 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "step"),
+    [
+        (np.arange(5) * 2, 2),
+        (np.arange(5)[::-1] * 0.5, -0.5),
+        (np.linspace(0, 359.2, 432).astype("f4"), 359.2 / 431),
+        (np.arange(5.0) ** 2, None),
+        (np.array([1.0]), None),
+        (np.array([1.0, np.nan, 3.0]), None),
+        (np.array(["a", "b"]), None),
+        (np.array([2.0, 2.0]), None),
+    ],
+)
+def test_even_spacing(values, step):
+    found = even_spacing(values)
+    assert found is None if step is None else found == pytest.approx(step, rel=1e-6)
+
+
+def test_labels_go_on_evenly_past_the_edge():
+    field = xr.DataArray(np.zeros(4), {"x": [10.0, 12, 14, 16]}, "x")
+    cells = np.array([-2, -1, 0, 3, 4, 5])
+    domain = xpatch.domain_of(field)
+    assert domain.labels_at("x", cells, wrap=False).tolist() == [6, 8, 10, 16, 18, 20]
+    uneven = xpatch.domain_of(field.assign_coords(x=[0.0, 1, 4, 9]))
+    np.testing.assert_array_equal(
+        uneven.labels_at("x", cells, wrap=False), [np.nan, np.nan, 0, 9, np.nan, np.nan]
+    )
+    dates = field.assign_coords(x=np.arange(4).astype("M8[D]").astype("M8[ns]"))
+    labels = xpatch.domain_of(dates).labels_at("x", cells, wrap=False)
+    assert labels[0] == np.datetime64("1969-12-30")
+    assert labels[-1] == np.datetime64("1970-01-06")
+
+
+def test_descending_rows_and_dates_are_found_by_label():
+    field = xr.DataArray(
+        np.zeros((4, 3)),
+        {"time": np.arange(4).astype("M8[D]").astype("M8[ns]"), "y": [30.0, 20, 10]},
+        ("time", "y"),
+    )
+    domain = xpatch.domain_of(field)
+    assert domain.nearest("y", [29, 11, 15.1]).tolist() == [0, 2, 1]
+    assert domain.nearest("time", np.array(["1970-01-03"], "M8[D]")).tolist() == [2]
