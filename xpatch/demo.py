@@ -1,8 +1,8 @@
 """The main job on real data: ``python -m xpatch.demo``.
 
-A digital elevation model is detrended tile by tile, and a month of global sea surface temperature is
-low-passed in the Fourier domain of each tile. Both run on overlapping patches; the figures show the
-result beside that of tiles without overlap.
+A digital elevation model is detrended tile by tile, and a month of sea surface temperature around the
+equator is low-passed in the Fourier domain of each tile. Both run on overlapping patches; the figures
+show the result beside that of tiles without overlap.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import xpatch
 
 def elevation() -> xr.DataArray:
     """Load matplotlib's elevation model of the Jacksboro fault, int16, as a georeferenced raster."""
+    import rioxarray  # noqa: F401  registers .rio
     from matplotlib.cbook import get_sample_data
 
     with np.load(get_sample_data("jacksboro_fault_dem.npz", asfileobj=False)) as dem:
@@ -40,12 +41,14 @@ def elevation() -> xr.DataArray:
 
 
 def sea_surface() -> xr.DataArray:
-    """Load one month of the OSTIA sea surface temperature; longitude is periodic, land missing."""
+    """Load a month of OSTIA sea surface temperature within 5° of the equator, land missing."""
     import iris_sample_data
 
     path = Path(iris_sample_data.__file__).parent / "sample_data" / "ostia_monthly.nc"
     with xr.open_dataset(path, decode_coords="all") as ds:
-        return ds["surface_temperature"].isel(time=0).load()
+        month = ds["surface_temperature"].isel(time=0).load()
+    month = month.drop_vars(["forecast_reference_time", "forecast_period"]).drop_encoding()
+    return month.assign_attrs(grid_mapping="latitude_longitude")
 
 
 def detrend(patches: xr.DataArray) -> xr.DataArray:
@@ -77,8 +80,6 @@ def run(out: Path) -> list[dict[str, Any]]:
 
 
 def _elevation(out: Path) -> dict[str, Any]:
-    import rioxarray  # noqa: F401  registers .rio
-
     start = time.perf_counter()
     dem = elevation()
     geometry = xpatch.Rectangular(y=64, x=64)
@@ -146,8 +147,8 @@ def _picture(
     high = float(np.nanquantile(abs(seamless), 0.98))
     low = -high
     style: dict[str, Any] = {"x": x, "y": y, "add_labels": False}
-    field.plot(ax=axes[0], cmap=base, **style)
-    patches.patch.plot(field, coverage=False, axes=axes[1:2], cmap=base)
+    field.plot(ax=axes[0], cmap=base, robust=wide, **style)
+    patches.patch.plot(field, coverage=False, axes=axes[1:2], cmap=base, robust=wide)
     seams.plot(ax=axes[2], cmap=cmap, vmin=low, vmax=high, **style)
     seamless.plot(ax=axes[3], cmap=cmap, vmin=low, vmax=high, **style)
     titles = (
@@ -160,6 +161,7 @@ def _picture(
         ax.set(title=title, xlabel="", ylabel="")
         if not wide:
             ax.set_aspect("equal")
+            ax.locator_params(nbins=5)
     figure.savefig(path, dpi=80)
     plt.close(figure)
 
@@ -172,6 +174,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         import iris_sample_data  # noqa: F401
         import matplotlib
+        import netCDF4  # noqa: F401
         import rioxarray  # noqa: F401
     except ImportError as error:
         raise SystemExit(f"the demo needs {error.name}: pip install 'xarray-patch[demo]'") from None

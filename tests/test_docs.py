@@ -1,0 +1,40 @@
+"""The examples in the documentation run, and give what the pages say."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+import xpatch
+
+DOCS = Path(__file__).parent.parent / "docs"
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+# A source distribution has no docs.
+pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="no docs beside the tests")
+
+
+@pytest.mark.parametrize(
+    "page", sorted(str(p.relative_to(DOCS)) for p in DOCS.rglob("*.md") if "_build" not in p.parts)
+)
+def test_examples(page):
+    text = (DOCS / page).read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"^```python\n(>>> .*?)^```", text, flags=re.S | re.M))
+    example = doctest.DocTestParser().get_doctest(blocks, {}, page, page, 0)
+    failures = []
+    doctest.DocTestRunner(optionflags=FLAGS).run(example, out=failures.append)
+    assert not failures, "".join(failures)
+
+
+def test_every_public_name_is_in_the_reference():
+    listed = re.findall(r"^   (\w+)$", (DOCS / "api.md").read_text(encoding="utf-8"), flags=re.M)
+    assert set(xpatch.__all__) - set(listed) == set()
+
+
+def test_every_public_method_of_the_accessor_is_in_the_reference():
+    from xpatch.accessor import PatchAccessor
+
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"DataArray\.patch\.(\w+)", text))
+    assert {n for n in vars(PatchAccessor) if not n.startswith("_")} == listed
