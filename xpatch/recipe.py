@@ -70,19 +70,22 @@ def pack(values: NDArray) -> Any:
     head = {"dtype": values.dtype.str, "n": n}
     whole = values.view("i8") if values.dtype.kind in "mM" else values
     if n and whole.dtype.kind in "iuf":
-        start, step = whole[0].item(), (whole[1] - whole[0]).item() if n > 1 else 0
-        candidates = [step]
+        start, stop = whole[0].item(), whole[-1].item()
+        steps = [(whole[1] - whole[0]).item() if n > 1 else 0]
         if n > 1 and whole.dtype.kind == "f":
-            candidates.append((float(whole[-1]) - float(whole[0])) / (n - 1))
-        for step in candidates:
-            if np.array_equal(_ramp(start, step, n, whole.dtype), whole):
-                return {**head, "start": start, "step": step}
+            steps.append((stop - start) / (n - 1))
+        for step in steps:
+            ramp = {"start": start, "step": step, "stop": stop}
+            if np.array_equal(_ramp(ramp, n, whole.dtype), whole):
+                return {**head, **ramp}
     data = zlib.compress(np.ascontiguousarray(values).tobytes())
     return {**head, "zlib": base64.b64encode(data).decode()}
 
 
-def _ramp(start: Any, step: Any, n: int, dtype: np.dtype) -> NDArray:
-    return (start + step * np.arange(n)).astype(dtype)
+def _ramp(ramp: Mapping[str, Any], n: int, dtype: np.dtype) -> NDArray:
+    out = (ramp["start"] + ramp["step"] * np.arange(n)).astype(dtype)
+    out[-1:] = ramp["stop"]  # which `numpy.linspace` sets as well
+    return out
 
 
 def unpack(packed: Mapping[str, Any]) -> NDArray | None:
@@ -93,7 +96,7 @@ def unpack(packed: Mapping[str, Any]) -> NDArray | None:
     if "zlib" in packed:
         return np.frombuffer(zlib.decompress(base64.b64decode(packed["zlib"])), dtype).copy()
     whole = np.dtype("i8") if dtype.kind in "mM" else dtype
-    return _ramp(packed["start"], packed["step"], packed["n"], whole).view(dtype)
+    return _ramp(packed, packed["n"], whole).view(dtype)
 
 
 def find_recipe(obj: xr.DataArray | xr.Dataset) -> tuple[Hashable, dict[str, Any]] | None:

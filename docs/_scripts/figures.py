@@ -1,6 +1,6 @@
 """Draw the pictures of the documentation: ``python docs/_scripts/figures.py``.
 
-They are committed in ``docs/_static``; nothing but this script makes them.
+They are committed in ``docs/_static``. ``elevation.png`` beside them is a picture of the demo.
 """
 
 import io
