@@ -282,10 +282,27 @@ def test_merge_by_labels_alone():
 
 def test_two_grids_in_one_dataset_merge_each_on_its_own():
     fine = grid()
-    coarse = fine.isel(t=0, drop=True).coarsen(y=2, x=2).mean().rename(y="v", x="u")
+    coarse = fine.isel(t=0, drop=True).coarsen(y=2, x=2).mean()
     tiles = fine.patch.split(geometry={"y": 4, "x": 4})
-    labels = {"v": tiles.patch.anchors["y"].values, "u": tiles.patch.anchors["x"].values}
-    around = coarse.patch.split(geometry={"v": 4, "u": 4}, sampler=xpatch.Explicit(labels))
-    assert around.sizes["patch"] == tiles.sizes["patch"]
-    xr.testing.assert_allclose(around.patch.merge(), coarse)
-    xr.testing.assert_allclose(tiles.patch.merge(), fine)
+    around = coarse.patch.split(geometry={"y": 3, "x": 5}, sampler=xpatch.Explicit(tiles))
+    around = around.rename(y="v", x="u")
+    both = xr.Dataset({"fine": tiles, "coarse": around})
+    assert len(both.xindexes["patch"].plans) == 2
+    merged = both.patch.merge()
+    coarse = coarse.rename(y="v", x="u")
+    xr.testing.assert_allclose(merged["fine"], fine)
+    xr.testing.assert_allclose(merged["coarse"], coarse)
+    xr.testing.assert_allclose(both["coarse"].patch.merge(), coarse)
+    shuffled = both.isel(patch=[3, 1, 0, 2, *range(4, 12)]).patch.merge()
+    xr.testing.assert_identical(shuffled, merged)
+
+
+def test_renamed_dimensions_and_coordinates_stay_renamed():
+    patches = patches_of(grid(lat=(("y", "x"), np.ones((12, 16)))))
+    renamed = patches.rename(y="north", lat="latitude", t="time")
+    merged = renamed.patch.merge()
+    assert merged.dims == ("time", "north", "x")
+    assert set(merged.coords) == {"north", "x", "latitude"}
+    xr.testing.assert_allclose(
+        merged.rename(north="y", latitude="lat", time="t"), patches.patch.merge()
+    )

@@ -11,7 +11,8 @@ import xarray as xr
 from xpatch.aggregation import Aggregation
 from xpatch.cutting import cut_coordinates, cut_dims, cut_variable, patch_groups
 from xpatch.domain import domain_of, variables_of
-from xpatch.merging import Merge
+from xpatch.index import patch_index
+from xpatch.merging import Merge, merge_each
 from xpatch.patcher import Patcher
 from xpatch.plan import Plan
 from xpatch.window import Boxcar
@@ -184,4 +185,8 @@ def merge(
     >>> patches.isel(patch=[0]).patch.merge("max").values
     array([ 0.,  1.,  2.,  3., nan, nan, nan, nan, nan, nan])
     """
-    return Merge(patches, aggregation, like, skipna, fill_value, scale).run()
+    given = (aggregation, like, skipna, fill_value, scale)
+    index = patch_index(patches) if isinstance(patches, xr.Dataset) else None
+    if index is not None and len(index.plans) > 1 and isinstance(patches, xr.Dataset):
+        return merge_each(patches, index, *given)
+    return Merge(patches, *given).run()

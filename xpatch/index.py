@@ -14,7 +14,7 @@ from xarray.indexes import Index, PandasIndex
 
 from xpatch.plan import Plan
 
-__all__ = ["RECIPE", "PatchIndex", "patch_index"]
+__all__ = ["RECIPE", "PatchIndex", "patch_index", "with_index"]
 
 RECIPE = "xpatch_recipe"
 
@@ -92,12 +92,13 @@ class PatchIndex(Index):
     def rename(
         self, name_dict: Mapping[Any, Hashable], dims_dict: Mapping[Any, Hashable]
     ) -> PatchIndex:
-        plans = self.plans
-        return type(self)(
-            self._index.rename(name_dict, dims_dict),
-            plans,
-            {dims_dict.get(d, d): cut for d, cut in self.crop.items()},
+        names = {**name_dict, **dims_dict}
+        touched = any(
+            n in p.domain.template.variables or n in p.dims for p in self.plans for n in names
         )
+        plans = tuple(p.renamed(names) for p in self.plans) if touched else self.plans
+        crop = {dims_dict.get(d, d): cut for d, cut in self.crop.items()}
+        return type(self)(self._index.rename(name_dict, dims_dict), plans, crop)
 
     @classmethod
     def concat(
@@ -155,6 +156,10 @@ class PatchIndex(Index):
         inner = other._index if isinstance(other, PatchIndex) else other
         return self._index.reindex_like(inner, **kwargs)
 
+    def only(self, plan: Plan) -> PatchIndex:
+        """Leave out all plans but one."""
+        return type(self)(self._index, (plan,), self.crop)
+
     def cropped(self, crop: Mapping[Hashable, tuple[int, int]]) -> PatchIndex:
         """Tell the index that in-patch dimensions were cropped further."""
         old = self.crop
@@ -178,3 +183,10 @@ def patch_index(obj: xr.DataArray | xr.Dataset) -> PatchIndex | None:
     """Give the PatchIndex of patches; None if they have none."""
     found = (i for i in obj.xindexes.values() if isinstance(i, PatchIndex))
     return next(found, None)
+
+
+def with_index(obj: Any, index: PatchIndex) -> Any:
+    """Give patches with another index on their patch dimension."""
+    coords = index.create_variables({index.dim: obj.coords[index.dim].variable})
+    plain = obj.drop_vars(index.dim)
+    return plain.assign_coords(xr.Coordinates(coords, indexes={index.dim: index}))

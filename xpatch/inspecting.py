@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, domain_of
-from xpatch.index import PatchIndex, patch_index
+from xpatch.index import patch_index, with_index
 from xpatch.neighborhood import Boxes
 from xpatch.plan import Plan
 from xpatch.restoring import Provenance, provenance
@@ -113,13 +113,7 @@ def crop(obj: Any, cuts: Mapping[Hashable, Any]) -> Any:
     index = patch_index(obj)
     if index is None:
         return out
-    return _with_index(out, index.cropped(sizes))
-
-
-def _with_index(obj: Any, index: PatchIndex) -> Any:
-    coords = index.create_variables({index.dim: obj.coords[index.dim].variable})
-    plain = obj.drop_vars(index.dim)
-    return plain.assign_coords(xr.Coordinates(coords, indexes={index.dim: index}))
+    return with_index(out, index.cropped(sizes))
 
 
 def batches(obj: Any, batch_size: int, drop_last: bool) -> Iterator[Any]:

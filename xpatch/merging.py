@@ -13,6 +13,7 @@ from xarray import Variable
 from xpatch.aggregation import InvVarWeightedMean, OverlapAdd, SoftVote, as_aggregation
 from xpatch.combining import inverse_variance, most_probable
 from xpatch.domain import Lattice, domain_of
+from xpatch.index import PatchIndex, with_index
 from xpatch.neighborhood import Boxes
 from xpatch.plan import Plan
 from xpatch.restoring import check_like, ordered, place, provenance, restored_coords
@@ -56,8 +57,7 @@ class Merge:
 
     def _choose_plan(self) -> Plan:
         """Take the plan whose in-patch dimensions the patches have."""
-        fitting = [p for p in self.source.plans if set(p.dims) & set(self.patches.dims)]
-        return (fitting or list(self.source.plans))[0]
+        return best_plan(self.source.plans, self.patches.sizes)
 
     def _checked_scale(self, scale: Mapping[Hashable, int] | None) -> dict[Hashable, int]:
         for d, factor in (scale or {}).items():
@@ -255,3 +255,28 @@ class Merge:
             factor = self.scale.get(d, 1)
             out[dims.index(d)] = tuple(c * factor for c in sizes)
         return out
+
+
+def best_plan(plans: tuple[Plan, ...], sizes: Mapping[Hashable, int]) -> Plan:
+    """Choose the plan with most in-patch dimensions, and of these sizes, among ``sizes``."""
+
+    def fit(plan: Plan) -> tuple[int, int]:
+        own = dict(zip(plan.dims, plan.boxes.sizes, strict=True))
+        return len(set(own) & set(sizes)), sum(sizes.get(d) == n for d, n in own.items())
+
+    return max(plans, key=fit)
+
+
+def merge_each(patches: xr.Dataset, index: PatchIndex, *args: Any) -> xr.Dataset:
+    """Merge a Dataset of patches of several fields at the same anchors, each on its own field."""
+    groups: dict[int, list[Hashable]] = {}
+    for name, variable in patches.data_vars.items():
+        plan = best_plan(index.plans, variable.sizes)
+        groups.setdefault(index.plans.index(plan), []).append(name)
+    parts = []
+    for k, names in groups.items():
+        part = with_index(patches, index.only(index.plans[k]))[names]
+        others = {d for p in index.plans for d in p.dims} - set(index.plans[k].dims)
+        foreign = [n for n, c in part.coords.items() if others & {n, *c.dims}]
+        parts.append(Merge(part.drop_vars(foreign), *args).run())
+    return xr.merge(parts, combine_attrs="override", compat="override", join="outer")

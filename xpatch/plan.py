@@ -77,6 +77,13 @@ class Plan:
             digest.update(np.ascontiguousarray(data).tobytes())
         return digest.hexdigest()
 
+    def renamed(self, names: Mapping[Hashable, Hashable]) -> Plan:
+        """Give the plan with other names of dimensions and coordinates."""
+        dims = tuple(names.get(d, d) for d in self.dims)
+        boxes = dataclasses.replace(self.boxes, dims=dims)
+        domain = self.domain.renamed(names)
+        return dataclasses.replace(self, domain=domain, boxes=boxes, origin=self.anchor_id)
+
     def equals(self, other: Plan) -> bool:
         """Whether both cut the same patches of the same lattice in the same way."""
         return self is other or (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import xarray as xr
 
@@ -70,6 +70,25 @@ class Domain:
         if any(self.roles.get(d) in ("longitude", "latitude") for d in self.spatial_dims):
             return True
         return self.crs is not None and bool(self.crs.is_geographic)
+
+    def renamed(self, names: Mapping[Hashable, Hashable]) -> Self:
+        """Give the domain with other names of dimensions and coordinates."""
+
+        def new(dims: Iterable[Hashable]) -> tuple[Hashable, ...]:
+            return tuple(names.get(d, d) for d in dims)
+
+        template = self.template
+        known = {n: m for n, m in names.items() if n in template.variables or n in template.dims}
+        return type(self)(
+            template.rename(known),
+            dict(zip(new(self.sizes), self.sizes.values(), strict=True)),
+            {name: new(dims) for name, dims in self.orders.items()},
+            {
+                name: dict(zip(new(chunks), chunks.values(), strict=True))
+                for name, chunks in self.chunks.items()
+            },
+            self._crs,
+        )
 
     def check_dims(self, dims: Iterable[Hashable], what: str) -> None:
         """Raise a KeyError if any of ``dims`` is not a dimension of the field."""
