@@ -135,7 +135,7 @@ def main() -> None:
     options = parser.parse_args()
     own(options.cells, options.repeats)
     if not options.no_peers:
-        others(options.cells // 2, options.repeats)
+        others(options.cells, options.repeats)
     imports(options.repeats)
 
 

@@ -29,7 +29,7 @@ from xpatch.neighborhood import Boxes, common_pad
 INDEX_PADS = ("reflect", "symmetric", "edge", "wrap", "constant")
 STACK_BYTES = 1 << 25
 KEPT_BYTES = 1 << 21  # of weights that are kept for the next blocks of their kind
-THREADED_BYTES = 1 << 23  # smaller results are not worth a second thread
+THREADED_BYTES = 1 << 25  # smaller results are not worth a second thread
 
 
 def available_threads() -> int:
