@@ -331,6 +331,12 @@ def test_learned_estimator_is_an_identity_on_patches_that_agree():
     patches = field.patch.split(geometry={"y": 6, "x": 6}, sampler=xpatch.RegularStride(3))
     merged = patches.patch.merge(xpatch.Learned(LinearRegression()))
     xr.testing.assert_allclose(merged, field)
+    lazy = field.chunk(y=7, x=9).patch.split(
+        geometry={"y": 6, "x": 6}, sampler=xpatch.RegularStride(3)
+    )
+    merged = lazy.patch.merge(xpatch.Learned(LinearRegression()))
+    assert merged.chunks == ((7, 7, 6), (9, 9, 6))
+    xr.testing.assert_allclose(merged.compute(), field)
 
 
 def test_repeated_patches_count_as_often_as_they_occur():

@@ -132,6 +132,20 @@ def test_dataset_variables_with_some_of_the_dims():
     xr.testing.assert_allclose(patches.drop_vars("mask").patch.merge(), ds.drop_vars("mask"))
 
 
+def test_dataset_of_numpy_and_dask_with_a_dimension_that_only_labels():
+    values = np.random.default_rng(0).random((12, 16))
+    ds = xr.Dataset(
+        {"a": (("y", "x"), values), "b": (("y", "x"), values)},
+        {"y": np.arange(12), "x": np.arange(16), "t": [1, 2]},
+    )
+    ds["b"] = ds["b"].chunk(y=5, x=6)
+    patches = ds.patch.split(geometry={"y": 4, "x": 4}, sampler=xpatch.RegularStride(2))
+    merged = patches.patch.merge("first")
+    assert merged["a"].chunks is None
+    assert merged["b"].chunks == ds["b"].chunks
+    xr.testing.assert_identical(merged.compute(), ds.compute())
+
+
 def test_ocean_model_output_stays_masked_on_land():
     field = xr.DataArray(np.random.default_rng(0).random((30, 40)), dims=("y", "x"))
     land = xr.DataArray(np.zeros((30, 40), bool), dims=("y", "x"))

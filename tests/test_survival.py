@@ -295,6 +295,17 @@ def test_files(store, sampler, window, tmp_path):
     read.close()
 
 
+def test_functions_are_not_stored(tmp_path):
+    field = make_field()
+    window = xpatch.Custom(lambda u: 1.5 - abs(u))
+    patches = field.patch.split(geometry={"y": 6, "x": 6}, window=window)
+    read = netcdf(patches, tmp_path)
+    with pytest.raises(ValueError, match=r"Custom.*split the field again.*copy\(data=stored\)"):
+        read.patch.merge()
+    xr.testing.assert_allclose(patches.copy(data=read.values).patch.merge(), field)
+    read.close()
+
+
 def test_shuffled_file(tmp_path):
     patches = make_patches()
     order = np.random.default_rng(0).permutation(patches.sizes["patch"])

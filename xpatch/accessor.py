@@ -153,7 +153,7 @@ class PatchAccessor:
         return inspecting.footprints(self._obj)
 
     def plot(self, field: Any = None, **kwargs: Any) -> Any:
-        """Draw the patches over the field, and how often each cell is covered; see `xpatch.plot`."""
+        """Draw the patches over the field, and how often each cell is covered; see `xpatch.plot.plot`."""
         from xpatch import plot
 
         return plot.plot(self._obj, field, **kwargs)

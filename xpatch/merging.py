@@ -179,7 +179,9 @@ class Merge:
 
     def _wrap(self, merged: xr.Dataset) -> xr.Dataset:
         cut = self.plan.dims
-        coords = restored_coords(self.patches, self.domain, cut, self.dim, merged.sizes, self.scale)
+        sizes = {d: n for d, n in self.patches.sizes.items() if d not in (self.dim, *cut)}
+        sizes |= merged.sizes
+        coords = restored_coords(self.patches, self.domain, cut, self.dim, sizes, self.scale)
         out = merged.assign_coords(coords)
         if self.source.indexed:
             return out

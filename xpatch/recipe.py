@@ -152,7 +152,13 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
     every = dict.fromkeys(d for order in orders.values() for d in order)
     sizes = {d: shape.get(str(d), carried.get(d, 0)) for d in every}
     domain = GridDomain(xr.Dataset(coords=coords), sizes, orders)
-    window, aggregation = decode(recipe.get("window")), decode(recipe.get("aggregation"))
+    try:
+        window, aggregation = decode(recipe.get("window")), decode(recipe.get("aggregation"))
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. Functions are not stored with patches: split the field again in the same way "
+            "and put the stored values in, field.patch.split(…).copy(data=stored), then merge"
+        ) from None
     spec = {k: recipe.get(k) for k in ("geometry", "sampler", "window", "aggregation")}
     return Plan(domain, boxes, window, aggregation, spec, recipe.get("origin"))
 

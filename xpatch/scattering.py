@@ -139,15 +139,12 @@ class Job:
         placement = Placement(boxes, None, *self.weights(boxes))
         cover = placement.cover()
         reducer = self.reducer(patches.dtype, _tiled(cover, placement))
-        if isinstance(self.aggregation, Learned) and self.aggregation.fits:
-            raise NotImplementedError(
-                "Learned fits an estimator on all contributions at once, which are still lazy here; "
-                "load the patches first (patches.load()), or pass a callable of (values, offsets)"
-            )
         dtype, value = reducer.dtype, None
         vectors = cover if isinstance(cover, list) else [cover]
         if not self.aggregation.covers_zero and not all((v > 0).all() for v in vectors):
             dtype, value = dtypes.filled(dtype, self.fill_value)
+        if isinstance(self.aggregation, Learned) and self.aggregation.fits:
+            return self._whole(patches, chunks, dtype)
         fill = Fill(value if value is not None else np.zeros((), dtype)[()], dtype)
         return chunked.reduce(
             patches,
@@ -160,6 +157,17 @@ class Job:
             chunks,
             dtype,
         )
+
+    def _whole(self, patches: Any, chunks: dict[int, tuple[int, ...]], dtype: np.dtype) -> Any:
+        """Merge in one task, for models that are fitted on all contributions at once."""
+        import dask
+        import dask.array as da
+
+        sizes = dict(zip(self.axes, self.boxes.shape, strict=True))
+        shape = tuple(sizes.get(k, n) for k, n in enumerate(patches.shape[1:]))
+        merged = dask.delayed(self.in_memory)(patches)
+        out = [chunks.get(k, c) for k, c in enumerate(patches.chunks[1:])]
+        return da.from_delayed(merged, shape, dtype).rechunk(out)
 
 
 def _tiled(cover: list[NDArray] | NDArray, placement: Placement) -> bool:

@@ -1,6 +1,6 @@
 """Draw the pictures of the documentation: ``python docs/_scripts/figures.py``.
 
-They are committed in ``docs/_static``. ``elevation.png`` beside them is a picture of the demo.
+They are committed in ``docs/_static``.
 """
 
 import io

@@ -9,6 +9,7 @@ Run as a script, it prints what each peer does to a field when the model is the 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import importlib.metadata
@@ -168,15 +169,12 @@ PEERS = (
 
 def installed() -> tuple[Peer, ...]:
     """Give the peers that import here: an installed one may refuse this version of NumPy."""
-    return tuple(peer for peer in PEERS if _imports(peer.distribution))
-
-
-def _imports(module: str) -> bool:
-    try:
-        importlib.import_module(module)
-    except ImportError:
-        return False
-    return True
+    found = []
+    for peer in PEERS:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(peer.distribution)
+            found.append(peer)
+    return tuple(found)
 
 
 def report(peer: Peer, field: Array, size: int, step: int) -> str:
