@@ -403,19 +403,6 @@ class Learned(Aggregation):
         return stacked.Modeled(dtype, skipna, predict or self.model)
 
 
-def stack_features(values: NDArray, offsets: NDArray) -> NDArray[np.float64]:
-    """Lay contributions (slot, cell) and offsets (dim, slot, cell) out as rows of features."""
-    far = np.abs(offsets).max(axis=0)
-    order = np.argsort(far, axis=0, kind="stable")  # NaN, an empty slot, comes last
-    values = np.take_along_axis(values, order, 0)
-    offsets = np.take_along_axis(offsets, order[None], 1)
-    empty = np.isnan(values)
-    mean = np.where(empty, 0, values).sum(0) / np.maximum((~empty).sum(0), 1)
-    values = np.where(empty, mean, values)
-    offsets = np.where(np.isnan(offsets), 1.0, offsets)
-    return np.concatenate([values, *offsets]).T
-
-
 AGGREGATIONS: dict[str, type[Aggregation]] = {
     "overlapadd": OverlapAdd,
     "mean": Mean,

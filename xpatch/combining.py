@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.aggregation import InvVarWeightedMean, SoftVote, Sum, stack_features
+from xpatch.aggregation import InvVarWeightedMean, SoftVote, Sum
 from xpatch.engine import dtypes, memory
 from xpatch.engine.placement import Placement
 from xpatch.engine.stacked import Modeled
@@ -114,6 +114,19 @@ def fitted_model(job: Job, patches: NDArray, placement: Placement, reducer: Mode
         return np.asarray(model.predict(features)).reshape(-1)
 
     return Modeled(patches.dtype, job.skipna, predict)
+
+
+def stack_features(values: NDArray, offsets: NDArray) -> NDArray[np.float64]:
+    """Lay contributions (slot, cell) and offsets (dim, slot, cell) out as rows of features."""
+    far = np.abs(offsets).max(axis=0)
+    order = np.argsort(far, axis=0, kind="stable")  # NaN, an empty slot, comes last
+    values = np.take_along_axis(values, order, 0)
+    offsets = np.take_along_axis(offsets, order[None], 1)
+    empty = np.isnan(values)
+    mean = np.where(empty, 0, values).sum(0) / np.maximum((~empty).sum(0), 1)
+    values = np.where(empty, mean, values)
+    offsets = np.where(np.isnan(offsets), 1.0, offsets)
+    return np.concatenate([values, *offsets]).T
 
 
 def _widened(values: NDArray, offsets: NDArray, width: int) -> tuple[NDArray, NDArray]:

@@ -73,9 +73,7 @@ class Fill:
         if cover.all():
             return out
         shape = [out.shape[k] if k in axes else 1 for k in range(out.ndim)]
-        order = np.argsort(np.argsort(axes))
-        empty = ~cover.transpose(np.argsort(axes)) if len(axes) else ~cover
-        del order
+        empty = ~cover.transpose(np.argsort(axes)) if axes else ~cover
         np.copyto(out, self.value, where=empty.reshape(shape))
         return out
 

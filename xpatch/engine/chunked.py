@@ -55,7 +55,7 @@ def gather(
 ) -> da.Array:
     """Cut ``boxes`` out of ``array``: one patch chunk for each group."""
     if boxes.overhangs and boxes.pad_mode not in memory.INDEX_PADS:
-        array, boxes = _extended(array, axes, boxes)
+        array, boxes = memory.extended(array, axes, boxes, da.pad)
     dtype, fill = memory.gather_dtype(array.dtype, boxes)
     if finish is not None:
         probe = np.empty((0, *(1 for _ in array.shape)), dtype)
@@ -65,22 +65,6 @@ def gather(
         inner[axis] = (size,)
     blocks = [_gather_group(array, axes, boxes, g, fill, finish, inner, dtype) for g in groups]
     return da.concatenate(blocks, axis=0) if len(blocks) > 1 else blocks[0]
-
-
-def _extended(array: da.Array, axes: Sequence[int], boxes: Boxes) -> tuple[da.Array, Boxes]:
-    from xpatch.neighborhood import common_pad
-
-    widths = [(0, 0)] * array.ndim
-    starts = []
-    for axis, width, periodic, a in zip(
-        axes, common_pad(boxes), boxes.wrap, boxes.axes, strict=True
-    ):
-        widths[axis] = (0, 0) if periodic else width
-        starts.append(a if periodic else a + width[0])
-    ramp = {"end_values": boxes.pad_value or 0} if boxes.pad_mode == "linear_ramp" else {}
-    array = da.pad(array, widths, mode=boxes.pad_mode, **ramp)
-    shape = tuple(array.shape[a] for a in axes)
-    return array, dataclasses.replace(boxes, axes=tuple(starts), shape=shape)
 
 
 def _gather_group(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,10 +24,10 @@ from xpatch.engine.placement import (
 from xpatch.engine.reduce import Choose, How, Moments, Reducer, Total, WeightedMean
 from xpatch.engine.scratch import Scratch
 from xpatch.engine.stacked import Stacked
+from xpatch.engine.stacking import normalized_offsets, reduce_stacked
 from xpatch.neighborhood import Boxes, common_pad
 
 INDEX_PADS = ("reflect", "symmetric", "edge", "wrap", "constant")
-STACK_BYTES = 1 << 25
 KEPT_BYTES = 1 << 21  # of weights that are kept for the next blocks of their kind
 THREADED_BYTES = 1 << 25  # smaller results are not worth a second thread
 
@@ -66,7 +66,7 @@ def gather(array: NDArray, axes: Sequence[int], boxes: Boxes) -> NDArray:
         Patches, shape (patch, *dims of array).
     """
     if boxes.overhangs and boxes.pad_mode not in INDEX_PADS:
-        array, boxes = _extended(array, axes, boxes)
+        array, boxes = extended(array, axes, boxes, np.pad)
     dtype, fill = gather_dtype(array.dtype, boxes)
     shape = list(array.shape)
     for axis, size in zip(axes, boxes.sizes, strict=True):
@@ -79,8 +79,8 @@ def gather(array: NDArray, axes: Sequence[int], boxes: Boxes) -> NDArray:
     return out
 
 
-def _extended(array: NDArray, axes: Sequence[int], boxes: Boxes) -> tuple[NDArray, Boxes]:
-    """Extend the array for the paddings that need a whole axis (mean, linear_ramp …)."""
+def extended(array: Any, axes: Sequence[int], boxes: Boxes, pad: Any) -> tuple[Any, Boxes]:
+    """Extend an array by ``pad`` for the words that need a whole axis (mean, linear_ramp …)."""
     widths = [(0, 0)] * array.ndim
     starts = []
     pads = common_pad(boxes)
@@ -88,7 +88,7 @@ def _extended(array: NDArray, axes: Sequence[int], boxes: Boxes) -> tuple[NDArra
         widths[axis] = (0, 0) if periodic else width
         starts.append(a if periodic else a + width[0])
     ramp = {"end_values": boxes.pad_value or 0} if boxes.pad_mode == "linear_ramp" else {}
-    array = np.pad(array, widths, mode=boxes.pad_mode, **ramp)  # type: ignore[call-overload]
+    array = pad(array, widths, mode=boxes.pad_mode, **ramp)
     shape = tuple(array.shape[a] for a in axes)
     return array, dataclasses.replace(boxes, axes=tuple(starts), shape=shape)
 
@@ -319,11 +319,6 @@ class _Keys:
         return self.distances[label]
 
 
-def normalized_offsets(sizes: Sequence[int]) -> list[NDArray]:
-    """Offsets from the center of a box at half-sample points, in (−1, 1)."""
-    return [(2 * np.arange(n) + 1 - n) / n for n in sizes]
-
-
 def reduce(
     patches: NDArray,
     axes: Sequence[int],
@@ -336,7 +331,7 @@ def reduce(
     The sum is made first, and contributions are masked only if it turns out to hold a NaN.
     """
     if isinstance(reducer, Stacked):
-        return _reduce_stacked(patches, axes, placement, reducer)
+        return reduce_stacked(patches, axes, placement, reducer)
     if isinstance(reducer, WeightedMean) and placement.boxes.product:
         plain = Total(reducer.source, reducer.skipna, reducer.dtype)
         state = scatter(patches, axes, placement, plain, threads)
@@ -353,102 +348,3 @@ def has_nan(array: NDArray) -> bool:
     if array.dtype.kind == "c":
         return has_nan(array.real) or has_nan(array.imag)
     return bool(array.size) and bool(np.isnan(np.min(array)))
-
-
-def _reduce_stacked(
-    patches: NDArray, axes: Sequence[int], placement: Placement, reducer: Stacked
-) -> NDArray:
-    shape = list(patches.shape[1:])
-    for axis, length in zip(axes, placement.shape, strict=True):
-        shape[axis] = length
-    out = np.zeros(shape, reducer.dtype)
-    for tile in _tiles(placement, patches, reducer):
-        index: list[slice] = [slice(None)] * out.ndim
-        for axis, low, high, origin in zip(axes, tile.low, tile.high, placement.low, strict=True):
-            index[axis] = slice(low - origin, high - origin)
-        out[tuple(index)] = _reduce_tile(patches, axes, tile, reducer, tuple(index))
-    return out
-
-
-def _tiles(placement: Placement, patches: NDArray, reducer: Stacked) -> Iterator[Placement]:
-    """Cut the region into parts whose stacked contributions fit in little memory."""
-    sizes = placement.boxes.sizes
-    bands = int(np.prod(patches.shape[1:], dtype=np.int64)) // max(
-        1, int(np.prod(sizes, dtype=np.int64))
-    )
-    depth = placement.depth() or len(placement.boxes)
-    budget = STACK_BYTES // max(1, bands * min(depth, 64) * reducer.working.itemsize)
-    step = [max(s, 1) for s in sizes]
-    for k in reversed(range(len(step))):  # grow along the last dimension first
-        others = int(np.prod([s for j, s in enumerate(step) if j != k], dtype=np.int64))
-        step[k] = max(step[k], min(placement.shape[k], budget // max(1, others)))
-    ranges = [
-        [(a, min(a + s, h)) for a in range(lo, h, s)]
-        for lo, h, s in zip(placement.low, placement.high, step, strict=True)
-    ]
-    for part in itertools.product(*ranges):
-        yield placement.within([p[0] for p in part], [p[1] for p in part])
-
-
-def _reduce_tile(
-    patches: NDArray,
-    axes: Sequence[int],
-    tile: Placement,
-    reducer: Stacked,
-    where: tuple[slice, ...],
-) -> NDArray:
-    shape = list(patches.shape[1:])
-    for axis, length in zip(axes, tile.shape, strict=True):
-        shape[axis] = length
-    depth = tile.depth()
-    if depth is None:
-        counts = Placement(tile.boxes, low=tile.low, high=tile.high).cover()
-        depth = int(np.max(counts, initial=0))
-    stack = np.full((max(depth, 1), *shape), reducer.absent, reducer.working)
-    count = np.zeros(shape, np.int32)
-    spoiled = np.zeros(shape, bool)
-    offsets = np.full((len(axes), *stack.shape), np.nan) if reducer.needs_offsets else None
-    for visit in tile.visits():
-        values = source_view(patches, tile, visit, axes)[visit.local]
-        null = dtypes.isnull(values)
-        valid = np.ones(values.shape, bool) if null is None else ~null
-        weight = tile.weight(tile.mass, visit, axes, len(shape))
-        if weight is not None:
-            valid &= (weight if len(weight) == 1 else weight[visit.local]) > 0
-        counted = target_view(count, visit, axes)
-        _put(stack, counted, np.where(valid, values, reducer.absent), valid, visit, axes)
-        if offsets is not None:
-            for k, axis in enumerate(axes):
-                along = [1] * (len(shape) + 1)
-                along[axis + 1] = -1
-                offset = normalized_offsets(tile.boxes.sizes)[k][visit.source[k]].reshape(along)
-                _put(offsets[k], counted, np.where(valid, offset, np.nan), valid, visit, axes)
-        counted += valid
-        if null is not None and not reducer.skipna:
-            target_view(spoiled, visit, axes)[...] |= null
-    result = reducer.reduce(stack, count, offsets, where)
-    null = dtypes.missing(result.dtype)
-    if null is not None:
-        result[spoiled | (count == 0)] = null
-    return result
-
-
-def _put(
-    stack: NDArray,
-    counted: NDArray,
-    values: NDArray,
-    valid: NDArray,
-    visit: Visit,
-    axes: Sequence[int],
-) -> None:
-    """Write contributions into the slot of ``visit``, or where it has none into the next free one."""
-    if visit.slot >= 0:
-        np.copyto(target_view(stack[visit.slot], visit, axes), values, where=valid)
-        return
-    index: list[slice] = [slice(None)] * (stack.ndim - 1)
-    for axis, part in zip(axes, visit.target, strict=True):
-        index[axis] = part
-    slots = np.minimum(counted, len(stack) - 1)  # a cell that is full gets no valid value
-    view = stack[(slice(None), *index)]
-    kept = np.take_along_axis(view, slots, 0)
-    np.put_along_axis(view, slots, np.where(valid, values, kept), 0)

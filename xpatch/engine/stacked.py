@@ -42,7 +42,19 @@ class Stacked(Reducer):
         raise NotImplementedError
 
 
-class Quantiles(Stacked):
+class _Averaging(Stacked):
+    """Base of the reducers whose result lies between the contributions."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        return dtypes.average(self.source)
+
+    @property
+    def working(self) -> np.dtype:
+        return dtypes.accumulator(self.source)
+
+
+class Quantiles(_Averaging):
     """A quantile of the contributions, interpolated linearly."""
 
     def __init__(self, dtype: DTypeLike, skipna: bool, q: float):
@@ -53,14 +65,6 @@ class Quantiles(Stacked):
                 "use 'min', 'max', 'mode' or 'first'"
             )
         self.q = q
-
-    @property
-    def dtype(self) -> np.dtype:
-        return dtypes.average(self.source)
-
-    @property
-    def working(self) -> np.dtype:
-        return dtypes.accumulator(self.source)
 
     def reduce(
         self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[slice, ...]
@@ -99,7 +103,7 @@ class Modal(Stacked):
         return best
 
 
-class Modeled(Stacked):
+class Modeled(_Averaging):
     """What ``predict(values, offsets)`` makes of the contributions of each cell.
 
     ``collect(values, offsets, where, cells)``, if given, is called instead and may look at them.
@@ -117,14 +121,6 @@ class Modeled(Stacked):
         super().__init__(dtype, skipna)
         self.predict = predict
         self.collect = collect
-
-    @property
-    def dtype(self) -> np.dtype:
-        return dtypes.average(self.source)
-
-    @property
-    def working(self) -> np.dtype:
-        return dtypes.accumulator(self.source)
 
     def reduce(
         self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[slice, ...]
