@@ -9,11 +9,11 @@ import numpy as np
 import xarray as xr
 
 from xpatch.aggregation import Aggregation
+from xpatch.axes import Axes
 from xpatch.cutting import cut_coordinates, cut_dims, cut_variable, patch_groups
 from xpatch.domain import domain_of, variables_of
 from xpatch.index import patch_index
 from xpatch.merging import Merge, merge_each
-from xpatch.patcher import Patcher
 from xpatch.plan import Plan
 from xpatch.window import Boxcar
 
@@ -24,7 +24,7 @@ Field = TypeVar("Field", xr.DataArray, xr.Dataset)
 
 def split(
     obj: Field,
-    patcher: Patcher | None = None,
+    patcher: Axes | None = None,
     *,
     geometry: Any = None,
     sampler: Any = None,
@@ -95,7 +95,7 @@ def split(
 
 def make_plan(
     obj: xr.DataArray | xr.Dataset,
-    patcher: Patcher | None,
+    patcher: Axes | None,
     geometry: Any,
     sampler: Any,
     window: Any,
@@ -103,8 +103,8 @@ def make_plan(
 ) -> tuple[Plan, Any]:
     """Plan a split: inspect the domain, place the anchors, find their neighborhoods."""
     if patcher is None:
-        patcher = Patcher(geometry, sampler, window)
-    elif not isinstance(patcher, Patcher):
+        patcher = Axes(geometry, sampler, window)
+    elif not isinstance(patcher, Axes):
         raise TypeError(
             f"expected a Patcher, got {patcher!r}; name the axes: "
             "split(geometry=…, sampler=…, window=…)"

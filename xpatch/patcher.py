@@ -6,17 +6,15 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from xpatch.aggregation import as_aggregation
-from xpatch.geometry import as_geometry
-from xpatch.sampler import RegularStride, Sampler
-from xpatch.spec import Spec, decode
-from xpatch.window import as_window
+from xpatch.api import merge, split
+from xpatch.axes import Axes
+from xpatch.spec import decode
 
 __all__ = ["Patcher"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Patcher(Spec):
+class Patcher(Axes):
     """Geometry, sampler, window and aggregation, to be used on many fields.
 
     Parameters
@@ -40,27 +38,6 @@ class Patcher(Spec):
     True
     """
 
-    geometry: Any
-    sampler: Any = None
-    window: Any = None
-    aggregation: Any = None
-
-    def __post_init__(self) -> None:
-        if self.geometry is None:
-            raise TypeError(
-                "split needs a geometry: split(geometry={'y': 64, 'x': 64}) or Rectangular(…)"
-            )
-        sampler = RegularStride() if self.sampler is None else self.sampler
-        if isinstance(sampler, Mapping):
-            sampler = RegularStride(sampler)
-        if not isinstance(sampler, Sampler):
-            raise TypeError(f"sampler must be a Sampler, got {self.sampler!r}")
-        aggregation = None if self.aggregation is None else as_aggregation(self.aggregation)
-        object.__setattr__(self, "geometry", as_geometry(self.geometry))
-        object.__setattr__(self, "sampler", sampler)
-        object.__setattr__(self, "window", as_window(self.window))
-        object.__setattr__(self, "aggregation", aggregation)
-
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Patcher:
         """Rebuild a patcher from ``patches.patch.spec``.
@@ -75,12 +52,8 @@ class Patcher(Spec):
 
     def split(self, obj: Any, **kwargs: Any) -> Any:
         """Split a field; see `xpatch.split`."""
-        from xpatch.api import split
-
         return split(obj, self, **kwargs)
 
     def merge(self, patches: Any, **kwargs: Any) -> Any:
         """Merge patches with the aggregation of this patcher; see `xpatch.merge`."""
-        from xpatch.api import merge
-
         return merge(patches, self.aggregation, **kwargs)

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import xarray as xr
 
-from xpatch.domain import axes as ax
+import xpatch.domain.axes as ax
 
 Chunks = dict[Hashable, tuple[int, ...]]
 

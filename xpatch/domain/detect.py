@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 import xarray as xr
 
-from xpatch.domain import axes as ax
+import xpatch.domain.axes as ax
 from xpatch.domain.base import Chunks, Domain
 from xpatch.domain.lattice import GridDomain, Lattice, RasterDomain, projected_axes
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.domain import axes as ax
+import xpatch.domain.axes as ax
 from xpatch.domain.base import Domain
 
 
