@@ -56,7 +56,12 @@ def one_by_one(p):
 
 
 def from_single_patches(p):
-    return xr.concat([p.isel(patch=i) for i in range(p.sizes["patch"])], "patch")
+    return xr.concat(
+        [p.isel(patch=i) for i in range(p.sizes["patch"])],
+        "patch",
+        coords="different",
+        compat="equals",
+    )
 
 
 def apply_moved(p):
