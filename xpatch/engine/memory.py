@@ -281,7 +281,8 @@ def _visit_all(
         if mass is not None and len(mass) > 1:
             mass = mass[visit.local]
         views = [target_view(s, visit, axes) for s in state]
-        reducer.update(views, strip[visit.local], How(mass, keys(visit), added))
+        key = keys(visit) if keys.by is not None else None
+        reducer.update(views, strip[visit.local], How(mass, key, added))
 
 
 class _Keys:
@@ -335,7 +336,7 @@ def reduce(
     if isinstance(reducer, WeightedMean) and placement.boxes.product:
         plain = Total(reducer.source, reducer.skipna, reducer.dtype)
         state = scatter(patches, axes, placement, plain, threads)
-        if not reducer.skipna or patches.dtype.kind not in "fc" or not has_nan(state[0]):
+        if not reducer.skipna or patches.dtype.kind not in "fc" or not has_nan(state[0], threads):
             return plain.finish(state)
         del state
     if isinstance(reducer, Moments) and not len(patches):
@@ -343,8 +344,11 @@ def reduce(
     return reducer.finish(scatter(patches, axes, placement, reducer, threads))
 
 
-def has_nan(array: NDArray) -> bool:
+def has_nan(array: NDArray, threads: int = 1) -> bool:
     """Whether any value is NaN, without a temporary of the array's size."""
     if array.dtype.kind == "c":
-        return has_nan(array.real) or has_nan(array.imag)
+        return has_nan(array.real, threads) or has_nan(array.imag, threads)
+    if threads > 1 and array.nbytes >= THREADED_BYTES:
+        with ThreadPoolExecutor(threads) as pool:
+            return any(pool.map(has_nan, np.array_split(array, threads)))
     return bool(array.size) and bool(np.isnan(np.min(array)))
