@@ -242,6 +242,15 @@ def test_fill_value_promotes_like_xarray(dtype, fill, result):
     assert lazy.dtype == lazy.compute().dtype == merged.dtype
 
 
+@pytest.mark.parametrize("name", ["mean", "median", "max", "var", "std", "first", "mode"])
+def test_no_patches_give_a_missing_field(name):
+    field = xr.DataArray(np.ones((6, 8)), dims=("y", "x"))
+    patches = field.patch.split(geometry={"y": 3, "x": 4}).isel(patch=slice(0))
+    merged = patches.patch.merge(name)
+    assert merged.shape == field.shape
+    assert bool(merged.isnull().all())
+
+
 def test_a_cell_that_is_missing_everywhere_is_missing_not_filled():
     field = xr.DataArray([1.0, np.nan, 3.0, 4.0], dims="x")
     patches = field.patch.split(geometry={"x": 2}, sampler=xpatch.RegularStride(1))

@@ -40,7 +40,7 @@ class Merge:
         if self.dim not in patches.dims:
             patches = patches.expand_dims(self.dim)
         self.patches = patches
-        self.plan = self._choose_plan()
+        self.plan = best_plan(self.source.plans, patches.sizes)
         self.domain: Lattice = self.plan.domain
         if like is not None:
             self.domain = domain_of(like)
@@ -54,10 +54,6 @@ class Merge:
         self._check_window()
 
     # ------------------------------------------------------------------------------ checks
-
-    def _choose_plan(self) -> Plan:
-        """Take the plan whose in-patch dimensions the patches have."""
-        return best_plan(self.source.plans, self.patches.sizes)
 
     def _checked_scale(self, scale: Mapping[Hashable, int] | None) -> dict[Hashable, int]:
         for d, factor in (scale or {}).items():

@@ -21,7 +21,7 @@ from xpatch.engine.placement import (
     source_view,
     target_view,
 )
-from xpatch.engine.reduce import Choose, How, Moments, Reducer, Total, WeightedMean
+from xpatch.engine.reduce import Choose, How, Reducer, Total, WeightedMean
 from xpatch.engine.scratch import Scratch
 from xpatch.engine.stacked import Stacked
 from xpatch.engine.stacking import normalized_offsets, reduce_stacked
@@ -236,18 +236,8 @@ def scatter(
     return state
 
 
+@np.errstate(invalid="ignore", over="ignore")  # inf − inf is NaN, as in any mean
 def _scatter_into(
-    state: list[NDArray],
-    patches: NDArray,
-    axes: Sequence[int],
-    placement: Placement,
-    reducer: Reducer,
-) -> None:
-    with np.errstate(invalid="ignore", over="ignore"):  # inf − inf is NaN, as in any mean
-        _visit_all(state, patches, axes, placement, reducer)
-
-
-def _visit_all(
     state: list[NDArray],
     patches: NDArray,
     axes: Sequence[int],
@@ -294,8 +284,6 @@ class _Keys:
         self.distances: dict[Any, NDArray] = {}
 
     def __call__(self, visit: Visit) -> Any:
-        if self.by is None:
-            return None
         which = visit.ordinals
         labels = self.placement.labels
         ordinal = np.arange(which.start, which.stop, which.step, dtype=np.int64)
@@ -339,8 +327,6 @@ def reduce(
         if not reducer.skipna or patches.dtype.kind not in "fc" or not has_nan(state[0], threads):
             return plain.finish(state)
         del state
-    if isinstance(reducer, Moments) and not len(patches):
-        return np.full([*reducer.start(patches.shape[1:])[0].shape], np.nan, reducer.dtype)
     return reducer.finish(scatter(patches, axes, placement, reducer, threads))
 
 
