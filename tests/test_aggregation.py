@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dask
 import flox
 import numpy as np
 import pandas as pd
@@ -354,3 +355,26 @@ def test_repeated_patches_count_as_often_as_they_occur():
     double = patches.isel(patch=[0, 0, 1])
     np.testing.assert_array_equal(double.patch.merge("sum"), [0, 2, 2, 3])
     np.testing.assert_array_equal(double.patch.merge("count"), [2, 2, 1, 1])
+
+
+def test_merges_of_the_same_dask_patches_do_not_take_each_others_results():
+    field = xr.DataArray(np.random.default_rng(0).random((12, 14)), dims=("y", "x"))
+    patches = field.chunk(y=6, x=7).patch.split(
+        geometry={"y": 6, "x": 6}, sampler=xpatch.RegularStride(3)
+    )
+    patches = patches * xr.DataArray(np.arange(patches.sizes["patch"]), dims="patch")
+    kinds = [
+        xpatch.Quantile(0.1),
+        xpatch.Quantile(0.9),
+        xpatch.OverlapAdd("hann"),
+        xpatch.OverlapAdd(xpatch.Gaussian(0.3)),
+        xpatch.OverlapAdd(xpatch.Gaussian(0.5)),
+        xpatch.OverlapAdd(xpatch.Custom(lambda u: 1 - 0.5 * abs(u))),
+        "sum",
+        "mean",
+    ]
+    lazy = [patches.patch.merge(kind) for kind in kinds]
+    together = dask.compute(*lazy)
+    for kind, got in zip(kinds, together, strict=True):
+        xr.testing.assert_allclose(got, patches.compute().patch.merge(kind))
+    assert lazy[0].data.name == patches.patch.merge(xpatch.Quantile(0.1)).data.name

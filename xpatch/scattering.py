@@ -131,6 +131,8 @@ class Job:
 
     def chunked(self, patches: Any, chunks: dict[int, tuple[int, ...]]) -> Any:
         """Merge a dask array."""
+        from dask.base import tokenize
+
         from xpatch.engine import chunked
 
         boxes, _ = arrange(self.boxes, self.ordinals)
@@ -154,6 +156,7 @@ class Job:
             fill,
             chunks,
             dtype,
+            tokenize(self),
         )
 
     def _whole(self, patches: Any, chunks: dict[int, tuple[int, ...]], dtype: np.dtype) -> Any:

@@ -150,6 +150,7 @@ def reduce(
     finish: Any,
     chunks: dict[int, tuple[int, ...]],
     dtype: np.dtype,
+    token: str,
 ) -> da.Array:
     """Merge patches (patch, *dims) by partial results per patch block and output chunk.
 
@@ -161,12 +162,14 @@ def reduce(
         Takes a merged block and its coverage and fills what is uncovered.
     chunks : dict
         Output chunks of each axis of a geometry dimension.
+    token : str
+        Tells this merge from any other of the same patches.
     """
     if isinstance(reducer, Place):
         reducer = Choose(reducer.source, reducer.skipna, "first")
     patches = patches.rechunk({a + 1: -1 for a in axes})
     out_chunks = [chunks.get(k, c) for k, c in enumerate(patches.chunks[1:])]
-    token = tokenize(patches.name, axes, boxes.axes, ordinals, reducer.__class__, chunks)
+    token = tokenize(patches.name, token, out_chunks, dtype)
     bounds = np.concatenate([[0], np.cumsum(patches.chunks[0])])
     parts: list[Placement] = []
     touched: dict[tuple[int, ...], list[int]] = {}
