@@ -182,13 +182,16 @@ def patch_groups(
 
     sizes = {d: c for v in reversed(chunked) for d, c in v.chunksizes.items()}
     order = [sizes.get(d, (n,)) for d, n in zip(plan.dims, plan.boxes.shape, strict=True)]
-    groups = chunk_order(plan.boxes, order)
-    if len(ordinals) != len(plan) or not (np.sort(ordinals) == np.arange(len(plan))).all():
-        kept = [g[np.isin(g, ordinals)] for g in groups]
-        groups = [g for g in kept if len(g)]
-        if sum(map(len, groups)) != len(ordinals):  # repeated labels
-            groups = [ordinals]
-    return subdivide(groups, _most_patches(chunked, plan, chunks))
+    most = _most_patches(chunked, plan, chunks)
+    groups = chunk_order(plan.boxes, order, most)
+    if len(ordinals) == len(plan) and (np.sort(ordinals) == np.arange(len(plan))).all():
+        return groups
+    taken = np.zeros(len(plan), bool)
+    taken[ordinals] = True
+    if taken.sum() != len(ordinals):  # repeated labels
+        return subdivide([ordinals], most)
+    groups = [g[taken[g]] for g in groups]
+    return [g for g in groups if len(g)]
 
 
 def _most_patches(variables: list[Variable], plan: Plan, chunks: Any) -> int:

@@ -142,19 +142,25 @@ def arrange(boxes: Boxes, ordinals: NDArray) -> tuple[Boxes, NDArray | None]:
     one. The second result says where the k-th visited box stands among ``ordinals`` (None: at k),
     so that what is merged does not depend on the order of the patches.
     """
+    return arranged(boxes, ordinals)[:2]
+
+
+def arranged(boxes: Boxes, ordinals: NDArray) -> tuple[Boxes, NDArray | None, tuple[NDArray, ...]]:
+    """Arrange, and say which entries of the axes of ``boxes`` those of the result are."""
     ordinals = np.asarray(ordinals)
     n = len(ordinals)
     in_order = bool(n == 0 or np.all(ordinals[1:] > ordinals[:-1]))
     if boxes.product and in_order and n == len(boxes):
-        return boxes, None
+        return boxes, None, tuple(np.arange(len(a)) for a in boxes.axes)
     position = None if in_order else np.argsort(ordinals, kind="stable")
     ordered = ordinals if position is None else ordinals[position]
+    entries = boxes.entries(ordered)
     if boxes.product and n and not (ordered[1:] == ordered[:-1]).any():
-        kept = [np.unique(e) for e in boxes.entries(ordered)]
+        kept = tuple(np.unique(e) for e in entries)
         if np.prod([len(k) for k in kept], dtype=np.int64) == n:
             axes = tuple(a[k] for a, k in zip(boxes.axes, kept, strict=True))
-            return dataclasses.replace(boxes, axes=axes), position
-    return boxes.take(ordered), position
+            return dataclasses.replace(boxes, axes=axes), position, kept
+    return boxes.take(ordered), position, entries
 
 
 def common_pad(boxes: Boxes) -> tuple[tuple[int, int], ...]:

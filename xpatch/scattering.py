@@ -15,7 +15,7 @@ from xpatch.engine import dtypes, memory
 from xpatch.engine import reduce as r
 from xpatch.engine.placement import AxisWeights, Placement
 from xpatch.engine.stacked import Modeled
-from xpatch.neighborhood import Boxes, arrange
+from xpatch.neighborhood import Boxes, arrange, arranged
 from xpatch.window import Window, box_weights, is_boxcar
 
 AxesWeights = tuple[AxisWeights, ...]
@@ -133,38 +133,44 @@ class Job:
         """Merge a dask array."""
         from dask.base import tokenize
 
-        from xpatch.engine import chunked
+        from xpatch.engine import partial
 
-        boxes, _ = arrange(self.boxes, self.ordinals)
-        placement = Placement(boxes, None, *self.weights(boxes))
-        cover = placement.cover()
-        reducer = self.reducer(patches.dtype, _tiled(cover, placement))
-        dtype, value = reducer.dtype, None
-        vectors = cover if isinstance(cover, list) else [cover]
-        if not self.aggregation.covers_zero and not all((v > 0).all() for v in vectors):
-            dtype, value = dtypes.filled(dtype, self.fill_value)
         if isinstance(self.aggregation, Learned) and self.aggregation.fits:
-            return self._whole(patches, chunks, dtype)
+            return self._whole(patches, chunks)
+        weights, mass = self.weights(self.boxes)
+        edges = [np.concatenate([[0], np.cumsum(chunks[a])]) for a in self.axes]
+        boxes, _, picks = arranged(self.boxes, self.ordinals)
+        own = tuple(m.take(p) for m, p in zip(mass, picks, strict=True))
+        full, twice = partial.coverage(boxes, own, edges)
+        reducer = self.reducer(patches.dtype, not twice)
+        mean = isinstance(reducer, r.WeightedMean) and reducer.normalize
+        shares = mean and boxes.product
+        if shares:
+            cover = Placement(boxes, None, own).cover()
+            above = tuple(w.take(p) for w, p in zip(weights, picks, strict=True))
+            parts = [normalized(boxes, w, cover) for w in (above, own)]  # type: ignore[arg-type]
+            weights, mass = (
+                tuple(
+                    w.spread(p, len(a))
+                    for w, p, a in zip(part, picks, self.boxes.axes, strict=True)
+                )
+                for part in parts
+            )
+        dtype, value = reducer.dtype, None
+        if not self.aggregation.covers_zero and not full:
+            dtype, value = dtypes.filled(dtype, self.fill_value)
         fill = Fill(value if value is not None else np.zeros((), dtype)[()], dtype)
-        return chunked.reduce(
-            patches,
-            self.axes,
-            self.boxes,
-            self.ordinals,
-            self.weights,
-            reducer,
-            fill,
-            chunks,
-            dtype,
-            tokenize(self),
-        )
+        token = tokenize(self)
+        args = (self.axes, self.boxes, self.ordinals, weights, mass, reducer, fill, chunks, dtype)
+        return partial.reduce(patches, *args, token, shares, full)
 
-    def _whole(self, patches: Any, chunks: dict[int, tuple[int, ...]], dtype: np.dtype) -> Any:
+    def _whole(self, patches: Any, chunks: dict[int, tuple[int, ...]]) -> Any:
         """Merge in one task, for models that are fitted on all contributions at once."""
         import dask
         import dask.array as da
 
         sizes = dict(zip(self.axes, self.boxes.shape, strict=True))
+        dtype = dtypes.average(patches.dtype)
         shape = tuple(sizes.get(k, n) for k, n in enumerate(patches.shape[1:]))
         merged = dask.delayed(self.in_memory)(patches)
         out = [chunks.get(k, c) for k, c in enumerate(patches.chunks[1:])]

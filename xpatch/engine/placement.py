@@ -33,6 +33,17 @@ class AxisWeights:
         """Weights of each start, shape (start, size)."""
         return self.rows[self.pick[which]]
 
+    def take(self, which: NDArray) -> AxisWeights:
+        """Keep the weights of some starts, and the rows that these take."""
+        kept, pick = np.unique(self.pick[which], return_inverse=True)
+        return AxisWeights(self.rows[kept], pick.reshape(-1))
+
+    def spread(self, which: NDArray, n: int) -> AxisWeights:
+        """Give the weights as those of entries ``which`` of ``n``; nobody asks for the others."""
+        pick = np.zeros(n, np.intp)
+        pick[which] = self.pick
+        return AxisWeights(self.rows, pick)
+
     @classmethod
     def of(cls, full: NDArray[np.float64]) -> AxisWeights:
         """Find the distinct rows of ``full``, taking differences of rounding as none."""

@@ -1,0 +1,160 @@
+"""Larger than memory: graph sizes, reads, model calls and what tasks carry."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+
+import xpatch
+
+OWN = ("xpatch-split", "xpatch-rim", "xpatch-sum", "xpatch-piece", "xpatch-merge")
+HANN = xpatch.OverlapAdd("hann")
+
+
+def lazy(n=64, chunk=16, dtype="f4"):
+    """A labeled field of n by n cells that costs nothing until it is computed."""
+    values = da.random.default_rng(0).random((n, n), chunks=chunk, dtype=dtype)
+    return xr.DataArray(values, {"y": np.arange(float(n)), "x": np.arange(float(n))}, ("y", "x"))
+
+
+def cut(field, size=4, step=2, **kwargs):
+    geometry = xpatch.Rectangular(y=size, x=size, **kwargs)
+    return field.patch.split(geometry=geometry, sampler=xpatch.RegularStride(step))
+
+
+def own_tasks(obj):
+    graph = obj.__dask_graph__()
+    return [k for k in graph if isinstance(k, tuple) and str(k[0]).startswith(OWN)]
+
+
+class Reads:
+    """Counts how often each chunk is made."""
+
+    def __init__(self, array):
+        self.counts, self.lock = {}, threading.Lock()
+        self.lazy = da.map_blocks(
+            self._count, da.from_array(array, chunks=(5, 7)), dtype=array.dtype
+        )
+
+    def _count(self, block, block_info=None):
+        if block_info:
+            with self.lock:
+                place = tuple(block_info[0]["chunk-location"])
+                self.counts[place] = self.counts.get(place, 0) + 1
+        return block
+
+
+@pytest.mark.parametrize("step", [2, 8], ids=["64 patches a chunk", "4 patches a chunk"])
+def test_at_most_ten_tasks_a_chunk(step):
+    field = lazy()
+    chunks = field.data.npartitions
+    merged = cut(field, 2 * step, step).patch.merge(HANN)
+    assert len(own_tasks(merged)) <= 10 * chunks
+
+
+def test_the_number_of_tasks_does_not_grow_with_the_patches():
+    few, many = (len(own_tasks(cut(lazy(128, 64), 2 * s, s).patch.merge())) for s in (16, 2))
+    assert few == many
+
+
+@pytest.mark.parametrize("boundary", ["shift", "drop", "pad", "wrap"])
+@pytest.mark.parametrize("aggregation", [HANN, "median", "max", "first"], ids=str)
+def test_every_chunk_is_read_once(boundary, aggregation):
+    reads = Reads(np.random.default_rng(0).random((23, 30)))
+    field = xr.DataArray(reads.lazy, dims=("y", "x"))
+    merged = cut(field, 6, 3, boundary=boundary).patch.merge(aggregation)
+    assert not reads.counts
+    merged.compute()
+    assert set(reads.counts.values()) == {1}
+    assert len(reads.counts) == 5 * 5
+
+
+def test_the_model_runs_once_for_each_patch_block():
+    seen, lock = [], threading.Lock()
+
+    def model(block):
+        if block.sizes["patch"]:
+            with lock:
+                seen.extend(block["patch"].values.tolist())
+        return block * 2
+
+    field = lazy()
+    patches = cut(field)
+    merged = patches.map_blocks(model, template=patches).patch.merge(HANN)
+    xr.testing.assert_allclose(merged.compute(), field.compute() * 2)
+    assert sorted(seen) == list(range(patches.sizes["patch"]))
+
+
+def test_one_missing_value_does_not_spread_beyond_itself():
+    values = np.random.default_rng(0).random((40, 40)).astype("f4")
+    values[7, 30] = np.nan
+    field = xr.DataArray(values, dims=("y", "x"))
+    merged = cut(field.chunk(y=9, x=11), 6, 3).patch.merge(HANN).compute()
+    xr.testing.assert_allclose(merged, field)
+    patches = cut(field.chunk(y=9, x=11), 6, 3)
+    spoiled = patches.where(patches["patch"] != 20)
+    expected = cut(field, 6, 3)
+    expected = expected.where(expected["patch"] != 20).patch.merge(HANN)
+    xr.testing.assert_allclose(spoiled.patch.merge(HANN).compute(), expected)
+
+
+def test_a_few_patches_need_a_few_tasks():
+    patches = cut(lazy(256, 16))
+    one = patches.isel(patch=[patches.sizes["patch"] // 2])
+    (pruned,) = dask.optimize(one)
+    assert len(pruned.__dask_graph__()) < 20
+
+
+def test_tasks_are_small_and_pickle():
+    field = lazy(4096, 64).assign_coords(y=np.random.default_rng(0).random(4096).cumsum())
+    graph = cut(field, 32, 16).patch.merge(HANN).__dask_graph__()
+    own = [graph[k] for k in graph if isinstance(k, tuple) and str(k[0]).startswith(OWN)]
+    sizes = [len(pickle.dumps(task)) for task in own[:: len(own) // 200]]
+    assert max(sizes) < 8_000  # the coordinates alone have 64 kB
+
+
+def test_groups_are_cut_into_outer_products():
+    field = lazy(64, 64)
+    patches = field.patch.split(
+        geometry={"y": 8, "x": 8}, sampler=xpatch.RegularStride(4), chunks=20
+    )
+    assert max(patches.chunksizes["patch"]) <= 20
+    assert sum(patches.chunksizes["patch"]) == patches.sizes["patch"] == 225
+    assert set(patches.chunksizes["patch"]) == {15}
+    xr.testing.assert_allclose(patches.patch.merge(HANN).compute(), field.compute())
+
+
+def test_names_are_deterministic():
+    a, b = (cut(lazy()).patch.merge(HANN).data.name for _ in range(2))
+    assert a == b
+    assert a != cut(lazy(), 4, 3).patch.merge(HANN).data.name
+
+
+def test_random_integer_tiles_know_whether_they_cover_the_field():
+    field = xr.DataArray(np.arange(60).reshape(6, 10), dims=("y", "x"))
+    tiles = [(y, x) for y in (0, 3) for x in (0, 5)]
+    for anchors in (tiles, tiles[:-1], [*tiles, (1, 1)]):
+        sampler = xpatch.Explicit(anchors[::-1])
+        want = field.patch.split(geometry={"y": 3, "x": 5}, sampler=sampler)
+        got = field.chunk(y=4, x=3).patch.split(geometry={"y": 3, "x": 5}, sampler=sampler)
+        for aggregation in (None, "first", "max", "count"):
+            a, b = want.patch.merge(aggregation), got.patch.merge(aggregation)
+            assert a.dtype == b.dtype
+            xr.testing.assert_allclose(a, b.compute())
+
+
+def test_shuffled_patches_merge_to_the_same():
+    field = lazy()
+    patches = cut(field)
+    order = np.random.default_rng(0).permutation(patches.sizes["patch"])
+    shuffled = patches.isel(patch=order).chunk(patch=100)
+    for aggregation in (HANN, "median", "last"):
+        xr.testing.assert_allclose(
+            shuffled.patch.merge(aggregation).compute(), patches.patch.merge(aggregation).compute()
+        )

@@ -1,0 +1,365 @@
+"""Scatter on dask arrays: patch blocks are summed where they are, output chunks add the pieces.
+
+One task per patch block reduces its patches on every output chunk that they touch, so that the
+patches are freed at once; one task per piece hands it on, so that each is freed on its own; one task
+per output chunk puts the pieces together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import dask.array as da
+import numpy as np
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+from numpy.typing import NDArray
+
+from xpatch.engine import memory
+from xpatch.engine.placement import AxisWeights, Placement
+from xpatch.engine.reduce import Choose, Place, Reducer, Total
+from xpatch.engine.stacked import Stacked
+from xpatch.neighborhood import Boxes, arranged
+
+Tile = tuple[int, ...]
+Shares = list[NDArray[np.float64]]
+
+
+def reduce(
+    patches: da.Array,
+    axes: Sequence[int],
+    boxes: Boxes,
+    ordinals: NDArray,
+    weights: Sequence[AxisWeights],
+    mass: Sequence[AxisWeights],
+    reducer: Reducer,
+    finish: Any,
+    chunks: dict[int, tuple[int, ...]],
+    dtype: np.dtype,
+    token: str,
+    shares: bool = False,
+    full: bool = False,
+) -> da.Array:
+    """Merge patches (patch, *dims) by partial results per patch block and output chunk.
+
+    Parameters
+    ----------
+    weights, mass : sequence of AxisWeights
+        What values are multiplied by, and what that adds to the denominator, along each dimension
+        of ``boxes``.
+    finish : callable
+        Takes a merged block and its coverage and fills what is uncovered.
+    chunks : dict
+        Output chunks of each axis of a geometry dimension.
+    token : str
+        Tells this merge from any other of the same patches.
+    shares : bool
+        Whether the weights of every cell sum to one.
+    full : bool
+        Whether every cell is known to be covered.
+    """
+    if isinstance(reducer, Place):
+        reducer = Choose(reducer.source, reducer.skipna, "first")
+    patches = patches.rechunk({a + 1: -1 for a in axes})
+    out_chunks = [tuple(chunks.get(k, c)) for k, c in enumerate(patches.chunks[1:])]
+    token = tokenize(patches.name, token, out_chunks, dtype)
+    name, block_name, piece_name = (f"xpatch-{w}-{token}" for w in ("merge", "sum", "piece"))
+    edges = [np.concatenate([[0], np.cumsum(out_chunks[a])]) for a in axes]
+    others = [k for k in range(patches.ndim - 1) if k not in axes]
+    rests = list(itertools.product(*(range(len(out_chunks[k])) for k in others)))
+
+    def index(tile: Tile, rest: Tile) -> Tile:
+        out = [0] * (patches.ndim - 1)
+        for k, i in (*zip(axes, tile, strict=True), *zip(others, rest, strict=True)):
+            out[k] = i
+        return tuple(out)
+
+    graph: dict[Any, Any] = {}
+    pieces: dict[Tile, list[Any]] = {}
+    bounds = np.concatenate([[0], np.cumsum(patches.chunks[0])])
+    zero = (0,) * len(axes)
+    for b, (start, stop) in enumerate(itertools.pairwise(bounds.tolist())):
+        block = Block.of(boxes, ordinals[start:stop], weights, mass)
+        tiles = touched(block.boxes, edges)
+        regions = tuple(_region(edges, tile) for tile in tiles)
+        job = Partial(reducer, tuple(axes), block, regions, shares)
+        for rest in rests:
+            inner = index(zero, rest)
+            key = (block_name, b, *inner)
+            graph[key] = (job, (patches.name, b, *inner))
+            for k, tile in enumerate(tiles):
+                place = index(tile, rest)
+                piece = (piece_name, b, *place)
+                graph[piece] = (Pick(k), key)
+                pieces.setdefault(place, []).append(piece)
+    form = (boxes.sizes, boxes.shape, boxes.wrap)
+    for tile in itertools.product(*(range(len(e) - 1) for e in edges)):
+        low = tuple(_region(edges, tile)[0])
+        for rest in rests:
+            place = index(tile, rest)
+            shape = tuple(out_chunks[k][i] for k, i in enumerate(place))
+            end = Finish(reducer, tuple(axes), low, shape, form, finish, dtype, shares, full)
+            graph[(name, *place)] = (end, pieces.get(place, []))
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=[patches])  # type: ignore[list-item]
+    meta = np.empty((0,) * (patches.ndim - 1), dtype)
+    return da.Array(layers, name, tuple(out_chunks), meta=meta)
+
+
+def _region(edges: Sequence[NDArray], tile: Tile) -> tuple[list[int], list[int]]:
+    low = [int(e[i]) for e, i in zip(edges, tile, strict=True)]
+    return low, [int(e[i + 1]) for e, i in zip(edges, tile, strict=True)]
+
+
+def touched(boxes: Boxes, edges: Sequence[NDArray]) -> list[Tile]:
+    """Find the output chunks that some boxes fall on, in order."""
+    spans: list[list[Iterable[int]]] = []
+    for starts, size, n, wrap, edge in zip(
+        boxes.axes, boxes.sizes, boxes.shape, boxes.wrap, edges, strict=True
+    ):
+        if wrap:
+            cells = (starts[:, None] + np.arange(size)) % n
+            spans.append([set(row) for row in (np.searchsorted(edge, cells, "right") - 1).tolist()])
+            continue
+        first = np.searchsorted(edge, np.clip(starts, 0, n - 1), "right") - 1
+        last = np.searchsorted(edge, np.clip(starts + size - 1, 0, n - 1), "right") - 1
+        spans.append([range(a, b + 1) for a, b in zip(first.tolist(), last.tolist(), strict=True)])
+    if boxes.product:
+        return list(itertools.product(*(sorted(set().union(*s)) for s in spans)))
+    found: set[Tile] = set()
+    for per_dim in zip(*spans, strict=True):
+        found.update(itertools.product(*per_dim))
+    return sorted(found)
+
+
+def coverage(
+    boxes: Boxes, mass: Sequence[AxisWeights], edges: Sequence[NDArray]
+) -> tuple[bool, bool]:
+    """Say whether every cell is covered, and whether any is covered twice.
+
+    Listed boxes are looked at one output chunk after the other, until both are decided.
+    """
+    placement = Placement(boxes, None, mass)
+    if boxes.product:
+        vectors = placement.cover()
+        lone = placement.mass is None or all(np.isin(w.rows, (0, 1)).all() for w in mass)
+        full = all(bool((v > 0).all()) for v in vectors)
+        return full, not (lone and all(bool((v <= 1).all()) for v in vectors))
+    full, twice = (
+        True,
+        placement.mass is not None and not all(np.isin(w.rows, (0, 1)).all() for w in mass),
+    )
+    for tile in itertools.product(*(range(len(e) - 1) for e in edges)):
+        low, high = _region(edges, tile)
+        near = np.flatnonzero(nearby(boxes, boxes.starts(), low, high))
+        part = Placement(boxes.take(near), None, [w.take(near) for w in mass], None, low, high)
+        cover = outer(part.cover())
+        full &= bool((cover > 0).all())
+        twice |= bool((cover > 1).any())
+        if twice and not full:
+            break
+    return full, twice
+
+
+def nearby(boxes: Boxes, starts: NDArray, low: Sequence[int], high: Sequence[int]) -> NDArray:
+    """Which boxes, given their starts (patch, dim), fall on a region."""
+    out = np.ones(len(starts), bool)
+    for k, (lo, hi) in enumerate(zip(low, high, strict=True)):
+        size, n = boxes.sizes[k], boxes.shape[k]
+        here = np.zeros(len(starts), bool)
+        turns = range(-(size // n) - 1, 2) if boxes.wrap[k] else range(1)
+        start = starts[:, k] % n if boxes.wrap[k] else starts[:, k]
+        for turn in turns:
+            first = start + turn * n
+            here |= (first < hi) & (first + size > lo)
+        out &= here
+    return out
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Block:
+    """Where the patches of one block land, and their weights: all that its tasks need to know."""
+
+    boxes: Boxes
+    position: NDArray | None
+    labels: NDArray
+    weights: tuple[AxisWeights, ...]
+    mass: tuple[AxisWeights, ...]
+
+    @classmethod
+    def of(
+        cls,
+        boxes: Boxes,
+        ordinals: NDArray,
+        weights: Sequence[AxisWeights],
+        mass: Sequence[AxisWeights],
+    ) -> Block:
+        """Take the patches with ``ordinals``."""
+        part, position, picks = arranged(boxes, ordinals)
+        own = tuple(w.take(p) for w, p in zip(weights, picks, strict=True))
+        same = own if mass is weights else None
+        below = same or tuple(w.take(p) for w, p in zip(mass, picks, strict=True))
+        labels = np.asarray(ordinals) if position is None else ordinals[position]
+        return cls(part, position, labels, own, below)
+
+    def placement(self, low: Sequence[int], high: Sequence[int]) -> Placement:
+        """Give where the patches land in a region."""
+        mass = None if self.mass is self.weights else self.mass
+        return Placement(self.boxes, self.position, self.weights, mass, low, high, self.labels)
+
+    def near(self, low: Sequence[int], high: Sequence[int]) -> tuple[NDArray, Listed]:
+        """Give the positions of the patches that fall on a region, and their places."""
+        starts = self.boxes.starts()
+        near = np.flatnonzero(nearby(self.boxes, starts, low, high))
+        entries = self.boxes.entries(near)
+        mass = [w.full()[e] for w, e in zip(self.mass, entries, strict=True)]
+        where = near if self.position is None else self.position[near]
+        return where, Listed(starts[near], self.labels[near], mass)
+
+
+class Listed(NamedTuple):
+    """Starts (patch, dim), labels and masses of patches, one row for each."""
+
+    starts: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    mass: list[NDArray[np.float64]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pick:
+    """Hands one piece of a block on, so that it can be freed, or sent, without the others."""
+
+    k: int
+
+    def __call__(self, pieces: list[Any]) -> Any:
+        return pieces[self.k]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Partial:
+    """Reduces the patches of one block on every output chunk that they touch.
+
+    Weights that are shares, and sum to one over all patches, give the mean as a mere sum. Only a
+    block with a missing value tells its denominator.
+    """
+
+    reducer: Reducer
+    axes: tuple[int, ...]
+    block: Block
+    regions: tuple[tuple[list[int], list[int]], ...]
+    shares: bool
+
+    def __call__(self, patches: NDArray) -> list[Any]:
+        if isinstance(self.reducer, Stacked):
+            return [self._near(patches, *region) for region in self.regions]
+        return [self._sum(patches, self.block.placement(*region)) for region in self.regions]
+
+    def _near(self, patches: NDArray, low: list[int], high: list[int]) -> tuple[NDArray, Listed]:
+        where, listed = self.block.near(low, high)
+        return patches[where], listed
+
+    def _sum(self, patches: NDArray, placement: Placement) -> tuple[list[NDArray], Any]:
+        cover = placement.cover()
+        reducer: Any = self.reducer
+        if self.shares:
+            plain = Total(reducer.source, reducer.skipna, reducer.dtype)
+            state = memory.scatter(patches, self.axes, placement, plain)
+            if not reducer.skipna or patches.dtype.kind not in "fc" or not memory.has_nan(state[0]):
+                return state, cover
+        return memory.scatter(patches, self.axes, placement, reducer), cover
+
+
+def outer(cover: Shares | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Multiply vectors out."""
+    if not isinstance(cover, list):
+        return cover
+    out = np.ones(())
+    for vector in cover:
+        out = out[..., None] * vector
+    return out
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Finish:
+    """Puts the pieces of one output chunk together."""
+
+    reducer: Reducer
+    axes: tuple[int, ...]
+    low: tuple[int, ...]
+    shape: tuple[int, ...]
+    boxes: tuple[Any, ...]  # sizes, shape and wrap of the boxes
+    fill: Any
+    dtype: np.dtype
+    shares: bool
+    full: bool  # whether every cell is known to be covered
+
+    def __call__(self, pieces: list[Any]) -> NDArray:
+        cells = [self.shape[a] for a in self.axes]
+        if isinstance(self.reducer, Stacked):
+            merged, cover = self._stacked(pieces, cells)
+        else:
+            cover = np.full(cells, self.full)
+            if not self.full:
+                for _, some in pieces:
+                    cover |= outer(some) > 0
+            merged = self._summed(pieces)
+        return self.fill(merged, self.axes, cover).astype(self.dtype, copy=False)
+
+    def _summed(self, pieces: list[Any]) -> NDArray:
+        reducer: Any = self.reducer
+        if not self.shares:
+            state = reducer.start(self.shape)
+            for other, _ in pieces:
+                reducer.combine(state, other)
+            return reducer.finish(state)
+        plain = Total(reducer.source, reducer.skipna, reducer.dtype)
+        if all(len(other) == 1 for other, _ in pieces):
+            state = plain.start(self.shape)
+            for other, _ in pieces:
+                plain.combine(state, other)
+            return plain.finish(state)
+        state = reducer.start(self.shape)
+        for other, cover in pieces:
+            state[0] += other[0]
+            state[1] += other[1] if len(other) > 1 else self._spread(outer(cover))
+        return reducer.finish(state)
+
+    def _spread(self, field: NDArray) -> NDArray:
+        """Lay a field over the geometry's dimensions, in their order, along those of the output."""
+        shape = [self.shape[k] if k in self.axes else 1 for k in range(len(self.shape))]
+        return field.transpose(np.argsort(self.axes)).reshape(shape)
+
+    def _stacked(self, pieces: list[Any], cells: list[int]) -> tuple[NDArray, NDArray[np.bool_]]:
+        if not pieces:
+            return np.zeros(self.shape, self.reducer.dtype), np.zeros(cells, bool)
+        patches = np.concatenate([p for p, _ in pieces])
+        placement = self._placement([listed for _, listed in pieces], cells)
+        merged = memory.reduce(patches, self.axes, placement, self.reducer)
+        return merged, outer(placement.cover()) > 0
+
+    def _placement(self, parts: list[Listed], cells: list[int]) -> Placement:
+        starts = np.concatenate([p.starts for p in parts])
+        labels = np.concatenate([p.labels for p in parts])
+        mass = [np.concatenate(rows) for rows in zip(*(p.mass for p in parts), strict=True)]
+        high = tuple(lo + n for lo, n in zip(self.low, cells, strict=True))
+        order = np.argsort(labels, kind="stable")
+        found = [np.unique(s, return_index=True, return_inverse=True) for s in starts.T]
+        grid = tuple(len(values) for values, *_ in found)
+        product = len(found) > 0 and int(np.prod(grid, dtype=np.int64)) == len(order)
+        if product:
+            flat = np.ravel_multi_index([i.reshape(-1) for *_, i in found], grid)
+            order = np.argsort(flat, kind="stable")
+            product = bool((flat[order] == np.arange(len(flat))).all())
+        if product:
+            axes = tuple(values for values, *_ in found)
+            rows = [m[first] for m, (_, first, _) in zip(mass, found, strict=True)]
+        else:
+            order = np.argsort(labels, kind="stable")
+            axes = tuple(starts[order].T)
+            rows = [m[order] for m in mass]
+        weights = [AxisWeights.of(r) for r in rows]
+        names = tuple(range(len(axes)))
+        boxes = Boxes(names, self.boxes[0], self.boxes[1], axes, product, self.boxes[2])
+        return Placement(boxes, order, None, weights, self.low, high)
