@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 
@@ -155,12 +156,25 @@ def arranged(boxes: Boxes, ordinals: NDArray) -> tuple[Boxes, NDArray | None, tu
     position = None if in_order else np.argsort(ordinals, kind="stable")
     ordered = ordinals if position is None else ordinals[position]
     entries = boxes.entries(ordered)
+    if boxes.product and n and in_order:  # a run along each axis is found without sorting
+        runs = tuple(np.arange(e[0], e[-1] + 1) for e in entries)
+        if math.prod(map(len, runs)) == n and (ravel(runs, boxes.grid) == ordered).all():
+            axes = tuple(a[r[0] : r[-1] + 1] for a, r in zip(boxes.axes, runs, strict=True))
+            return dataclasses.replace(boxes, axes=axes), None, runs
     if boxes.product and n and not (ordered[1:] == ordered[:-1]).any():
         kept = tuple(np.unique(e) for e in entries)
         if np.prod([len(k) for k in kept], dtype=np.int64) == n:
             axes = tuple(a[k] for a, k in zip(boxes.axes, kept, strict=True))
             return dataclasses.replace(boxes, axes=axes), position, kept
     return boxes.take(ordered), position, entries
+
+
+def ravel(entries: Sequence[NDArray], grid: Sequence[int]) -> NDArray[np.int64]:
+    """Give the ordinals of an outer product of entries."""
+    out = np.zeros((), np.int64)
+    for e, n in zip(entries, grid, strict=True):
+        out = out[..., None] * n + e
+    return out.ravel()
 
 
 def common_pad(boxes: Boxes) -> tuple[tuple[int, int], ...]:

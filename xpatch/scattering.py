@@ -146,16 +146,13 @@ class Job:
         mean = isinstance(reducer, r.WeightedMean) and reducer.normalize
         shares = mean and boxes.product
         if shares:
-            cover = Placement(boxes, None, own).cover()
-            above = tuple(w.take(p) for w, p in zip(weights, picks, strict=True))
-            parts = [normalized(boxes, w, cover) for w in (above, own)]  # type: ignore[arg-type]
-            weights, mass = (
-                tuple(
-                    w.spread(p, len(a))
-                    for w, p, a in zip(part, picks, self.boxes.axes, strict=True)
-                )
-                for part in parts
-            )
+            cover: Any = Placement(boxes, None, own).cover()
+            above = own
+            if mass is not weights:
+                above = tuple(w.take(p) for w, p in zip(weights, picks, strict=True))
+            size = [len(a) for a in self.boxes.axes]
+            mass = spread(normalized(boxes, own, cover), picks, size)
+            weights = mass if above is own else spread(normalized(boxes, above, cover), picks, size)
         dtype, value = reducer.dtype, None
         if not self.aggregation.covers_zero and not full:
             dtype, value = dtypes.filled(dtype, self.fill_value)
@@ -175,6 +172,11 @@ class Job:
         merged = dask.delayed(self.in_memory)(patches)
         out = [chunks.get(k, c) for k, c in enumerate(patches.chunks[1:])]
         return da.from_delayed(merged, shape, dtype).rechunk(out)
+
+
+def spread(weights: AxesWeights, picks: Any, sizes: Any) -> AxesWeights:
+    """Give the weights of some entries of the axes as those of all."""
+    return tuple(w.spread(p, n) for w, p, n in zip(weights, picks, sizes, strict=True))
 
 
 def _tiled(cover: list[NDArray] | NDArray, placement: Placement) -> bool:

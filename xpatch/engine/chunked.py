@@ -14,7 +14,7 @@ from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from xpatch.engine import memory
-from xpatch.neighborhood import Boxes, arrange
+from xpatch.neighborhood import Boxes, arrange, ravel
 
 Cells = slice | NDArray[np.intp]
 
@@ -44,7 +44,7 @@ def chunk_order(
     for chosen in itertools.product(*members):
         if all(map(len, chosen)):
             for part in _parts(chosen, most):
-                groups.append(_ravel(part, boxes.grid))
+                groups.append(ravel(part, boxes.grid))
     return groups
 
 
@@ -62,13 +62,6 @@ def _parts(chosen: Sequence[NDArray], most: int) -> list[tuple[NDArray, ...]]:
         count = min(len(c), -(-len(c) // max(1, most // max(1, rest))))
         pieces.append(np.array_split(c, count))
     return list(itertools.product(*pieces))
-
-
-def _ravel(entries: Sequence[NDArray], grid: Sequence[int]) -> NDArray[np.int64]:
-    out = np.zeros((), np.int64)
-    for e, n in zip(entries, grid, strict=True):
-        out = out[..., None] * n + e
-    return out.ravel()
 
 
 class Piece(NamedTuple):
@@ -131,7 +124,8 @@ def gather(
     if finish is not None:
         probe = np.empty((0, *(1 for _ in array.shape)), dtype)
         dtype = finish(probe, boxes.take(np.empty(0, np.int64))).dtype
-    token = tokenize(array.name, tuple(axes), boxes, groups, finish)
+    token = tokenize(array.name, tuple(axes), boxes, np.concatenate(groups), finish)
+    token = tokenize(token, [len(g) for g in groups])
     name, rim = f"xpatch-split-{token}", f"xpatch-rim-{token}"
     edges = [np.concatenate([[0], np.cumsum(array.chunks[a])]) for a in axes]
     others = [range(len(c)) for k, c in enumerate(array.chunks) if k not in axes]
@@ -196,9 +190,12 @@ def _key(
 
 def part_of(pieces: Sequence[Piece]) -> tuple[tuple[int, int], ...] | None:
     """Give the bounds of what is needed of a chunk; None if that is most of it."""
-    bounds = tuple(_bounds(p.source) for p in pieces)
-    share = np.prod([(b - a) / n for (a, b), (_, n, *_) in zip(bounds, pieces, strict=True)])
-    return bounds if share <= 0.5 else None
+    share, bounds = 1.0, []
+    for piece in pieces:
+        low, high = _bounds(piece.source)
+        share *= (high - low) / piece.size
+        bounds.append((low, high))
+    return tuple(bounds) if share <= 0.5 else None
 
 
 def _bounds(cells: Cells) -> tuple[int, int]:

@@ -72,19 +72,20 @@ def reduce(
     rests = list(itertools.product(*(range(len(out_chunks[k])) for k in others)))
 
     def index(tile: Tile, rest: Tile) -> Tile:
-        out = [0] * (patches.ndim - 1)
-        for k, i in (*zip(axes, tile, strict=True), *zip(others, rest, strict=True)):
-            out[k] = i
-        return tuple(out)
+        both = (*tile, *rest)
+        return tuple([both[k] for k in order])
 
+    order = np.argsort([*axes, *others]).tolist()
+    spans = _Spans(edges)
     graph: dict[Any, Any] = {}
     pieces: dict[Tile, list[Any]] = {}
     bounds = np.concatenate([[0], np.cumsum(patches.chunks[0])])
     zero = (0,) * len(axes)
+    known: dict[Any, Any] = {}
     for b, (start, stop) in enumerate(itertools.pairwise(bounds.tolist())):
-        block = Block.of(boxes, ordinals[start:stop], weights, mass)
-        tiles = touched(block.boxes, edges)
-        regions = tuple(_region(edges, tile) for tile in tiles)
+        block = Block.of(boxes, ordinals[start:stop], weights, mass, known)
+        tiles = spans.touched(block.boxes)
+        regions = tuple([spans.region(tile) for tile in tiles])
         job = Partial(reducer, tuple(axes), block, regions, shares)
         for rest in rests:
             inner = index(zero, rest)
@@ -97,7 +98,7 @@ def reduce(
                 pieces.setdefault(place, []).append(piece)
     form = (boxes.sizes, boxes.shape, boxes.wrap)
     for tile in itertools.product(*(range(len(e) - 1) for e in edges)):
-        low = tuple(_region(edges, tile)[0])
+        low = tuple(spans.region(tile)[0])
         for rest in rests:
             place = index(tile, rest)
             shape = tuple(out_chunks[k][i] for k, i in enumerate(place))
@@ -108,30 +109,45 @@ def reduce(
     return da.Array(layers, name, tuple(out_chunks), meta=meta)
 
 
-def _region(edges: Sequence[NDArray], tile: Tile) -> tuple[list[int], list[int]]:
-    low = [int(e[i]) for e, i in zip(edges, tile, strict=True)]
-    return low, [int(e[i + 1]) for e, i in zip(edges, tile, strict=True)]
+class _Spans:
+    """Output chunks as regions, and which of them boxes fall on."""
 
+    def __init__(self, edges: Sequence[NDArray]):
+        self.edges = edges
+        self.bounds = [e.tolist() for e in edges]
+        self.known: dict[Any, list[Iterable[int]]] = {}
 
-def touched(boxes: Boxes, edges: Sequence[NDArray]) -> list[Tile]:
-    """Find the output chunks that some boxes fall on, in order."""
-    spans: list[list[Iterable[int]]] = []
-    for starts, size, n, wrap, edge in zip(
-        boxes.axes, boxes.sizes, boxes.shape, boxes.wrap, edges, strict=True
-    ):
-        if wrap:
+    def region(self, tile: Tile) -> tuple[list[int], list[int]]:
+        """Give the first cells of an output chunk, and those behind it."""
+        low = [e[i] for e, i in zip(self.bounds, tile, strict=True)]
+        return low, [e[i + 1] for e, i in zip(self.bounds, tile, strict=True)]
+
+    def touched(self, boxes: Boxes) -> list[Tile]:
+        """Find the output chunks that some boxes fall on, in order."""
+        spans = [self._along(boxes, k) for k in range(len(boxes.dims))]
+        if boxes.product:
+            return list(itertools.product(*(sorted(set().union(*s)) for s in spans)))
+        found: set[Tile] = set()
+        for per_dim in zip(*spans, strict=True):
+            found.update(itertools.product(*per_dim))
+        return sorted(found)
+
+    def _along(self, boxes: Boxes, k: int) -> list[Iterable[int]]:
+        starts, size, n, edge = boxes.axes[k], boxes.sizes[k], boxes.shape[k], self.edges[k]
+        key = (k, starts.tobytes())
+        if key in self.known:
+            return self.known[key]
+        if boxes.wrap[k]:
             cells = (starts[:, None] + np.arange(size)) % n
-            spans.append([set(row) for row in (np.searchsorted(edge, cells, "right") - 1).tolist()])
-            continue
-        first = np.searchsorted(edge, np.clip(starts, 0, n - 1), "right") - 1
-        last = np.searchsorted(edge, np.clip(starts + size - 1, 0, n - 1), "right") - 1
-        spans.append([range(a, b + 1) for a, b in zip(first.tolist(), last.tolist(), strict=True)])
-    if boxes.product:
-        return list(itertools.product(*(sorted(set().union(*s)) for s in spans)))
-    found: set[Tile] = set()
-    for per_dim in zip(*spans, strict=True):
-        found.update(itertools.product(*per_dim))
-    return sorted(found)
+            rows = (np.searchsorted(edge, cells, "right") - 1).tolist()
+            out: list[Iterable[int]] = [set(row) for row in rows]
+        else:
+            first = np.searchsorted(edge, np.clip(starts, 0, n - 1), "right") - 1
+            last = np.searchsorted(edge, np.clip(starts + size - 1, 0, n - 1), "right") - 1
+            out = [range(a, b + 1) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
+        if boxes.product:
+            self.known[key] = out
+        return out
 
 
 def coverage(
@@ -151,8 +167,9 @@ def coverage(
         True,
         placement.mass is not None and not all(np.isin(w.rows, (0, 1)).all() for w in mass),
     )
+    spans = _Spans(edges)
     for tile in itertools.product(*(range(len(e) - 1) for e in edges)):
-        low, high = _region(edges, tile)
+        low, high = spans.region(tile)
         near = np.flatnonzero(nearby(boxes, boxes.starts(), low, high))
         part = Placement(boxes.take(near), None, [w.take(near) for w in mass], None, low, high)
         cover = outer(part.cover())
@@ -195,18 +212,19 @@ class Block:
         ordinals: NDArray,
         weights: Sequence[AxisWeights],
         mass: Sequence[AxisWeights],
+        known: dict[Any, AxisWeights],
     ) -> Block:
-        """Take the patches with ``ordinals``."""
+        """Take the patches with ``ordinals``; what is ``known`` of an axis is shared."""
         part, position, picks = arranged(boxes, ordinals)
-        own = tuple(w.take(p) for w, p in zip(weights, picks, strict=True))
-        same = own if mass is weights else None
-        below = same or tuple(w.take(p) for w, p in zip(mass, picks, strict=True))
+        own = tuple(_taken(w, p, known) for w, p in zip(weights, picks, strict=True))
+        below = tuple(_taken(w, p, known) for w, p in zip(mass, picks, strict=True))
         labels = np.asarray(ordinals) if position is None else ordinals[position]
         return cls(part, position, labels, own, below)
 
     def placement(self, low: Sequence[int], high: Sequence[int]) -> Placement:
         """Give where the patches land in a region."""
-        mass = None if self.mass is self.weights else self.mass
+        same = all(a is b for a, b in zip(self.weights, self.mass, strict=True))
+        mass = None if same else self.mass
         return Placement(self.boxes, self.position, self.weights, mass, low, high, self.labels)
 
     def near(self, low: Sequence[int], high: Sequence[int]) -> tuple[NDArray, Listed]:
@@ -217,6 +235,13 @@ class Block:
         mass = [w.full()[e] for w, e in zip(self.mass, entries, strict=True)]
         where = near if self.position is None else self.position[near]
         return where, Listed(starts[near], self.labels[near], mass)
+
+
+def _taken(weights: AxisWeights, which: NDArray, known: dict[Any, AxisWeights]) -> AxisWeights:
+    key = (id(weights), which.tobytes())
+    if key not in known:
+        known[key] = weights.take(which)
+    return known[key]
 
 
 class Listed(NamedTuple):

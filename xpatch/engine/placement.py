@@ -35,6 +35,8 @@ class AxisWeights:
 
     def take(self, which: NDArray) -> AxisWeights:
         """Keep the weights of some starts, and the rows that these take."""
+        if len(self.rows) == 1:
+            return AxisWeights(self.rows, np.zeros(len(which), np.intp))
         kept, pick = np.unique(self.pick[which], return_inverse=True)
         return AxisWeights(self.rows[kept], pick.reshape(-1))
 
