@@ -158,3 +158,33 @@ def test_shuffled_patches_merge_to_the_same():
         xr.testing.assert_allclose(
             shuffled.patch.merge(aggregation).compute(), patches.patch.merge(aggregation).compute()
         )
+
+
+def test_batches_run_the_model_once_for_each_patch_block():
+    seen, lock = [], threading.Lock()
+
+    def model(block):
+        with lock:
+            seen.extend(block["patch"].values.tolist())
+        return block * 2
+
+    patches = cut(lazy(32, 8))
+    mapped = patches.map_blocks(model, template=patches)
+    for size in (1, 5, 16, 1000):
+        seen.clear()
+        batches = list(mapped.patch.batches(size))
+        assert sorted(seen) == list(range(patches.sizes["patch"]))
+        assert {b.sizes["patch"] for b in batches[:-1]} <= {size}
+        xr.testing.assert_allclose(xr.concat(batches, "patch"), patches.compute() * 2)
+
+
+@pytest.mark.parametrize("call", ["split", "merge"])
+def test_unknown_chunk_sizes_are_refused(call):
+    values = lazy(20, 5).data
+    unknown = xr.DataArray(values[values[:, 0] > 0.5], dims=("y", "x"))
+    patches = cut(lazy(20, 5))
+    patches = patches.copy(data=patches.data)
+    broken = patches.isel(patch=slice(0, 4)).drop_vars(["y", "x"])
+    broken.variable._data = broken.data[da.ones(4, chunks=2, dtype=bool)]
+    with pytest.raises(ValueError, match=rf"{call} needs to know .* unknown .*compute_chunk_sizes"):
+        unknown.patch.split(geometry={"y": 4, "x": 4}) if call == "split" else broken.patch.merge()

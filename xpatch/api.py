@@ -10,7 +10,7 @@ import xarray as xr
 
 from xpatch.aggregation import Aggregation
 from xpatch.axes import Axes
-from xpatch.cutting import cut_coordinates, cut_dims, cut_variable, patch_groups
+from xpatch.cutting import check_chunks, cut_coordinates, cut_dims, cut_variable, patch_groups
 from xpatch.domain import domain_of, variables_of
 from xpatch.index import patch_index
 from xpatch.merging import Merge, merge_each
@@ -112,6 +112,7 @@ def make_plan(
     elif not (geometry is None and sampler is None and window is None):
         raise TypeError("split takes a patcher, or geometry, sampler and window, not both")
     domain = domain_of(obj)
+    check_chunks(obj, "split")
     if dim in domain.sizes or dim in domain.template.variables:
         raise ValueError(
             f"the field already has {dim!r}; name the patch dimension otherwise: split(…, dim=…)"

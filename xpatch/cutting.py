@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex, PandasMultiIndex
 
+from xpatch.domain import variables_of
 from xpatch.engine import dtypes, memory
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.index import RECIPE, PatchIndex
@@ -37,6 +38,19 @@ class Taper:
 def is_lazy(variable: Variable) -> bool:
     """Whether the data of ``variable`` are still on disk (neither in memory nor chunked)."""
     return not variable._in_memory and variable.chunks is None
+
+
+def check_chunks(obj: xr.DataArray | xr.Dataset, call: str) -> None:
+    """Raise a ValueError if chunk sizes are unknown, as they are after boolean indexing."""
+    for name, v in variables_of(obj).items():
+        unknown = [d for d, sizes in v.chunksizes.items() if any(n != n for n in sizes)]
+        if unknown:
+            what = "the array" if name is None else repr(name)
+            raise ValueError(
+                f"{call} needs to know the chunk sizes, but those of {what} along {unknown} are "
+                "unknown (NaN), as after indexing with a lazy condition; compute them with "
+                "obj.data.compute_chunk_sizes() first"
+            )
 
 
 def cut_dims(variable: Variable, plan: Plan) -> tuple[Hashable, ...]:

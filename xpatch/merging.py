@@ -12,6 +12,7 @@ from xarray import Variable
 
 from xpatch.aggregation import InvVarWeightedMean, OverlapAdd, SoftVote, as_aggregation
 from xpatch.combining import inverse_variance, most_probable
+from xpatch.cutting import check_chunks
 from xpatch.domain import Lattice, domain_of
 from xpatch.index import PatchIndex, with_index
 from xpatch.neighborhood import Boxes
@@ -35,6 +36,7 @@ class Merge:
     ):
         if not isinstance(patches, xr.DataArray | xr.Dataset):
             raise TypeError(f"merge takes patches, got {type(patches).__name__}")
+        check_chunks(patches, "merge")
         self.source = provenance(patches, like)
         self.dim = self.source.dim
         if self.dim not in patches.dims:

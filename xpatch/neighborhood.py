@@ -48,7 +48,7 @@ class Boxes:
 
     def __len__(self) -> int:
         if self.product:
-            return int(np.prod(self.grid, dtype=np.int64))
+            return math.prod(self.grid)
         return len(self.axes[0]) if self.axes else 1
 
     @property
