@@ -25,6 +25,7 @@ from xpatch.engine.stacked import Stacked
 from xpatch.neighborhood import Boxes, arranged
 
 Tile = tuple[int, ...]
+Region = tuple[list[int], list[int]]
 Shares = list[NDArray[np.float64]]
 
 
@@ -84,8 +85,7 @@ def reduce(
     known: dict[Any, Any] = {}
     for b, (start, stop) in enumerate(itertools.pairwise(bounds.tolist())):
         block = Block.of(boxes, ordinals[start:stop], weights, mass, known)
-        tiles = spans.touched(block.boxes)
-        regions = tuple([spans.region(tile) for tile in tiles])
+        tiles, regions = spans.pieces(block.boxes)
         job = Partial(reducer, tuple(axes), block, regions, shares)
         for rest in rests:
             inner = index(zero, rest)
@@ -117,10 +117,32 @@ class _Spans:
         self.bounds = [e.tolist() for e in edges]
         self.known: dict[Any, list[Iterable[int]]] = {}
 
-    def region(self, tile: Tile) -> tuple[list[int], list[int]]:
+    def region(self, tile: Tile) -> Region:
         """Give the first cells of an output chunk, and those behind it."""
         low = [e[i] for e, i in zip(self.bounds, tile, strict=True)]
         return low, [e[i + 1] for e, i in zip(self.bounds, tile, strict=True)]
+
+    def pieces(self, boxes: Boxes) -> tuple[list[Tile], tuple[Region, ...]]:
+        """Find the output chunks that boxes fall on, and the part of each around the boxes."""
+        extent = [self._extent(boxes, k) for k in range(len(boxes.dims))]
+        tiles, regions = [], []
+        for tile in self.touched(boxes):
+            low, high = self.region(tile)
+            low = [max(lo, a) for lo, (a, _) in zip(low, extent, strict=True)]
+            high = [min(hi, b) for hi, (_, b) in zip(high, extent, strict=True)]
+            if all(lo < hi for lo, hi in zip(low, high, strict=True)):
+                tiles.append(tile)
+                regions.append((low, high))
+        return tiles, tuple(regions)
+
+    def _extent(self, boxes: Boxes, k: int) -> tuple[int, int]:
+        starts, size, n = boxes.axes[k], boxes.sizes[k], boxes.shape[k]
+        if not len(starts):
+            return 0, 0
+        if boxes.wrap[k]:
+            starts = starts % n
+        low, high = int(starts.min()), int(starts.max()) + size
+        return (0, n) if boxes.wrap[k] and high > n else (max(low, 0), min(high, n))
 
     def touched(self, boxes: Boxes) -> list[Tile]:
         """Find the output chunks that some boxes fall on, in order."""
@@ -252,6 +274,14 @@ class Listed(NamedTuple):
     mass: list[NDArray[np.float64]]
 
 
+class Piece(NamedTuple):
+    """What the patches of one block add up to on the region that begins at ``low``."""
+
+    low: list[int]
+    state: list[NDArray]
+    cover: Shares | NDArray[np.float64]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pick:
     """Hands one piece of a block on, so that it can be freed, or sent, without the others."""
@@ -273,27 +303,29 @@ class Partial:
     reducer: Reducer
     axes: tuple[int, ...]
     block: Block
-    regions: tuple[tuple[list[int], list[int]], ...]
+    regions: tuple[Region, ...]
     shares: bool
 
     def __call__(self, patches: NDArray) -> list[Any]:
         if isinstance(self.reducer, Stacked):
             return [self._near(patches, *region) for region in self.regions]
-        return [self._sum(patches, self.block.placement(*region)) for region in self.regions]
+        return [self._sum(patches, *region) for region in self.regions]
 
     def _near(self, patches: NDArray, low: list[int], high: list[int]) -> tuple[NDArray, Listed]:
         where, listed = self.block.near(low, high)
         return patches[where], listed
 
-    def _sum(self, patches: NDArray, placement: Placement) -> tuple[list[NDArray], Any]:
+    def _sum(self, patches: NDArray, low: list[int], high: list[int]) -> Piece:
+        placement = self.block.placement(low, high)
         cover = placement.cover()
         reducer: Any = self.reducer
         if self.shares:
             plain = Total(reducer.source, reducer.skipna, reducer.dtype)
             state = memory.scatter(patches, self.axes, placement, plain)
             if not reducer.skipna or patches.dtype.kind not in "fc" or not memory.has_nan(state[0]):
-                return state, cover
-        return memory.scatter(patches, self.axes, placement, reducer), cover
+                return Piece(low, state, cover)
+        state = memory.scatter(patches, self.axes, placement, reducer)
+        return Piece(low, state, cover)
 
 
 def outer(cover: Shares | NDArray[np.float64]) -> NDArray[np.float64]:
@@ -327,33 +359,47 @@ class Finish:
         else:
             cover = np.full(cells, self.full)
             if not self.full:
-                for _, some in pieces:
-                    cover |= outer(some) > 0
+                for piece in pieces:
+                    some = outer(piece.cover)
+                    cover[self._place(piece, some.shape)] |= some > 0
             merged = self._summed(pieces)
         return self.fill(merged, self.axes, cover).astype(self.dtype, copy=False)
 
-    def _summed(self, pieces: list[Any]) -> NDArray:
+    def _place(self, piece: Piece, cells: Sequence[int]) -> tuple[slice, ...]:
+        """Give where a piece of some cells lies, in the order of the geometry's dimensions."""
+        return tuple(
+            [slice(a - o, a - o + n) for a, o, n in zip(piece.low, self.low, cells, strict=True)]
+        )
+
+    def _views(self, state: list[NDArray], piece: Piece) -> list[NDArray]:
+        """Give the part of the state that a piece falls on."""
+        shape = piece.state[0].shape
+        index = [slice(None)] * len(self.shape)
+        for axis, part in zip(
+            self.axes, self._place(piece, [shape[a] for a in self.axes]), strict=True
+        ):
+            index[axis] = part
+        return [s[tuple(index)] for s in state]
+
+    def _summed(self, pieces: list[Piece]) -> NDArray:
         reducer: Any = self.reducer
-        if not self.shares:
-            state = reducer.start(self.shape)
-            for other, _ in pieces:
-                reducer.combine(state, other)
-            return reducer.finish(state)
-        plain = Total(reducer.source, reducer.skipna, reducer.dtype)
-        if all(len(other) == 1 for other, _ in pieces):
-            state = plain.start(self.shape)
-            for other, _ in pieces:
-                plain.combine(state, other)
-            return plain.finish(state)
+        if self.shares and all(len(piece.state) == 1 for piece in pieces):
+            reducer = Total(reducer.source, reducer.skipna, reducer.dtype)
         state = reducer.start(self.shape)
-        for other, cover in pieces:
-            state[0] += other[0]
-            state[1] += other[1] if len(other) > 1 else self._spread(outer(cover))
+        for piece in pieces:
+            views = self._views(state, piece)
+            if len(piece.state) == len(state):
+                reducer.combine(views, piece.state)
+            else:
+                views[0] += piece.state[0]
+                views[1] += self._spread(outer(piece.cover))
         return reducer.finish(state)
 
     def _spread(self, field: NDArray) -> NDArray:
         """Lay a field over the geometry's dimensions, in their order, along those of the output."""
-        shape = [self.shape[k] if k in self.axes else 1 for k in range(len(self.shape))]
+        shape = [1] * len(self.shape)
+        for axis, n in zip(self.axes, field.shape, strict=True):
+            shape[axis] = n
         return field.transpose(np.argsort(self.axes)).reshape(shape)
 
     def _stacked(self, pieces: list[Any], cells: list[int]) -> tuple[NDArray, NDArray[np.bool_]]:
