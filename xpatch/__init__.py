@@ -23,11 +23,12 @@ from xpatch.aggregation import (
     Var,
     WeightedSum,
 )
-from xpatch.api import merge, split
+from xpatch.api import apply, merge, split
 from xpatch.domain import Domain, GridDomain, RasterDomain, domain_of
 from xpatch.geometry import Geometry, Rectangular
 from xpatch.index import PatchIndex
 from xpatch.patcher import Patcher
+from xpatch.running import PatchFailure
 from xpatch.sampler import (
     AlongTrack,
     EveryElement,
@@ -40,6 +41,7 @@ from xpatch.sampler import (
     Valid,
 )
 from xpatch.window import Boxcar, Custom, Gaussian, Hann, Tukey, Window
+from xpatch.writing import write
 
 __version__ = "0.1.0"
 
@@ -71,6 +73,7 @@ __all__ = [
     "Mode",
     "MostCentral",
     "OverlapAdd",
+    "PatchFailure",
     "PatchIndex",
     "Patcher",
     "PoissonDisk",
@@ -88,7 +91,9 @@ __all__ = [
     "Var",
     "WeightedSum",
     "Window",
+    "apply",
     "domain_of",
     "merge",
     "split",
+    "write",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,52 @@ class PatchAccessor:
         """
         return api.merge(
             self._obj, aggregation, like=like, skipna=skipna, fill_value=fill_value, scale=scale
+        )
+
+    def apply(
+        self,
+        func: Callable[[Any], Any],
+        patcher: Any = None,
+        *,
+        geometry: Any = None,
+        sampler: Any = None,
+        window: Any = None,
+        aggregation: Any = None,
+        batch_size: int | None = None,
+        on_error: str = "raise",
+        progress: bool = False,
+        template: Any = None,
+        skipna: bool | None = None,
+        fill_value: Any = np.nan,
+        scale: Mapping[Hashable, int] | None = None,
+        dim: Hashable = "patch",
+        chunks: Any = "auto",
+    ) -> Any:
+        """Split, run a function on batches of patches, and merge; see `xpatch.apply`.
+
+        Examples
+        --------
+        >>> field = xr.DataArray(np.ones((4, 6)), dims=("y", "x"))
+        >>> bool((field.patch.apply(lambda p: 2 * p, geometry={"y": 2, "x": 3}) == 2).all())
+        True
+        """
+        return api.apply(
+            self._obj,
+            func,
+            patcher,
+            geometry=geometry,
+            sampler=sampler,
+            window=window,
+            aggregation=aggregation,
+            batch_size=batch_size,
+            on_error=on_error,
+            progress=progress,
+            template=template,
+            skipna=skipna,
+            fill_value=fill_value,
+            scale=scale,
+            dim=dim,
+            chunks=chunks,
         )
 
     @property

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from xpatch.aggregation import Aggregation
+from xpatch.applying import apply_in_blocks
 from xpatch.axes import Axes
-from xpatch.cutting import check_chunks, cut_coordinates, cut_dims, cut_variable, patch_groups
+from xpatch.cutting import check_chunks, cut_field, patch_groups
 from xpatch.domain import domain_of, variables_of
 from xpatch.index import patch_index
 from xpatch.merging import Merge, merge_each
 from xpatch.plan import Plan
 from xpatch.window import Boxcar
 
-__all__ = ["merge", "split"]
+__all__ = ["apply", "merge", "split"]
 
 Field = TypeVar("Field", xr.DataArray, xr.Dataset)
 
@@ -77,20 +79,9 @@ def split(
     >>> bool(xpatch.merge(patches).equals(field))
     True
     """
-    plan, anchors = make_plan(obj, patcher, geometry, sampler, window, dim)
-    ordinals = np.arange(len(plan)) if anchors.ordinals is None else anchors.ordinals
-    variables = variables_of(obj)
-    groups = patch_groups(variables, plan, ordinals, chunks)
-    if groups is not None:
-        ordinals = np.concatenate(groups)
-    parts = {
-        name: cut_variable(v, plan, dim, ordinals, groups, plan.window) if cut_dims(v, plan) else v
-        for name, v in variables.items()
-    }
-    coords = cut_coordinates(obj, plan, dim, ordinals, groups)
-    if isinstance(obj, xr.DataArray):
-        return xr.DataArray(parts[None], coords=coords, name=obj.name)
-    return xr.Dataset(parts, coords=coords, attrs=obj.attrs)
+    plan, ordinals = make_plan(obj, patcher, geometry, sampler, window, dim)
+    groups = patch_groups(variables_of(obj), plan, ordinals, chunks)
+    return cut_field(obj, plan, dim, ordinals, groups)
 
 
 def make_plan(
@@ -100,8 +91,11 @@ def make_plan(
     sampler: Any,
     window: Any,
     dim: Hashable,
-) -> tuple[Plan, Any]:
-    """Plan a split: inspect the domain, place the anchors, find their neighborhoods."""
+) -> tuple[Plan, NDArray[np.int64]]:
+    """Plan a split: inspect the domain, place the anchors, find their neighborhoods.
+
+    Gives the plan, and the labels of the patches.
+    """
     if patcher is None:
         patcher = Axes(geometry, sampler, window)
     elif not isinstance(patcher, Axes):
@@ -122,7 +116,8 @@ def make_plan(
     _check_values(obj, boxes.dims)
     window = None if patcher.window == Boxcar() else patcher.window
     spec = patcher.to_dict()
-    return Plan(domain, boxes, window, patcher.aggregation, spec, anchors.origin), anchors
+    plan = Plan(domain, boxes, window, patcher.aggregation, spec, anchors.origin)
+    return plan, np.arange(len(plan)) if anchors.ordinals is None else anchors.ordinals
 
 
 def _check_values(obj: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> None:
@@ -191,3 +186,98 @@ def merge(
     if index is not None and len(index.plans) > 1 and isinstance(patches, xr.Dataset):
         return merge_each(patches, index, *given)
     return Merge(patches, *given).run()
+
+
+def apply(
+    obj: Field,
+    func: Callable[[Any], Any],
+    patcher: Axes | None = None,
+    *,
+    geometry: Any = None,
+    sampler: Any = None,
+    window: Any = None,
+    aggregation: Aggregation | str | None = None,
+    batch_size: int | None = None,
+    on_error: str = "raise",
+    progress: bool = False,
+    template: Any = None,
+    skipna: bool | None = None,
+    fill_value: Any = np.nan,
+    scale: Mapping[Hashable, int] | None = None,
+    dim: Hashable = "patch",
+    chunks: Any = "auto",
+) -> Any:
+    """Split a field, run a function on batches of its patches, and merge what it returns.
+
+    The patches exist block by block only. NumPy and fields on disk are worked through at once,
+    one block after the other, and give NumPy; dask gives dask, one call of `func` after the other
+    in each block and blocks in parallel.
+
+    Parameters
+    ----------
+    obj : DataArray or Dataset
+        The field.
+    func : callable
+        Takes loaded patches, as `split` gives them, and returns a DataArray or a Dataset with the
+        patch dimension; or, of a DataArray, an array of the same shape or one value per patch.
+        Other dims, another dtype, several variables, cropped patches and patches that are finer by
+        ``scale`` are merged as by `merge`. To see what comes back `func` is called first on no
+        patch, and if it fails on one: the first of the field, or zeros for dask.
+    patcher, geometry, sampler, window, dim, chunks
+        As in `split`.
+    aggregation, skipna, fill_value, scale
+        As in `merge`.
+    batch_size : int, optional
+        The most patches in a call of `func`; default: all of a block.
+    on_error : {"raise", "nan", "skip"}, default: "raise"
+        What becomes of patches for which `func` raises: the error goes on, they are missing
+        values, or they are left out as if they had not been sampled. A batch that fails is tried
+        again patch by patch. A `PatchFailure` warning lists the failed patches.
+    progress : bool, default: False
+        Draw a bar on stderr.
+    template : DataArray or Dataset, optional
+        What `func` returns for the first few patches (values do not matter), so that it is not
+        called to find out.
+
+    Returns
+    -------
+    DataArray or Dataset
+        The merged field.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument does not fit, or `func` returns patches of another number, size or dtype
+        than at first.
+
+    Warns
+    -----
+    PatchFailure
+        With ``failures``, the message for the label of each failed patch. For dask once per block.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.arange(16.0).reshape(4, 4), dims=("y", "x"))
+    >>> xpatch.apply(field, lambda p: p.max(("y", "x")), geometry={"y": 2, "x": 2}).values
+    array([[ 5.,  5.,  7.,  7.],
+           [ 5.,  5.,  7.,  7.],
+           [13., 13., 15., 15.],
+           [13., 13., 15., 15.]])
+    """
+    plan, ordinals = make_plan(obj, patcher, geometry, sampler, window, dim)
+    return apply_in_blocks(
+        obj,
+        func,
+        plan,
+        ordinals,
+        dim,
+        chunks,
+        template,
+        {"batch_size": batch_size, "on_error": on_error, "progress": progress},
+        {
+            "aggregation": aggregation,
+            "skipna": skipna,
+            "fill_value": fill_value,
+            "scale": scale,
+        },
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -91,6 +92,29 @@ def cut_variable(
     dtype = dtype if taper is None else dtypes.average(dtype)
     data = Deferred(Rows(source, axes, boxes, taper), ordinals, tuple(inner), dtype)
     return Variable((dim, *variable.dims), lazily(data), variable.attrs)
+
+
+def cut_field(
+    obj: Any,
+    plan: Plan,
+    dim: Hashable,
+    ordinals: NDArray,
+    groups: list[NDArray] | None,
+    defer: bool = False,
+) -> Any:
+    """Cut the patches out of a DataArray or Dataset, group by group."""
+    if groups is not None:
+        ordinals = np.concatenate([np.empty(0, np.int64), *groups]).astype(np.int64)
+    parts = {
+        name: cut_variable(v, plan, dim, ordinals, groups, plan.window, defer)
+        if cut_dims(v, plan)
+        else v
+        for name, v in variables_of(obj).items()
+    }
+    coords = cut_coordinates(obj, plan, dim, ordinals, groups)
+    if isinstance(obj, xr.DataArray):
+        return xr.DataArray(parts[None], coords=coords, name=obj.name)
+    return xr.Dataset(parts, coords=coords, attrs=obj.attrs)
 
 
 class Labels:
@@ -192,11 +216,17 @@ def patch_groups(
     chunked = [v for v in variables.values() if v.chunks is not None and cut_dims(v, plan)]
     if not chunked:
         return None
+    sizes = {d: c for v in reversed(chunked) for d, c in v.chunksizes.items()}
+    return groups_within(sizes, plan, ordinals, _most_patches(chunked, plan, chunks))
+
+
+def groups_within(
+    chunks: Mapping[Hashable, tuple[int, ...]], plan: Plan, ordinals: NDArray, most: int
+) -> list[NDArray]:
+    """Group patches by the chunk that they start in, at most ``most`` in a group."""
     from xpatch.engine.chunked import chunk_order, subdivide
 
-    sizes = {d: c for v in reversed(chunked) for d, c in v.chunksizes.items()}
-    order = [sizes.get(d, (n,)) for d, n in zip(plan.dims, plan.boxes.shape, strict=True)]
-    most = _most_patches(chunked, plan, chunks)
+    order = [chunks.get(d, (n,)) for d, n in zip(plan.dims, plan.boxes.shape, strict=True)]
     groups = chunk_order(plan.boxes, order, most)
     if len(ordinals) == len(plan) and (np.sort(ordinals) == np.arange(len(plan))).all():
         return groups
@@ -206,6 +236,50 @@ def patch_groups(
         return subdivide([ordinals], most)
     groups = [g[taken[g]] for g in groups]
     return [g for g in groups if len(g)]
+
+
+def virtual_chunks(
+    variables: Mapping[Hashable | None, Variable], plan: Plan, limit: int
+) -> tuple[dict[Hashable, tuple[int, ...]], int]:
+    """Chunk a field that is not chunked, so that the patches of a chunk take about ``limit`` bytes.
+
+    Chunks of data on disk are multiples of the stored ones. Gives the chunks along the cut
+    dimensions, and how many patches at most shall be in a group.
+    """
+    from dask.array.core import normalize_chunks
+
+    cut = [v for v in variables.values() if cut_dims(v, plan)]
+    patch = sum(
+        v.dtype.itemsize * math.prod(plan_size(plan, d, v.sizes[d]) for d in v.dims) for v in cut
+    )
+    stored: dict[Hashable, int] = {}
+    for v in cut:
+        stored |= v.encoding.get("preferred_chunks", {}) if is_lazy(v) else {}
+    cells = math.prod(plan.boxes.shape)
+    wanted = max(1, limit * cells // max(1, patch * len(plan)))  # cells of a chunk
+    previous = tuple(
+        _regular(stored.get(d, 1), n) for d, n in zip(plan.dims, plan.boxes.shape, strict=True)
+    )
+    chunks = normalize_chunks(
+        ("auto",) * len(plan.dims),
+        plan.boxes.shape,
+        wanted,
+        np.dtype("u1"),
+        previous if stored else None,
+    )
+    return dict(zip(plan.dims, chunks, strict=True)), max(1, 2 * limit // max(1, patch))
+
+
+def plan_size(plan: Plan, dim: Hashable, size: int) -> int:
+    """Give the cells of a patch along a dimension of that size in the field."""
+    return dict(zip(plan.dims, plan.boxes.sizes, strict=True)).get(dim, size)
+
+
+def _regular(chunk: Any, n: int) -> tuple[int, ...]:
+    if not isinstance(chunk, int | np.integer):
+        return tuple(chunk)
+    whole, rest = divmod(n, int(chunk))
+    return (int(chunk),) * whole + ((rest,) if rest else ())
 
 
 def _most_patches(variables: list[Variable], plan: Plan, chunks: Any) -> int:

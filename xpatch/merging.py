@@ -21,6 +21,8 @@ from xpatch.restoring import check_like, ordered, place, provenance, restored_co
 from xpatch.scattering import Job, Weights
 from xpatch.window import is_boxcar
 
+OUTPUT_CELLS = 1 << 22  # of an output chunk along the cut dimensions, where the field had no chunks
+
 
 class Merge:
     """One call of `merge`, step by step."""
@@ -33,6 +35,9 @@ class Merge:
         skipna: bool | None,
         fill_value: Any,
         scale: Mapping[Hashable, int] | None,
+        *,
+        chunks: Mapping[Hashable, tuple[int, ...]] | None = None,
+        present: Any = None,
     ):
         if not isinstance(patches, xr.DataArray | xr.Dataset):
             raise TypeError(f"merge takes patches, got {type(patches).__name__}")
@@ -49,6 +54,7 @@ class Merge:
             check_like(self.plan, self.domain)
         default = self.plan.aggregation or OverlapAdd()
         self.aggregation = default if aggregation is None else as_aggregation(aggregation)
+        self.chunks, self.present = chunks, present
         self.skipna = skipna
         self.fill_value = fill_value
         self.scale = self._checked_scale(scale)
@@ -225,7 +231,7 @@ class Merge:
         job = Job(boxes, self.source.ordinals, axes, weights, aggregation, skipna, self.fill_value)
         if variable.chunks is not None:
             chunks = self._chunks(name, own, dims)
-            return Variable(dims, job.chunked(variable.data, chunks), variable.attrs)
+            return Variable(dims, job.chunked(variable.data, chunks, self.present), variable.attrs)
         return Variable(dims, job.in_memory(variable.to_numpy()), variable.attrs)
 
     def _own_dims(self, variable: Variable, name: Hashable) -> tuple[Hashable, ...]:
@@ -248,12 +254,19 @@ class Merge:
         return variable.set_dims({d: every[d] for d in order})
 
     def _chunks(self, name: Hashable, own: tuple, dims: tuple) -> dict[int, tuple[int, ...]]:
-        known = self.domain.chunks.get(name) or next(iter(self.domain.chunks.values()), {})
+        known = self.chunks or self.domain.chunks.get(name)
+        known = dict(known or next(iter(self.domain.chunks.values()), {}))
+        unknown = {d: "auto" for d in own if d not in known}
+        if unknown:
+            from dask.array.core import normalize_chunks
+
+            sizes = tuple(self.domain.sizes[d] for d in unknown)
+            auto = normalize_chunks(tuple(unknown.values()), sizes, OUTPUT_CELLS, np.dtype("u1"))
+            known |= dict(zip(unknown, auto, strict=True))
         out = {}
         for d in own:
-            sizes = known.get(d, (self.domain.sizes[d],))
             factor = self.scale.get(d, 1)
-            out[dims.index(d)] = tuple(c * factor for c in sizes)
+            out[dims.index(d)] = tuple(c * factor for c in known[d])
         return out
 
 

@@ -129,22 +129,24 @@ class Job:
             out[(slice(None),) * axis + (vector <= 0,)] = value
         return out
 
-    def chunked(self, patches: Any, chunks: dict[int, tuple[int, ...]]) -> Any:
-        """Merge a dask array."""
+    def chunked(self, patches: Any, chunks: dict[int, tuple[int, ...]], present: Any = None) -> Any:
+        """Merge a dask array, but for the patches that are not ``present``."""
         from dask.base import tokenize
 
         from xpatch.engine import partial
+        from xpatch.engine.spans import coverage
 
         if isinstance(self.aggregation, Learned) and self.aggregation.fits:
-            return self._whole(patches, chunks)
+            return self._whole(patches, chunks, present)
         weights, mass = self.weights(self.boxes)
         edges = [np.concatenate([[0], np.cumsum(chunks[a])]) for a in self.axes]
         boxes, _, picks = arranged(self.boxes, self.ordinals)
         own = tuple(m.take(p) for m, p in zip(mass, picks, strict=True))
-        full, twice = partial.coverage(boxes, own, edges)
+        full, twice = coverage(boxes, own, edges)
+        full &= present is None
         reducer = self.reducer(patches.dtype, not twice)
         mean = isinstance(reducer, r.WeightedMean) and reducer.normalize
-        shares = mean and boxes.product
+        shares = mean and boxes.product and present is None
         if shares:
             cover: Any = Placement(boxes, None, own).cover()
             above = own
@@ -159,9 +161,9 @@ class Job:
         fill = Fill(value if value is not None else np.zeros((), dtype)[()], dtype)
         token = tokenize(self)
         args = (self.axes, self.boxes, self.ordinals, weights, mass, reducer, fill, chunks, dtype)
-        return partial.reduce(patches, *args, token, shares, full)
+        return partial.reduce(patches, *args, token, shares, full, present)
 
-    def _whole(self, patches: Any, chunks: dict[int, tuple[int, ...]]) -> Any:
+    def _whole(self, patches: Any, chunks: dict[int, tuple[int, ...]], present: Any) -> Any:
         """Merge in one task, for models that are fitted on all contributions at once."""
         import dask
         import dask.array as da
@@ -169,9 +171,15 @@ class Job:
         sizes = dict(zip(self.axes, self.boxes.shape, strict=True))
         dtype = dtypes.average(patches.dtype)
         shape = tuple(sizes.get(k, n) for k, n in enumerate(patches.shape[1:]))
-        merged = dask.delayed(self.in_memory)(patches)
+        merged = dask.delayed(self._of_present)(patches, present)
         out = [chunks.get(k, c) for k, c in enumerate(patches.chunks[1:])]
         return da.from_delayed(merged, shape, dtype).rechunk(out)
+
+    def _of_present(self, patches: NDArray, present: NDArray | None) -> NDArray:
+        if present is None:
+            return self.in_memory(patches)
+        job = dataclasses.replace(self, ordinals=self.ordinals[present])
+        return job.in_memory(patches[present])
 
 
 def spread(weights: AxesWeights, picks: Any, sizes: Any) -> AxesWeights:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import dask.array as da
@@ -21,12 +21,9 @@ from numpy.typing import NDArray
 from xpatch.engine import memory
 from xpatch.engine.placement import AxisWeights, Placement
 from xpatch.engine.reduce import Choose, Place, Reducer, Total
+from xpatch.engine.spans import Region, Shares, Spans, Tile, nearby, outer
 from xpatch.engine.stacked import Stacked
 from xpatch.neighborhood import Boxes, arranged
-
-Tile = tuple[int, ...]
-Region = tuple[list[int], list[int]]
-Shares = list[NDArray[np.float64]]
 
 
 def reduce(
@@ -43,6 +40,7 @@ def reduce(
     token: str,
     shares: bool = False,
     full: bool = False,
+    present: da.Array | None = None,
 ) -> da.Array:
     """Merge patches (patch, *dims) by partial results per patch block and output chunk.
 
@@ -61,12 +59,18 @@ def reduce(
         Whether the weights of every cell sum to one.
     full : bool
         Whether every cell is known to be covered.
+    present : dask array of bool, optional
+        Which patches take part, if that is known only when they are computed.
     """
     if isinstance(reducer, Place):
         reducer = Choose(reducer.source, reducer.skipna, "first")
     patches = patches.rechunk({a + 1: -1 for a in axes})
     out_chunks = [tuple(chunks.get(k, c)) for k, c in enumerate(patches.chunks[1:])]
-    token = tokenize(patches.name, token, out_chunks, dtype)
+    if present is not None:
+        present = present.rechunk({0: patches.chunks[0]})
+    token = tokenize(
+        patches.name, token, out_chunks, dtype, None if present is None else present.name
+    )
     name, block_name, piece_name = (f"xpatch-{w}-{token}" for w in ("merge", "sum", "piece"))
     edges = [np.concatenate([[0], np.cumsum(out_chunks[a])]) for a in axes]
     others = [k for k in range(patches.ndim - 1) if k not in axes]
@@ -77,7 +81,7 @@ def reduce(
         return tuple([both[k] for k in order])
 
     order = np.argsort([*axes, *others]).tolist()
-    spans = _Spans(edges)
+    spans = Spans(edges)
     graph: dict[Any, Any] = {}
     pieces: dict[Tile, list[Any]] = {}
     bounds = np.concatenate([[0], np.cumsum(patches.chunks[0])])
@@ -90,7 +94,8 @@ def reduce(
         for rest in rests:
             inner = index(zero, rest)
             key = (block_name, b, *inner)
-            graph[key] = (job, (patches.name, b, *inner))
+            some = () if present is None else ((present.name, b),)
+            graph[key] = (job, (patches.name, b, *inner), *some)
             for k, tile in enumerate(tiles):
                 place = index(tile, rest)
                 piece = (piece_name, b, *place)
@@ -104,117 +109,10 @@ def reduce(
             shape = tuple(out_chunks[k][i] for k, i in enumerate(place))
             end = Finish(reducer, tuple(axes), low, shape, form, finish, dtype, shares, full)
             graph[(name, *place)] = (end, pieces.get(place, []))
-    layers = HighLevelGraph.from_collections(name, graph, dependencies=[patches])  # type: ignore[list-item]
+    sources: list[Any] = [patches] if present is None else [patches, present]
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=sources)
     meta = np.empty((0,) * (patches.ndim - 1), dtype)
     return da.Array(layers, name, tuple(out_chunks), meta=meta)
-
-
-class _Spans:
-    """Output chunks as regions, and which of them boxes fall on."""
-
-    def __init__(self, edges: Sequence[NDArray]):
-        self.edges = edges
-        self.bounds = [e.tolist() for e in edges]
-        self.known: dict[Any, list[Iterable[int]]] = {}
-
-    def region(self, tile: Tile) -> Region:
-        """Give the first cells of an output chunk, and those behind it."""
-        low = [e[i] for e, i in zip(self.bounds, tile, strict=True)]
-        return low, [e[i + 1] for e, i in zip(self.bounds, tile, strict=True)]
-
-    def pieces(self, boxes: Boxes) -> tuple[list[Tile], tuple[Region, ...]]:
-        """Find the output chunks that boxes fall on, and the part of each around the boxes."""
-        extent = [self._extent(boxes, k) for k in range(len(boxes.dims))]
-        tiles, regions = [], []
-        for tile in self.touched(boxes):
-            low, high = self.region(tile)
-            low = [max(lo, a) for lo, (a, _) in zip(low, extent, strict=True)]
-            high = [min(hi, b) for hi, (_, b) in zip(high, extent, strict=True)]
-            if all(lo < hi for lo, hi in zip(low, high, strict=True)):
-                tiles.append(tile)
-                regions.append((low, high))
-        return tiles, tuple(regions)
-
-    def _extent(self, boxes: Boxes, k: int) -> tuple[int, int]:
-        starts, size, n = boxes.axes[k], boxes.sizes[k], boxes.shape[k]
-        if not len(starts):
-            return 0, 0
-        if boxes.wrap[k]:
-            starts = starts % n
-        low, high = int(starts.min()), int(starts.max()) + size
-        return (0, n) if boxes.wrap[k] and high > n else (max(low, 0), min(high, n))
-
-    def touched(self, boxes: Boxes) -> list[Tile]:
-        """Find the output chunks that some boxes fall on, in order."""
-        spans = [self._along(boxes, k) for k in range(len(boxes.dims))]
-        if boxes.product:
-            return list(itertools.product(*(sorted(set().union(*s)) for s in spans)))
-        found: set[Tile] = set()
-        for per_dim in zip(*spans, strict=True):
-            found.update(itertools.product(*per_dim))
-        return sorted(found)
-
-    def _along(self, boxes: Boxes, k: int) -> list[Iterable[int]]:
-        starts, size, n, edge = boxes.axes[k], boxes.sizes[k], boxes.shape[k], self.edges[k]
-        key = (k, starts.tobytes())
-        if key in self.known:
-            return self.known[key]
-        if boxes.wrap[k]:
-            cells = (starts[:, None] + np.arange(size)) % n
-            rows = (np.searchsorted(edge, cells, "right") - 1).tolist()
-            out: list[Iterable[int]] = [set(row) for row in rows]
-        else:
-            first = np.searchsorted(edge, np.clip(starts, 0, n - 1), "right") - 1
-            last = np.searchsorted(edge, np.clip(starts + size - 1, 0, n - 1), "right") - 1
-            out = [range(a, b + 1) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
-        if boxes.product:
-            self.known[key] = out
-        return out
-
-
-def coverage(
-    boxes: Boxes, mass: Sequence[AxisWeights], edges: Sequence[NDArray]
-) -> tuple[bool, bool]:
-    """Say whether every cell is covered, and whether any is covered twice.
-
-    Listed boxes are looked at one output chunk after the other, until both are decided.
-    """
-    placement = Placement(boxes, None, mass)
-    if boxes.product:
-        vectors = placement.cover()
-        lone = placement.mass is None or all(np.isin(w.rows, (0, 1)).all() for w in mass)
-        full = all(bool((v > 0).all()) for v in vectors)
-        return full, not (lone and all(bool((v <= 1).all()) for v in vectors))
-    full, twice = (
-        True,
-        placement.mass is not None and not all(np.isin(w.rows, (0, 1)).all() for w in mass),
-    )
-    spans = _Spans(edges)
-    for tile in itertools.product(*(range(len(e) - 1) for e in edges)):
-        low, high = spans.region(tile)
-        near = np.flatnonzero(nearby(boxes, boxes.starts(), low, high))
-        part = Placement(boxes.take(near), None, [w.take(near) for w in mass], None, low, high)
-        cover = outer(part.cover())
-        full &= bool((cover > 0).all())
-        twice |= bool((cover > 1).any())
-        if twice and not full:
-            break
-    return full, twice
-
-
-def nearby(boxes: Boxes, starts: NDArray, low: Sequence[int], high: Sequence[int]) -> NDArray:
-    """Which boxes, given their starts (patch, dim), fall on a region."""
-    out = np.ones(len(starts), bool)
-    for k, (lo, hi) in enumerate(zip(low, high, strict=True)):
-        size, n = boxes.sizes[k], boxes.shape[k]
-        here = np.zeros(len(starts), bool)
-        turns = range(-(size // n) - 1, 2) if boxes.wrap[k] else range(1)
-        start = starts[:, k] % n if boxes.wrap[k] else starts[:, k]
-        for turn in turns:
-            first = start + turn * n
-            here |= (first < hi) & (first + size > lo)
-        out &= here
-    return out
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -242,6 +140,17 @@ class Block:
         below = tuple(_taken(w, p, known) for w, p in zip(mass, picks, strict=True))
         labels = np.asarray(ordinals) if position is None else ordinals[position]
         return cls(part, position, labels, own, below)
+
+    def some(self, present: NDArray[np.bool_]) -> Block:
+        """Keep some of the patches."""
+        kept = np.flatnonzero(present if self.position is None else present[self.position])
+        position = None
+        if self.position is not None:
+            position = (np.cumsum(present) - 1)[self.position[kept]]
+        entries = self.boxes.entries(kept)
+        weights = tuple(w.take(e) for w, e in zip(self.weights, entries, strict=True))
+        mass = tuple(w.take(e) for w, e in zip(self.mass, entries, strict=True))
+        return Block(self.boxes.take(kept), position, self.labels[kept], weights, mass)
 
     def placement(self, low: Sequence[int], high: Sequence[int]) -> Placement:
         """Give where the patches land in a region."""
@@ -306,7 +215,10 @@ class Partial:
     regions: tuple[Region, ...]
     shares: bool
 
-    def __call__(self, patches: NDArray) -> list[Any]:
+    def __call__(self, patches: NDArray, present: NDArray | None = None) -> list[Any]:
+        if present is not None and not present.all():
+            part = dataclasses.replace(self, block=self.block.some(present))
+            return part(patches[present])
         if isinstance(self.reducer, Stacked):
             return [self._near(patches, *region) for region in self.regions]
         return [self._sum(patches, *region) for region in self.regions]
@@ -326,16 +238,6 @@ class Partial:
                 return Piece(low, state, cover)
         state = memory.scatter(patches, self.axes, placement, reducer)
         return Piece(low, state, cover)
-
-
-def outer(cover: Shares | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Multiply vectors out."""
-    if not isinstance(cover, list):
-        return cover
-    out = np.ones(())
-    for vector in cover:
-        out = out[..., None] * vector
-    return out
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,0 +1,281 @@
+"""Apply: run a function on batches of patches, one patch block after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+import warnings
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray import Variable
+
+from xpatch.cutting import cut_field, groups_within, patch_groups, virtual_chunks
+from xpatch.domain import variables_of
+from xpatch.engine import dtypes
+from xpatch.index import PatchIndex, patch_index, with_index
+from xpatch.merging import Merge
+from xpatch.plan import Plan
+from xpatch.progress import Ticker
+from xpatch.running import Apply, Form, Frame, PatchFailure, as_variables, warn_of
+
+BLOCK_BYTES = 1 << 25  # of the patches that are cut at a time from a field that is not chunked
+ON_ERROR = ("raise", "nan", "skip")
+
+
+# ------------------------------------------------------------------------------- what comes back
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Skeleton:
+    """What func makes of patches, without values."""
+
+    like: Any  # some patches as they come back
+    forms: dict[Hashable, Form]
+    crop: dict[Hashable, tuple[int, int]]
+
+    @classmethod
+    def of(cls, result: Any, given: Any, dim: Hashable, on_error: str, scale: Any) -> Skeleton:
+        """Look at what func gave for some patches."""
+        variables = as_variables(result, given, dim)
+        if isinstance(result, np.ndarray):
+            result = given.isel(
+                {d: 0 for d in given.dims if d not in variables[None].dims}, drop=True
+            )
+            result = result.copy(data=variables[None].data)
+        if patch_index(result) is None:
+            rest = result.drop_vars(dim, errors="ignore")
+            index = patch_index(given)
+            assert index is not None
+            result = with_index(rest.assign_coords({dim: given[dim].values}), index)
+        crop = Merge(result, None, None, None, np.nan, scale).crop
+        forms = {}
+        for name, v in variables.items():
+            if dim not in v.dims:
+                continue
+            dims = tuple(d for d in v.dims if d != dim)
+            filled = dtypes.filled(v.dtype, None)[0] if on_error == "nan" else v.dtype
+            forms[name] = Form(dims, tuple(v.sizes[d] for d in dims), v.dtype, filled, v.attrs)
+        return cls(result, forms, crop)
+
+    def patches(self, arrays: Mapping[Hashable, Variable], index: PatchIndex) -> Any:
+        """Give the patches that will come back."""
+        dim = index.dim
+        kept = {n: c for n, c in self.like.coords.items() if dim not in c.dims}
+        whole = xr.Dataset(coords=kept)
+        if isinstance(self.like, xr.Dataset):
+            carried = {n: v for n, v in self.like.data_vars.items() if dim not in v.dims}
+            whole = whole.assign(carried).assign_attrs(self.like.attrs)
+        names = {n: "_" if n is None else n for n in arrays}
+        whole = whole.assign({names[n]: v for n, v in arrays.items()})
+        own = PatchIndex(index._index, index.plans, self.crop)
+        whole = with_index(whole.assign_coords({dim: (dim, index.ordinals)}), own)
+        if isinstance(self.like, xr.Dataset):
+            order = [n for n in self.like.data_vars if n in whole.data_vars]
+            return whole[order]
+        return whole["_"].rename(self.like.name)
+
+
+def probed(
+    func: Callable, patches: Any, dim: Hashable, on_error: str, scale: Any, template: Any
+) -> Skeleton:
+    """Find what func returns, from a template, from no patch, or from one.
+
+    Patches that are not chunked lend their first; of others one is made up of zeros.
+    """
+    if template is not None:
+        n = template.sizes.get(dim, 0) if isinstance(template, xr.DataArray | xr.Dataset) else 0
+        given = patches.isel({dim: slice(0, n)})
+        return Skeleton.of(template, given, dim, on_error, scale)
+    for n in (0, 1):
+        given = _blank(patches.isel({dim: slice(0, n)}), dim)
+        try:
+            with warnings.catch_warnings():
+                if n == 0:
+                    warnings.simplefilter("ignore")  # of means of nothing
+                result = func(given)
+            return Skeleton.of(result, given, dim, on_error, scale)
+        except Exception as error:
+            if n:
+                error.add_note(
+                    "raised for one patch, by which apply finds out what func returns; if func "
+                    "cannot take that, pass template=, what it returns for some patches"
+                )
+                raise
+    raise AssertionError
+
+
+def _blank(patches: Any, dim: Hashable) -> Any:
+    """Load what is not chunked; the rest is zeros."""
+    whole = patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
+    frame = Frame.of(patches, dim)
+    zeros = {
+        n: Variable(v.dims, np.zeros(v.shape, v.dtype), v.attrs)
+        for n, v in whole.variables.items()
+        if v.chunks is not None
+    }
+    return frame.patches(slice(None), zeros)
+
+
+# ------------------------------------------------------------------------------- the graph
+
+
+class Application:
+    """One call of `apply`, step by step."""
+
+    def __init__(
+        self,
+        func: Callable[[Any], Any],
+        plan: Plan,
+        patches: Any,
+        blocks: list[int],
+        options: Mapping[str, Any],
+        scale: Any,
+        template: Any,
+        eager: bool,
+    ):
+        self.func, self.plan, self.patches, self.blocks = func, plan, patches, blocks
+        self.options, self.eager = options, eager
+        index = patch_index(patches)
+        assert index is not None
+        self.index, self.dim = index, index.dim
+        self.failures: dict[int, str] = {}
+        on_error = options["on_error"]
+        self.skeleton = probed(func, patches, self.dim, on_error, scale, template)
+        carried = [n for n, v in self._whole().data_vars.items() if self.dim not in v.dims]
+        lost = [n for n in carried if self._whole()[n].chunks is not None]
+        if lost and isinstance(self.skeleton.like, xr.Dataset) and lost[0] in self.skeleton.like:
+            raise ValueError(
+                f"{lost[0]!r} has no cut dimension and is chunked, so that func would get it with "
+                "every patch block; load it, or leave it out"
+            )
+
+    def _whole(self) -> xr.Dataset:
+        patches = self.patches
+        return patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
+
+    def lazily(self) -> tuple[Any, Any]:
+        """Give the patches that func makes, and which of them are present, on dask."""
+        import dask.array as da
+        from dask.base import tokenize
+        from dask.highlevelgraph import HighLevelGraph
+
+        whole, dim, on_error = self._whole(), self.dim, self.options["on_error"]
+        chunked = {n: v for n, v in whole.variables.items() if v.chunks is not None}
+        chunked = {
+            n: v.chunk(
+                {d: -1 for d in v.dims if d != dim}
+                | ({dim: tuple(self.blocks)} if dim in v.dims else {})
+            )
+            for n, v in chunked.items()
+        }
+        frame = Frame.of(self.patches, dim)
+        forms, batch = self.skeleton.forms, self.options["batch_size"]
+        token = uuid.uuid4().hex
+        if not self.eager:
+            token = tokenize(self.func, self.patches, forms, batch, on_error, self.skeleton.like)
+        name = f"xpatch-apply-{token}"
+        tick = Ticker(token, sum(self.blocks)) if self.options["progress"] else None
+        report = self.failures.update if self.eager else warn_of
+        inputs = tuple((n, v.dims, v.attrs) for n, v in chunked.items())
+        graph: dict[Any, Any] = {(f"{name}-frame",): frame}
+        stops = np.cumsum(self.blocks).tolist()
+        for b, (size, stop) in enumerate(zip(self.blocks, stops, strict=True)):
+            which = slice(stop - size, stop)
+            job = Apply(self.func, which, inputs, forms, batch, on_error, report, tick)
+            keys = []
+            for v in chunked.values():
+                at = [b if d == dim else 0 for d in v.dims]
+                keys.append((v.data.name, *at))
+            graph[(name, b)] = (job, (f"{name}-frame",), keys)
+        sources = [v.data for v in chunked.values()]
+        layers = HighLevelGraph.from_collections(name, graph, dependencies=sources)
+
+        def output(k: int, sizes: tuple[int, ...], dtype: np.dtype) -> da.Array:
+            part = f"{name}-{k}"
+            zeros = (0,) * len(sizes)
+            items: dict[Any, Any] = {
+                (part, b, *zeros): (_item, (name, b), k) for b in range(len(self.blocks))
+            }
+            both = HighLevelGraph(
+                {**layers.layers, part: items}, {**layers.dependencies, part: {name}}
+            )
+            chunks = (tuple(self.blocks), *((n,) for n in sizes))
+            return da.Array(both, part, chunks, meta=np.empty((0,) * (len(sizes) + 1), dtype))
+
+        out = {}
+        for k, (variable, form) in enumerate(forms.items()):
+            array = output(k, form.sizes, form.filled)
+            out[variable] = Variable((dim, *form.dims), array, form.attrs)
+        present = output(len(forms), (), np.dtype(bool)) if on_error == "skip" else None
+        return self.skeleton.patches(out, self.index), present
+
+
+def _item(values: list[Any], k: int) -> Any:
+    return values[k]
+
+
+def apply_in_blocks(
+    obj: Any,
+    func: Callable[[Any], Any],
+    plan: Plan,
+    ordinals: NDArray,
+    dim: Hashable,
+    chunks: Any,
+    template: Any,
+    options: dict[str, Any],
+    merging: dict[str, Any],
+) -> Any:
+    """Split, run func and merge; see `xpatch.apply`."""
+    _check(func, options)
+    variables = variables_of(obj)
+    groups = patch_groups(variables, plan, ordinals, chunks)
+    eager = groups is None
+    out_chunks = None
+    if groups is None:
+        out_chunks, most = virtual_chunks(variables, plan, BLOCK_BYTES)
+        groups = groups_within(out_chunks, plan, ordinals, most)
+    patches = cut_field(obj, plan, dim, ordinals, groups, defer=True)
+    blocks = [len(g) for g in groups] or [0]
+    scale = merging["scale"]
+    run = Application(func, plan, patches, blocks, options, scale, template, eager)
+    made, present = run.lazily()
+    args = (merging["aggregation"], None, merging["skipna"], merging["fill_value"], scale)
+    merged = Merge(made, *args, chunks=out_chunks, present=present).run()
+    if not eager:
+        return merged
+    merged = _stored(merged)
+    if run.failures:
+        warnings.warn(PatchFailure(run.failures), stacklevel=4)
+    return merged
+
+
+def _check(func: Any, options: Mapping[str, Any]) -> None:
+    if not callable(func):
+        raise TypeError(f"apply takes a function of patches, got {type(func).__name__}")
+    if options["on_error"] not in ON_ERROR:
+        raise ValueError(f"on_error must be one of {ON_ERROR}, got {options['on_error']!r}")
+    size = options["batch_size"]
+    if size is None:
+        return
+    if isinstance(size, bool) or not isinstance(size, int | np.integer):
+        raise TypeError(f"batch_size must be an int or None, got {size!r}")
+    if size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {size}")
+
+
+def _stored(merged: Any) -> Any:
+    """Compute one task after the other, each chunk into its place."""
+    import dask.array as da
+
+    whole = merged._to_temp_dataset() if isinstance(merged, xr.DataArray) else merged
+    lazy = {n: v for n, v in whole.variables.items() if v.chunks is not None}
+    targets = [np.empty(v.shape, v.dtype) for v in lazy.values()]
+    sources = [v.data for v in lazy.values()]
+    da.store(sources, targets, lock=False, scheduler="synchronous")
+    for (name, v), target in zip(lazy.items(), targets, strict=True):
+        whole[name] = Variable(v.dims, target, v.attrs, v.encoding)
+    return merged._from_temp_dataset(whole) if isinstance(merged, xr.DataArray) else whole

@@ -1,0 +1,213 @@
+"""What runs in the tasks of apply: func on the patches of one block, batch by batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import sys
+import warnings
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray import Variable
+
+from xpatch.engine import dtypes
+from xpatch.progress import Ticker
+
+
+class PatchFailure(UserWarning):
+    """Some patches could not be processed; ``failures`` gives the message for each label."""
+
+    def __init__(self, failures: Mapping[int, str]):
+        self.failures = dict(sorted(failures.items()))
+        labels = ", ".join(map(str, itertools.islice(self.failures, 10)))
+        more = f" and {len(self.failures) - 10} more" if len(self.failures) > 10 else ""
+        first = next(iter(self.failures.values()), "")
+        super().__init__(f"func failed on {len(failures)} patches ({labels}{more}): {first}")
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.failures,)
+
+
+def warn_of(failures: Mapping[int, str]) -> None:
+    """Tell of failures; from a worker of a dask cluster also where its client runs."""
+    worker = sys.modules.get("distributed.worker")
+    warn = warnings.warn if worker is None else worker.warn
+    warn(PatchFailure(failures), stacklevel=2)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frame:
+    """The patches without their chunked arrays: one node of the graph that all tasks share."""
+
+    rest: xr.Dataset  # coordinates and all that is not chunked, put off until it is indexed
+    order: tuple[Hashable, ...]  # of the data variables
+    single: bool
+    name: Hashable
+    dim: Hashable
+
+    @classmethod
+    def of(cls, patches: xr.DataArray | xr.Dataset, dim: Hashable) -> Frame:
+        """Take a Dataset, or a DataArray, of patches."""
+        single = isinstance(patches, xr.DataArray)
+        name = patches.name if isinstance(patches, xr.DataArray) else None
+        whole = patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
+        order = tuple(whole.data_vars)
+        chunked = [n for n, v in whole.variables.items() if v.chunks is not None]
+        return cls(whole.drop_vars(chunked), order, single, name, dim)
+
+    def patches(self, which: slice, parts: Mapping[Hashable, Variable]) -> Any:
+        """Give the patches at positions ``which``, loaded, with their chunked arrays."""
+        whole = self.rest.isel({self.dim: which}).load()
+        whole = whole.assign({n: v for n, v in parts.items() if n in self.order})
+        whole = whole.assign_coords({n: v for n, v in parts.items() if n not in self.order})
+        whole = whole[list(self.order)]
+        if not self.single:
+            return whole
+        return whole[self.order[0]].rename(self.name)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Form:
+    """What func gives for one variable: dims without that of the patches, sizes and dtypes."""
+
+    dims: tuple[Hashable, ...]
+    sizes: tuple[int, ...]
+    dtype: np.dtype
+    filled: np.dtype  # that can also say that a patch is missing
+    attrs: dict[Any, Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Apply:
+    """Runs func on the patches of one block, batch by batch."""
+
+    func: Callable[[Any], Any]
+    which: slice
+    inputs: tuple[tuple[Hashable, tuple[Hashable, ...], dict[Any, Any]], ...]
+    forms: dict[Hashable, Form]
+    batch: int | None
+    on_error: str
+    report: Callable[[Mapping[int, str]], None]
+    tick: Ticker | None
+
+    def __call__(self, frame: Frame, blocks: list[NDArray]) -> list[NDArray]:
+        parts = {
+            name: Variable(dims, block, attrs)
+            for (name, dims, attrs), block in zip(self.inputs, blocks, strict=True)
+        }
+        given = frame.patches(self.which, parts)
+        size = given.sizes[frame.dim]
+        out = {n: np.empty((size, *f.sizes), f.filled) for n, f in self.forms.items()}
+        present = np.ones(size, bool)
+        failures: dict[int, str] = {}
+        step = self.batch or max(1, size)
+        for low in range(0, size, step):
+            which = slice(low, min(low + step, size))
+            self._run(given, frame.dim, which, out, present, failures)
+            if self.tick is not None:
+                self.tick(which.stop - which.start)
+        if failures:
+            self.report(failures)
+        return [*out.values(), present]
+
+    def _run(
+        self,
+        given: Any,
+        dim: Hashable,
+        which: slice,
+        out: dict[Hashable, NDArray],
+        present: NDArray,
+        failures: dict[int, str],
+    ) -> None:
+        batch = given.isel({dim: which})
+        labels = batch[dim].values.tolist()
+        try:
+            result = self.func(batch)
+        except Exception as error:
+            if self.on_error == "raise":
+                error.add_note(f"raised for the patches with labels {labels}")
+                raise
+            if len(labels) > 1:  # find out which of them
+                for k in range(which.start, which.stop):
+                    self._run(given, dim, slice(k, k + 1), out, present, failures)
+                return
+            failures[labels[0]] = f"{type(error).__name__}: {error}"
+            present[which] = False
+            for values in out.values():
+                null = dtypes.missing(values.dtype)
+                values[which] = np.zeros((), values.dtype)[()] if null is None else null
+            return
+        variables = as_variables(result, batch, dim)
+        lost = [n for n in self.forms if n not in variables]
+        if lost:
+            raise ValueError(f"func returned no {lost[0]!r}, which it returned for the probe")
+        for name, values in out.items():
+            values[which] = fitting(name, variables[name], self.forms[name], dim)
+
+
+def as_variables(result: Any, given: Any, dim: Hashable) -> dict[Hashable, Variable]:
+    """Give what func returned as variables, in the order of the patches that it was given."""
+    n = given.sizes[dim]
+    if isinstance(given, xr.DataArray) and isinstance(result, np.ndarray):
+        for dims in (given.dims, (dim,)):
+            if result.shape == tuple(given.sizes[d] for d in dims):
+                return {None: Variable(dims, result, given.attrs)}
+        raise ValueError(
+            f"func returned an array of shape {result.shape} for patches of shape {given.shape}; "
+            "return a DataArray whose dimensions are named"
+        )
+    if not isinstance(result, xr.DataArray | xr.Dataset):
+        raise TypeError(
+            "func must return a DataArray, a Dataset, or an array shaped like the patches of a "
+            f"DataArray, got {type(result).__name__}"
+        )
+    if dim not in result.dims:
+        raise ValueError(
+            f"func must keep the dimension {dim!r}, but returned dims {tuple(result.dims)}"
+        )
+    if result.sizes[dim] != n:
+        raise ValueError(f"func returned {result.sizes[dim]} patches for {n} along {dim!r}")
+    if dim in result.coords:
+        result = _in_order(result, given, dim)
+    if isinstance(result, xr.DataArray):
+        return {None: result.variable}
+    return {name: array.variable for name, array in result.data_vars.items()}
+
+
+def _in_order(result: Any, given: Any, dim: Hashable) -> Any:
+    """Put patches that func shuffled back by their labels."""
+    mine, theirs = given[dim].values, result[dim].values
+    if np.array_equal(mine, theirs):
+        return result
+    if np.array_equal(np.sort(mine), np.sort(theirs)):
+        where = np.empty(len(mine), np.intp)
+        where[np.argsort(mine, kind="stable")] = np.argsort(theirs, kind="stable")
+        return result.isel({dim: where})
+    raise ValueError(
+        f"func changed the labels of the patches along {dim!r} from {mine.tolist()[:5]} to "
+        f"{theirs.tolist()[:5]}; keep the coordinate as it is"
+    )
+
+
+def fitting(name: Hashable, variable: Variable, form: Form, dim: Hashable) -> NDArray:
+    """Give the values that func returned, if they fit what it returned for the probe."""
+    what = "func returned" if name is None else f"func returned {name!r}"
+    dims = (dim, *form.dims)
+    if set(variable.dims) != set(dims):
+        raise ValueError(f"{what} with dims {variable.dims}, but {dims} for the probe or template")
+    variable = variable.transpose(*dims)
+    if variable.shape[1:] != form.sizes:
+        raise ValueError(
+            f"{what} with {variable.shape[1:]} cells a patch, but {form.sizes} for the probe or "
+            "template: every patch must come back with one size"
+        )
+    if variable.dtype != form.dtype:
+        raise TypeError(
+            f"{what} as {variable.dtype}, but {form.dtype} for the probe or template: the dtype must "
+            "not depend on the values; cast in func"
+        )
+    return variable.to_numpy()

@@ -1,0 +1,279 @@
+"""Write: store a field chunk by chunk, so that a run that was killed can be finished."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import warnings
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray import Variable
+
+__all__ = ["write"]
+
+MARK = "xpatch_write_in_progress"  # an array: 0 until the metadata are complete, then 1
+UNNAMED = "__xarray_dataarray_variable__"  # as xarray stores a DataArray without a name
+
+
+def write(
+    obj: xr.DataArray | xr.Dataset,
+    store: Any,
+    *,
+    resume: bool = False,
+    encoding: Mapping[Hashable, Mapping[str, Any]] | None = None,
+    zarr_format: int | None = None,
+) -> int:
+    """Write a field to a zarr store, chunk by chunk; finish what an earlier run left.
+
+    The result is that of `xarray.Dataset.to_zarr`, with the chunks of the field. A chunk that is
+    there is complete, because zarr puts it in place when it is written. So after a run was killed,
+    ``resume=True`` computes the missing chunks only, and only what they need of the source.
+
+    Parameters
+    ----------
+    obj : DataArray or Dataset
+        The field, usually lazy: the result of `merge` or `apply`. Chunks of uneven size are
+        rechunked, since those of a store are even.
+    store : path or zarr store
+        Where to write. It must not exist, unless ``resume``.
+    resume : bool, default: False
+        Finish a store that an earlier call began for the same field; begin if there is none, do
+        nothing if it is complete. That the values would be the same is up to the caller; names,
+        shapes, chunks, dtypes and attributes are compared.
+    encoding, zarr_format
+        As for `xarray.Dataset.to_zarr`.
+
+    Returns
+    -------
+    int
+        The number of chunks written.
+
+    Raises
+    ------
+    FileExistsError
+        If the store exists and ``resume`` is not set.
+    ValueError
+        If the store is not that of this field, or incomplete and not begun by `write`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> store = tempfile.mkdtemp() + "/field.zarr"
+    >>> field = xr.DataArray(np.ones((4, 6)), dims=("y", "x"), name="t").chunk(2)
+    >>> merged = field.patch.split(geometry={"y": 2, "x": 3}).patch.merge()
+    >>> xpatch.write(merged, store)
+    6
+    >>> xpatch.write(merged, store, resume=True)
+    0
+    """
+    zarr = _zarr()
+    if isinstance(obj, xr.DataArray):
+        obj = obj._to_temp_dataset().rename({_temporary(obj): obj.name or UNNAMED})
+    if not isinstance(obj, xr.Dataset):
+        raise TypeError(f"write takes a DataArray or a Dataset, got {type(obj).__name__}")
+    field = _aligned(obj, encoding or {})
+    kwargs = {"encoding": encoding, "zarr_format": zarr_format}
+    known = _opened(zarr, store)
+    if known is None:
+        _begin(zarr, field, store, zarr_format, kwargs)
+    elif not resume:
+        raise FileExistsError(
+            f"{store} exists; pass resume=True to finish a run of write that was killed, or remove it"
+        )
+    elif MARK in known and not int(known[MARK][...]):
+        _check_names(field, known)
+        _metadata(zarr, field, store, kwargs)
+    group = zarr.open_group(store, mode="r+")
+    _check_store(field, group, store, kwargs)
+    lazy = {n: v for n, v in field.variables.items() if v.chunks is not None}
+    arrays = {n: group[str(n)].with_config({"write_empty_chunks": True}) for n in lazy}
+    missing = {n: _missing(a) for n, a in arrays.items()}
+    total = sum(map(len, missing.values()))
+    if MARK not in group:
+        if total:
+            raise ValueError(
+                f"{store} lacks {total} chunks, but was not begun by xpatch.write: whether the "
+                "others are right is unknown. Write to another store, or remove this one"
+            )
+        return 0
+    _compute({n: _encoded(n, v, arrays[n]) for n, v in lazy.items()}, arrays, missing)
+    del group[MARK]
+    with warnings.catch_warnings():  # that zarr 3 does not specify consolidated metadata
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(store)
+    return total
+
+
+def _zarr() -> Any:
+    try:
+        import zarr
+    except ImportError as error:
+        raise ImportError("write needs zarr: pip install 'zarr>=3'") from error
+    return zarr
+
+
+def _temporary(obj: xr.DataArray) -> Any:
+    return next(iter(obj._to_temp_dataset().data_vars))
+
+
+def _opened(zarr: Any, store: Any) -> Any:
+    """Open a group for reading; None if nothing is there."""
+    try:
+        return zarr.open_group(store, mode="r")
+    except FileNotFoundError:
+        pass
+    try:
+        zarr.open_array(store, mode="r")
+    except FileNotFoundError:
+        return None
+    raise ValueError(
+        f"{store} holds a zarr array, not a group of arrays; remove it, or write elsewhere"
+    )
+
+
+def _aligned(field: xr.Dataset, encoding: Mapping[Hashable, Mapping[str, Any]]) -> xr.Dataset:
+    """Chunk lazy variables as they will be stored, and forget how their source was stored."""
+    out = field.copy()
+    for name, variable in field.variables.items():
+        if variable.chunks is None:
+            continue
+        wanted = encoding.get(name, {})
+        sizes = wanted.get("shards") or wanted.get("chunks") or tuple(map(max, variable.chunks))
+        even = variable.chunk(dict(zip(variable.dims, sizes, strict=True)))
+        drop = ("chunks", "preferred_chunks", "shards")
+        even.encoding = {k: v for k, v in variable.encoding.items() if k not in drop}
+        out[name] = even
+    return out
+
+
+def _begin(zarr: Any, field: xr.Dataset, store: Any, zarr_format: int | None, kwargs: Any) -> None:
+    group = zarr.open_group(store, mode="w-", zarr_format=zarr_format)
+    group.create_array(MARK, shape=(), dtype="u1", config={"write_empty_chunks": True})[...] = 0
+    _metadata(zarr, field, store, kwargs)
+
+
+def _metadata(zarr: Any, field: xr.Dataset, store: Any, kwargs: Any) -> None:
+    """Create the arrays of a store that was begun, and write what is in memory."""
+    field.to_zarr(store, mode="a", compute=False, consolidated=False, **kwargs)
+    zarr.open_group(store, mode="r+")[MARK][...] = 1
+
+
+def _check_names(field: xr.Dataset, group: Any) -> None:
+    extra = sorted(set(group) - {MARK} - set(map(str, field.variables)))
+    if extra:
+        raise ValueError(f"the store holds {extra}, which the field does not; write elsewhere")
+
+
+def _check_store(field: xr.Dataset, group: Any, store: Any, kwargs: Any) -> None:
+    """Raise a ValueError if the store would look otherwise, were it written for this field now."""
+    zarr = _zarr()
+    _check_names(field, group)
+    fresh: dict[str, Any] = {}
+    blank = field.drop_vars([n for n, v in field.variables.items() if v.chunks is None])
+    memory = zarr.storage.MemoryStore(fresh)
+    blank.to_zarr(memory, mode="w-", compute=False, consolidated=False, **kwargs)
+    expected = zarr.open_group(memory, mode="r")
+    for name, variable in field.variables.items():
+        if str(name) not in group:
+            raise ValueError(f"{store} has no {name!r}: it is not the store of this field")
+        array = group[str(name)]
+        if variable.chunks is None:
+            if tuple(array.shape) != variable.shape and variable.dtype.kind not in "SU":
+                raise ValueError(_other(store, name, "shape", array.shape, variable.shape))
+            continue
+        model = expected[str(name)]
+        for what in ("shape", "dtype", "chunks", "shards"):
+            if getattr(array, what) != getattr(model, what):
+                raise ValueError(
+                    _other(store, name, what, getattr(array, what), getattr(model, what))
+                )
+        if _comparable(array) != _comparable(model):
+            raise ValueError(
+                _other(store, name, "attributes", dict(array.attrs), dict(model.attrs))
+            )
+
+
+def _comparable(array: Any) -> dict[str, str]:
+    return {k: str(v) for k, v in array.attrs.asdict().items()}
+
+
+def _other(store: Any, name: Hashable, what: str, found: Any, expected: Any) -> str:
+    return (
+        f"{store} is not the store of this field: {name!r} there has {what} {found}, here "
+        f"{expected}; write to another store"
+    )
+
+
+def _encoded(name: Hashable, variable: Variable, array: Any) -> Variable:
+    """Encode values as the array in the store says."""
+    variable = variable.copy(deep=False)
+    if variable.dtype.kind in "mM" or "units" in variable.encoding:
+        variable.encoding |= {k: v for k, v in array.attrs.items() if k in ("units", "calendar")}
+        if variable.dtype.kind in "mM":
+            variable.encoding["dtype"] = array.dtype
+    encoded = xr.conventions.encode_cf_variable(variable, name=name)
+    if encoded.dtype != array.dtype:
+        raise TypeError(
+            f"{name!r} is stored as {array.dtype} but encoded as {encoded.dtype}, which write does "
+            "not know; use to_zarr"
+        )
+    return encoded
+
+
+def _places(array: Any) -> Iterator[tuple[int, ...]]:
+    unit = array.shards or array.chunks
+    counts = [-(-n // c) for n, c in zip(array.shape, unit, strict=True)]
+    return itertools.product(*map(range, counts))
+
+
+def _missing(array: Any) -> list[tuple[int, ...]]:
+    """List the chunks that are not in the store."""
+    from zarr.core.sync import sync
+
+    async def listed() -> set[str]:
+        return {key async for key in array.store_path.store.list_prefix(prefix)}
+
+    prefix = f"{array.store_path.path}/" if array.store_path.path else ""
+    found = sync(listed())
+    key = array.metadata.encode_chunk_key
+    return [place for place in _places(array) if prefix + key(place) not in found]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Put:
+    """Writes one chunk."""
+
+    region: tuple[slice, ...]
+
+    def __call__(self, array: Any, block: NDArray) -> bool:
+        array[self.region] = np.asarray(block)
+        return True
+
+
+def _compute(
+    variables: Mapping[Hashable, Variable], arrays: Mapping[Hashable, Any], missing: Mapping
+) -> None:
+    """Compute and write the missing chunks of all variables in one run."""
+    import dask.array as da
+    from dask.base import compute_as_if_collection
+    from dask.highlevelgraph import HighLevelGraph
+
+    graph: dict[Any, Any] = {}
+    keys = []
+    for k, (name, variable) in enumerate(variables.items()):
+        data = variable.data
+        graph[(f"xpatch-store-{k}",)] = arrays[name]
+        bounds = [np.concatenate([[0], np.cumsum(c)]).tolist() for c in data.chunks]
+        for place in missing[name]:
+            region = tuple(slice(b[i], b[i + 1]) for b, i in zip(bounds, place, strict=True))
+            key = (f"xpatch-write-{k}", *place)
+            graph[key] = (Put(region), (f"xpatch-store-{k}",), (data.name, *place))
+            keys.append(key)
+    if keys:
+        sources = [v.data for v in variables.values()]
+        layers = HighLevelGraph.from_collections("xpatch-write", graph, dependencies=sources)
+        compute_as_if_collection(da.Array, layers, keys)
