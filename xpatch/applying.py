@@ -20,7 +20,7 @@ from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.merging import Merge
 from xpatch.plan import Plan
 from xpatch.progress import Ticker
-from xpatch.running import Apply, Form, Frame, PatchFailure, as_variables, warn_of
+from xpatch.running import Apply, Form, Frame, PatchFailure, Shipped, as_variables, warn_of
 
 BLOCK_BYTES = 1 << 25  # of the patches that are cut at a time from a field that is not chunked
 ON_ERROR = ("raise", "nan", "skip")
@@ -181,16 +181,17 @@ class Application:
         tick = Ticker(token, sum(self.blocks)) if self.options["progress"] else None
         report = self.failures.update if self.eager else warn_of
         inputs = tuple((n, v.dims, v.attrs) for n, v in chunked.items())
-        graph: dict[Any, Any] = {(f"{name}-frame",): frame}
+        func_key, frame_key = (f"{name}-func",), (f"{name}-frame",)
+        graph: dict[Any, Any] = {func_key: Shipped(self.func), frame_key: Shipped(frame)}
         stops = np.cumsum(self.blocks).tolist()
         for b, (size, stop) in enumerate(zip(self.blocks, stops, strict=True)):
             which = slice(stop - size, stop)
-            job = Apply(self.func, which, inputs, forms, batch, on_error, report, tick)
+            job = Apply(which, inputs, forms, batch, on_error, report, tick)
             keys = []
             for v in chunked.values():
                 at = [b if d == dim else 0 for d in v.dims]
                 keys.append((v.data.name, *at))
-            graph[(name, b)] = (job, (f"{name}-frame",), keys)
+            graph[(name, b)] = (job, func_key, frame_key, keys)
         sources = [v.data for v in chunked.values()]
         layers = HighLevelGraph.from_collections(name, graph, dependencies=sources)
 

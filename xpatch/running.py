@@ -39,6 +39,39 @@ def warn_of(failures: Mapping[int, str]) -> None:
     warn(PatchFailure(failures), stacklevel=2)
 
 
+class Shipped:
+    """Something that is unpickled only where it is used.
+
+    So schedulers need none of its packages, and a worker that lacks one fails in the task, where it
+    can say so.
+    """
+
+    def __init__(self, value: Any):
+        self._value, self._bytes = value, b""
+
+    def __getstate__(self) -> bytes:
+        import cloudpickle  # type: ignore[import-untyped]  # dask requires it
+
+        return self._bytes or cloudpickle.dumps(self._value)
+
+    def __setstate__(self, state: bytes) -> None:
+        self._value, self._bytes = None, state
+
+    def load(self) -> Any:
+        """Give the value."""
+        import pickle
+
+        if self._value is None and self._bytes:
+            try:
+                self._value = pickle.loads(self._bytes)
+            except ImportError as error:
+                raise ImportError(
+                    f"this worker cannot load the function or the patches of apply: {error}; install "
+                    "on every worker what runs where apply was called"
+                ) from error
+        return self._value
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frame:
     """The patches without their chunked arrays: one node of the graph that all tasks share."""
@@ -85,7 +118,6 @@ class Form:
 class Apply:
     """Runs func on the patches of one block, batch by batch."""
 
-    func: Callable[[Any], Any]
     which: slice
     inputs: tuple[tuple[Hashable, tuple[Hashable, ...], dict[Any, Any]], ...]
     forms: dict[Hashable, Form]
@@ -94,7 +126,8 @@ class Apply:
     report: Callable[[Mapping[int, str]], None]
     tick: Ticker | None
 
-    def __call__(self, frame: Frame, blocks: list[NDArray]) -> list[NDArray]:
+    def __call__(self, func: Shipped, shipped: Shipped, blocks: list[NDArray]) -> list[NDArray]:
+        model, frame = func.load(), shipped.load()
         parts = {
             name: Variable(dims, block, attrs)
             for (name, dims, attrs), block in zip(self.inputs, blocks, strict=True)
@@ -107,7 +140,7 @@ class Apply:
         step = self.batch or max(1, size)
         for low in range(0, size, step):
             which = slice(low, min(low + step, size))
-            self._run(given, frame.dim, which, out, present, failures)
+            self._run(model, given, frame.dim, which, out, present, failures)
             if self.tick is not None:
                 self.tick(which.stop - which.start)
         if failures:
@@ -116,6 +149,7 @@ class Apply:
 
     def _run(
         self,
+        func: Callable[[Any], Any],
         given: Any,
         dim: Hashable,
         which: slice,
@@ -126,14 +160,14 @@ class Apply:
         batch = given.isel({dim: which})
         labels = batch[dim].values.tolist()
         try:
-            result = self.func(batch)
+            result = func(batch)
         except Exception as error:
             if self.on_error == "raise":
                 error.add_note(f"raised for the patches with labels {labels}")
                 raise
             if len(labels) > 1:  # find out which of them
                 for k in range(which.start, which.stop):
-                    self._run(given, dim, slice(k, k + 1), out, present, failures)
+                    self._run(func, given, dim, slice(k, k + 1), out, present, failures)
                 return
             failures[labels[0]] = f"{type(error).__name__}: {error}"
             present[which] = False
