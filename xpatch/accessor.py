@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xpatch import api, inspecting
+from xpatch.batching import Batches
 from xpatch.domain import Domain, domain_of
 from xpatch.index import patch_index
 
@@ -170,8 +171,19 @@ class PatchAccessor:
         """
         return inspecting.crop(self._obj, dict(crop or {}) | dims)
 
-    def batches(self, batch_size: int, drop_last: bool = False) -> Iterator[Any]:
-        """Walk over the patches in loaded batches, in order.
+    def batches(
+        self,
+        batch_size: int,
+        drop_last: bool = False,
+        *,
+        shuffle: bool = False,
+        seed: int | None = None,
+        buffer_size: int | None = None,
+    ) -> Batches:
+        """Walk over the patches in loaded batches.
+
+        A chunk of a dask array is computed once. Of data on disk a stored chunk is read once as
+        long as the chunks of one row of patches fit into 512 MiB.
 
         Parameters
         ----------
@@ -179,11 +191,20 @@ class PatchAccessor:
             Patches in a batch.
         drop_last : bool, default: False
             Leave out the last batch if it is smaller.
+        shuffle : bool, default: False
+            Random order instead of that of the patches: chunks are shuffled, and then patches
+            within a buffer, so that chunks are still read once. Patches in memory are shuffled
+            freely.
+        seed : int, optional
+            The same seed gives the same order; default: another one in each walk.
+        buffer_size : int, optional
+            How many patches a patch may be moved by within the order of the chunks; default:
+            ``16 * batch_size``.
 
-        Yields
-        ------
-        DataArray or Dataset
-            Loaded patches; ``xr.concat(batches, "patch")`` merges as usual.
+        Returns
+        -------
+        Batches
+            An iterable with a length. ``xr.concat(batches, "patch")`` merges as usual.
 
         Examples
         --------
@@ -192,7 +213,7 @@ class PatchAccessor:
         >>> [batch.sizes["patch"] for batch in patches.patch.batches(3)]
         [3, 1]
         """
-        return inspecting.batches(self._obj, batch_size, drop_last)
+        return Batches(self._obj, batch_size, drop_last, shuffle, seed, buffer_size)
 
     def footprints(self) -> Any:
         """Outlines of the patches as a GeoDataFrame in the CRS of the field (needs geopandas)."""

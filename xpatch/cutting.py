@@ -22,6 +22,8 @@ from xpatch.plan import Plan
 from xpatch.recipe import start_name, write_recipe
 from xpatch.window import box_weights
 
+GRANULE = 1 << 22  # bytes that are read at a time of data on disk that are not stored in chunks
+
 
 @dataclasses.dataclass(frozen=True)
 class Taper:
@@ -39,6 +41,18 @@ class Taper:
 def is_lazy(variable: Variable) -> bool:
     """Whether the data of ``variable`` are still on disk (neither in memory nor chunked)."""
     return not variable._in_memory and variable.chunks is None
+
+
+def stored_chunks(variable: Variable, dims: tuple[Hashable, ...]) -> list[tuple[int, ...]]:
+    """Give the chunks along ``dims`` in which data on disk are best read whole."""
+    from dask.array.core import normalize_chunks
+
+    known = variable.encoding.get("preferred_chunks", {})
+    if any(known.get(d, n) != n for d, n in variable.sizes.items()):
+        return [_regular(known.get(d, variable.sizes[d]), variable.sizes[d]) for d in dims]
+    wanted = ["auto" if d in dims else n for d, n in variable.sizes.items()]
+    auto = normalize_chunks(wanted, variable.shape, GRANULE, variable.dtype)
+    return [auto[variable.get_axis_num(d)] for d in dims]
 
 
 def check_chunks(obj: xr.DataArray | xr.Dataset, call: str) -> None:
@@ -90,7 +104,8 @@ def cut_variable(
         inner[axis] = size
     dtype, _ = memory.gather_dtype(variable.dtype, boxes)
     dtype = dtype if taper is None else dtypes.average(dtype)
-    data = Deferred(Rows(source, axes, boxes, taper), ordinals, tuple(inner), dtype)
+    stored = [] if variable._in_memory else stored_chunks(variable, dims)
+    data = Deferred(Rows(source, axes, boxes, taper, stored), ordinals, tuple(inner), dtype)
     return Variable((dim, *variable.dims), lazily(data), variable.attrs)
 
 

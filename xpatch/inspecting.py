@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -114,40 +114,6 @@ def crop(obj: Any, cuts: Mapping[Hashable, Any]) -> Any:
     if index is None:
         return out
     return with_index(out, index.cropped(sizes))
-
-
-def batches(obj: Any, batch_size: int, drop_last: bool) -> Iterator[Any]:
-    """Walk over the patches in loaded batches."""
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
-        raise TypeError(f"batch_size must be an int, got {batch_size!r}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    dim = provenance(obj, None).dim
-    n = obj.sizes[dim]
-    stop = n - n % batch_size if drop_last else n
-    return _batches(obj, dim, int(batch_size), stop)
-
-
-def _batches(obj: Any, dim: Hashable, size: int, stop: int) -> Iterator[Any]:
-    """Load each patch chunk of a dask array once, together with those that share its batches."""
-    edges = np.concatenate([[0], np.cumsum(obj.chunksizes.get(dim, ()), dtype=int)])
-    if len(edges) < 3:
-        for k in range(0, stop, size):
-            yield obj.isel({dim: slice(k, min(k + size, stop))}).load()
-        return
-    held: Any = None
-    low = 0
-    for k in range(0, stop, size):
-        end = min(k + size, stop)
-        high = low if held is None else low + held.sizes[dim]
-        if end > high:
-            reach = int(edges[np.searchsorted(edges, end)])
-            new = obj.isel({dim: slice(max(high, k), reach)}).load()
-            held = (
-                new if high <= k else xr.concat([held.isel({dim: slice(k - low, None)}), new], dim)
-            )
-            low = k
-        yield held.isel({dim: slice(k - low, end - low)})
 
 
 def cell_edges(values: NDArray) -> NDArray[np.float64]:

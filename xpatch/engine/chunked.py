@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -14,9 +14,8 @@ from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from xpatch.engine import memory
+from xpatch.engine.regions import Piece, Span, assembled, part_of, span_of, within
 from xpatch.neighborhood import Boxes, arrange, ravel
-
-Cells = slice | NDArray[np.intp]
 
 
 def chunk_order(
@@ -64,52 +63,6 @@ def _parts(chosen: Sequence[NDArray], most: int) -> list[tuple[NDArray, ...]]:
     return list(itertools.product(*pieces))
 
 
-class Piece(NamedTuple):
-    """Cells of one axis of a region that come from one chunk."""
-
-    chunk: int
-    size: int  # of the chunk
-    source: Cells  # of the chunk
-    target: Cells  # of the region
-
-
-@dataclasses.dataclass(frozen=True)
-class Span:
-    """The cells of one axis that a group of patches needs."""
-
-    first: int
-    length: int
-    pieces: tuple[Piece, ...]
-    holes: NDArray[np.bool_] | None
-
-
-def _span(first: int, last: int, n: int, wrap: bool, pad_mode: str, edges: NDArray) -> Span:
-    """Find the chunks that hold cells ``first`` to ``last``, which may lie outside the field."""
-    if first >= 0 and last <= n:
-        low = int(np.searchsorted(edges, first, side="right")) - 1
-        pieces = []
-        while low < len(edges) - 1 and edges[low] < last:
-            a, b = max(first, int(edges[low])), min(last, int(edges[low + 1]))
-            if b > a:
-                source = slice(a - int(edges[low]), b - int(edges[low]))
-                pieces.append(
-                    Piece(
-                        low, int(edges[low + 1] - edges[low]), source, slice(a - first, b - first)
-                    )
-                )
-            low += 1
-        return Span(first, last - first, tuple(pieces), None)
-    cells = memory.source_cells(np.arange(first, last), n, wrap, pad_mode)
-    where = np.searchsorted(edges, cells, side="right") - 1
-    pieces = []
-    for chunk in np.unique(where[cells >= 0]):
-        target = np.flatnonzero((where == chunk) & (cells >= 0))
-        size = int(edges[chunk + 1] - edges[chunk])
-        pieces.append(Piece(int(chunk), size, cells[target] - int(edges[chunk]), target))
-    holes = cells < 0
-    return Span(first, last - first, tuple(pieces), holes if holes.any() else None)
-
-
 def gather(
     array: da.Array, axes: Sequence[int], boxes: Boxes, groups: list[NDArray], finish: Any = None
 ) -> da.Array:
@@ -142,7 +95,7 @@ def gather(
             key = (k, low, high)
             if key not in spans:
                 args = (boxes.shape[k], boxes.wrap[k], boxes.pad_mode, edges[k])
-                spans[key] = _span(low, high + boxes.sizes[k], *args)
+                spans[key] = span_of(low, high + boxes.sizes[k], *args)
             found.append(spans[key])
         job = Cut(tuple(axes), part, position, tuple(found), fill, finish, dtype)
         for rest in itertools.product(*others):
@@ -188,22 +141,6 @@ def _key(
     return key
 
 
-def part_of(pieces: Sequence[Piece]) -> tuple[tuple[int, int], ...] | None:
-    """Give the bounds of what is needed of a chunk; None if that is most of it."""
-    share, bounds = 1.0, []
-    for piece in pieces:
-        low, high = _bounds(piece.source)
-        share *= (high - low) / piece.size
-        bounds.append((low, high))
-    return tuple(bounds) if share <= 0.5 else None
-
-
-def _bounds(cells: Cells) -> tuple[int, int]:
-    if isinstance(cells, slice):
-        return cells.start, cells.stop
-    return int(cells.min()), int(cells.max()) + 1
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Part:
     """Copies a part of a chunk."""
@@ -231,11 +168,15 @@ class Cut:
     dtype: np.dtype
 
     def __call__(self, blocks: list[NDArray]) -> NDArray:
-        region = self.region(blocks)
-        moved = tuple(a - s.first for a, s in zip(self.boxes.axes, self.spans, strict=True))
-        shape = tuple(s.length for s in self.spans)
-        local = dataclasses.replace(self.boxes, axes=moved, shape=shape, wrap=(False,) * len(shape))
-        out = memory.gather(region, self.axes, local)
+        given = iter(blocks)
+
+        def fetch(pieces: Sequence[Piece]) -> tuple[NDArray, Sequence[int]]:
+            bounds = part_of(pieces)
+            low = [0] * len(pieces) if bounds is None else [a for a, _ in bounds]
+            return next(given), low
+
+        region = assembled(self.spans, self.axes, fetch, self.fill)
+        out = memory.gather(region, self.axes, within(self.boxes, self.spans))
         if self.finish is not None:
             out = self.finish(out, self.boxes)
         if self.position is not None:
@@ -243,52 +184,3 @@ class Cut:
             back[self.position] = np.arange(len(back))
             out = out[back]
         return out.astype(self.dtype, copy=False)
-
-    def region(self, blocks: list[NDArray]) -> NDArray:
-        """Put the needed cells together."""
-        combined = list(itertools.product(*(s.pieces for s in self.spans)))
-        holes = any(s.holes is not None for s in self.spans)
-        parts = []
-        for pieces, block in zip(combined, blocks, strict=True):
-            bounds = part_of(pieces)
-            low = [0] * len(pieces) if bounds is None else [a for a, _ in bounds]
-            cells = [_moved(p.source, -o) for p, o in zip(pieces, low, strict=True)]
-            parts.append(_index(block, self.axes, cells))
-        if len(parts) == 1 and not holes:
-            return parts[0]
-        shape = list(parts[0].shape)
-        for axis, span in zip(self.axes, self.spans, strict=True):
-            shape[axis] = span.length
-        dtype = parts[0].dtype
-        if holes:
-            region = np.full(shape, self.fill, np.result_type(dtype, np.asarray(self.fill).dtype))
-        else:
-            region = np.empty(shape, dtype)
-        for pieces, part in zip(combined, parts, strict=True):
-            _assign(region, self.axes, [p.target for p in pieces], part)
-        return region
-
-
-def _moved(cells: Cells, by: int) -> Cells:
-    return slice(cells.start + by, cells.stop + by) if isinstance(cells, slice) else cells + by
-
-
-def _index(array: NDArray, axes: Sequence[int], cells: Sequence[Cells]) -> NDArray:
-    for axis, c in zip(axes, cells, strict=True):
-        array = array[(slice(None),) * axis + (c,)]
-    return array
-
-
-def _assign(array: NDArray, axes: Sequence[int], cells: Sequence[Cells], values: NDArray) -> None:
-    """Assign to the outer product of cells."""
-    index: list[Any] = [slice(None)] * array.ndim
-    for axis, c in zip(axes, cells, strict=True):
-        index[axis] = c
-    if all(isinstance(c, slice) for c in cells):
-        array[tuple(index)] = values
-        return
-    every = [
-        np.arange(n)[i] if isinstance(i, slice) else i
-        for n, i in zip(array.shape, index, strict=True)
-    ]
-    array[np.ix_(*every)] = values

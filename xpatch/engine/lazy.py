@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from xpatch.engine import memory
+from xpatch.engine.regions import Piece, assembled, bounds_of, span_of, within
 from xpatch.neighborhood import Boxes
 
 CROWDED = 4  # reading the region around some patches pays up to this many times their cells
@@ -67,12 +69,33 @@ def _outer(array: NDArray, key: tuple[Any, ...]) -> NDArray:
 
 
 class Rows:
-    """Makes patches of a field that may still be on disk: reads each region once."""
+    """Makes patches of a field that may still be on disk: reads the region around them once.
+
+    Parameters
+    ----------
+    source : array
+        The field.
+    axes : sequence of int
+        Axes of ``source`` that are cut.
+    boxes : Boxes
+        All patches.
+    finish : callable, optional
+        What is done to patches, given them and their boxes.
+    stored : sequence of tuple of int, optional
+        Sizes of the stored chunks along ``axes``; while chunks are kept these are read whole.
+    """
 
     def __init__(
-        self, source: Any, axes: Sequence[int], boxes: Boxes, finish: Callable | None = None
+        self,
+        source: Any,
+        axes: Sequence[int],
+        boxes: Boxes,
+        finish: Callable | None = None,
+        stored: Sequence[Sequence[int]] = (),
     ):
         self.source, self.axes, self.boxes, self.finish = source, tuple(axes), boxes, finish
+        self.stored = tuple(map(tuple, stored))
+        self.kept: Kept | None = None
 
     def __call__(self, ordinals: NDArray) -> NDArray:
         whole = len(ordinals) == len(self.boxes) and (ordinals == np.arange(len(ordinals))).all()
@@ -81,31 +104,93 @@ class Rows:
             out = memory.gather(self.source, self.axes, boxes)
         else:
             out = self._from_disk(boxes)
-        return out if self.finish is None else self.finish(out, boxes)
+        out = out if self.finish is None else self.finish(out, boxes)
+        if self.finish is None and not isinstance(self.source, np.ndarray):
+            out = out.astype(memory.gather_dtype(self.source.dtype, self.boxes)[0], copy=False)
+        return out
+
+    @contextmanager
+    def keeping(self, limit: int) -> Iterator[None]:
+        """Read stored chunks whole and keep the last ones, up to ``limit`` bytes."""
+        self.kept = Kept(limit)
+        try:
+            yield
+        finally:
+            self.kept = None
 
     def _from_disk(self, boxes: Boxes) -> NDArray:
+        far = boxes.overhangs and boxes.pad_mode not in memory.INDEX_PADS
+        if not len(boxes) or far:
+            return memory.gather(self._read([slice(None)] * len(self.axes)), self.axes, boxes)
         starts = boxes.starts()
-        if not len(starts) or boxes.overhangs:
-            return memory.gather(self._read({}), self.axes, boxes)
-        low, high = starts.min(axis=0), starts.max(axis=0) + np.array(boxes.sizes)
-        if np.prod(high - low) <= CROWDED * len(starts) * np.prod(boxes.sizes):
-            region = dict(zip(self.axes, map(slice, low, high), strict=True))
-            return memory.gather(self._read(region), self.axes, _moved(boxes, low, high - low))
-        parts = []
-        for start in starts:
-            region = dict(zip(self.axes, map(slice, start, start + boxes.sizes), strict=True))
-            parts.append(self._read(region))
-        return np.stack(parts)
+        extent = starts.max(axis=0) - starts.min(axis=0) + boxes.sizes
+        if np.prod(extent, dtype=float) <= CROWDED * len(starts) * np.prod(boxes.sizes):
+            return self._region(boxes)
+        parts = [self._region(boxes.take(np.array([k]))) for k in range(len(starts))]
+        return np.concatenate(parts)
 
-    def _read(self, region: dict[int, slice]) -> NDArray:
-        ndim = len(self.source.shape)
-        key = tuple(region.get(k, slice(None)) for k in range(ndim))
+    def _region(self, boxes: Boxes) -> NDArray:
+        """Cut boxes that lie close to each other out of the region around them."""
+        _, fill = memory.gather_dtype(self.source.dtype, self.boxes)
+        edges, spans = self._edges(), []
+        for k, starts in enumerate(boxes.axes):
+            first, last = int(starts.min()), int(starts.max()) + boxes.sizes[k]
+            args = (boxes.shape[k], boxes.wrap[k], boxes.pad_mode, edges[k])
+            spans.append(span_of(first, last, *args))
+
+        def fetch(pieces: Sequence[Piece]) -> tuple[NDArray, Sequence[int]]:
+            base = [int(e[p.chunk]) for e, p in zip(edges, pieces, strict=True)]
+            if self.kept is None:
+                bounds = [bounds_of(p.source) for p in pieces]
+                cells = [slice(o + a, o + b) for o, (a, b) in zip(base, bounds, strict=True)]
+                return self._read(cells), [a for a, _ in bounds]
+            cells = [slice(o, o + p.size) for o, p in zip(base, pieces, strict=True)]
+            chunk = tuple(p.chunk for p in pieces)
+            return self.kept(chunk, lambda: self._read(cells)), [0] * len(pieces)
+
+        return memory.gather(
+            assembled(spans, self.axes, fetch, fill), self.axes, within(boxes, spans)
+        )
+
+    def _edges(self) -> list[NDArray]:
+        """Give the borders between the parts that are read: stored chunks, or almost none.
+
+        A periodic axis has two parts, so that patches across the seam read its ends alone.
+        """
+        if self.kept is not None and self.stored:
+            return [np.concatenate([[0], np.cumsum(c)]) for c in self.stored]
+        axes = zip(self.boxes.shape, self.boxes.wrap, strict=True)
+        return [np.array([0, n // 2, n] if wrap and n > 1 else [0, n]) for n, wrap in axes]
+
+    def _read(self, cells: Sequence[slice]) -> NDArray:
+        region = dict(zip(self.axes, cells, strict=True))
+        key = tuple(region.get(k, slice(None)) for k in range(len(self.source.shape)))
         array = self.source[indexing.BasicIndexer(key)]
         return np.asarray(array.get_duck_array() if hasattr(array, "get_duck_array") else array)
 
 
-def _moved(boxes: Boxes, low: NDArray, shape: NDArray) -> Boxes:
-    import dataclasses
+class Kept:
+    """The chunks that were read last, up to some bytes."""
 
-    axes = tuple(a - o for a, o in zip(boxes.axes, low, strict=True))
-    return dataclasses.replace(boxes, axes=axes, shape=tuple(int(n) for n in shape))
+    def __init__(self, limit: int):
+        self.limit, self.bytes = limit, 0
+        self.chunks: dict[Any, NDArray] = {}
+
+    def __call__(self, which: Any, read: Callable[[], NDArray]) -> NDArray:
+        chunk = self.chunks.pop(which, None)
+        if chunk is None:
+            chunk = read()
+            self.bytes += chunk.nbytes
+        self.chunks[which] = chunk  # the last used comes last
+        while self.bytes > self.limit and len(self.chunks) > 1:
+            oldest = next(iter(self.chunks))
+            self.bytes -= self.chunks.pop(oldest).nbytes
+        return chunk
+
+
+def rows_of(array: Any) -> Rows | None:
+    """Find what makes the rows of a lazily indexed array; None if its data are not on disk."""
+    while hasattr(array, "array"):
+        array = array.array
+    make = array.make if isinstance(array, Deferred) else None
+    return make if isinstance(make, Rows) and not isinstance(make.source, np.ndarray) else None

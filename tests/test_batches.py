@@ -1,0 +1,141 @@
+"""Batches: order, shuffling, and how often the source is read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+import xpatch
+
+
+class Disk(BackendArray):
+    """Data on disk that count how often each stored chunk is read."""
+
+    def __init__(self, values, chunk):
+        self.values, self.chunk = values, chunk
+        self.shape, self.dtype = values.shape, values.dtype
+        self.reads: dict[tuple[int, int], int] = {}
+
+    def __getitem__(self, key):
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+
+    def _read(self, key):
+        cells = [np.arange(n)[k] for n, k in zip(self.shape, key, strict=True)]
+        for i in np.unique(cells[0] // self.chunk):
+            for j in np.unique(cells[1] // self.chunk):
+                self.reads[i, j] = self.reads.get((i, j), 0) + 1
+        return self.values[key]
+
+
+def on_disk(n=40, chunk=8):
+    disk = Disk(np.random.default_rng(0).random((n, n)), chunk)
+    variable = xr.Variable(("y", "x"), indexing.LazilyIndexedArray(disk))
+    coords = {"y": np.arange(float(n)), "x": np.arange(float(n))}
+    field = xr.DataArray(variable, coords)
+    field.encoding = {"preferred_chunks": {"y": chunk, "x": chunk}}
+    return disk, field
+
+
+def cut(field, boundary="shift", size=6, step=3):
+    geometry = xpatch.Rectangular(y=size, x=size, boundary=boundary)
+    return field.patch.split(geometry=geometry, sampler=xpatch.RegularStride(step))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("boundary", ["shift", "pad", "wrap"])
+def test_a_stored_chunk_is_read_once(boundary, shuffle):
+    disk, field = on_disk()
+    patches = cut(field, boundary)
+    expected = cut(xr.DataArray(disk.values, field.coords, field.dims), boundary)
+    batches = patches.patch.batches(7, shuffle=shuffle)
+    assert not disk.reads
+    if boundary == "shift":
+        next(iter(batches))
+        assert 0 < len(disk.reads) < 12
+        disk.reads.clear()
+    walked = xr.concat(list(batches), "patch")
+    assert set(disk.reads.values()) == {1}
+    assert len(disk.reads) == 25
+    xr.testing.assert_equal(walked.sortby("patch"), expected)
+    assert (walked["patch"].values == expected["patch"].values).all() != shuffle
+
+
+def test_a_batch_reads_its_own_region_once():
+    disk, field = on_disk()
+    cut(field).isel(patch=slice(0, 3)).load()
+    assert disk.reads == {(0, 0): 1, (0, 1): 1}
+
+
+@pytest.mark.parametrize("boundary", ["pad", "wrap"])
+def test_a_patch_across_the_border_reads_only_what_it_needs(boundary):
+    disk, field = on_disk()
+    cut(field, boundary).isel(patch=[0, -1]).load()
+    rows = {i for i, _ in disk.reads}
+    assert rows <= {0, 4}
+
+
+def test_chunks_that_do_not_fit_are_read_again(monkeypatch):
+    from xpatch import batching
+
+    monkeypatch.setattr(batching, "KEPT_BYTES", 1)
+    disk, field = on_disk()
+    patches = cut(field)
+    walked = xr.concat(list(patches.patch.batches(7)), "patch")
+    assert max(disk.reads.values()) > 1
+    np.testing.assert_array_equal(walked.values, patches.values)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask", "disk"])
+def test_shuffled_batches_hold_every_patch_once(kind):
+    disk, field = on_disk()
+    field = {
+        "numpy": field.compute,
+        "dask": lambda: field.compute().chunk(8),
+        "disk": lambda: field,
+    }[kind]()
+    patches = cut(field)
+    batches = patches.patch.batches(16, shuffle=True, seed=1)
+    assert len(batches) == -(-patches.sizes["patch"] // 16)
+    first, again = (np.concatenate([b["patch"].values for b in batches]) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(np.sort(first), np.sort(patches["patch"].values))
+    assert abs(np.diff(first)).mean() > 3
+    for batch in batches:
+        assert batch.variable._in_memory
+        np.testing.assert_array_equal(batch, patches.sel(patch=batch["patch"].values))
+    other = np.concatenate([b["patch"].values for b in patches.patch.batches(16, shuffle=True)])
+    assert not np.array_equal(first, other)
+    merged = xr.concat(list(batches), "patch").patch.merge()
+    np.testing.assert_allclose(merged, disk.values)
+
+
+def test_zarr(tmp_path):
+    values = np.random.default_rng(0).random((40, 40))
+    field = xr.Dataset({"t": (("y", "x"), values)})
+    field.to_zarr(tmp_path / "a.zarr", encoding={"t": {"chunks": (8, 8)}}, consolidated=False)
+    assert zarr.open_group(tmp_path / "a.zarr")["t"].chunks == (8, 8)
+    opened = xr.open_zarr(tmp_path / "a.zarr", chunks=None, consolidated=False)
+    walked = xr.concat(list(cut(opened).patch.batches(5, shuffle=True)), "patch")
+    np.testing.assert_allclose(walked.patch.merge()["t"], values)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (
+            {"batch_size": 4, "buffer_size": 0, "shuffle": True},
+            ValueError,
+            "buffer_size must be at",
+        ),
+        ({"batch_size": 4, "seed": 3}, ValueError, "shuffle=True"),
+    ],
+)
+def test_wrong_options(options, error, message):
+    with pytest.raises(error, match=message):
+        cut(on_disk()[1]).patch.batches(**options)

@@ -1,0 +1,129 @@
+"""Batches: walk over patches, reading every chunk of the source as seldom as the order allows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xpatch.cutting import groups_within
+from xpatch.domain import variables_of
+from xpatch.engine.lazy import Rows, rows_of
+from xpatch.restoring import provenance
+
+KEPT_BYTES = 1 << 29  # of stored chunks that are kept while batches are read from disk
+BUFFER = 16  # batches that shuffled patches are mixed within
+
+
+class Batches:
+    """Loaded batches of patches, which can be walked over as often as needed."""
+
+    def __init__(
+        self,
+        obj: Any,
+        batch_size: int,
+        drop_last: bool = False,
+        shuffle: bool = False,
+        seed: int | None = None,
+        buffer_size: int | None = None,
+    ):
+        for name, value in (("batch_size", batch_size), ("buffer_size", buffer_size)):
+            if value is None and name == "buffer_size":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | np.integer):
+                raise TypeError(f"{name} must be an int, got {value!r}")
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if not shuffle and (seed is not None or buffer_size is not None):
+            raise ValueError("seed and buffer_size are those of shuffle=True")
+        self.obj, self.size, self.shuffle, self.seed = obj, int(batch_size), shuffle, seed
+        self.buffer = int(buffer_size or BUFFER * batch_size)
+        self.source = provenance(obj, None)
+        self.dim: Hashable = self.source.dim
+        n = obj.sizes[self.dim]
+        self.stop = n - n % self.size if drop_last else n
+
+    def __len__(self) -> int:
+        return -(-self.stop // self.size)
+
+    def __iter__(self) -> Iterator[Any]:
+        order = self._shuffled() if self.shuffle else np.arange(self.obj.sizes[self.dim])
+        order = order[: self.stop]
+        parts = [order[k : k + self.size] for k in range(0, self.stop, self.size)]
+        if len(self.obj.chunksizes.get(self.dim, ())) > 1:
+            yield from self._from_chunks(parts)
+            return
+        with ExitStack() as stack:
+            stored = self._stored()
+            for rows in stored:
+                stack.enter_context(rows.keeping(KEPT_BYTES // len(stored)))
+            for part in parts:
+                yield self.obj.isel({self.dim: as_slice(part)}).load()
+
+    def _stored(self) -> list[Rows]:
+        """Find what reads the variables that are on disk."""
+        found = (rows_of(v._data) for v in variables_of(self.obj).values())
+        return [rows for rows in found if rows is not None]
+
+    def _shuffled(self) -> NDArray[np.intp]:
+        """Shuffle the chunks, and then the patches within a buffer that moves over them."""
+        random = np.random.default_rng(self.seed)
+        groups = self._groups()
+        random.shuffle(groups)
+        order = np.concatenate([np.empty(0, np.intp), *groups]).astype(np.intp)
+        late = np.arange(len(order)) + random.uniform(0, self.buffer, len(order))
+        return order[np.argsort(late)]
+
+    def _groups(self) -> list[NDArray[np.intp]]:
+        """Give the positions of patches that come from one chunk."""
+        n = self.obj.sizes[self.dim]
+        chunks = self.obj.chunksizes.get(self.dim, ())
+        if len(chunks) > 1:
+            return np.split(np.arange(n), np.cumsum(chunks)[:-1])
+        plan, labels = self.source.plans[0], self.source.ordinals
+        stored = self._stored()
+        if not stored or set(np.bincount(labels, minlength=1)) - {0, 1}:
+            return [np.array([k]) for k in range(n)]
+        rows = max(stored, key=lambda r: len(r.axes))
+        sizes = dict(zip(rows.boxes.dims, rows.stored, strict=False))
+        where = np.empty(len(plan), np.intp)
+        where[labels] = np.arange(n)
+        return [where[g] for g in groups_within(sizes, plan, labels, len(plan))]
+
+    def _from_chunks(self, parts: list[NDArray]) -> Iterator[Any]:
+        """Load each chunk of a dask array once, and keep it until its last patch was given."""
+        edges = np.concatenate([[0], np.cumsum(self.obj.chunksizes[self.dim])])
+        homes = [np.searchsorted(edges, part, side="right") - 1 for part in parts]
+        left = Counter(int(c) for home in homes for c in np.unique(home))
+        held: dict[int, Any] = {}
+        for part, home in zip(parts, homes, strict=True):
+            wanted = list(dict.fromkeys(home.tolist()))
+            new = [c for c in wanted if c not in held]
+            for run in np.split(new, np.flatnonzero(np.diff(new) != 1) + 1) if new else []:
+                low = int(edges[run[0]])
+                loaded = self.obj.isel({self.dim: slice(low, int(edges[run[-1] + 1]))}).load()
+                for c in run.tolist():
+                    cells = slice(int(edges[c]) - low, int(edges[c + 1]) - low)
+                    held[c] = loaded.isel({self.dim: cells})
+            pieces = [
+                held[c].isel({self.dim: as_slice(part[home == c] - edges[c])}) for c in wanted
+            ]
+            batch = pieces[0] if len(pieces) == 1 else xr.concat(pieces, self.dim)
+            back = np.argsort(np.concatenate([np.flatnonzero(home == c) for c in wanted]))
+            yield batch if len(pieces) == 1 else batch.isel({self.dim: as_slice(back)})
+            for c in wanted:
+                left[c] -= 1
+                if not left[c]:
+                    del held[c]
+
+
+def as_slice(positions: NDArray) -> Any:
+    """Give consecutive positions as a slice, which is indexed without a copy."""
+    if len(positions) and (np.diff(positions) == 1).all():
+        return slice(int(positions[0]), int(positions[-1]) + 1)
+    return positions
