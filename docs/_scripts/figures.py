@@ -217,6 +217,44 @@ def windows(size=32, step=16):
     save(fig, "windows")
 
 
+def plan(chunks=3, chunk=4, size=4, step=2):
+    """Which chunks a patch block is cut from, and which output chunks its pieces go to."""
+    n, mine = chunks * chunk, (4, 8)  # the chunk in the middle
+    starts = [a for a in range(0, n - size + 1, step) if mine[0] <= a < mine[1]]
+    low, high = starts[0], starts[-1] + size
+    fig, axes = plt.subplots(1, 4, figsize=(11, 3.1), layout="constrained")
+    titles = ["source: read once", "split: one patch block", "merge: its pieces", "output chunks"]
+    for k, (ax, title) in enumerate(zip(axes, titles, strict=True)):
+        ax.set_title(title, fontsize=10, color=INK)
+        ax.set(xlim=(-0.3, n + 0.3), ylim=(n + 0.3, -0.3), aspect="equal", xticks=[], yticks=[])
+        ax.set_frame_on(False)
+        for i in range(chunks):
+            for j in range(chunks):
+                at = (j * chunk, i * chunk)
+                touched = i > 0 and j > 0
+                color = COLORS[0] if touched and k in (0, 3) else "white"
+                alpha = (0.45 if i == j == 1 else 0.18) if color != "white" else 1
+                ax.add_patch(Rectangle(at, chunk, chunk, fc=color, ec=SOFT, lw=1, alpha=alpha))
+                ax.add_patch(Rectangle(at, chunk, chunk, fc="none", ec=SOFT, lw=1))
+    for ax in axes[:2]:
+        ax.add_patch(Rectangle((low, low), high - low, high - low, fc="none", ec=ALERT, lw=1.5))
+    for i, y in enumerate(starts):
+        for j, x in enumerate(starts):
+            color = COLORS[(i * 2 + j) % len(COLORS)]
+            rim = Rectangle((x + 0.12, y + 0.12), size - 0.24, size - 0.24, fc=color, alpha=0.25)
+            axes[1].add_patch(rim)
+            axes[1].add_patch(
+                Rectangle((x + 0.12, y + 0.12), size - 0.24, size - 0.24, fc="none", ec=color, lw=1.3)
+            )
+    cuts = [(low, mine[1]), (mine[1], high)]
+    for i, (y0, y1) in enumerate(cuts):
+        for j, (x0, x1) in enumerate(cuts):
+            color = COLORS[i * 2 + j]
+            box = (x0 + 0.1, y0 + 0.1), x1 - x0 - 0.2, y1 - y0 - 0.2
+            axes[2].add_patch(Rectangle(*box, fc=color, alpha=0.5))
+    save(fig, "chunks", dpi=80)
+
+
 def main():
     """Draw all pictures."""
     stages()
@@ -224,6 +262,7 @@ def main():
     for word in ("shift", "drop", "pad", "wrap", "raise"):
         boundary(word)
     windows()
+    plan()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy as np
 import xarray as xr
 
 import xpatch
-from tests.benchmarks import peers
+from tests.benchmarks import large, peers
 
 CASES = [(256, 128), (64, 32), (16, 8)]
 
@@ -132,11 +132,16 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=4096, help="side of the field")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument(
+        "--sides", type=int, nargs="*", default=[16384, 32768, 65536], help="of the large fields"
+    )
     options = parser.parse_args()
     own(options.cells, options.repeats)
     if not options.no_peers:
         others(options.cells, options.repeats)
     imports(options.repeats)
+    large.plans()
+    large.table(options.sides, not options.no_peers)
 
 
 if __name__ == "__main__":
