@@ -244,7 +244,9 @@ def plan(chunks=3, chunk=4, size=4, step=2):
             rim = Rectangle((x + 0.12, y + 0.12), size - 0.24, size - 0.24, fc=color, alpha=0.25)
             axes[1].add_patch(rim)
             axes[1].add_patch(
-                Rectangle((x + 0.12, y + 0.12), size - 0.24, size - 0.24, fc="none", ec=color, lw=1.3)
+                Rectangle(
+                    (x + 0.12, y + 0.12), size - 0.24, size - 0.24, fc="none", ec=color, lw=1.3
+                )
             )
     cuts = [(low, mine[1]), (mine[1], high)]
     for i, (y0, y1) in enumerate(cuts):
