@@ -53,11 +53,11 @@ def test_a_stored_chunk_is_read_once(boundary, shuffle):
     disk, field = on_disk()
     patches = cut(field, boundary)
     expected = cut(xr.DataArray(disk.values, field.coords, field.dims), boundary)
-    batches = patches.patch.batches(7, shuffle=shuffle)
+    batches = patches.patch.batches(7, shuffle=shuffle, seed=0 if shuffle else None)
     assert not disk.reads
     if boundary == "shift":
         next(iter(batches))
-        assert 0 < len(disk.reads) < 12
+        assert 0 < len(disk.reads) < 20
         disk.reads.clear()
     walked = xr.concat(list(batches), "patch")
     assert set(disk.reads.values()) == {1}
@@ -109,7 +109,8 @@ def test_shuffled_batches_hold_every_patch_once(kind):
     for batch in batches:
         assert batch.variable._in_memory
         np.testing.assert_array_equal(batch, patches.sel(patch=batch["patch"].values))
-    other = np.concatenate([b["patch"].values for b in patches.patch.batches(16, shuffle=True)])
+    reseeded = patches.patch.batches(16, shuffle=True, seed=2)
+    other = np.concatenate([b["patch"].values for b in reseeded])
     assert not np.array_equal(first, other)
     merged = xr.concat(list(batches), "patch").patch.merge()
     np.testing.assert_allclose(merged, disk.values)
@@ -121,7 +122,7 @@ def test_zarr(tmp_path):
     field.to_zarr(tmp_path / "a.zarr", encoding={"t": {"chunks": (8, 8)}}, consolidated=False)
     assert zarr.open_group(tmp_path / "a.zarr")["t"].chunks == (8, 8)
     opened = xr.open_zarr(tmp_path / "a.zarr", chunks=None, consolidated=False)
-    walked = xr.concat(list(cut(opened).patch.batches(5, shuffle=True)), "patch")
+    walked = xr.concat(list(cut(opened).patch.batches(5, shuffle=True, seed=3)), "patch")
     np.testing.assert_allclose(walked.patch.merge()["t"], values)
 
 

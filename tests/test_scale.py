@@ -188,3 +188,24 @@ def test_unknown_chunk_sizes_are_refused(call):
     broken.variable._data = broken.data[da.ones(4, chunks=2, dtype=bool)]
     with pytest.raises(ValueError, match=rf"{call} needs to know .* unknown .*compute_chunk_sizes"):
         unknown.patch.split(geometry={"y": 4, "x": 4}) if call == "split" else broken.patch.merge()
+
+
+@pytest.mark.parametrize(
+    ("model", "template", "error", "message"),
+    [
+        (lambda b: b.isel(patch=slice(1)), lambda p: p, ValueError, "length 1"),
+        (lambda b: b[::-1], lambda p: p, ValueError, "Expected index 'patch'"),
+        (lambda b: b, lambda p: p.drop_vars("patch"), ValueError, "made from the patches"),
+        (
+            lambda b: b.astype(object),
+            lambda p: p.astype(object),
+            TypeError,
+            "object dtype, which cannot be merged",
+        ),
+    ],
+    ids=["fewer patches", "another order", "a template without index", "objects"],
+)
+def test_models_and_templates_that_do_not_fit(model, template, error, message):
+    patches = cut(lazy())
+    with pytest.raises(error, match=message):
+        patches.map_blocks(model, template=template(patches)).patch.merge().compute()

@@ -22,7 +22,8 @@ from xpatch.recipe import find_recipe, read_plan
 NEVER_SPLIT = (
     "these are not patches: they carry neither a PatchIndex nor a recipe in the attributes of the "
     "patch coordinate. Merge takes what split gave; if the patches lost their index, pass "
-    "like=field and keep their label coordinates"
+    "like=field and keep their label coordinates. A template for map_blocks is made from the patches, "
+    "such as xr.zeros_like(patches)"
 )
 
 
