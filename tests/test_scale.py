@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import pickle
 import threading
 
 import dask
 import dask.array as da
+import dask.order
 import numpy as np
 import pytest
 import xarray as xr
+from dask._task_spec import convert_legacy_graph
 
 import xpatch
 
-OWN = ("xpatch-split", "xpatch-rim", "xpatch-sum", "xpatch-piece", "xpatch-merge")
+OWN = (
+    "xpatch-split",
+    "xpatch-rim",
+    "xpatch-sum",
+    "xpatch-piece",
+    "xpatch-rest",
+    "xpatch-order",
+    "xpatch-merge",
+)
 HANN = xpatch.OverlapAdd("hann")
 
 
@@ -102,6 +114,81 @@ def test_one_missing_value_does_not_spread_beyond_itself():
     expected = cut(field, 6, 3)
     expected = expected.where(expected["patch"] != 20).patch.merge(HANN)
     xr.testing.assert_allclose(spoiled.patch.merge(HANN).compute(), expected)
+
+
+def kept_at_most(compute):
+    """Walk the graph that ``compute`` hands to the scheduler in dask's order.
+
+    Gives the largest number of results of each kind that are kept at one time.
+    """
+    seen = {}
+
+    class Stop(Exception):
+        pass
+
+    class Look(dask.callbacks.Callback):
+        def _start(self, graph):
+            seen.update(graph)
+            raise Stop
+
+    with Look(), contextlib.suppress(Stop):
+        compute()
+    graph = convert_legacy_graph(seen)
+    needs = {key: set(task.dependencies) for key, task in graph.items()}
+    users = collections.Counter(d for own in needs.values() for d in own)
+    assert sum(not users[key] for key in graph) == 1, "something is computed that nobody asked for"
+    kept, most = collections.Counter(), collections.Counter()
+
+    def kind(key):
+        return str(key[0] if isinstance(key, tuple) else key).rsplit("-", 1)[0]
+
+    place = dask.order.order(graph)
+    for key in sorted(graph, key=place.__getitem__):
+        kept[kind(key)] += 1
+        most |= kept
+        for d in needs[key]:
+            users[d] -= 1
+            kept[kind(d)] -= not users[d]
+    return most
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("through", ["apply", "map_blocks"])
+@pytest.mark.parametrize("written", ["to_zarr", "write"])
+@pytest.mark.parametrize("rows", [5, 13, 26])
+def test_one_row_of_chunks_is_kept(through, written, rows, tmp_path):
+    columns = 12  # with more than ten of them the order of numbers is not that of their text
+    values = da.random.default_rng(0).random((rows * 8, columns * 8), chunks=8, dtype="f4")
+    field = xr.DataArray(values, dims=("y", "x"), name="t")
+    axes = {"geometry": {"y": 4, "x": 4}, "sampler": xpatch.RegularStride(2)}
+    if through == "apply":
+        merged = field.patch.apply(lambda p: p, aggregation=HANN, **axes)
+    else:
+        patches = field.patch.split(**axes)
+        merged = patches.map_blocks(lambda p: p, template=patches).patch.merge(HANN)
+    store = tmp_path / "out.zarr"
+    most = kept_at_most(
+        lambda: merged.to_zarr(store) if written == "to_zarr" else xpatch.write(merged, store)
+    )
+    assert most["random"] <= 1.5 * columns
+    assert most["xpatch-rest"] <= 2 * columns
+    assert most["xpatch-sum"] <= 8
+    assert most["xpatch-split"] <= 8
+    for name in (n for n in most if n.startswith(("xpatch-apply", "t-"))):
+        assert most[name] <= 8
+
+
+def test_layers_that_nobody_needs_are_dropped():
+    patches = cut(lazy(64, 16))
+    mapped = patches.map_blocks(lambda p: p, template=patches)
+    layers = mapped.patch.merge(HANN).__dask_graph__().layers
+    assert not [name for name in layers if name.startswith(("y-", "x-"))]
+
+
+def test_a_part_needs_no_tasks_of_rows_before_it():
+    merged = cut(lazy(16 * 60, 16)).patch.merge(HANN)
+    (part,) = dask.optimize(merged[-3:, -3:])
+    assert len(part.__dask_graph__()) < 60
 
 
 def test_a_few_patches_need_a_few_tasks():

@@ -163,6 +163,8 @@ class Application:
         from dask.base import tokenize
         from dask.highlevelgraph import HighLevelGraph
 
+        from xpatch.engine.layers import layered
+
         whole, dim, on_error = self._whole(), self.dim, self.options["on_error"]
         chunked = {n: v for n, v in whole.variables.items() if v.chunks is not None}
         chunked = {
@@ -193,7 +195,7 @@ class Application:
                 keys.append((v.data.name, *at))
             graph[(name, b)] = (job, func_key, frame_key, keys)
         sources = [v.data for v in chunked.values()]
-        layers = HighLevelGraph.from_collections(name, graph, dependencies=sources)
+        layers = layered(name, graph, sources)
 
         def output(k: int, sizes: tuple[int, ...], dtype: np.dtype) -> da.Array:
             part = f"{name}-{k}"

@@ -255,7 +255,8 @@ def _compute(
     """Compute and write the missing chunks of all variables in one run."""
     import dask.array as da
     from dask.base import compute_as_if_collection
-    from dask.highlevelgraph import HighLevelGraph
+
+    from xpatch.engine.layers import layered
 
     graph: dict[Any, Any] = {}
     keys = []
@@ -270,5 +271,6 @@ def _compute(
             keys.append(key)
     if keys:
         sources = [v.data for v in variables.values()]
-        layers = HighLevelGraph.from_collections("xpatch-write", graph, dependencies=sources)
-        compute_as_if_collection(da.Array, layers, keys)
+        graph["xpatch-written"] = (all, keys)  # one end, as when dask stores arrays
+        layers = layered("xpatch-write", graph, sources)
+        compute_as_if_collection(da.Array, layers, ["xpatch-written"])

@@ -25,7 +25,15 @@ from tests.benchmarks import peers
 SIZE, STEP, CHUNK, DEPTH = 256, 128, 1024, 128
 CUT: dict[str, Any] = {"geometry": {"y": SIZE, "x": SIZE}, "sampler": xpatch.RegularStride(STEP)}
 HANN = xpatch.OverlapAdd("hann")
-OWN = ("xpatch-split", "xpatch-rim", "xpatch-sum", "xpatch-piece", "xpatch-merge")
+OWN = (
+    "xpatch-split",
+    "xpatch-rim",
+    "xpatch-sum",
+    "xpatch-piece",
+    "xpatch-rest",
+    "xpatch-order",
+    "xpatch-merge",
+)
 
 
 def identity(patches: Any) -> Any:

@@ -10,10 +10,10 @@ from typing import Any
 import dask.array as da
 import numpy as np
 from dask.base import tokenize
-from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from xpatch.engine import memory
+from xpatch.engine.layers import layered
 from xpatch.engine.regions import Piece, Span, assembled, part_of, span_of, within
 from xpatch.neighborhood import Boxes, arrange, ravel
 
@@ -107,7 +107,7 @@ def gather(
             for k, i in zip((k for k in range(array.ndim) if k not in axes), rest, strict=True):
                 index[k] = i
             graph[(name, g, *index)] = (job, keys)
-    layers = HighLevelGraph.from_collections(name, graph, dependencies=[array])  # type: ignore[list-item]
+    layers = layered(name, graph, [array])
     meta = np.empty((0,) * (array.ndim + 1), dtype)
     return da.Array(layers, name, (tuple(map(len, groups)), *map(tuple, chunks)), meta=meta)
 

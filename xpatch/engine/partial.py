@@ -1,26 +1,28 @@
 """Scatter on dask arrays: patch blocks are summed where they are, output chunks add the pieces.
 
 One task per patch block reduces its patches on every output chunk that they touch, so that the
-patches are freed at once; one task per piece hands it on, so that each is freed on its own; one task
-per output chunk puts the pieces together.
+patches are freed at once; one task hands the small pieces on, so that the large one is freed on its
+own; one task per output chunk puts the pieces together.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import dask.array as da
 import numpy as np
 from dask.base import tokenize
-from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from xpatch.engine import memory
+from xpatch.engine.layers import layered
 from xpatch.engine.placement import AxisWeights, Placement
 from xpatch.engine.reduce import Choose, Place, Reducer, Total
+from xpatch.engine.sequence import sequence
 from xpatch.engine.spans import Region, Shares, Spans, Tile, nearby, outer
 from xpatch.engine.stacked import Stacked
 from xpatch.neighborhood import Boxes, arranged
@@ -72,6 +74,7 @@ def reduce(
         patches.name, token, out_chunks, dtype, None if present is None else present.name
     )
     name, block_name, piece_name = (f"xpatch-{w}-{token}" for w in ("merge", "sum", "piece"))
+    rest_name = f"xpatch-rest-{token}"
     edges = [np.concatenate([[0], np.cumsum(out_chunks[a])]) for a in axes]
     others = [k for k in range(patches.ndim - 1) if k not in axes]
     rests = list(itertools.product(*(range(len(out_chunks[k])) for k in others)))
@@ -83,36 +86,79 @@ def reduce(
     order = np.argsort([*axes, *others]).tolist()
     spans = Spans(edges)
     graph: dict[Any, Any] = {}
-    pieces: dict[Tile, list[Any]] = {}
+    inputs: dict[Tile, Inputs] = {}
     bounds = np.concatenate([[0], np.cumsum(patches.chunks[0])])
     zero = (0,) * len(axes)
     known: dict[Any, Any] = {}
     for b, (start, stop) in enumerate(itertools.pairwise(bounds.tolist())):
         block = Block.of(boxes, ordinals[start:stop], weights, mass, known)
         tiles, regions = spans.pieces(block.boxes)
+        main = main_piece(regions)
         job = Partial(reducer, tuple(axes), block, regions, shares)
         for rest in rests:
             inner = index(zero, rest)
             key = (block_name, b, *inner)
             some = () if present is None else ((present.name, b),)
             graph[key] = (job, (patches.name, b, *inner), *some)
+            small = (rest_name, b, *inner)
+            if main is not None and len(tiles) > 1:
+                graph[small] = (Without(main), key)
             for k, tile in enumerate(tiles):
                 place = index(tile, rest)
-                piece = (piece_name, b, *place)
-                graph[piece] = (Pick(k), key)
-                pieces.setdefault(place, []).append(piece)
+                given = inputs.setdefault(place, Inputs([], [], []))
+                if main is None:
+                    piece = (piece_name, b, *place)
+                    graph[piece] = (Pick(k), key)
+                    given.add(piece, 0)
+                elif k != main:
+                    given.add(small, k)
+                else:
+                    given.add(key, k)
+                    given.after.extend([small] if len(tiles) > 1 else [])
     form = (boxes.sizes, boxes.shape, boxes.wrap)
+    rows = len(edges[0]) - 1 if edges else 1
+    hints, turns = sequence(f"xpatch-order-{token}", rows * len(rests))
+    graph |= hints
     for tile in itertools.product(*(range(len(e) - 1) for e in edges)):
         low = tuple(spans.region(tile)[0])
-        for rest in rests:
+        for r, rest in enumerate(rests):
             place = index(tile, rest)
+            given = inputs.get(place, Inputs([], [], []))
+            if turns:
+                given.after.append(turns[r * rows + tile[0]])
             shape = tuple(out_chunks[k][i] for k, i in enumerate(place))
             end = Finish(reducer, tuple(axes), low, shape, form, finish, dtype, shares, full)
-            graph[(name, *place)] = (end, pieces.get(place, []))
+            graph[(name, *place)] = (end, *given)
     sources: list[Any] = [patches] if present is None else [patches, present]
-    layers = HighLevelGraph.from_collections(name, graph, dependencies=sources)
+    layers = layered(name, graph, sources)
     meta = np.empty((0,) * (patches.ndim - 1), dtype)
     return da.Array(layers, name, tuple(out_chunks), meta=meta)
+
+
+class Inputs(NamedTuple):
+    """What the task of an output chunk takes: the ``which``-th piece of each of ``lists``.
+
+    The main piece of a block comes from the list of the block itself, the small ones from a list
+    without it. The task that takes the main piece also waits for that list (``after``), which it
+    does not use: so the small pieces are handed on at once, and nothing holds the main piece when
+    it has been used. Otherwise `dask.order` puts this off until a neighbor needs them, a row of
+    chunks later, and visits the chunks in an order that holds many rows.
+    """
+
+    lists: list[Any]
+    which: list[int]
+    after: list[Any]
+
+    def add(self, key: Any, k: int) -> None:
+        self.lists.append(key)
+        self.which.append(k)
+
+
+def main_piece(regions: Sequence[Region]) -> int | None:
+    """Give the number of the piece that is larger than all others together, if there is one."""
+    cells = [math.prod(b - a for a, b in zip(low, high, strict=True)) for low, high in regions]
+    best = max(range(len(cells)), key=cells.__getitem__, default=None)
+    return best if best is not None and 2 * cells[best] >= sum(cells) else None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -197,8 +243,18 @@ class Pick:
 
     k: int
 
-    def __call__(self, pieces: list[Any]) -> Any:
-        return pieces[self.k]
+    def __call__(self, pieces: list[Any]) -> list[Any]:
+        return [pieces[self.k]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Without:
+    """Hands the small pieces of a block on, so that the main one can be freed without them."""
+
+    main: int
+
+    def __call__(self, pieces: list[Any]) -> list[Any]:
+        return [None if k == self.main else piece for k, piece in enumerate(pieces)]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -254,7 +310,8 @@ class Finish:
     shares: bool
     full: bool  # whether every cell is known to be covered
 
-    def __call__(self, pieces: list[Any]) -> NDArray:
+    def __call__(self, lists: list[Any], which: list[int], after: list[Any]) -> NDArray:
+        pieces = [given[k] for given, k in zip(lists, which, strict=True)]
         cells = [self.shape[a] for a in self.axes]
         if isinstance(self.reducer, Stacked):
             merged, cover = self._stacked(pieces, cells)
