@@ -155,10 +155,10 @@ class Inputs(NamedTuple):
 
 
 def main_piece(regions: Sequence[Region]) -> int | None:
-    """Give the number of the piece that is larger than all others together, if there is one."""
+    """Give the number of the piece that is a third or more of all, if there is one."""
     cells = [math.prod(b - a for a, b in zip(low, high, strict=True)) for low, high in regions]
     best = max(range(len(cells)), key=cells.__getitem__, default=None)
-    return best if best is not None and 2 * cells[best] >= sum(cells) else None
+    return best if best is not None and 3 * cells[best] >= sum(cells) else None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
