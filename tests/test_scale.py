@@ -171,11 +171,9 @@ def test_one_row_of_chunks_is_kept(through, written, rows, tmp_path):
         lambda: merged.to_zarr(store) if written == "to_zarr" else xpatch.write(merged, store)
     )
     assert most["random"] <= 1.5 * columns
-    assert most["xpatch-rest"] <= 2 * columns
-    assert most["xpatch-sum"] <= 8
-    assert most["xpatch-split"] <= 8
-    for name in (n for n in most if n.startswith(("xpatch-apply", "t-"))):
-        assert most[name] <= 8
+    for name, count in most.items():  # dask.order is not quite deterministic; a row is the bound
+        if name.startswith(("xpatch-rest", "xpatch-sum", "xpatch-split", "xpatch-apply", "t-")):
+            assert count <= (2 if name == "xpatch-rest" else 1) * columns, name
 
 
 def test_layers_that_nobody_needs_are_dropped():
