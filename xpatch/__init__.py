@@ -24,8 +24,24 @@ from xpatch.aggregation import (
     WeightedSum,
 )
 from xpatch.api import apply, merge, split
-from xpatch.domain import Domain, GridDomain, RasterDomain, domain_of
-from xpatch.geometry import Geometry, Rectangular
+from xpatch.domain import (
+    Domain,
+    GridDomain,
+    MeshDomain,
+    PointDomain,
+    RasterDomain,
+    VectorDomain,
+    domain_of,
+)
+from xpatch.geometry import (
+    Geometry,
+    KHopGraph,
+    KNNGraph,
+    PolygonIntersection,
+    RadiusGraph,
+    Rectangular,
+    SphericalCap,
+)
 from xpatch.index import PatchIndex
 from xpatch.patcher import Patcher
 from xpatch.running import PatchFailure
@@ -33,6 +49,7 @@ from xpatch.sampler import (
     AlongTrack,
     EveryElement,
     Explicit,
+    FibonacciSphere,
     JitteredStride,
     PoissonDisk,
     Random,
@@ -56,6 +73,7 @@ __all__ = [
     "Domain",
     "EveryElement",
     "Explicit",
+    "FibonacciSphere",
     "First",
     "Gaussian",
     "Geometry",
@@ -64,11 +82,14 @@ __all__ = [
     "HardVote",
     "InvVarWeightedMean",
     "JitteredStride",
+    "KHopGraph",
+    "KNNGraph",
     "Last",
     "Learned",
     "Max",
     "Mean",
     "Median",
+    "MeshDomain",
     "Min",
     "Mode",
     "MostCentral",
@@ -76,19 +97,24 @@ __all__ = [
     "PatchFailure",
     "PatchIndex",
     "Patcher",
+    "PointDomain",
     "PoissonDisk",
+    "PolygonIntersection",
     "Quantile",
+    "RadiusGraph",
     "Random",
     "RasterDomain",
     "Rectangular",
     "RegularStride",
     "Sampler",
     "SoftVote",
+    "SphericalCap",
     "Std",
     "Sum",
     "Tukey",
     "Valid",
     "Var",
+    "VectorDomain",
     "WeightedSum",
     "Window",
     "apply",

@@ -129,18 +129,28 @@ class PatchAccessor:
 
     @property
     def anchors(self) -> xr.Dataset:
-        """Index positions and labels of the middle cell of each patch; see `inspecting.anchors`."""
+        """Where patches are: the middle cell of boxes, the place of members; see `inspecting.anchors`."""
         return inspecting.anchors(self._obj)
 
     @property
     def weights(self) -> xr.DataArray:
-        """The analysis window on each cell of each patch, 0 outside of the field."""
+        """The analysis window on each cell of each patch, 0 outside of the field and in empty slots."""
         return inspecting.weights(self._obj)
 
     @property
     def mask(self) -> xr.DataArray:
-        """Which cells of each patch lie in the field (others are padding)."""
+        """Which cells of each patch lie in the field (others are padding), which slots hold a member."""
         return inspecting.mask(self._obj)
+
+    @property
+    def distance(self) -> xr.DataArray:
+        """Distance of each member from its anchor, NaN in empty slots; see `inspecting.distance`."""
+        return inspecting.distance(self._obj)
+
+    @property
+    def geometries(self) -> xr.DataArray:
+        """The shapely geometry of each member, None in empty slots (needs shapely)."""
+        return inspecting.geometries(self._obj)
 
     @property
     def spec(self) -> dict[str, Any]:

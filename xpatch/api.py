@@ -13,9 +13,11 @@ from xpatch.aggregation import Aggregation
 from xpatch.applying import apply_in_blocks
 from xpatch.axes import Axes
 from xpatch.cutting import check_chunks, cut_field, patch_groups
-from xpatch.domain import domain_of, variables_of
+from xpatch.domain import Lattice, domain_of, variables_of
+from xpatch.geometry import MemberGeometry, Places, PolygonIntersection
 from xpatch.index import patch_index
-from xpatch.merging import Merge, merge_each
+from xpatch.merging import merge_each, merge_one
+from xpatch.neighborhood import Members
 from xpatch.plan import Plan
 from xpatch.window import Boxcar
 
@@ -111,13 +113,52 @@ def make_plan(
         raise ValueError(
             f"the field already has {dim!r}; name the patch dimension otherwise: split(…, dim=…)"
         )
-    anchors = patcher.sampler.anchors(domain, patcher.geometry, obj)
-    boxes = patcher.geometry.neighborhood(domain, anchors)
-    _check_values(obj, boxes.dims)
+    anchors: Any
+    if isinstance(patcher.geometry, MemberGeometry):
+        anchors, hood = members_at(domain, patcher.geometry, patcher.sampler, obj)
+        places = anchors
+    else:
+        anchors, places = patcher.sampler.anchors(domain, patcher.geometry, obj), None
+        hood = patcher.geometry.neighborhood(domain, anchors)
+    _check_values(obj, hood.dims)
     window = None if patcher.window == Boxcar() else patcher.window
     spec = patcher.to_dict()
-    plan = Plan(domain, boxes, window, patcher.aggregation, spec, anchors.origin)
+    plan = Plan(domain, hood, window, patcher.aggregation, spec, anchors.origin, places)
     return plan, np.arange(len(plan)) if anchors.ordinals is None else anchors.ordinals
+
+
+def members_at(
+    domain: Lattice, geometry: MemberGeometry, sampler: Any, obj: Any
+) -> tuple[Places, Members]:
+    """Place anchors and find their members; of patches of another field only those that are asked for.
+
+    Raises
+    ------
+    ValueError
+        If there is no anchor, or one without any member. Samplers that do not look at the field may
+        place some beyond it; these are left out.
+    """
+    places = sampler.places(domain, geometry, obj)
+    if places.ordinals is None:
+        members = geometry.neighborhood(domain, places)
+        if places.optional:
+            kept = np.flatnonzero(members.counts)
+            places, members = places.take(kept), members.take(kept)
+    else:
+        kept = np.unique(places.ordinals)
+        members = geometry.neighborhood(domain, places.take(kept)).spread(kept, len(places))
+    if not len(places):
+        raise ValueError(f"{sampler!r} leaves no anchor with any member on {domain!r}")
+    empty = np.flatnonzero(members.counts == 0)
+    empty = empty if places.ordinals is None else np.intersect1d(empty, places.ordinals)
+    if len(empty) and not isinstance(geometry, PolygonIntersection):
+        k = empty[0]
+        raise ValueError(
+            f"{geometry!r} finds no element around {len(empty)} of {len(places)} anchors, the first at "
+            f"({places.x[k]:g}, {places.y[k]:g}): leave them out, use a larger radius, or check that "
+            "the anchors are in the CRS of the field, x or longitude first"
+        )
+    return places, members
 
 
 def _check_values(obj: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> None:
@@ -185,7 +226,7 @@ def merge(
     index = patch_index(patches) if isinstance(patches, xr.Dataset) else None
     if index is not None and len(index.plans) > 1 and isinstance(patches, xr.Dataset):
         return merge_each(patches, index, *given)
-    return Merge(patches, *given).run()
+    return merge_one(patches, *given)
 
 
 def apply(

@@ -247,13 +247,13 @@ def apply_in_blocks(
     run = Application(func, plan, patches, blocks, options, scale, template, eager)
     made, present = run.lazily()
     args = (merging["aggregation"], None, merging["skipna"], merging["fill_value"], scale)
-    merged = Merge(made, *args, chunks=out_chunks, present=present).run()
-    if not eager:
-        return merged
-    merged = _stored(merged)
-    if run.failures:
-        warnings.warn(PatchFailure(run.failures), stacklevel=4)
-    return merged
+    merge = Merge(made, *args, chunks=out_chunks, present=present)
+    merged = merge.run()
+    if eager:
+        merged = _stored(merged)
+        if run.failures:
+            warnings.warn(PatchFailure(run.failures), stacklevel=4)
+    return merge.domain.wrap(merged)
 
 
 def _check(func: Any, options: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,13 +10,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.aggregation import InvVarWeightedMean, SoftVote, Sum
-from xpatch.engine import dtypes, memory
-from xpatch.engine.placement import Placement
+from xpatch.engine import dtypes
 from xpatch.engine.stacked import Modeled
 
 if TYPE_CHECKING:
     from xpatch.merging import Merge
-    from xpatch.scattering import Job
 
 
 def most_probable(probability: xr.DataArray, vote: SoftVote, fill_value: Any) -> Any:
@@ -82,15 +81,24 @@ def _precision(variance: NDArray) -> NDArray:
     return 1 / variance
 
 
-def fitted_model(job: Job, patches: NDArray, placement: Placement, reducer: Modeled) -> Modeled:
-    """Fit the estimator of `Learned` on a sample of cells and give the reducer that predicts."""
-    spec: Any = job.aggregation
+def fitted_model(
+    spec: Any,
+    dtype: np.dtype,
+    skipna: bool,
+    reducer: Modeled,
+    shape: tuple[int, ...],
+    run: Callable[[Modeled], Any],
+    target: NDArray | None,
+) -> Modeled:
+    """Fit the estimator of `Learned` on a sample of cells and give the reducer that predicts.
+
+    ``run`` shows all contributions to a reducer; ``shape`` is that of the cells, ``target`` the field
+    that is fitted to.
+    """
     if not spec.fits:
         return reducer
     rng = np.random.default_rng(spec.seed)
-    target = _target(job, patches, placement, spec.target)
-    covered = int(np.prod(placement.shape)) or 1
-    share = min(1.0, spec.max_samples / covered)
+    share = min(1.0, spec.max_samples / (int(np.prod(shape)) or 1))
     rows: list[NDArray] = []
     truth: list[NDArray] = []
 
@@ -100,8 +108,7 @@ def fitted_model(job: Job, patches: NDArray, placement: Placement, reducer: Mode
         rows.append(stack_features(values[:, keep], offsets[:, :, keep]))
         truth.append(wanted[keep])
 
-    look = Modeled(patches.dtype, job.skipna, spec.model, collect)
-    memory.reduce(patches, job.axes, placement, look)
+    run(Modeled(dtype, skipna, spec.model, collect))
     width = max((x.shape[1] for x in rows), default=0)
     usable = [k for k, x in enumerate(rows) if x.shape[1] == width and len(x)]
     if not usable:
@@ -113,7 +120,7 @@ def fitted_model(job: Job, patches: NDArray, placement: Placement, reducer: Mode
         features = stack_features(*_widened(values, offsets, width))
         return np.asarray(model.predict(features)).reshape(-1)
 
-    return Modeled(patches.dtype, job.skipna, predict)
+    return Modeled(dtype, skipna, predict)
 
 
 def stack_features(values: NDArray, offsets: NDArray) -> NDArray[np.float64]:
@@ -136,17 +143,3 @@ def _widened(values: NDArray, offsets: NDArray, width: int) -> tuple[NDArray, ND
         return values, offsets
     values = np.pad(values, [(0, missing), (0, 0)], constant_values=np.nan)
     return values, np.pad(offsets, [(0, 0), (0, missing), (0, 0)], constant_values=np.nan)
-
-
-def _target(job: Job, patches: NDArray, placement: Placement, target: Any) -> NDArray | None:
-    if target is None:
-        return None
-    shape = list(patches.shape[1:])
-    for axis, n in zip(job.axes, placement.shape, strict=True):
-        shape[axis] = n
-    values = np.asarray(getattr(target, "values", target), float)
-    if values.shape != tuple(shape):
-        raise ValueError(
-            f"the target of Learned has shape {values.shape}, the merged field {tuple(shape)}"
-        )
-    return values

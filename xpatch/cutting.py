@@ -17,9 +17,10 @@ from xpatch.domain import variables_of
 from xpatch.engine import dtypes, memory
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.index import RECIPE, PatchIndex
-from xpatch.neighborhood import Boxes
+from xpatch.listing import cut_members, number_variable
+from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
-from xpatch.recipe import start_name, write_recipe
+from xpatch.recipe import ANCHOR, start_name, write_recipe
 from xpatch.window import box_weights
 
 GRANULE = 1 << 22  # bytes that are read at a time of data on disk that are not stored in chunks
@@ -87,6 +88,9 @@ def cut_variable(
     NumPy stays NumPy (lazy with ``defer``), data on disk stay there, dask stays dask.
     """
     dims = cut_dims(variable, plan)
+    if isinstance(plan.hood, Members):
+        members = plan.hood.only(dims)
+        return cut_members(variable, members, dim, ordinals, groups, window, defer)
     axes = tuple(variable.get_axis_num(d) for d in dims)
     boxes = plan.boxes.only(dims)
     taper = None if window is None else Taper(window, axes)
@@ -182,6 +186,8 @@ def cut_coordinates(
             ):
                 indexes[name] = index
                 variables[name] = coord.variable
+        elif isinstance(plan.hood, Members):
+            variables |= member_coordinate(name, variable, plan, dim, ordinals, groups)
         elif variable.dims == (name,):
             if plan.domain.coordinate(name) is not None:
                 variables[name] = label_variable(variable, plan, dim, ordinals)
@@ -189,6 +195,8 @@ def cut_coordinates(
             padded = _missing_outside(variable, plan)
             part = cut_variable(variable, padded, dim, ordinals, groups, defer=True)
             variables[name] = part
+    if isinstance(plan.hood, Members):
+        variables[plan.hood.dim] = number_variable(plan.hood, dim, ordinals)
     variables |= anchor_coordinates(plan, dim, ordinals)
     recipe = write_recipe(plan, plan.domain.orders)
     index = PandasIndex(np.asarray(ordinals, dtype=np.int64), dim)
@@ -200,19 +208,47 @@ def cut_coordinates(
     return xr.Coordinates(variables, indexes=indexes)
 
 
+def member_coordinate(
+    name: Hashable,
+    variable: Variable,
+    plan: Plan,
+    dim: Hashable,
+    ordinals: NDArray,
+    groups: list[NDArray] | None,
+) -> dict[Hashable, Variable]:
+    """Gather a coordinate of the elements beside their numbers, if it can be written to files.
+
+    One that is named like the in-patch dimension makes way for the numbers and is called a label.
+    """
+    assert isinstance(plan.hood, Members)
+    if variable.dtype == object and not _is_text_or_date(variable):
+        return {}  # shapely: patches.patch.geometries
+    name = f"{name}_label" if name == plan.hood.dim else name
+    return {name: cut_variable(variable, plan, dim, ordinals, groups, defer=True)}
+
+
+def _is_text_or_date(variable: Variable) -> bool:
+    first = next(iter(variable.values.flat), None)
+    return isinstance(first, str) or hasattr(first, "calendar")
+
+
 def _missing_outside(variable: Variable, plan: Plan) -> Plan:
     """Auxiliary coordinates are unknown outside of the field rather than mirrored."""
     boxes = plan.boxes
     if not boxes.overhangs:
         return plan
     mode = "constant" if variable.dtype.kind in "iufcmM" else "edge"
-    return dataclasses.replace(
-        plan, boxes=dataclasses.replace(boxes, pad_mode=mode, pad_value=None)
-    )
+    return dataclasses.replace(plan, hood=dataclasses.replace(boxes, pad_mode=mode, pad_value=None))
 
 
 def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Hashable, Variable]:
-    """Starts of patches that are not an outer product, which no recipe can rebuild."""
+    """Starts of patches that are not an outer product, and anchors of lists of members."""
+    if isinstance(plan.hood, Members):
+        assert plan.places is not None
+        at: dict[str, NDArray] = {ANCHOR: plan.places.elements}
+        if (plan.places.elements < 0).any():
+            at |= {f"{ANCHOR}_x": plan.places.x, f"{ANCHOR}_y": plan.places.y}
+        return {n: Variable(dim, values[ordinals]) for n, values in at.items()}
     if plan.boxes.product:
         return {}
     starts = plan.boxes.starts(ordinals)
@@ -231,6 +267,10 @@ def patch_groups(
     chunked = [v for v in variables.values() if v.chunks is not None and cut_dims(v, plan)]
     if not chunked:
         return None
+    if isinstance(plan.hood, Members):
+        from xpatch.engine.chunked import subdivide
+
+        return subdivide([ordinals], min(_most_patches(chunked, plan, chunks), len(ordinals) or 1))
     sizes = {d: c for v in reversed(chunked) for d, c in v.chunksizes.items()}
     return groups_within(sizes, plan, ordinals, _most_patches(chunked, plan, chunks))
 
@@ -241,6 +281,8 @@ def groups_within(
     """Group patches by the chunk that they start in, at most ``most`` in a group."""
     from xpatch.engine.chunked import chunk_order, subdivide
 
+    if isinstance(plan.hood, Members):
+        return subdivide([ordinals], min(most, len(ordinals) or 1))
     order = [chunks.get(d, (n,)) for d, n in zip(plan.dims, plan.boxes.shape, strict=True)]
     groups = chunk_order(plan.boxes, order, most)
     if len(ordinals) == len(plan) and (np.sort(ordinals) == np.arange(len(plan))).all():
@@ -264,9 +306,9 @@ def virtual_chunks(
     from dask.array.core import normalize_chunks
 
     cut = [v for v in variables.values() if cut_dims(v, plan)]
-    patch = sum(
-        v.dtype.itemsize * math.prod(plan_size(plan, d, v.sizes[d]) for d in v.dims) for v in cut
-    )
+    patch = sum(v.dtype.itemsize * cells_of_patch(plan, v.sizes) for v in cut)
+    if isinstance(plan.hood, Members):
+        return {}, max(1, 2 * limit // max(1, patch))
     stored: dict[Hashable, int] = {}
     for v in cut:
         stored |= v.encoding.get("preferred_chunks", {}) if is_lazy(v) else {}
@@ -285,9 +327,10 @@ def virtual_chunks(
     return dict(zip(plan.dims, chunks, strict=True)), max(1, 2 * limit // max(1, patch))
 
 
-def plan_size(plan: Plan, dim: Hashable, size: int) -> int:
-    """Give the cells of a patch along a dimension of that size in the field."""
-    return dict(zip(plan.dims, plan.boxes.sizes, strict=True)).get(dim, size)
+def cells_of_patch(plan: Plan, sizes: Mapping[Hashable, int]) -> int:
+    """Give the cells of a patch of a variable with ``sizes`` (of a block of the other dims)."""
+    own = [n for d, n in plan.inner.items() if d in sizes or isinstance(plan.hood, Members)]
+    return math.prod(own) * math.prod(n for d, n in sizes.items() if d not in plan.dims)
 
 
 def _regular(chunk: Any, n: int) -> tuple[int, ...]:
@@ -310,9 +353,8 @@ def _most_patches(variables: list[Variable], plan: Plan, chunks: Any) -> int:
     from dask.utils import parse_bytes
 
     limit = parse_bytes(dask.config.get("array.chunk-size"))
-    cells = dict(zip(plan.dims, plan.boxes.sizes, strict=True))
     most = []
     for v in variables:
-        block = [cells.get(d, max(c, default=1)) for d, c in v.chunksizes.items()]
-        most.append(limit // max(1, v.dtype.itemsize * int(np.prod(block, dtype=np.int64))))
+        block = {d: max(c, default=1) for d, c in v.chunksizes.items()}
+        most.append(limit // max(1, v.dtype.itemsize * cells_of_patch(plan, block)))
     return max(1, min(most))

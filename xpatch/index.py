@@ -94,7 +94,9 @@ class PatchIndex(Index):
     ) -> PatchIndex:
         names = {**name_dict, **dims_dict}
         touched = any(
-            n in p.domain.template.variables or n in p.dims for p in self.plans for n in names
+            n in p.domain.template.variables or n in p.dims or n in p.inner
+            for p in self.plans
+            for n in names
         )
         plans = tuple(p.renamed(names) for p in self.plans) if touched else self.plans
         crop = {dims_dict.get(d, d): cut for d, cut in self.crop.items()}
@@ -174,9 +176,9 @@ class PatchIndex(Index):
     def __repr__(self) -> str:
         if self.mixed:
             return f"PatchIndex({len(self._index.index)} patches of different splits)"
-        boxes = self.plans[0].boxes
-        size = ", ".join(f"{d}: {s}" for d, s in zip(boxes.dims, boxes.sizes, strict=True))
-        return f"PatchIndex({len(self._index.index)} of {len(boxes)} patches, {size})"
+        plan = self.plans[0]
+        size = ", ".join(f"{d}: {s}" for d, s in plan.inner.items())
+        return f"PatchIndex({len(self._index.index)} of {len(plan)} patches, {size})"
 
 
 def patch_index(obj: xr.DataArray | xr.Dataset) -> PatchIndex | None:

@@ -10,18 +10,44 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from xpatch import inspecting_members as listed
 from xpatch.domain import Lattice, domain_of
 from xpatch.index import patch_index, with_index
-from xpatch.neighborhood import Boxes
+from xpatch.neighborhood import Members
 from xpatch.plan import Plan
 from xpatch.restoring import Provenance, provenance
 from xpatch.window import box_weights
 
 
-def _one(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan, Boxes]:
+def _plan(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
     source = provenance(obj, None)
-    plan = source.plans[0]
-    return source, plan, plan.boxes.take(source.ordinals)
+    return source, source.plans[0]
+
+
+def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """Give the distance of each member from its anchor, shape (patch, slot), NaN in empty slots.
+
+    In km for great circles, in steps for `KHopGraph`, in CRS units otherwise.
+
+    Raises
+    ------
+    ValueError
+        If the patches are boxes, or were read from a file.
+    """
+    source, plan = _plan(obj)
+    if not isinstance(plan.hood, Members):
+        raise ValueError("boxes have no distances; these are those of lists of members")
+    return listed.distance(obj, source, plan)
+
+
+def geometries(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """Give the shapely geometry of each member, shape (patch, slot), None in empty slots."""
+    source, plan = _plan(obj)
+    if not isinstance(plan.hood, Members):
+        raise ValueError(
+            "boxes have no geometries; patches.patch.footprints() gives their outlines"
+        )
+    return listed.geometries(obj, source, plan)
 
 
 def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
@@ -33,7 +59,9 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
         Variables ``y``, ``x`` … of shape (patch,): labels, or positions where there are none;
         and coordinates ``cell_y``, ``cell_x`` … with the positions.
     """
-    source, plan, _ = _one(obj)
+    source, plan = _plan(obj)
+    if isinstance(plan.hood, Members):
+        return listed.anchors(source, plan)
     cells = plan.anchor_cells(source.ordinals)
     labels = plan.anchor_labels(source.ordinals)
     out = {}
@@ -45,8 +73,14 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
 
 
 def mask(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
-    """Give which cells of each patch lie in the field, shape (patch, *in-patch dims)."""
-    source, plan, boxes = _one(obj)
+    """Give which cells of each patch lie in the field, shape (patch, *in-patch dims).
+
+    Of lists of members: which slots hold one.
+    """
+    source, plan = _plan(obj)
+    if isinstance(plan.hood, Members):
+        return listed.per_slot(obj, source, plan, lambda m: np.ones(len(m.elements), bool), False)
+    boxes = plan.boxes.take(source.ordinals)
     out: NDArray = np.ones((len(boxes),), bool)
     for k, size in enumerate(boxes.sizes):
         cells = boxes.axes[k][:, None] + np.arange(size)
@@ -59,7 +93,10 @@ def mask(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
 
 def weights(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """Give the analysis window of each patch, shape (patch, *in-patch dims)."""
-    source, plan, boxes = _one(obj)
+    source, plan = _plan(obj)
+    if isinstance(plan.hood, Members):
+        return listed.weights(obj, source, plan)
+    boxes = plan.boxes.take(source.ordinals)
     out: NDArray = np.ones((len(boxes),))
     for k, w in enumerate(box_weights(plan.window, boxes)):
         out = out[..., None] * w.full().reshape(len(boxes), *(1,) * k, boxes.sizes[k])
@@ -80,10 +117,15 @@ def _per_cell(obj: Any, source: Provenance, plan: Plan, values: NDArray) -> xr.D
 
 def spec(obj: xr.DataArray | xr.Dataset) -> dict[str, Any]:
     """Give the specification of the split, with explicit anchors as index positions."""
-    _, plan, _ = _one(obj)
+    _, plan = _plan(obj)
     out = {k: v for k, v in plan.spec.items() if k != "class"}
     sampler = dict(out.get("sampler") or {})
-    if sampler.get("class") == "Explicit":
+    if sampler.get("class") == "Explicit" and isinstance(plan.hood, Members):
+        assert plan.places is not None
+        at_elements = bool((plan.places.elements >= 0).all())
+        anchors = plan.places.elements.tolist() if at_elements else None
+        out["sampler"] = {"class": "Explicit", "anchors": anchors, "at": None}
+    elif sampler.get("class") == "Explicit":
         out["sampler"] = {
             "class": "Explicit",
             "anchors": plan.boxes.starts().tolist(),
@@ -94,7 +136,12 @@ def spec(obj: xr.DataArray | xr.Dataset) -> dict[str, Any]:
 
 def crop(obj: Any, cuts: Mapping[Hashable, Any]) -> Any:
     """Cut cells off both ends of in-patch dimensions and tell the index."""
-    source = provenance(obj, None)
+    source, plan = _plan(obj)
+    if isinstance(plan.hood, Members):
+        raise ValueError(
+            f"crop cuts the sides of boxes off; lists of members along {plan.hood.dim!r} have none. "
+            "Select by distance: patches.where(patches.patch.distance < …)"
+        )
     sizes = {}
     for d, cut in cuts.items():
         if d not in source.plans[0].dims:
@@ -155,8 +202,8 @@ def plane(domain: Lattice, dims: tuple[Hashable, ...]) -> tuple[Hashable, Hashab
 
 def rectangles(obj: Any) -> tuple[NDArray[np.float64], tuple[Hashable, Hashable]]:
     """Give the outline of each patch as (x0, y0, x1, y1), shape (patch, 4), and the (y, x) dims."""
-    source, plan, boxes = _one(obj)
-    boxes = boxes.inner(source.crop)
+    source, plan = _plan(obj)
+    boxes = plan.boxes.take(source.ordinals).inner(source.crop)
     y, x = plane(plan.domain, plan.dims)
     columns = {}
     for d in (y, x):
@@ -181,8 +228,10 @@ def footprints(obj: Any) -> Any:
         raise ImportError(
             "footprints need geopandas: pip install 'xarray-patch[vector]'"
         ) from error
-    source, plan, _ = _one(obj)
-    if plan.domain.curvilinear and plan.domain.crs is None:
+    source, plan = _plan(obj)
+    if isinstance(plan.hood, Members):
+        outlines, crs = listed.outlines(source, plan)
+    elif plan.domain.curvilinear and plan.domain.crs is None:
         outlines, crs = _curved(plan, source.ordinals), "EPSG:4326"
     else:
         outlines, crs = shapely.box(*rectangles(obj)[0].T), _crs(obj, plan)
@@ -230,10 +279,15 @@ def summary(obj: Any) -> str:
     if index is None or not index.plans:
         return f"<xpatch accessor>\n{domain_of(obj)!r}" if index is None else f"<{index!r}>"
     plan = index.plans[0]
-    boxes = plan.boxes
-    sizes = ", ".join(
-        f"{d}: {s} of {n}" for d, s, n in zip(boxes.dims, boxes.sizes, boxes.shape, strict=True)
-    )
+    if isinstance(plan.hood, Members):
+        counts = plan.hood.counts
+        elements = int(np.prod(plan.hood.shape))
+        sizes = f"{counts.min()} to {counts.max()} of {elements} elements of {plan.hood.dim}"
+    else:
+        boxes = plan.boxes
+        sizes = ", ".join(
+            f"{d}: {s} of {n}" for d, s, n in zip(boxes.dims, boxes.sizes, boxes.shape, strict=True)
+        )
     lines = [f"<{len(index.ordinals)} of {len(plan)} patches ({sizes})>"]
     for axis in ("geometry", "sampler", "window", "aggregation"):
         value = plan.spec.get(axis)

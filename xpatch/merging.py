@@ -14,8 +14,10 @@ from xpatch.aggregation import InvVarWeightedMean, OverlapAdd, SoftVote, as_aggr
 from xpatch.combining import inverse_variance, most_probable
 from xpatch.cutting import check_chunks
 from xpatch.domain import Lattice, domain_of
+from xpatch.engine.members import numbers
 from xpatch.index import PatchIndex, with_index
-from xpatch.neighborhood import Boxes
+from xpatch.listing import MemberJob
+from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.restoring import check_like, ordered, place, provenance, restored_coords
 from xpatch.scattering import Job, Weights
@@ -87,6 +89,9 @@ class Merge:
     def _find_crop(self) -> dict[Hashable, tuple[int, int]]:
         """Find which part of each patch came back: from the index, else from the labels."""
         crop = dict(self.source.crop)
+        if isinstance(self.plan.hood, Members):
+            self._check_slots(self.plan.hood)
+            return {}
         for d, size in zip(self.plan.dims, self.plan.boxes.sizes, strict=True):
             if d not in self.patches.dims:
                 continue
@@ -98,6 +103,32 @@ class Merge:
             elif self.patches.sizes[d] != known:
                 raise ValueError(self._size_message(d, size, known))
         return crop
+
+    def _check_slots(self, members: Members) -> None:
+        """Raise a ValueError unless each patch has its slots, or one value."""
+        d = members.dim
+        if self.scale:
+            raise ValueError(
+                f"scale refines boxes; lists of members along {d!r} have no finer cells"
+            )
+        if d not in self.patches.dims:
+            return
+        if self.patches.sizes[d] != members.width:
+            raise ValueError(
+                f"the patches have {self.patches.sizes[d]} slots along {d!r}, but were split with "
+                f"{members.width}: a model must keep all slots, in order, or reduce them to one value "
+                f"a patch (over {d!r})"
+            )
+        labels = self.patches.coords[d].variable if d in self.patches.coords else None
+        if labels is None or labels.dims != (self.dim, d) or not labels._in_memory:
+            return
+        known = numbers(members.take(self.source.ordinals))
+        if not np.array_equal(labels.to_numpy(), known):
+            raise ValueError(
+                f"the member numbers along {d!r} are not those of their patch: slots were reordered "
+                f"or relabeled; undo it before merge, or drop them with drop_vars({d!r}) if the "
+                "slots are in order"
+            )
 
     def _size_message(self, d: Hashable, size: int, known: int) -> str:
         got = self.patches.sizes[d]
@@ -183,11 +214,12 @@ class Merge:
 
     def _wrap(self, merged: xr.Dataset) -> xr.Dataset:
         cut = self.plan.dims
-        sizes = {d: n for d, n in self.patches.sizes.items() if d not in (self.dim, *cut)}
+        inner = (self.dim, *cut, *self.plan.inner)
+        sizes = {d: n for d, n in self.patches.sizes.items() if d not in inner}
         sizes |= merged.sizes
         coords = restored_coords(self.patches, self.domain, cut, self.dim, sizes, self.scale)
         out = merged.assign_coords(coords)
-        if self.source.indexed:
+        if self.source.indexed or isinstance(self.plan.hood, Members):
             return out
         return out.assign_coords(self._read_back(out))
 
@@ -201,7 +233,7 @@ class Merge:
                 continue
             if coord.dtype == object and name not in self.plan.dims:
                 continue
-            plan = part(self.plan, boxes=self.plan.boxes.only(dims), window=None)
+            plan = part(self.plan, hood=self.plan.boxes.only(dims), window=None)
             found[name] = place(coord.variable, plan, self.source.ordinals, self.crop, self.dim)
         return found
 
@@ -209,18 +241,15 @@ class Merge:
         """Merge one variable."""
         aggregation = self.aggregation if aggregation is None else aggregation
         own = self._own_dims(variable, name)
+        if isinstance(self.plan.hood, Members):
+            return self._listed(variable, name, aggregation, self.plan.hood.only(own))
         boxes = self.plan.boxes.only(own).inner(self.crop).scaled(self.scale)
         variable = self._spread(variable, boxes)
         order = self.domain.orders.get(name, self.domain.dims)
         dims = ordered(tuple(d for d in variable.dims if d != self.dim), order)
         variable = variable.transpose(self.dim, *dims)
         axes = tuple(dims.index(d) for d in own)
-        skipna = variable.dtype.kind in "fcmM" if self.skipna is None else bool(self.skipna)
-        if variable.dtype == object:
-            raise TypeError(
-                f"the patches{'' if name is None else f' of {name!r}'} have object dtype, which "
-                "cannot be merged; convert them to numbers, dates or fixed-width text"
-            )
+        skipna = self._skips(variable, name)
         weights = Weights(
             self.plan.window,
             aggregation.synthesis,
@@ -234,10 +263,49 @@ class Merge:
             return Variable(dims, job.chunked(variable.data, chunks, self.present), variable.attrs)
         return Variable(dims, job.in_memory(variable.to_numpy()), variable.attrs)
 
+    def _skips(self, variable: Variable, name: Hashable) -> bool:
+        """Whether missing contributions are left out."""
+        if variable.dtype == object:
+            raise TypeError(
+                f"the patches{'' if name is None else f' of {name!r}'} have object dtype, which "
+                "cannot be merged; convert them to numbers, dates or fixed-width text"
+            )
+        return variable.dtype.kind in "fcmM" if self.skipna is None else bool(self.skipna)
+
+    def _listed(
+        self, variable: Variable, name: Hashable, aggregation: Any, members: Members
+    ) -> Variable:
+        """Merge one variable of lists of members."""
+        order = self.domain.orders.get(name, self.domain.dims)
+        dims = [d for d in variable.dims if d not in (self.dim, members.dim)]
+        known = [d for d in order if d in (*dims, *members.dims)]
+        place = sum(d in dims for d in known[: min(map(known.index, members.dims))])
+        if members.dim not in variable.dims:
+            sizes = {**variable.sizes, members.dim: members.width}
+            variable = variable.set_dims({d: sizes[d] for d in (self.dim, *dims, members.dim)})
+        dims = list(ordered(tuple(dims), order))
+        variable = variable.transpose(self.dim, *dims[:place], members.dim, *dims[place:])
+        skipna = self._skips(variable, name)
+        window = self.plan.window
+        ordinals = self.source.ordinals
+        job = MemberJob(members, ordinals, place, window, aggregation, skipna, self.fill_value)
+        out_dims = (*dims[:place], *members.dims, *dims[place:])
+        if variable.chunks is None:
+            out = Variable(out_dims, job.in_memory(variable.to_numpy()), variable.attrs)
+        else:
+            known_chunks = self.domain.chunks.get(name)
+            chunks = dict(known_chunks or next(iter(self.domain.chunks.values()), {}))
+            array = job.chunked(variable.data, self.present)
+            axes = {place + k: chunks[d] for k, d in enumerate(members.dims) if d in chunks}
+            out = Variable(out_dims, array.rechunk(axes) if axes else array, variable.attrs)
+        return out.transpose(*ordered(out.dims, order))
+
     def _own_dims(self, variable: Variable, name: Hashable) -> tuple[Hashable, ...]:
         """Give the cut dimensions that the variable has, or had before the model reduced them."""
         order = self.domain.orders.get(name) if name is not None else None
         had = self.plan.dims if order is None else order
+        if isinstance(self.plan.hood, Members) and not set(self.plan.dims) & set(had):
+            had = self.plan.dims
         return tuple(d for d in self.plan.dims if d in had or d in variable.dims)
 
     def _spread(self, variable: Variable, boxes: Boxes) -> Variable:
@@ -274,10 +342,16 @@ def best_plan(plans: tuple[Plan, ...], sizes: Mapping[Hashable, int]) -> Plan:
     """Choose the plan with most in-patch dimensions, and of these sizes, among ``sizes``."""
 
     def fit(plan: Plan) -> tuple[int, int]:
-        own = dict(zip(plan.dims, plan.boxes.sizes, strict=True))
+        own = plan.inner
         return len(set(own) & set(sizes)), sum(sizes.get(d) == n for d, n in own.items())
 
     return max(plans, key=fit)
+
+
+def merge_one(patches: Any, *args: Any) -> Any:
+    """Merge patches of one field, and give them the type of the field."""
+    merge = Merge(patches, *args)
+    return merge.domain.wrap(merge.run())
 
 
 def merge_each(patches: xr.Dataset, index: PatchIndex, *args: Any) -> xr.Dataset:
@@ -289,7 +363,11 @@ def merge_each(patches: xr.Dataset, index: PatchIndex, *args: Any) -> xr.Dataset
     parts = []
     for k, names in groups.items():
         part = with_index(patches, index.only(index.plans[k]))[names]
-        others = {d for p in index.plans for d in p.dims} - set(index.plans[k].dims)
+        plan = index.plans[k]
+        others = {d for p in index.plans for d in (*p.dims, *p.inner)} - {*plan.dims, *plan.inner}
         foreign = [n for n, c in part.coords.items() if others & {n, *c.dims}]
         parts.append(Merge(part.drop_vars(foreign), *args).run())
-    return xr.merge(parts, combine_attrs="override", compat="override", join="outer")
+    merged = xr.merge(parts, combine_attrs="override", compat="override", join="outer")
+    for plan in index.plans:
+        merged = plan.domain.wrap(merged)
+    return merged

@@ -1,4 +1,4 @@
-"""Neighborhoods as the engine sees them: `Boxes`, a start per patch and dimension."""
+"""Neighborhoods as the engine sees them: `Boxes`, a start per patch and dimension, or `Members`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Boxes"]
+__all__ = ["Boxes", "Members"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -185,3 +185,148 @@ def common_pad(boxes: Boxes) -> tuple[tuple[int, int], ...]:
         high = int(starts.max()) + size if len(starts) else n
         out.append((max(0, -low), max(0, high - n)))
     return tuple(out)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Members:
+    """Lists of elements of any length.
+
+    Parameters
+    ----------
+    dims : tuple of hashable
+        The dimensions of the field that are flattened, in row-major order, to elements.
+    shape : tuple of int
+        Cells of the domain along each of ``dims``.
+    dim : hashable
+        Name of the in-patch dimension.
+    offsets : int64 array (patch + 1,)
+        Where the members of each patch begin in ``elements``.
+    elements : int32 array (member,)
+        Numbers of the elements.
+    distances : float64 array (member,), optional
+        Distance of each from its anchor; None where nothing says.
+    scales : float64 array (patch,)
+        The distance at which a window ends.
+    width : int
+        Slots of a patch: at least the largest number of members.
+    """
+
+    dims: tuple[Hashable, ...]
+    shape: tuple[int, ...]
+    dim: Hashable
+    offsets: NDArray[np.int64]
+    elements: NDArray[np.int32]
+    distances: NDArray[np.float64] | None
+    scales: NDArray[np.float64]
+    width: int
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Slots of a patch along its one dimension."""
+        return (self.width,)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Number of members of each patch."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def ragged(self) -> bool:
+        """Whether any slot is empty."""
+        return bool((self.counts < self.width).any())
+
+    @property
+    def patches(self) -> NDArray[np.int64]:
+        """The patch of each member."""
+        return np.repeat(np.arange(len(self)), self.counts)
+
+    @property
+    def slots(self) -> NDArray[np.int64]:
+        """The slot of each member."""
+        return np.arange(len(self.elements)) - np.repeat(self.offsets[:-1], self.counts)
+
+    @property
+    def radial(self) -> NDArray[np.float64]:
+        """Offset of each member from its anchor, in [0, 1).
+
+        Distance / scale, but at most 1 − 1 / (2 · members), so that no window is ever zero there.
+
+        Raises
+        ------
+        ValueError
+            If the distances are not known.
+        """
+        if self.distances is None:
+            raise ValueError(
+                "the distances of the members are not known: they are not written with patches. "
+                "Give the field that was split, merge(like=field), or split again"
+            )
+        scale = np.repeat(np.where(self.scales > 0, self.scales, 1), self.counts)
+        most = 1 - 0.5 / np.repeat(np.maximum(self.counts, 1), self.counts)
+        return np.minimum(self.distances / scale, most)
+
+    def rows(self, ordinals: NDArray) -> NDArray[np.int64]:
+        """Give the positions of the members of the patches with ``ordinals``, one after the other."""
+        counts = self.counts[ordinals]
+        begin = np.cumsum(counts) - counts
+        return np.arange(counts.sum()) + np.repeat(self.offsets[ordinals] - begin, counts)
+
+    def take(self, ordinals: NDArray) -> Members:
+        """Give the patches with ``ordinals``."""
+        ordinals = np.asarray(ordinals)
+        if len(ordinals) == len(self) and (ordinals == np.arange(len(self))).all():
+            return self
+        where = self.rows(ordinals)
+        offsets = np.concatenate([[0], np.cumsum(self.counts[ordinals])])
+        return dataclasses.replace(
+            self,
+            offsets=offsets,
+            elements=self.elements[where],
+            distances=None if self.distances is None else self.distances[where],
+            scales=self.scales[ordinals],
+        )
+
+    def only(self, dims: Sequence[Hashable]) -> Members:
+        """Give the same members as elements of some of the dimensions."""
+        if tuple(dims) == self.dims:
+            return self
+        keep = [self.dims.index(d) for d in dims]
+        cells = np.unravel_index(self.elements, self.shape)
+        shape = tuple(self.shape[k] for k in keep)
+        elements = np.zeros(len(self.elements), np.int64)
+        for k in keep:
+            elements = elements * self.shape[k] + cells[k]
+        return dataclasses.replace(
+            self, dims=tuple(dims), shape=shape, elements=elements.astype(np.int32)
+        )
+
+    def spread(self, ordinals: NDArray, n: int) -> Members:
+        """Give the patches as those with ``ordinals``, in ascending order, of ``n``; others are empty."""
+        counts, scales = np.zeros(n, np.int64), np.zeros(n)
+        counts[ordinals], scales[ordinals] = self.counts, self.scales
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        return dataclasses.replace(self, offsets=offsets, scales=scales)
+
+    def padded(self, values: NDArray, fill: object) -> NDArray:
+        """Lay one value per member out as (patch, slot); empty slots hold ``fill``."""
+        out = np.full((len(self), self.width), fill, np.result_type(values.dtype, np.asarray(fill)))
+        out[self.patches, self.slots] = values
+        return out
+
+    def equals(self, other: object) -> bool:
+        """Whether both are the same members in the same order."""
+        return self is other or (
+            isinstance(other, Members)
+            and (self.dims, self.shape, self.width) == (other.dims, other.shape, other.width)
+            and bool(np.array_equal(self.offsets, other.offsets))
+            and bool(np.array_equal(self.elements, other.elements))
+        )
+
+    def __copy__(self) -> Members:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Members:
+        return self

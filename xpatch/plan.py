@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice
-from xpatch.neighborhood import Boxes
+from xpatch.domain.sites import horizontal_dims
+from xpatch.geometry import Places
+from xpatch.neighborhood import Boxes, Members
 
 __all__ = ["Plan"]
 
@@ -25,7 +27,7 @@ class Plan:
     ----------
     domain : Lattice
         What the field lay on.
-    boxes : Boxes
+    hood : Boxes or Members
         The neighborhood of each anchor.
     window : Window, optional
         The analysis window, which the patches are multiplied by.
@@ -35,22 +37,81 @@ class Plan:
         The specifications as JSON-able values.
     origin : str, optional
         Identity of the anchors, if they were taken from other patches.
+    places : Places, optional
+        Where lists of members are anchored.
     """
 
     domain: Lattice
-    boxes: Boxes
+    hood: Boxes | Members
     window: Any = None
     aggregation: Any = None
     spec: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     origin: str | None = None
+    places: Places | None = None
 
     def __len__(self) -> int:
-        return len(self.boxes)
+        return len(self.hood)
 
     @property
     def dims(self) -> tuple[Hashable, ...]:
         """The dimensions that were cut."""
-        return self.boxes.dims
+        return self.hood.dims
+
+    @property
+    def inner(self) -> dict[Hashable, int]:
+        """In-patch dimensions and their sizes."""
+        if isinstance(self.hood, Members):
+            return {self.hood.dim: self.hood.width}
+        return dict(zip(self.hood.dims, self.hood.sizes, strict=True))
+
+    @property
+    def boxes(self) -> Boxes:
+        """The neighborhoods, where they are boxes.
+
+        Raises
+        ------
+        TypeError
+            If they are lists of members.
+        """
+        if isinstance(self.hood, Members):
+            raise TypeError(
+                f"this needs patches that are boxes; these are lists of members along "
+                f"{self.hood.dim!r}"
+            )
+        return self.hood
+
+    def points(self, ordinals: NDArray) -> tuple[NDArray, NDArray, Any]:
+        """Give x and y of anchors, and the CRS (None: that of the field is not known).
+
+        Raises
+        ------
+        ValueError
+            If the patches were not cut in space.
+        """
+        if self.places is not None and isinstance(self.hood, Members):
+            sites = self.domain.sites(self.hood.dims[0] if self.domain.element_dims else None)
+            crs = sites.crs if sites.crs is not None else "EPSG:4326" if sites.geographic else None
+            return self.places.x[ordinals], self.places.y[ordinals], crs
+        cells = self.anchor_cells(ordinals)
+        if self.domain.curvilinear and all(d in cells for d in self.domain.spatial_dims):
+            sites = self.domain.sites()
+            at = np.ravel_multi_index(
+                tuple(cells[d] % n for d, n in zip(sites.dims, sites.shape, strict=True)),
+                sites.shape,
+            )
+            return sites.x[at], sites.y[at], sites.crs if sites.crs is not None else "EPSG:4326"
+        x, y = horizontal_dims(self.domain)
+        labels = self.anchor_labels(ordinals)
+        if x not in labels or y not in labels:
+            raise ValueError(
+                f"these patches have no place: they were cut along {list(self.dims)}, not along "
+                f"{[y, x]}"
+            )
+        geographic = self.domain.geographic
+        crs = (
+            self.domain.crs if self.domain.crs is not None else "EPSG:4326" if geographic else None
+        )
+        return labels[x].astype(float), labels[y].astype(float), crs
 
     def anchor_cells(self, ordinals: NDArray | None = None) -> dict[Hashable, NDArray[np.int64]]:
         """Give the middle cell of patches along each dimension: cell ``size // 2`` of the patch."""
@@ -71,7 +132,12 @@ class Plan:
         if self.origin is not None:
             return self.origin
         digest = hashlib.sha1(str((len(self), self.dims)).encode())
-        where = self.anchor_cells() | self.anchor_labels()
+        if self.places is not None:
+            p = self.places
+            where: dict[Hashable, NDArray] = {"x": p.x, "y": p.y, "element": p.elements}
+        else:
+            where = {**self.anchor_cells()}
+            where |= {("label", d): values for d, values in self.anchor_labels().items()}
         for values in where.values():
             data = values if values.dtype != object else values.astype(str)
             digest.update(np.ascontiguousarray(data).tobytes())
@@ -80,14 +146,17 @@ class Plan:
     def renamed(self, names: Mapping[Hashable, Hashable]) -> Plan:
         """Give the plan with other names of dimensions and coordinates."""
         dims = tuple(names.get(d, d) for d in self.dims)
-        boxes = dataclasses.replace(self.boxes, dims=dims)
+        hood = dataclasses.replace(self.hood, dims=dims)
+        if isinstance(hood, Members):
+            hood = dataclasses.replace(hood, dim=names.get(hood.dim, hood.dim))
         domain = self.domain.renamed(names)
-        return dataclasses.replace(self, domain=domain, boxes=boxes, origin=self.anchor_id)
+        return dataclasses.replace(self, domain=domain, hood=hood, origin=self.anchor_id)
 
     def equals(self, other: Plan) -> bool:
         """Whether both cut the same patches of the same lattice in the same way."""
         return self is other or (
-            self.boxes.equals(other.boxes)
+            type(self.hood) is type(other.hood)
+            and self.hood.equals(other.hood)  # type: ignore[arg-type]
             and self.window == other.window
             and self.domain.same_lattice(other.domain, self.dims) is None
         )

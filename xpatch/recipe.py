@@ -13,12 +13,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain import GridDomain, Lattice
+from xpatch.geometry import Places
 from xpatch.index import RECIPE
-from xpatch.neighborhood import Boxes
+from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.spec import decode
 
 VERSION = 1
+ANCHOR = "anchor_element"  # coordinate with the element that a list of members is anchored at
 
 
 def start_name(dim: Hashable) -> str:
@@ -28,6 +30,8 @@ def start_name(dim: Hashable) -> str:
 
 def write_recipe(plan: Plan, orders: Mapping[Hashable | None, tuple]) -> str:
     """Write ``plan`` as JSON."""
+    if isinstance(plan.hood, Members):
+        return json.dumps(_of_members(plan, plan.hood, orders))
     boxes = plan.boxes
     return json.dumps(
         {
@@ -45,6 +49,25 @@ def write_recipe(plan: Plan, orders: Mapping[Hashable | None, tuple]) -> str:
             "sampler": _without_anchors(plan.spec.get("sampler")),
         }
     )
+
+
+def _of_members(
+    plan: Plan, members: Members, orders: Mapping[Hashable | None, tuple]
+) -> dict[str, Any]:
+    """Say which elements there are; which of them each patch holds stands in the member numbers."""
+    lattice = not plan.domain.element_dims
+    return {
+        "version": VERSION,
+        "members": str(members.dim),
+        "count": len(members),
+        "dims": list(map(str, members.dims)),
+        "shape": list(members.shape),
+        "labels": [_labels(plan.domain, d) if lattice else None for d in members.dims],
+        "orders": [[n, list(map(str, dims))] for n, dims in orders.items()],
+        "origin": plan.origin,
+        **plan.spec,
+        "sampler": _without_anchors(plan.spec.get("sampler")),
+    }
 
 
 def _without_anchors(sampler: Any) -> Any:
@@ -129,18 +152,11 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
     """
     dims = tuple(recipe["dims"])
     shape = dict(zip(dims, recipe["shape"], strict=True))
-    axes, product = _read_starts(obj, dim, dims, recipe)
-    pad = (recipe.get("geometry") or {}).get("pad_value")
-    boxes = Boxes(
-        dims,
-        tuple(recipe["sizes"]),
-        tuple(recipe["shape"]),
-        axes,
-        product,
-        tuple(recipe["wrap"]),
-        recipe["pad_mode"],
-        pad,
-    )
+    hood: Boxes | Members
+    if "members" in recipe:
+        hood, places = _read_members(obj, dim, recipe)
+    else:
+        hood, places = _read_boxes(obj, dim, recipe), None
     coords = {}
     for d, packed in zip(dims, recipe["labels"], strict=True):
         values = unpack(packed) if packed is not None else None
@@ -160,7 +176,79 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
             "and put the stored values in, field.patch.split(…).copy(data=stored), then merge"
         ) from None
     spec = {k: recipe.get(k) for k in ("geometry", "sampler", "window", "aggregation")}
-    return Plan(domain, boxes, window, aggregation, spec, recipe.get("origin"))
+    return Plan(domain, hood, window, aggregation, spec, recipe.get("origin"), places)
+
+
+def _read_boxes(obj: Any, dim: Hashable, recipe: Mapping[str, Any]) -> Boxes:
+    dims = tuple(recipe["dims"])
+    axes, product = _read_starts(obj, dim, dims, recipe)
+    return Boxes(
+        dims,
+        tuple(recipe["sizes"]),
+        tuple(recipe["shape"]),
+        axes,
+        product,
+        tuple(recipe["wrap"]),
+        recipe["pad_mode"],
+        (recipe.get("geometry") or {}).get("pad_value"),
+    )
+
+
+def _read_members(
+    obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str, Any]
+) -> tuple[Members, Places]:
+    """Rebuild the lists from the member numbers; their distances are not known.
+
+    Raises
+    ------
+    ValueError
+        If the numbers or the anchors are lost, or are not those of this split.
+    """
+    slot, count = recipe["members"], recipe["count"]
+    for name in (slot, ANCHOR):
+        if name not in obj.coords:
+            raise ValueError(
+                f"these patches lost the coordinate {name!r}, which says which elements they hold; "
+                "keep it when patches are written, or rebuilt from single patches"
+            )
+    labels = np.asarray(obj.coords[dim].values, dtype=np.int64).ravel()
+    if len(labels) and (labels.min() < 0 or labels.max() >= count):
+        raise ValueError(
+            f"patch labels run from {labels.min()} to {labels.max()}, but the split made {count} "
+            "patches: the patch coordinate was overwritten; do not renumber patches"
+        )
+    given = obj.coords[slot]
+    table = given.transpose(..., slot).values.reshape(len(labels), -1)
+    table = np.where(table == table, table, -1).astype(np.int64)  # files may have made it float
+    if table.max(initial=-1) >= np.prod(recipe["shape"], dtype=np.int64):
+        raise ValueError(
+            f"the member numbers along {slot!r} are larger than the {recipe['shape']} elements of the "
+            "field that was split; were patches of different splits put together?"
+        )
+    kept, first = np.unique(labels, return_index=True)
+    table = table[first]
+    there = table >= 0
+    offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+    members = Members(
+        tuple(recipe["dims"]),
+        tuple(recipe["shape"]),
+        slot,
+        offsets,
+        table[there].astype(np.int32),
+        None,
+        np.zeros(len(kept)),
+        table.shape[1],
+    ).spread(kept, count)
+
+    def column(name: str, empty: Any) -> NDArray:
+        out = np.full(count, empty)
+        if name in obj.coords:
+            out[kept] = np.ravel(obj.coords[name].values)[first]
+        return out
+
+    elements = column(ANCHOR, -1).astype(np.int64)
+    places = Places(elements, column(f"{ANCHOR}_x", np.nan), column(f"{ANCHOR}_y", np.nan))
+    return members, places
 
 
 def _read_starts(

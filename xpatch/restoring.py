@@ -15,9 +15,10 @@ from xarray.indexes import PandasIndex
 from xpatch.domain import Lattice, domain_of
 from xpatch.engine import dtypes
 from xpatch.index import patch_index
-from xpatch.neighborhood import Boxes
+from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.recipe import find_recipe, read_plan
+from xpatch.spec import decode
 
 NEVER_SPLIT = (
     "these are not patches: they carry neither a PatchIndex nor a recipe in the attributes of the "
@@ -59,12 +60,42 @@ def provenance(obj: xr.DataArray | xr.Dataset, like: Any) -> Provenance:
         dim, recipe = found
         ordinals = np.asarray(obj.coords[dim].values, dtype=np.int64).reshape(-1)
         plan = read_plan(obj, dim, recipe)
-        _check_ordinals(ordinals, plan)
-        _check_labels(obj, dim, ordinals, plan)
+        if isinstance(plan.hood, Members):
+            plan = measured(plan, recipe, like)
+        else:
+            _check_ordinals(ordinals, plan)
+            _check_labels(obj, dim, ordinals, plan)
         return Provenance(dim, ordinals, (plan,), {}, False)
     if like is not None:
         return _from_labels(obj, domain_of(like))
     raise ValueError(NEVER_SPLIT)
+
+
+def measured(plan: Plan, recipe: Mapping[str, Any], like: Any) -> Plan:
+    """Find the members again on ``like``, with their distances, which were not written.
+
+    Raises
+    ------
+    ValueError
+        If they are not those of the patches.
+    """
+    if like is None or plan.places is None or not isinstance(plan.hood, Members):
+        return plan
+    domain = domain_of(like)
+    try:
+        geometry = decode(recipe.get("geometry"))
+    except (ValueError, TypeError):  # polygons and functions are not written
+        return plan
+    kept = np.flatnonzero(plan.hood.counts)
+    found = geometry.neighborhood(domain, plan.places.take(kept)).spread(kept, len(plan))
+    same = np.array_equal(found.offsets, plan.hood.offsets)
+    if not same or not np.array_equal(found.elements, plan.hood.elements):
+        raise ValueError(
+            f"like is not the field that was split: there {geometry!r} finds other members around "
+            "the anchors of these patches"
+        )
+    hood = dataclasses.replace(found, width=plan.hood.width)
+    return dataclasses.replace(plan, hood=hood, domain=domain)
 
 
 def _check_ordinals(ordinals: NDArray, plan: Plan) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,10 +113,26 @@ class Job:
             shares = normalized(boxes, weights, cover), normalized(boxes, mass, cover)
             placement = Placement(boxes, position, *shares)
         elif isinstance(reducer, Modeled) and isinstance(self.aggregation, Learned):
-            reducer = fitted_model(self, patches, placement, reducer)
+            args = (self.aggregation, patches.dtype, self.skipna, reducer, placement.shape)
+            look = partial(memory.reduce, patches, self.axes, placement)
+            reducer = fitted_model(*args, look, self._target(patches, placement))
         threads = memory.available_threads()
         merged = memory.reduce(patches, self.axes, placement, reducer, threads)
         return self._filled(merged, cover)
+
+    def _target(self, patches: NDArray, placement: Placement) -> NDArray | None:
+        target = getattr(self.aggregation, "target", None)
+        if target is None:
+            return None
+        shape = list(patches.shape[1:])
+        for axis, n in zip(self.axes, placement.shape, strict=True):
+            shape[axis] = n
+        values = np.asarray(getattr(target, "values", target), float)
+        if values.shape != tuple(shape):
+            raise ValueError(
+                f"the target of Learned has shape {values.shape}, the merged field {tuple(shape)}"
+            )
+        return values
 
     def _filled(self, merged: NDArray, cover: list[NDArray] | NDArray) -> NDArray:
         vectors = cover if isinstance(cover, list) else [cover]
@@ -133,7 +150,7 @@ class Job:
         """Merge a dask array, but for the patches that are not ``present``."""
         from dask.base import tokenize
 
-        from xpatch.engine import partial
+        from xpatch.engine.partial import reduce
         from xpatch.engine.spans import coverage
 
         if isinstance(self.aggregation, Learned) and self.aggregation.fits:
@@ -161,7 +178,7 @@ class Job:
         fill = Fill(value if value is not None else np.zeros((), dtype)[()], dtype)
         token = tokenize(self)
         args = (self.axes, self.boxes, self.ordinals, weights, mass, reducer, fill, chunks, dtype)
-        return partial.reduce(patches, *args, token, shares, full, present)
+        return reduce(patches, *args, token, shares, full, present)
 
     def _whole(self, patches: Any, chunks: dict[int, tuple[int, ...]], present: Any) -> Any:
         """Merge in one task, for models that are fitted on all contributions at once."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.engine.placement import AxisWeights
-from xpatch.neighborhood import Boxes
+from xpatch.neighborhood import Boxes, Members
 from xpatch.spec import Spec, named, per_dim
 
 __all__ = ["Boxcar", "Custom", "Gaussian", "Hann", "Tukey", "Window", "as_window"]
@@ -24,7 +24,8 @@ class Window(Spec):
 
     A window is sampled at half-sample offsets, ``(2 i + 1 − n) / n`` for cell ``i`` of ``n``, so that
     the profile is never evaluated at ±1 and the cells on the rim of the field keep a weight. Over
-    the dimensions of a box it is a separable product.
+    the dimensions of a box it is a separable product. On lists of members it is radial, of the
+    distance from the anchor as a fraction of the radius.
     """
 
     def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -38,6 +39,10 @@ class Window(Spec):
         """
         offset = (2 * np.arange(size) + 1 - size) / size
         return np.broadcast_to(self.profile(offset), (len(low), size))
+
+    def radial(self, members: Members) -> NDArray[np.float64]:
+        """Weight of each member by its distance from the anchor, shape (member,)."""
+        return np.asarray(self.profile(members.radial), float)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -79,6 +84,14 @@ class Boxcar(Window):
             out[~low, :margin] = 0
             out[~high, size - margin :] = 0
         return out
+
+    def radial(self, members: Members) -> NDArray[np.float64]:
+        if self.margin:
+            raise ValueError(
+                f"{self!r} leaves cells at the sides of a box out, and lists of members have no "
+                "sides; use Tukey or Custom, which go by the distance from the anchor"
+            )
+        return np.ones(len(members.elements))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -157,6 +170,14 @@ class Gaussian(Window):
             )
         return np.maximum(np.exp(-0.5 * (offset / self.sigma) ** 2), SMALLEST)
 
+    def radial(self, members: Members) -> NDArray[np.float64]:
+        if self.units == "fraction":
+            return super().radial(members)
+        if members.distances is None:
+            _ = members.radial  # says that distances are not known
+        assert members.distances is not None
+        return np.maximum(np.exp(-0.5 * (members.distances / self.sigma) ** 2), SMALLEST)
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Custom(Window):
@@ -228,3 +249,10 @@ def box_weights(window: Window | None, boxes: Boxes) -> tuple[AxisWeights, ...]:
         rows = window.rows(size, dim, low[first], high[first])
         out.append(AxisWeights(np.array(rows, dtype=float), pick.reshape(-1)))
     return tuple(out)
+
+
+def member_weights(window: Window | None, members: Members) -> NDArray[np.float64] | None:
+    """Sample ``window`` on members, shape (member,); None where every weight is one."""
+    if window is None or window == Boxcar():
+        return None
+    return window.radial(members)

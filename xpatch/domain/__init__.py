@@ -2,6 +2,20 @@
 
 from xpatch.domain.base import Domain
 from xpatch.domain.detect import domain_of, variables_of
+from xpatch.domain.elements import Elements, MeshDomain, PointDomain, VectorDomain
 from xpatch.domain.lattice import GridDomain, Lattice, RasterDomain
+from xpatch.domain.sites import Sites
 
-__all__ = ["Domain", "GridDomain", "Lattice", "RasterDomain", "domain_of", "variables_of"]
+__all__ = [
+    "Domain",
+    "Elements",
+    "GridDomain",
+    "Lattice",
+    "MeshDomain",
+    "PointDomain",
+    "RasterDomain",
+    "Sites",
+    "VectorDomain",
+    "domain_of",
+    "variables_of",
+]

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any
 
 import xarray as xr
 
 import xpatch.domain.axes as ax
 from xpatch.domain.base import Chunks, Domain
+from xpatch.domain.elements import (
+    MESH_DIMS,
+    MeshDomain,
+    PointDomain,
+    VectorDomain,
+    point_places,
+    vector_places,
+)
 from xpatch.domain.lattice import GridDomain, Lattice, RasterDomain, projected_axes
 
 
@@ -17,14 +26,16 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
     Parameters
     ----------
     obj : DataArray or Dataset
-        A field: a raster with a CRS, a latitude-longitude or curvilinear grid, any other labeled
-        or unlabeled array.
+        A field: an object of uxarray, an xvec cube or shapely coordinates, stations or
+        trajectories (CF), a raster with a CRS, a latitude-longitude or curvilinear grid, any other
+        labeled or unlabeled array.
 
     Returns
     -------
     Domain
-        A `RasterDomain` if there is a CRS (``spatial_ref``, CF ``grid_mapping``) and projection
-        axes, otherwise a `GridDomain`. Its repr says what was found.
+        A `MeshDomain`, `VectorDomain` or `PointDomain` where there are elements; a
+        `RasterDomain` if there is a CRS (``spatial_ref``, CF ``grid_mapping``) and projection
+        axes; otherwise a `GridDomain`. Its repr says what was found.
 
     Raises
     ------
@@ -54,10 +65,24 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
     sizes = {d: obj.sizes[d] for d in obj.dims}
     mapping = ax.grid_mapping(obj)
     crs = ax.crs_source(obj, mapping)
-    found = GridDomain(template, sizes, orders, chunks, crs)
+    args = (template, sizes, orders, chunks, crs)
+    grid = ux_grid(obj)
+    if grid is not None and (dims := [d for d in MESH_DIMS if d in sizes]):
+        return MeshDomain(*args).with_grid(grid).with_places({(d,): d for d in dims})
+    if vectors := vector_places(obj):
+        return VectorDomain(*args).with_places(vectors)
+    found = GridDomain(*args)
+    if points := point_places(obj, found.roles):
+        return PointDomain(*args).with_places(points)
     if crs is not None and projected_axes(sizes, template.coords, found.roles):
-        return RasterDomain(template, sizes, orders, chunks, crs)
+        return RasterDomain(*args)
     return found
+
+
+def ux_grid(obj: Any) -> Any:
+    """Give the mesh of an object of uxarray, without importing it."""
+    named = any(t.__module__.split(".")[0] == "uxarray" for t in type(obj).__mro__)
+    return getattr(obj, "uxgrid", None) if named else None
 
 
 def variables_of(obj: xr.DataArray | xr.Dataset) -> dict[Hashable | None, xr.Variable]:

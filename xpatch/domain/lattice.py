@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import xpatch.domain.axes as ax
+from xpatch import sphere
 from xpatch.domain.base import Domain
+from xpatch.domain.sites import Sites, lattice_sites
 
 
 class Lattice(Domain):
@@ -164,14 +166,31 @@ class Lattice(Domain):
 
     def nearest_on_sphere(self, lat: NDArray, lon: NDArray) -> dict[Hashable, NDArray[np.int64]]:
         """Find the cells of a curvilinear grid that are nearest to points, by great circle."""
-        from scipy.spatial import cKDTree
+        sites = self.sites()
+        _, found = sites.globe.query(sphere.unit_vectors(lon, lat))
+        cells = np.unravel_index(sites.known[found], sites.shape)
+        return dict(zip(sites.dims, cells, strict=True))
 
-        grid = [self.template.coords[n] for n in self.curvilinear]
-        xyz = [_unit_sphere(a, b) for a, b in ([g.values.ravel() for g in grid], (lat, lon))]
-        known = np.isfinite(xyz[0]).all(axis=1)
-        _, found = cKDTree(xyz[0][known]).query(xyz[1])
-        cells = np.unravel_index(np.flatnonzero(known)[found], grid[0].shape)
-        return dict(zip(grid[0].dims, cells, strict=True))
+    def sites(self, dim: Hashable | None = None) -> Sites:
+        """Give the cells, or the elements along ``dim``, with their positions."""
+        if dim is not None and dim not in self._cells.dims:
+            raise ValueError(
+                f"the field has no elements along {dim!r}; its cells lie along {list(self._cells.dims)}"
+            )
+        return self._cells
+
+    @cached_property
+    def _cells(self) -> Sites:
+        return lattice_sites(self)
+
+    @property
+    def element_dims(self) -> tuple[Hashable, ...]:
+        """Dimensions whose entries have no order in space: none."""
+        return ()
+
+    def wrap(self, merged: Any) -> Any:
+        """Give a merged field the type that the source had."""
+        return merged
 
     def same_lattice(self, other: Lattice, dims: tuple[Hashable, ...]) -> str | None:
         """Say in what the lattices differ along ``dims``; None if they are the same."""
@@ -233,11 +252,6 @@ def _as_number(values: NDArray, dim: Hashable) -> NDArray[np.float64]:
             f"anchors by label need numbers or dates along {dim!r}, not {values.dtype}; "
             "give index positions"
         ) from None
-
-
-def _unit_sphere(lat: Any, lon: Any) -> NDArray[np.float64]:
-    phi, lam = np.deg2rad(np.asarray(lat, float)), np.deg2rad(np.asarray(lon, float))
-    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=-1)
 
 
 def projected_axes(sizes: Mapping[Hashable, int], coords: Any, roles: Mapping) -> bool:

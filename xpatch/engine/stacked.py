@@ -31,7 +31,7 @@ class Stacked(Reducer):
         return True if self.working.kind == "b" else np.iinfo(self.working).max
 
     def reduce(
-        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[slice, ...]
+        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[Any, ...]
     ) -> NDArray:
         """Reduce the slots of ``stack`` (slot, *cells).
 
@@ -67,7 +67,7 @@ class Quantiles(_Averaging):
         self.q = q
 
     def reduce(
-        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[slice, ...]
+        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[Any, ...]
     ) -> NDArray:
         ranked = np.sort(stack, axis=0)
         place = self.q * np.maximum(count - 1, 0)
@@ -89,7 +89,7 @@ class Modal(Stacked):
             raise TypeError(f"values of dtype {self.source} cannot be ranked; use 'first'")
 
     def reduce(
-        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[slice, ...]
+        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[Any, ...]
     ) -> NDArray:
         ranked = np.sort(stack, axis=0)
         best = ranked[0].copy()
@@ -123,7 +123,7 @@ class Modeled(_Averaging):
         self.collect = collect
 
     def reduce(
-        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[slice, ...]
+        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[Any, ...]
     ) -> NDArray:
         out = np.full(count.shape, np.nan, self.working)
         cells = count > 0

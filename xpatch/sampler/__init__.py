@@ -1,7 +1,7 @@
 """Samplers: where the anchors are."""
 
 from xpatch.sampler.base import Sampler
-from xpatch.sampler.located import AlongTrack, Explicit
+from xpatch.sampler.located import AlongTrack, Explicit, FibonacciSphere
 from xpatch.sampler.random import PoissonDisk, Random
 from xpatch.sampler.stride import EveryElement, JitteredStride, RegularStride
 from xpatch.sampler.valid import Valid
@@ -10,6 +10,7 @@ __all__ = [
     "AlongTrack",
     "EveryElement",
     "Explicit",
+    "FibonacciSphere",
     "JitteredStride",
     "PoissonDisk",
     "Random",

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice
-from xpatch.geometry import Anchors, Frame, Geometry
+from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
 from xpatch.spec import Spec, per_dim
 
 
@@ -20,8 +20,15 @@ class Sampler(Spec):
     def anchors(
         self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
     ) -> Anchors:
-        """Place anchors on ``domain``; ``field`` holds the data, for samplers that look at them."""
+        """Place boxes on ``domain``; ``field`` holds the data, for samplers that look at them."""
         raise NotImplementedError
+
+    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+        """Place the anchors of lists of members."""
+        raise TypeError(
+            f"{type(self).__name__} places boxes; the anchors of {type(geometry).__name__} are placed "
+            "by EveryElement, Random, PoissonDisk, FibonacciSphere, AlongTrack or Explicit"
+        )
 
 
 def listed(starts: NDArray) -> Anchors:

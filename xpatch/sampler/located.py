@@ -10,13 +10,24 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xpatch import sphere
 from xpatch.domain import Lattice
-from xpatch.domain.axes import as_crs, import_pyproj
-from xpatch.geometry import Anchors, Frame, Geometry
+from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
 from xpatch.index import patch_index
-from xpatch.sampler.base import Sampler, check_positive, listed, not_empty
+from xpatch.sampler.base import Sampler, check_integer, check_positive, listed, not_empty
+from xpatch.sampler.placing import (
+    free_places,
+    is_geometry,
+    labeled_places,
+    matched_places,
+    numbered_places,
+    point_xy,
+)
 
-EARTH_RADIUS_KM = 6371.0088
+MIXED = (
+    "the patches given to Explicit come from different splits and have no common anchors; give the "
+    "patches of one split"
+)
 
 
 @dataclasses.dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -69,7 +80,8 @@ class Explicit(Sampler):
         if isinstance(given, Mapping | xr.Dataset):
             cells = label_cells(given, domain, frame)
         elif is_geometry(given):
-            cells = point_cells(given, self.crs, domain, frame)
+            x, y = point_xy(given)
+            cells = cells_at(x, y, getattr(given, "crs", None) or self.crs, domain, frame)
         else:
             cells = index_cells(given, frame)
             at = self.at or "start"
@@ -99,12 +111,11 @@ class Explicit(Sampler):
     def _of_patches(self, patches: Any, domain: Lattice, frame: Frame) -> Anchors:
         index = patch_index(patches)
         if index is None or index.mixed:
-            raise ValueError(
-                "the patches given to Explicit come from different splits and have no common "
-                "anchors; give the patches of one split"
-            )
+            raise ValueError(MIXED)
         plan = index.plans[0]
         kept = np.unique(index.ordinals)
+        if plan.places is not None or not set(frame.dims) <= set(plan.dims):
+            return self._at_points(plan, kept, index.ordinals, domain, frame)
         labels: dict[Hashable, NDArray] = plan.anchor_labels(kept)
         missing = [d for d in frame.dims if d not in labels]
         if missing:
@@ -122,10 +133,43 @@ class Explicit(Sampler):
                 cells[:, k] = positions[dim]
             else:
                 cells[:, k] = domain.nearest(dim, labels[dim], beyond)
+        return self._matched(cells, plan, kept, index.ordinals, frame)
+
+    def _at_points(
+        self, plan: Any, kept: NDArray, ordinals: NDArray, domain: Lattice, frame: Frame
+    ) -> Anchors:
+        """Center boxes at the places of anchors of another kind, or of another lattice."""
+        x, y, crs = plan.points(kept)
+        cells = cells_at(x, y, crs, domain, frame)
+        return self._matched(cells, plan, kept, ordinals, frame)
+
+    def _matched(
+        self, cells: NDArray, plan: Any, kept: NDArray, ordinals: NDArray, frame: Frame
+    ) -> Anchors:
         starts = np.zeros((len(plan), len(frame.dims)), np.int64)
         starts[kept] = self._settled(cells, self.at or "center", frame)
         found = listed(starts)
-        return dataclasses.replace(found, ordinals=index.ordinals, origin=plan.anchor_id)
+        return dataclasses.replace(found, ordinals=ordinals, origin=plan.anchor_id)
+
+    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+        """Find the anchors of lists of members: elements stay elements, places stay where they are."""
+        given, sites = self.anchors_, geometry.sites(domain)
+        if self.at == "start":
+            raise ValueError(
+                f"at='start' means boxes; the anchors of {type(geometry).__name__} are centers"
+            )
+        if isinstance(given, xr.DataArray | xr.Dataset) and patch_index(given) is not None:
+            index = patch_index(given)
+            if index is None or index.mixed:
+                raise ValueError(MIXED)
+            return matched_places(index.plans[0], index.ordinals, sites)
+        if isinstance(given, Mapping | xr.Dataset):
+            return labeled_places(given, domain, sites)
+        if is_geometry(given):
+            x, y = point_xy(given)
+            crs = getattr(given, "crs", None) or self.crs
+            return free_places(*sites.from_crs(x, y, crs), sites)
+        return numbered_places(given, geometry.candidates(domain), sites)
 
     def to_dict(self) -> dict[str, Any]:
         """Give JSON-able values; objects that are not numbers or labels become None."""
@@ -181,48 +225,6 @@ def label_cells(given: Any, domain: Lattice, frame: Frame) -> NDArray[np.int64]:
     return np.stack(columns, axis=-1)
 
 
-def is_geometry(given: Any) -> bool:
-    """Whether ``given`` is one or more shapely geometries."""
-    if hasattr(given, "geom_type") or hasattr(given, "geometry"):
-        return True
-    first = next(iter(np.ravel(np.asarray(given, dtype=object))), None)
-    return hasattr(first, "geom_type")
-
-
-def point_xy(given: Any, crs: Any, domain: Lattice) -> tuple[NDArray, NDArray]:
-    """Give x and y of points, in the CRS of the field."""
-    import shapely
-
-    source = getattr(given, "crs", None) or crs
-    geometries = np.atleast_1d(np.asarray(getattr(given, "geometry", given), dtype=object))
-    points = np.concatenate([_vertices(g) for g in geometries]) if len(geometries) else None
-    if points is None or not shapely.is_geometry(geometries).all():
-        raise ValueError("expected shapely points, got none")
-    target = domain.crs
-    if source is not None:
-        source = as_crs(source)
-        if domain.curvilinear or (target is None and domain.geographic):
-            target = as_crs("EPSG:4326")
-        if target is None:
-            raise ValueError(
-                f"the points are in {source.to_string()}, but the field has no CRS; write one with "
-                "field.rio.write_crs(…), or give points in the coordinates of the field and no crs"
-            )
-        if source != target:
-            transform = import_pyproj().Transformer.from_crs(source, target, always_xy=True)
-            x, y = transform.transform(points[:, 0], points[:, 1])
-            return np.asarray(x), np.asarray(y)
-    return points[:, 0], points[:, 1]
-
-
-def _vertices(geometry: Any) -> NDArray[np.float64]:
-    if getattr(geometry, "is_empty", True):
-        raise ValueError("an anchor geometry is empty or missing")
-    if geometry.geom_type not in ("Point", "LineString"):
-        raise TypeError(f"expected points, got a {geometry.geom_type}; use geometry.centroid")
-    return np.asarray(geometry.coords)[:, :2]
-
-
 def horizontal(domain: Lattice, frame: Frame) -> tuple[Hashable, Hashable]:
     """Give the x and the y dimension among the cut ones."""
     found = {}
@@ -241,14 +243,15 @@ def horizontal(domain: Lattice, frame: Frame) -> tuple[Hashable, Hashable]:
     return found["x"], found["y"]
 
 
-def point_cells(given: Any, crs: Any, domain: Lattice, frame: Frame) -> NDArray[np.int64]:
-    """Find the cells nearest to shapely points."""
-    x, y = point_xy(given, crs, domain)
+def cells_at(x: NDArray, y: NDArray, crs: Any, domain: Lattice, frame: Frame) -> NDArray[np.int64]:
+    """Find the cells nearest to places in ``crs`` (None: the coordinates of the field)."""
     if domain.curvilinear and domain.crs is None:
+        x, y = domain.sites().from_crs(x, y, crs)
         found = domain.nearest_on_sphere(y, x)
         return np.stack([found[d] for d in frame.dims], axis=-1)
-    dims = dict(zip(horizontal(domain, frame), (x, y), strict=True))
-    return label_cells(dims, domain, frame)
+    names = horizontal(domain, frame)
+    x, y = (x, y) if crs is None else domain.sites().from_crs(x, y, crs)
+    return label_cells(dict(zip(names, (x, y), strict=True)), domain, frame)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -298,9 +301,11 @@ class AlongTrack(Sampler):
             names = (x_dim, y_dim) if not domain.curvilinear else domain.curvilinear[::-1]
             x, y = (np.ravel(np.asarray(self.track[n], float)) for n in names)
         else:
-            x, y = point_xy(self.track, self.crs, domain)
+            x, y = point_xy(self.track)
+            crs = getattr(self.track, "crs", None) or self.crs
+            x, y = (x, y) if crs is None else domain.sites().from_crs(x, y, crs)
         if domain.geographic or domain.curvilinear:
-            x, y = great_circle(x, y, self.spacing)
+            x, y = sphere.along(x, y, self.spacing)
         else:
             x, y = walk(np.stack([x, y], axis=-1), self.spacing).T
         if domain.curvilinear:
@@ -308,34 +313,90 @@ class AlongTrack(Sampler):
             return np.stack([found[d] for d in frame.dims], axis=-1)
         return label_cells({x_dim: x, y_dim: y}, domain, frame)
 
+    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+        """Anchor at every ``spacing`` along the track; places without any member are left out."""
+        sites = geometry.sites(domain)
+        if isinstance(self.track, Mapping | xr.Dataset):
+            vertices = labeled_places(self.track, domain, sites)
+            x, y = vertices.x, vertices.y
+        elif is_geometry(self.track):
+            crs = getattr(self.track, "crs", None) or self.crs
+            x, y = sites.from_crs(*point_xy(self.track), crs)
+        else:
+            raise TypeError(
+                f"the track of lists of members must be a line, points or labels, got {self.track!r}"
+            )
+        if sites.geographic:
+            x, y = sphere.along(x, y, self.spacing)
+        else:
+            x, y = walk(np.stack([x, y], axis=-1), self.spacing).T
+        return dataclasses.replace(free_places(x, y, sites), optional=True)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class FibonacciSphere(Sampler):
+    """Anchors that are spread evenly over the whole sphere, each for an equal area.
+
+    Those outside of the field, or with no member, are left out.
+
+    Parameters
+    ----------
+    n : int
+        Number of anchors on the whole sphere.
+
+    References
+    ----------
+    González, Á. (2010). Measurement of areas on a sphere using Fibonacci and latitude–longitude
+    lattices. Mathematical Geosciences, 42, 49–64.
+
+    Examples
+    --------
+    >>> grid = xr.DataArray(
+    ...     np.zeros((18, 36)), {"lat": np.arange(-85, 90, 10), "lon": np.arange(0, 360, 10)}
+    ... )
+    >>> caps = grid.patch.split(
+    ...     geometry=xpatch.SphericalCap(2000), sampler=xpatch.FibonacciSphere(50)
+    ... )
+    >>> caps.sizes["patch"]
+    50
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check_integer(self.n, "n of FibonacciSphere", 1)
+
+    def anchors(
+        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
+    ) -> Anchors:
+        """Center boxes at the cells nearest to the anchors that lie in the field."""
+        frame = geometry.frame(domain)
+        lon, lat = sphere.fibonacci(self.n)
+        inside = in_field(lon, lat, domain)
+        if not inside.any():
+            raise ValueError(f"none of the {self.n} anchors of FibonacciSphere lies in the field")
+        x, y = domain.sites().from_lonlat(lon[inside], lat[inside])
+        cells = cells_at(x, y, None, domain, frame)
+        starts = frame.settle(cells - np.array(frame.sizes) // 2, "FibonacciSphere")
+        return listed(not_empty(starts, "FibonacciSphere"))
+
+    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+        sites = geometry.sites(domain)
+        x, y = sites.from_lonlat(*sphere.fibonacci(self.n))
+        known = np.isfinite(x) & np.isfinite(y)
+        return dataclasses.replace(free_places(x[known], y[known], sites), optional=True)
+
+
+def in_field(lon: NDArray, lat: NDArray, domain: Lattice) -> NDArray[np.bool_]:
+    """Whether places are no farther from a cell than cells are from each other there."""
+    sites = domain.sites()
+    far, near = sites.globe.query(sphere.unit_vectors(lon, lat))
+    spacing, _ = sites.globe.query(sites.globe.data[near], [min(5, len(sites.known))])
+    return far <= spacing[:, 0]
+
 
 def walk(vertices: NDArray[np.float64], spacing: float) -> NDArray[np.float64]:
     """Give points at every ``spacing`` along straight segments."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(vertices, axis=0), axis=1))])
     at = np.arange(0, along[-1] * (1 + 1e-12), spacing) if along[-1] else np.zeros(1)
     return np.stack([np.interp(at, along, column) for column in vertices.T], axis=-1)
-
-
-def great_circle(lon: NDArray, lat: NDArray, spacing: float) -> tuple[NDArray, NDArray]:
-    """Give longitude and latitude at every ``spacing`` km along great-circle segments."""
-    phi, lam = np.deg2rad(lat), np.deg2rad(lon)
-    xyz = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=-1)
-    cross = np.linalg.norm(np.cross(xyz[:-1], xyz[1:]), axis=1)
-    angle = np.arctan2(cross, (xyz[:-1] * xyz[1:]).sum(axis=1))
-    along = np.concatenate([[0], np.cumsum(angle)])
-    at = (
-        np.arange(0, along[-1] * (1 + 1e-12), spacing / EARTH_RADIUS_KM)
-        if along[-1]
-        else np.zeros(1)
-    )
-    segment = np.clip(np.searchsorted(along, at, side="right") - 1, 0, max(len(angle) - 1, 0))
-    if not len(angle):
-        return lon[:1], lat[:1]
-    part = at - along[segment]
-    total = np.where(angle[segment] > 0, angle[segment], 1)
-    a = np.where(angle[segment] > 0, np.sin(total - part) / np.sin(total), 1)
-    b = np.where(angle[segment] > 0, np.sin(part) / np.sin(total), 0)
-    p = a[:, None] * xyz[segment] + b[:, None] * xyz[segment + 1]
-    return np.rad2deg(np.arctan2(p[:, 1], p[:, 0])), np.rad2deg(
-        np.arctan2(p[:, 2], np.hypot(p[:, 0], p[:, 1]))
-    )

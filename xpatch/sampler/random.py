@@ -9,8 +9,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xpatch import sphere
 from xpatch.domain import Lattice
-from xpatch.geometry import Anchors, Geometry
+from xpatch.geometry import Anchors, Geometry, MemberGeometry, Places
 from xpatch.sampler.base import Sampler, check_integer, check_positive, listed
 
 
@@ -60,6 +61,18 @@ class Random(Sampler):
         starts = np.stack(np.unravel_index(drawn, counts), axis=-1)
         return listed(starts + np.array([low for low, _ in limits]))
 
+    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+        candidates = geometry.candidates(domain)
+        if self.n_samples > len(candidates) and not self.replace:
+            raise ValueError(
+                f"n_samples={self.n_samples} is more than the {len(candidates)} anchors there are; "
+                "draw fewer, or use replace=True"
+            )
+        drawn = np.random.default_rng(self.seed).choice(
+            len(candidates), self.n_samples, replace=self.replace, shuffle=True
+        )
+        return candidates.take(drawn)
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class PoissonDisk(Sampler):
@@ -68,7 +81,8 @@ class PoissonDisk(Sampler):
     Parameters
     ----------
     min_dist : float
-        Smallest distance of two anchors; in cells on a lattice.
+        Smallest distance of two anchors: in cells for boxes on a lattice; for lists of members in
+        km on longitude and latitude, in CRS units otherwise.
     seed : int, optional
         The same seed gives the same anchors; None: different ones at each call.
 
@@ -103,6 +117,18 @@ class PoissonDisk(Sampler):
         period = [n if b == "wrap" else 0 for n, b in zip(frame.shape, frame.boundary, strict=True)]
         kept = thin(points, self.min_dist, period)
         return listed(points[kept] + limits[:, 0])
+
+    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+        """Thin the elements, in random order: in km on longitude and latitude, else CRS units."""
+        sites, candidates = geometry.sites(domain), geometry.candidates(domain)
+        order = np.random.default_rng(self.seed).permutation(len(candidates))
+        shuffled = candidates.take(order)
+        if not sites.geographic:
+            points, distance = np.stack([shuffled.x, shuffled.y], axis=-1), float(self.min_dist)
+        else:
+            points = sphere.unit_vectors(shuffled.x, shuffled.y)
+            distance = float(sphere.chord(self.min_dist))
+        return shuffled.take(thin(points, distance))
 
 
 def thin(points: NDArray, distance: float, period: Any = None) -> NDArray[np.intp]:

@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.domain import Lattice
-from xpatch.geometry import Anchors, Frame, Geometry
+from xpatch.domain import Lattice, Sites
+from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
 from xpatch.sampler.base import Sampler, check_positive, in_frame, listed, not_empty, steps_in_cells
 from xpatch.spec import by_dim, per_dim
 
@@ -103,16 +103,33 @@ class RegularStride(Sampler):
         axes = tuple(regular_starts(frame, k, step) for k, step in enumerate(steps))
         return Anchors(axes, product=True)
 
+    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+        """Anchor at every so many rows and columns of a lattice."""
+        if self.overlap is not None:
+            raise ValueError(
+                f"overlap is that of boxes; {type(geometry).__name__} has no size in cells: give the "
+                "step, RegularStride(step)"
+            )
+        sites = geometry.sites(domain)
+        cells = [
+            np.arange(0, n, s)
+            for n, s in zip(sites.shape, strides(self, domain, sites), strict=True)
+        ]
+        return lattice_places(sites, np.stack(np.meshgrid(*cells, indexing="ij"), axis=-1))
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class EveryElement(Sampler):
-    """An anchor at every cell: a stride of one."""
+    """An anchor at every element, or every polygon; at every cell for boxes: a stride of one."""
 
     def anchors(
         self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
     ) -> Anchors:
         """Place an anchor at every cell."""
         return RegularStride(1).anchors(domain, geometry, field)
+
+    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+        return geometry.candidates(domain)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -152,3 +169,33 @@ class JitteredStride(Sampler):
         moves = np.random.default_rng(self.seed).uniform(-half, half, grid.shape)
         starts = frame.settle(grid + np.rint(moves).astype(np.int64), "JitteredStride")
         return listed(not_empty(starts, "JitteredStride"))
+
+    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+        """Move the anchors of a stride, at most to the border."""
+        sites = geometry.sites(domain)
+        steps = np.array(strides(self, domain, sites))
+        cells = [np.arange(0, n, s) for n, s in zip(sites.shape, steps, strict=True)]
+        grid = np.stack(np.meshgrid(*cells, indexing="ij"), axis=-1).reshape(-1, len(cells))
+        half = self.jitter * steps / 2
+        moves = np.random.default_rng(self.seed).uniform(-half, half, grid.shape)
+        moved = grid + np.rint(moves).astype(np.int64)
+        return lattice_places(sites, np.clip(moved, 0, np.array(sites.shape) - 1))
+
+
+def strides(sampler: Any, domain: Lattice, sites: Sites) -> list[int]:
+    """Give the stride along each dimension of a lattice whose cells are elements; default: 1."""
+    if domain.element_dims:
+        raise ValueError(
+            f"{type(sampler).__name__} strides over rows and columns, but {list(sites.dims)} counts "
+            "elements, which have no order in space; use PoissonDisk(min_dist), Random(n), "
+            "FibonacciSphere(n) or EveryElement()"
+        )
+    asked = per_dim(sampler.step, sites.dims, "step")
+    return [1 if asked.get(d) is None else domain.cells(d, asked[d], "step") for d in sites.dims]
+
+
+def lattice_places(sites: Sites, cells: NDArray) -> Places:
+    """Anchor at cells (…, dim) that have a place."""
+    numbers = np.ravel_multi_index(tuple(np.moveaxis(cells, -1, 0)), sites.shape).ravel()
+    there = np.isfinite(sites.x[numbers]) & np.isfinite(sites.y[numbers])
+    return Places.at(sites, numbers[there])

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice
-from xpatch.geometry import Anchors, Geometry
+from xpatch.geometry import Anchors, Geometry, MemberGeometry, Places
 from xpatch.sampler.base import Sampler, listed
 
 
@@ -50,15 +50,29 @@ class Valid(Sampler):
             If none is.
         """
         proposed = self.sampler.anchors(domain, geometry, field)
-        boxes = geometry.neighborhood(domain, proposed)
+        boxes: Any = geometry.neighborhood(domain, proposed)
         fraction = box_fractions(self._mask(domain, field, boxes.dims), boxes.starts(), boxes)
         keep = fraction >= self.min_fraction - 1e-12
+        self._some(keep, fraction)
+        return listed(boxes.starts()[keep])
+
+    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+        """Keep the anchors whose members are valid enough; those without members are not."""
+        proposed = self.sampler.places(domain, geometry, field)
+        members = geometry.neighborhood(domain, proposed)
+        part = self._mask(domain, field, members.dims).ravel()
+        total = np.bincount(members.patches, part[members.elements], len(members))
+        fraction = total / np.maximum(members.counts, 1)
+        keep = (fraction >= self.min_fraction - 1e-12) & (members.counts > 0)
+        return proposed.take(np.flatnonzero(self._some(keep, fraction)))
+
+    def _some(self, keep: NDArray[np.bool_], fraction: NDArray) -> NDArray[np.bool_]:
         if not keep.any():
             raise ValueError(
                 f"no patch has a fraction of valid cells of {self.min_fraction}; the best has "
                 f"{fraction.max(initial=0):.3f}: lower min_fraction, or use smaller patches"
             )
-        return listed(boxes.starts()[keep])
+        return keep
 
     def _mask(self, domain: Lattice, field: Any, dims: tuple) -> NDArray[np.float64]:
         """Give the valid fraction of each cell of ``dims``."""

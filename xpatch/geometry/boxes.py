@@ -1,19 +1,17 @@
-"""Geometries: the shape of a neighborhood."""
+"""Boxes."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xpatch.domain import Lattice
+from xpatch.geometry.base import Anchors, Frame, Geometry
 from xpatch.neighborhood import Boxes
-from xpatch.spec import DimMap, Spec, by_dim, per_dim
-
-__all__ = ["Anchors", "Frame", "Geometry", "Rectangular", "as_geometry"]
+from xpatch.spec import DimMap, by_dim, per_dim
 
 BOUNDARIES = ("shift", "drop", "pad", "wrap", "raise")
 PAD_MODES = (
@@ -28,85 +26,6 @@ PAD_MODES = (
     "symmetric",
     "wrap",
 )
-
-
-class Geometry(Spec):
-    """Base of the geometries.
-
-    A geometry says two things of a domain: the `frame` in which a sampler may place anchors, and
-    the neighborhood of each anchor.
-    """
-
-    def frame(self, domain: Lattice) -> Frame:
-        """Resolve sizes and boundaries on a domain."""
-        raise NotImplementedError
-
-    def neighborhood(self, domain: Lattice, anchors: Anchors) -> Boxes:
-        """Give the neighborhood of each anchor."""
-        raise NotImplementedError
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Anchors:
-    """Where patches are: the start of each box along each dimension.
-
-    With ``product`` they are the outer product of ``axes`` in row-major order, otherwise all axes
-    have one entry per patch. Anchors taken from other patches keep their identity (``origin``) and
-    say which of them are wanted (``ordinals``).
-    """
-
-    axes: tuple[NDArray[np.int64], ...]
-    product: bool = False
-    ordinals: NDArray[np.int64] | None = None
-    origin: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Frame:
-    """A geometry on a domain: what a sampler needs to place boxes."""
-
-    dims: tuple[Hashable, ...]
-    sizes: tuple[int, ...]
-    shape: tuple[int, ...]
-    boundary: tuple[str, ...]
-
-    def limits(self, k: int) -> tuple[int, int]:
-        """Give the first and the last allowed start along dimension number ``k``."""
-        size, n = self.sizes[k], self.shape[k]
-        if self.boundary[k] == "wrap":
-            return 0, n - 1
-        if self.boundary[k] == "pad":
-            return 1 - size, n - 1
-        return 0, n - size
-
-    def settle(self, starts: NDArray[np.int64], what: str) -> NDArray[np.int64]:
-        """Apply the boundary to any starts, shape (patch, dim): move, leave out, keep or refuse.
-
-        Raises
-        ------
-        ValueError
-            If a box overhangs where the boundary is "raise".
-        """
-        starts = np.array(starts, dtype=np.int64)
-        keep = np.ones(len(starts), bool)
-        for k, dim in enumerate(self.dims):
-            column, size, n = starts[:, k], self.sizes[k], self.shape[k]
-            if self.boundary[k] == "wrap":
-                column %= n
-                continue
-            low, high = self.limits(k)
-            over = (column < low) | (column > high)
-            if self.boundary[k] in ("shift", "pad"):
-                np.clip(column, low, high, out=column)
-            elif self.boundary[k] == "drop":
-                keep &= ~over
-            elif over.any():
-                raise ValueError(
-                    f"{what}: a patch of {size} cells starting at {int(column[over][0])} along "
-                    f"{dim!r} overhangs the {n} cells of the field; "
-                    "move it, or use boundary='shift', 'drop', 'pad' or 'wrap'"
-                )
-        return starts[keep]
 
 
 @dataclasses.dataclass(frozen=True, init=False, repr=False)
@@ -184,6 +103,7 @@ class Rectangular(Geometry):
             else dict(self.size)
         )
         dims = tuple(d for d in domain.dims if d in asked)
+        _check_ordered(dims, domain)
         boundary = dict.fromkeys(dims, "shift")
         if isinstance(self.boundary, Mapping):
             boundary |= per_dim(self.boundary, dims, "boundary")
@@ -218,6 +138,17 @@ class Rectangular(Geometry):
             self.pad_mode,
             self.pad_value,
         )
+
+
+def _check_ordered(dims: tuple[Any, ...], domain: Lattice) -> None:
+    """Raise a ValueError if there is a dimension of elements whose order means nothing."""
+    for dim in dims:
+        if dim in domain.element_dims and domain.roles.get(dim) != "T":
+            raise ValueError(
+                f"Rectangular cuts boxes out of lattices, but {dim!r} counts elements, which have no "
+                "order in space; use KNNGraph(k), RadiusGraph(radius), SphericalCap(radius_km), "
+                "PolygonIntersection(polygons), or on a mesh KHopGraph(hops)"
+            )
 
 
 def as_geometry(value: Any) -> Geometry:

@@ -1,0 +1,262 @@
+"""Elements: stations, trajectories, polygons, meshes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xpatch.domain.lattice import Lattice
+from xpatch.domain.sites import Sites
+
+MESH_DIMS = ("n_face", "n_node", "n_edge")
+FEATURES = (
+    "point",
+    "timeseries",
+    "trajectory",
+    "profile",
+    "timeseriesprofile",
+    "trajectoryprofile",
+)
+
+
+class Elements(Lattice):
+    """A field with elements along some dimensions, which have no order in space.
+
+    Along its other dimensions, such as time, it is a lattice. ``places`` gives what is known of
+    each element dimension.
+    """
+
+    places: Mapping[tuple[Hashable, ...], Any] = {}
+
+    @property
+    def element_dims(self) -> tuple[Hashable, ...]:
+        """All dimensions of elements."""
+        return tuple(dict.fromkeys(d for dims in self.places for d in dims))
+
+    @cached_property
+    def spatial_dims(self) -> tuple[Hashable, ...]:
+        """The dimensions of elements."""
+        return self.element_dims
+
+    def with_places(self, places: Mapping[tuple[Hashable, ...], Any]) -> Any:
+        """Give the domain with what is known of its element dimensions."""
+        self.places = dict(places)
+        return self
+
+    def renamed(self, names: Mapping[Hashable, Hashable]) -> Any:
+        places = {
+            tuple(names.get(d, d) for d in dims): self._renamed_place(what, names)
+            for dims, what in self.places.items()
+        }
+        return super().renamed(names).with_places(places)
+
+    def _renamed_place(self, what: Any, names: Mapping[Hashable, Hashable]) -> Any:
+        return what
+
+    def sites(self, dim: Hashable | None = None) -> Sites:
+        dims = self._asked(dim)
+        if dims not in self._known:
+            self._known[dims] = self._sites(dims)
+        return self._known[dims]
+
+    @cached_property
+    def _known(self) -> dict[tuple[Hashable, ...], Sites]:
+        return {}
+
+    def _asked(self, dim: Hashable | None) -> tuple[Hashable, ...]:
+        if dim is None and len(self.places) == 1:
+            return next(iter(self.places))
+        found = [dims for dims in self.places if dim in dims]
+        if len(found) == 1:
+            return found[0]
+        asked = "" if dim is None else f", not along {dim!r}"
+        raise ValueError(
+            f"the field has elements along {[d[0] if len(d) == 1 else d for d in self.places]}"
+            f"{asked}; say which are meant: KNNGraph(…, dim={self.element_dims[0]!r})"
+        )
+
+    def _sites(self, dims: tuple[Hashable, ...]) -> Sites:
+        raise NotImplementedError
+
+    @property
+    def geographic(self) -> bool:
+        return self.sites(self.element_dims[0]).geographic
+
+
+class PointDomain(Elements):
+    """Points with coordinates of their own: stations, floats, profiles, trajectories (CF)."""
+
+    def _renamed_place(self, what: Any, names: Mapping[Hashable, Hashable]) -> Any:
+        x, y, geographic = what
+        return names.get(x, x), names.get(y, y), geographic
+
+    def _sites(self, dims: tuple[Hashable, ...]) -> Sites:
+        x, y, geographic = self.places[dims]
+        values = [
+            np.asarray(self.template.coords[n].transpose(*dims).values, float) for n in (x, y)
+        ]
+        shape = tuple(self.sizes[d] for d in dims)
+        crs = None if geographic else self.crs
+        name = dims[0] if len(dims) == 1 else "cell"
+        return Sites(dims, shape, name, values[0].ravel(), values[1].ravel(), geographic, crs)
+
+    def _findings(self) -> list[str]:
+        found = []
+        for dims, (x, y, geographic) in self.places.items():
+            kind = "longitude and latitude" if geographic else "projected"
+            found.append(f"  points along {', '.join(map(str, dims))}: {x}, {y} ({kind})")
+        return found
+
+
+class VectorDomain(Elements):
+    """Shapely geometries: an xvec cube, or a plain coordinate of points or polygons."""
+
+    def _renamed_place(self, what: Any, names: Mapping[Hashable, Hashable]) -> Any:
+        return names.get(what, what)
+
+    def _sites(self, dims: tuple[Hashable, ...]) -> Sites:
+        import shapely
+
+        name = self.places[dims]
+        geometries = np.asarray(self.template.coords[name].values, dtype=object)
+        _check_geometries(geometries, name)
+        centers = shapely.centroid(geometries)
+        crs = self._crs_of(name)
+        geographic = crs is not None and bool(crs.is_geographic)
+        if crs is None:
+            geographic = self.roles.get(name) in ("longitude", "latitude")
+        x, y = shapely.get_x(centers), shapely.get_y(centers)
+        return Sites(dims, (len(x),), dims[0], x, y, geographic, crs, geometries=geometries)
+
+    def _crs_of(self, name: Hashable) -> Any:
+        import xpatch.domain.axes as ax
+
+        index = self.template.xindexes.get(name)
+        source = getattr(index, "crs", None) or self.template.coords[name].attrs.get("crs")
+        if source is None:
+            return self.crs
+        return ax.as_crs(source)
+
+    def _findings(self) -> list[str]:
+        found = []
+        for dims, name in self.places.items():
+            sites = self.sites(dims[0])
+            what = "polygons" if sites.polygonal else "points"
+            crs = "no CRS" if sites.crs is None else sites.crs.to_string()
+            found.append(f"  {len(sites)} {what} along {dims[0]} ({name}): {crs}")
+        return found
+
+
+class MeshDomain(Elements):
+    """Faces, nodes or edges of an unstructured mesh (uxarray)."""
+
+    grid: Any = None
+
+    def with_grid(self, grid: Any) -> MeshDomain:
+        """Give the domain with the mesh of uxarray."""
+        self.grid = grid
+        return self
+
+    def renamed(self, names: Mapping[Hashable, Hashable]) -> Any:
+        return super().renamed(names).with_grid(self.grid)
+
+    def wrap(self, merged: Any) -> Any:
+        import uxarray as ux
+
+        if isinstance(merged, xr.Dataset):
+            return ux.UxDataset(merged, uxgrid=self.grid)
+        return ux.UxDataArray(merged, uxgrid=self.grid)
+
+    def same_lattice(self, other: Lattice, dims: tuple[Hashable, ...]) -> str | None:
+        mine, theirs = self.grid, getattr(other, "grid", None)
+        if mine is not theirs and theirs is not None and mine != theirs:
+            return "it lies on another mesh"
+        return super().same_lattice(other, dims)
+
+    def _sites(self, dims: tuple[Hashable, ...]) -> Sites:
+        from xpatch.domain import mesh
+
+        kind = self.places[dims]
+        x, y = mesh.centers(self.grid, kind)
+        return Sites(
+            dims,
+            (len(x),),
+            dims[0],
+            x,
+            y,
+            True,
+            adjacency=lambda: mesh.adjacency(self.grid, kind),
+            outlines=(lambda which: mesh.outlines(self.grid, which)) if kind == "n_face" else None,
+        )
+
+    def _findings(self) -> list[str]:
+        kinds = {"n_face": "faces", "n_node": "nodes", "n_edge": "edges"}
+        return [f"  {kinds[kind]} of a mesh along {d[0]}" for d, kind in self.places.items()]
+
+
+def _check_geometries(geometries: NDArray, name: Hashable) -> None:
+    import shapely
+
+    kinds = shapely.get_type_id(geometries)
+    bad = (kinds < 0) | shapely.is_empty(geometries)
+    if bad.any():
+        raise ValueError(
+            f"{int(bad.sum())} of the geometries along {name!r} are missing or empty, the first at "
+            f"position {int(np.flatnonzero(bad)[0])}; leave them out: field.isel({name}=…)"
+        )
+    points = kinds == 0
+    areas = np.isin(kinds, (3, 6))
+    if not (points.all() or areas.all() or (~points & ~areas).all()):
+        raise ValueError(
+            f"the geometries along {name!r} are of mixed types; points, lines and polygons cannot be "
+            "neighbors of one kind: take their centroids, or one type at a time"
+        )
+    finite = np.isfinite(shapely.bounds(geometries)).all(axis=-1)
+    if not finite.all():
+        raise ValueError(f"some geometries along {name!r} have NaN coordinates; leave them out")
+
+
+# ------------------------------------------------------------------------------------ detection
+
+
+def vector_places(obj: xr.DataArray | xr.Dataset) -> dict[tuple[Hashable, ...], Hashable]:
+    """Find the dimensions of shapely geometries, and the coordinates that hold them."""
+    found: dict[tuple[Hashable, ...], Hashable] = {}
+    for name, coord in obj.coords.items():
+        if coord.dtype != object or coord.ndim != 1 or not coord.size:
+            continue
+        if not hasattr(coord.variable.values[0], "geom_type"):
+            continue
+        if coord.dims not in found or coord.dims == (name,):
+            found[coord.dims] = name
+    return found
+
+
+def point_places(
+    obj: xr.DataArray | xr.Dataset, roles: Mapping[Hashable, str]
+) -> dict[tuple[Hashable, ...], Any]:
+    """Find points with coordinates of their own: CF discrete sampling geometries.
+
+    One-dimensional longitude and latitude, or x and y, along one dimension that is neither; or
+    several dimensions if CF says so (``featureType``, ``cf_role``), as of trajectories.
+    """
+    found: dict[tuple[Hashable, ...], Any] = {}
+    feature = str(obj.attrs.get("featureType", "")).lower() in FEATURES
+    feature |= any("cf_role" in c.attrs for c in obj.coords.values())
+    for lon_role, lat_role in (("longitude", "latitude"), ("X", "Y")):
+        geographic = lon_role == "longitude"
+        for x in (n for n in obj.coords if roles.get(n) == lon_role):
+            for y in (n for n in obj.coords if roles.get(n) == lat_role):
+                dims = obj.coords[x].dims
+                if obj.coords[y].dims != dims or not dims or (x,) == dims or (y,) == dims:
+                    continue
+                if any(roles.get(d) in ("longitude", "latitude", "X", "Y") for d in dims):
+                    continue
+                if len(dims) == 1 or (feature and geographic):
+                    found.setdefault(dims, (x, y, geographic))
+    return found

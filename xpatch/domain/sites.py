@@ -1,0 +1,213 @@
+"""`Sites`: where the elements of a field are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import xpatch.domain.axes as ax
+from xpatch import sphere
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sites:
+    """Positions of the elements of a field: stations, polygons, mesh cells, cells of a lattice.
+
+    Parameters
+    ----------
+    dims, shape
+        The dimensions that are flattened to elements, in row-major order, and their sizes.
+    dim : hashable
+        Name of the in-patch dimension.
+    x, y : float64 arrays (element,)
+        Longitude and latitude in degrees, or projected coordinates. NaN where an element has no
+        place; it is never a member.
+    geographic : bool
+        Whether ``x`` and ``y`` are longitude and latitude.
+    crs : pyproj.CRS, optional
+        CRS of ``x`` and ``y``; None for longitude and latitude of any sphere.
+    axes : pair of arrays, optional
+        (y, x) of each row and column, where the elements are their outer product.
+    y_first : bool
+        Whether y is the first of ``dims`` then.
+    geometries : array of shapely geometries (element,), optional
+        The elements themselves.
+    adjacency : callable, optional
+        Gives the sparse matrix of neighbors, for meshes.
+    outlines : callable, optional
+        Gives the polygons of given elements, for what touches them.
+    """
+
+    dims: tuple[Hashable, ...]
+    shape: tuple[int, ...]
+    dim: Hashable
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    geographic: bool
+    crs: Any = None
+    axes: tuple[NDArray, NDArray] | None = None
+    y_first: bool = True
+    geometries: NDArray | None = None
+    adjacency: Callable[[], Any] | None = None
+    outlines: Callable[[NDArray], NDArray] | None = None
+
+    def __post_init__(self) -> None:
+        if self.geographic and len(self.y) and np.nanmax(np.abs(self.y), initial=0) > 90 + 1e-9:
+            worst = self.y[np.nanargmax(np.abs(self.y))]
+            raise ValueError(
+                f"a latitude of {worst:g} along {list(self.dims)} is outside of ±90 degrees; are "
+                "longitude and latitude swapped, or are the coordinates projected (write a CRS)?"
+            )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @cached_property
+    def known(self) -> NDArray[np.intp]:
+        """Elements that have a place."""
+        return np.flatnonzero(np.isfinite(self.x) & np.isfinite(self.y))
+
+    @cached_property
+    def polygonal(self) -> bool:
+        """Whether elements have an extent."""
+        if self.geometries is None:
+            return False
+        import shapely
+
+        kinds = shapely.get_type_id(self.geometries)
+        return bool((kinds[kinds >= 0] != 0).any())
+
+    @cached_property
+    def lonlat(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Longitude and latitude of the elements in degrees.
+
+        Raises
+        ------
+        ValueError
+            If the coordinates are projected and nothing says how.
+        """
+        return self.to_lonlat(self.x, self.y)
+
+    def to_lonlat(self, x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Turn places in the coordinates of the field into degrees."""
+        if self.geographic:
+            return np.asarray(x, float), np.asarray(y, float)
+        if self.crs is None:
+            raise ValueError(
+                f"great-circle distances need longitude and latitude, but the coordinates along "
+                f"{list(self.dims)} are not marked as such and have no CRS; write one "
+                "(field.rio.write_crs(…), xvec's set_geom_indexes(…, crs=…)), name them lon and lat, "
+                "or use RadiusGraph or KNNGraph with metric='euclidean'"
+            )
+        return _transformed(x, y, self.crs, ax.as_crs("EPSG:4326"))
+
+    def from_lonlat(self, lon: Any, lat: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Turn degrees into the coordinates of the field."""
+        if self.geographic:
+            return np.asarray(lon, float), np.asarray(lat, float)
+        self.to_lonlat(0.0, 0.0)  # raises without a CRS
+        return _transformed(lon, lat, ax.as_crs("EPSG:4326"), self.crs)
+
+    def from_crs(self, x: Any, y: Any, crs: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Turn places in another CRS (None: the same) into the coordinates of the field."""
+        x, y = np.asarray(x, float), np.asarray(y, float)
+        if crs is None:
+            return x, y
+        source = ax.as_crs(crs)
+        target = ax.as_crs("EPSG:4326") if self.geographic and self.crs is None else self.crs
+        if target is None:
+            raise ValueError(
+                f"the places are in {source.to_string()}, but the field has no CRS; write one with "
+                "field.rio.write_crs(…), or give places in the coordinates of the field and no crs"
+            )
+        return (x, y) if source == target else _transformed(x, y, source, target)
+
+    @cached_property
+    def tree(self) -> Any:
+        """KD-tree of the known elements in the plane."""
+        from scipy.spatial import cKDTree
+
+        return cKDTree(np.stack([self.x, self.y], axis=-1)[self.known])
+
+    @cached_property
+    def globe(self) -> Any:
+        """KD-tree of the known elements on the unit sphere: its chords are exact great circles."""
+        from scipy.spatial import cKDTree
+
+        lon, lat = self.lonlat
+        return cKDTree(sphere.unit_vectors(lon[self.known], lat[self.known]))
+
+    def __copy__(self) -> Sites:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Sites:
+        return self
+
+
+def _transformed(x: Any, y: Any, source: Any, target: Any) -> tuple[NDArray, NDArray]:
+    transform = ax.import_pyproj().Transformer.from_crs(source, target, always_xy=True)
+    out_x, out_y = (np.asarray(v, float) for v in transform.transform(x, y))
+    lost = ~np.isfinite(out_x) | ~np.isfinite(out_y)  # pyproj says inf where it cannot
+    return np.where(lost, np.nan, out_x), np.where(lost, np.nan, out_y)
+
+
+def lattice_sites(domain: Any) -> Sites:
+    """Give the cells of a lattice as elements.
+
+    Raises
+    ------
+    ValueError
+        If the lattice has no horizontal coordinates.
+    """
+    curved = domain.curvilinear
+    if curved and not (domain.crs is not None and not domain.crs.is_geographic):
+        lat, lon = (domain.template.coords[n] for n in curved)
+        places = [np.asarray(c.values, float).ravel() for c in (lon, lat)]
+        args = (lat.dims, lat.shape, "cell", places[0], places[1], True)
+        return Sites(*args, outlines=_no_outlines)
+    x, y = horizontal_dims(domain)
+    axes = {d: domain.coordinate(d) for d in (x, y)}
+    for d, values in axes.items():
+        if values is None or values.dtype.kind not in "iuf":
+            raise ValueError(
+                f"distances need numeric coordinates along {d!r}, which has "
+                f"{'none' if values is None else values.dtype}; assign them"
+            )
+    dims = tuple(d for d in domain.dims if d in (x, y))
+    shape = tuple(domain.sizes[d] for d in dims)
+    across = np.asarray(axes[x], float), np.asarray(axes[y], float)
+    grid = np.meshgrid(*(across[0] if d == x else across[1] for d in dims), indexing="ij")
+    values = [grid[dims.index(d)].ravel() for d in (x, y)]
+    geographic = domain.geographic
+    crs = domain.crs
+    straight = (across[1], across[0])
+    args = (values[0], values[1], geographic, crs, straight)
+    return Sites(dims, shape, "cell", *args, y_first=dims[0] == y)
+
+
+def _no_outlines(which: NDArray) -> NDArray:
+    raise ValueError(
+        "all_touched needs the outlines of cells, and a curvilinear grid says only where their "
+        "centers are; use all_touched=False, or give the grid to uxarray, with its corners"
+    )
+
+
+def horizontal_dims(domain: Any) -> tuple[Hashable, Hashable]:
+    """Give the x and the y dimension of a lattice with straight axes."""
+    roles = domain.roles
+    found = [
+        [d for d in domain.dims if roles.get(d) in kinds]
+        for kinds in (("X", "longitude"), ("Y", "latitude"))
+    ]
+    if any(len(names) != 1 for names in found):
+        raise ValueError(
+            f"distances need horizontal coordinates, but among the dimensions {list(domain.dims)} "
+            f"those of x and y are {found[0]} and {found[1]}; name them x and y, or lon and lat, or "
+            "give them CF attributes (axis, standard_name)"
+        )
+    return found[0][0], found[1][0]

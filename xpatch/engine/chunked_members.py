@@ -1,0 +1,213 @@
+"""Gather and scatter of lists of members on dask arrays.
+
+The elements of one block of the other dimensions are in memory as a whole. What a group of patches
+consists of is one node of the graph, however many blocks there are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from dask.base import tokenize
+from numpy.typing import NDArray
+
+from xpatch.engine import members as own
+from xpatch.engine.layers import layered
+from xpatch.engine.reduce import Reducer
+from xpatch.engine.stacked import Stacked
+from xpatch.neighborhood import Members
+
+
+def gather(
+    array: da.Array,
+    axes: Sequence[int],
+    members: Members,
+    groups: list[NDArray],
+    finish: Callable[[NDArray, Members], NDArray] | None = None,
+) -> da.Array:
+    """Take members out of ``array``: one task for each group of patches and block of other dims."""
+    array = array.rechunk(dict.fromkeys(axes, -1))
+    dtype, _ = own.gather_fill(array.dtype, members)
+    if finish is not None:
+        dtype = np.dtype(finish(np.empty((0,), dtype), members.take(np.empty(0, np.int64))).dtype)
+    token = tokenize(array.name, tuple(axes), members.offsets, members.elements, groups, finish)
+    name, list_name = f"xpatch-split-{token}", f"xpatch-members-{token}"
+    others = [k for k in range(array.ndim) if k not in axes]
+    place = sum(k < min(axes) for k in others)
+    graph: dict[Any, Any] = {}
+    for g, group in enumerate(groups):
+        graph[(list_name, g)] = Listed(members.take(group))
+        for block in itertools.product(*(range(array.numblocks[k]) for k in others)):
+            source = [0] * array.ndim
+            for k, b in zip(others, block, strict=True):
+                source[k] = b
+            key = (name, g, *block[:place], 0, *block[place:])
+            graph[key] = (Take(tuple(axes), finish, dtype), (array.name, *source), (list_name, g))
+    chunks = [array.chunks[k] for k in others]
+    chunks.insert(place, (members.width,))
+    sizes = tuple(map(len, groups))
+    meta = np.empty((0,) * (len(chunks) + 1), dtype)
+    return da.Array(layered(name, graph, [array]), name, (sizes, *chunks), meta=meta)
+
+
+class Listed:
+    """A node of the graph that holds some lists."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __dask_tokenize__(self) -> Any:
+        return id(self)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Take:
+    """Takes the members of one group out of a block."""
+
+    axes: tuple[int, ...]
+    finish: Callable[[NDArray, Members], NDArray] | None
+    dtype: np.dtype
+
+    def __call__(self, block: NDArray, listed: Listed) -> NDArray:
+        out = own.gather(block, self.axes, listed.value)
+        if self.finish is not None:
+            out = self.finish(out, listed.value)
+        return out.astype(self.dtype, copy=False)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """The members of the patches of one block, and what they weigh."""
+
+    members: Members
+    labels: NDArray[np.int64]
+    weights: NDArray | None
+    mass: NDArray | None
+    radial: NDArray | None
+
+    def some(self, present: NDArray[np.bool_]) -> Group:
+        """Keep some of the patches."""
+        kept = np.flatnonzero(present)
+        rows = self.members.rows(kept)
+        weights, mass, radial = (
+            None if w is None else w[rows] for w in (self.weights, self.mass, self.radial)
+        )
+        return Group(self.members.take(kept), self.labels[kept], weights, mass, radial)
+
+    def contributions(self, patches: NDArray, axis: int) -> own.Contributions:
+        """Give what the patches contribute."""
+        return own.contributions(
+            patches, axis, self.members, self.labels, self.weights, self.mass, self.radial
+        )
+
+
+def reduce(
+    patches: da.Array,
+    axis: int,
+    groups: list[Group],
+    shape: tuple[int, ...],
+    reducer: Reducer,
+    finish: Callable[[NDArray, NDArray[np.bool_]], NDArray],
+    dtype: np.dtype,
+    token: str,
+    present: da.Array | None = None,
+) -> da.Array:
+    """Merge patches (patch, *dims), whose slots are at ``axis`` of dims, on elements of ``shape``.
+
+    One task for each patch block adds its patches up on the elements that they touch; one task for
+    each block of the other dims puts these together. Order statistics gather the contributions.
+    """
+    patches = patches.rechunk({axis + 1: -1})
+    others = [k for k in range(1, patches.ndim) if k != axis + 1]
+    token = tokenize(patches.name, token, None if present is None else present.name)
+    name, sum_name, list_name = (f"xpatch-{w}-{token}" for w in ("merge", "sum", "members"))
+    graph: dict[Any, Any] = {(list_name, g): Listed(group) for g, group in enumerate(groups)}
+    if present is not None:
+        present = present.rechunk({0: patches.chunks[0]})
+    for block in itertools.product(*(range(patches.numblocks[k]) for k in others)):
+        before, after = block[:axis], block[axis:]
+        parts = []
+        for g in range(len(groups)):
+            key = (sum_name, g, *block)
+            source = (patches.name, g, *before, 0, *after)
+            some = () if present is None else ((present.name, g),)
+            graph[key] = (Add(reducer, axis), source, (list_name, g), *some)
+            parts.append(key)
+        sizes = [patches.chunks[k][b] for k, b in zip(others, block, strict=True)]
+        end = End(reducer, axis, shape, tuple(sizes), finish, dtype)
+        graph[(name, *before, *(0 for _ in shape), *after)] = (end, parts)
+    chunks = [patches.chunks[k] for k in others]
+    chunks[axis:axis] = [(n,) for n in shape]
+    sources = [patches] if present is None else [patches, present]
+    meta = np.empty((0,) * len(chunks), dtype)
+    return da.Array(layered(name, graph, sources), name, tuple(chunks), meta=meta)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Add:
+    """Adds the patches of one block up, on the elements that they touch."""
+
+    reducer: Reducer
+    axis: int
+
+    def __call__(self, patches: NDArray, listed: Listed, present: NDArray | None = None) -> Any:
+        group: Group = listed.value
+        if present is not None and not present.all():
+            group, patches = group.some(present), patches[present]
+        given = group.contributions(patches, self.axis)
+        if isinstance(self.reducer, Stacked):
+            return given
+        touched, local = np.unique(given.elements, return_inverse=True)
+        given = dataclasses.replace(given, elements=local.reshape(-1))
+        return touched, own.state_of(given, len(touched), self.reducer)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class End:
+    """Puts together what the patch blocks came to."""
+
+    reducer: Reducer
+    axis: int
+    shape: tuple[int, ...]
+    others: tuple[int, ...]
+    finish: Callable[[NDArray, NDArray[np.bool_]], NDArray]
+    dtype: np.dtype
+
+    def __call__(self, parts: list[Any]) -> NDArray:
+        n, width = int(np.prod(self.shape)), int(np.prod(self.others))
+        if isinstance(self.reducer, Stacked):
+            whole = joined(parts)
+            covered = np.zeros(n, bool)
+            covered[whole.elements] = True
+            merged = own.reduce(whole, n, self.reducer)
+        else:
+            state = self.reducer.start((n, width))
+            covered = np.zeros(n, bool)
+            for touched, part in parts:
+                views = [s[touched] for s in state]
+                self.reducer.combine(views, part)
+                for s, view in zip(state, views, strict=True):
+                    s[touched] = view
+                covered[touched] = True
+            merged = self.reducer.finish(state)
+        merged = self.finish(merged, covered)
+        full = np.moveaxis(merged.reshape(n, *self.others), 0, self.axis)
+        lead, rest = self.others[: self.axis], self.others[self.axis :]
+        return full.reshape(*lead, *self.shape, *rest).astype(self.dtype, copy=False)
+
+
+def joined(parts: list[own.Contributions]) -> own.Contributions:
+    """Put contributions together, sorted by label."""
+
+    def column(name: str) -> Any:
+        values = [getattr(p, name) for p in parts]
+        return None if any(v is None for v in values) else np.concatenate(values)
+
+    names = ("values", "elements", "weights", "mass", "labels", "radial")
+    whole = dataclasses.replace(parts[0], **{name: column(name) for name in names})
+    return whole.take(np.argsort(whole.labels, kind="stable"))

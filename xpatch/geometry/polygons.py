@@ -1,0 +1,215 @@
+"""Neighborhoods inside of polygons."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch import sphere
+from xpatch.domain import Lattice, Sites
+from xpatch.domain.axes import as_crs, import_pyproj
+from xpatch.geometry.base import MemberGeometry, Places, members_of
+from xpatch.neighborhood import Members
+
+BLOCK = 1 << 22  # cells looked at in one go
+
+
+@dataclasses.dataclass(frozen=True, init=False, repr=False, eq=False)
+class PolygonIntersection(MemberGeometry):
+    """One patch per polygon: the elements in it, in the order of the field.
+
+    An element is in a polygon if its center (cell center, centroid of a polygon, center of a mesh
+    face) lies in it or on its border. A polygon that holds none gives an empty patch. Longitudes are
+    also looked for one turn further east and west; a polygon across the dateline is given with
+    longitudes that go on past 180 degrees (170 to 190), or as two parts.
+
+    Parameters
+    ----------
+    polygons : GeoSeries, GeoDataFrame, array of shapely geometries, or DataArray of them
+        The polygons; multipolygons and holes are allowed. If they know their CRS they are
+        transformed to that of the field.
+    all_touched : bool, default: False
+        Take every element that touches the polygon: cells with any part in it, polygons that
+        intersect it.
+    crs : optional
+        CRS of polygons that do not know it; default: that of the field.
+    dim : hashable, optional
+        Dimension of the elements, where the field has several.
+    """
+
+    polygons: Any
+    all_touched: bool = False
+    crs: Any = None
+    dim: Hashable | None = None
+
+    def __init__(
+        self,
+        polygons: Any = None,
+        all_touched: bool = False,
+        crs: Any = None,
+        dim: Hashable | None = None,
+    ):
+        if polygons is None:
+            raise TypeError(
+                "PolygonIntersection needs polygons: a GeoSeries, or shapely geometries"
+            )
+        values = {"polygons": polygons, "all_touched": all_touched, "crs": crs, "dim": dim}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def shapes(self) -> NDArray:
+        """The polygons as they were given."""
+        import shapely
+
+        given = self.polygons
+        given = getattr(given, "geometry", given)  # of a GeoDataFrame
+        shapes = np.atleast_1d(np.asarray(getattr(given, "values", given), dtype=object))
+        if shapes.ndim != 1 or not len(shapes) or not shapely.is_geometry(shapes).all():
+            raise ValueError(
+                "PolygonIntersection expects a one-dimensional, non-empty series of polygons "
+                f"without missing ones, got {type(self.polygons).__name__} of shape {shapes.shape}"
+            )
+        kinds = shapely.get_type_id(shapes)
+        if not np.isin(kinds, (3, 6)).all():
+            other = shapes[~np.isin(kinds, (3, 6))][0].geom_type
+            raise TypeError(f"PolygonIntersection expects polygons, got a {other}; buffer it first")
+        if not np.isfinite(shapely.bounds(shapes))[~shapely.is_empty(shapes)].all():
+            raise ValueError("some polygons have NaN coordinates")
+        return shapes
+
+    def transformed(self, sites: Sites) -> NDArray:
+        """Give the polygons in the coordinates of the field."""
+        source = getattr(self.polygons, "crs", None) or self.crs
+        xindexes = getattr(self.polygons, "xindexes", {})
+        for index in xindexes.values() if source is None else ():
+            source = getattr(index, "crs", None) or source
+        target = sites.crs if sites.crs is not None else "EPSG:4326" if sites.geographic else None
+        if source is None:
+            return self.shapes
+        if target is None:
+            raise ValueError(
+                f"the polygons are in {as_crs(source).to_string()}, but the field has no CRS; write "
+                "one with field.rio.write_crs(…)"
+            )
+        source, target = as_crs(source), as_crs(target)
+        if source == target:
+            return self.shapes
+        import shapely
+
+        move = import_pyproj().Transformer.from_crs(source, target, always_xy=True).transform
+
+        def change(points: NDArray) -> NDArray:
+            return np.stack(move(points[:, 0], points[:, 1]), axis=-1)
+
+        out = shapely.transform(self.shapes, change)
+        if not np.isfinite(shapely.bounds(out))[~shapely.is_empty(out)].all():
+            raise ValueError(
+                f"some polygons cannot be transformed from {source.to_string()} to "
+                f"{target.to_string()}: they reach beyond where that is defined"
+            )
+        return out
+
+    def candidates(self, domain: Lattice) -> Places:
+        import shapely
+
+        points = shapely.point_on_surface(self.transformed(self.sites(domain)))
+        x, y = shapely.get_x(points), shapely.get_y(points)
+        return Places(np.arange(len(points)), x, y)
+
+    def neighborhood(self, domain: Lattice, anchors: Places) -> Members:
+        sites = self.sites(domain)
+        shapes = self.transformed(sites)[anchors.elements]
+        patches, elements = inside(sites, shapes, self.all_touched)
+        x, y = sites.x[elements], sites.y[elements]
+        if sites.geographic:
+            distances = sphere.haversine(x, y, anchors.x[patches], anchors.y[patches])
+        else:
+            distances = np.hypot(x - anchors.x[patches], y - anchors.y[patches])
+        scales = np.zeros(len(shapes))
+        np.maximum.at(scales, patches, distances)
+        return members_of(sites, patches, elements, distances, scales, len(shapes))
+
+
+def inside(
+    sites: Sites, shapes: NDArray, all_touched: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find the elements in each polygon, sorted by patch and then by element."""
+    import shapely
+
+    turns = (-360.0, 0.0, 360.0) if sites.geographic else (0.0,)
+    patches, elements = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for turn in turns:
+        moved = (
+            shapely.transform(shapes, lambda p, t=turn: p + np.array([t, 0.0])) if turn else shapes
+        )
+        found = (
+            _in_window(sites, moved, all_touched)
+            if sites.axes
+            else _by_tree(sites, moved, all_touched)
+        )
+        patches.append(found[0])
+        elements.append(found[1])
+    n = max(1, len(sites))
+    pairs = np.unique(np.concatenate(patches) * np.int64(n) + np.concatenate(elements))
+    return pairs // n, pairs % n
+
+
+def _by_tree(sites: Sites, shapes: NDArray, all_touched: bool) -> tuple[NDArray, NDArray]:
+    import shapely
+
+    known = sites.known
+    if all_touched and sites.geometries is not None:
+        parts = sites.geometries[known]
+    elif all_touched and sites.outlines is not None:
+        parts = sites.outlines(known)
+    else:
+        parts = shapely.points(sites.x[known], sites.y[known])
+    found, element = shapely.STRtree(parts).query(shapes, predicate="intersects")
+    return found.astype(np.int64), known[element]
+
+
+def _in_window(sites: Sites, shapes: NDArray, all_touched: bool) -> tuple[NDArray, NDArray]:
+    """Look at the rows and columns of a lattice that each polygon spans."""
+    import shapely
+
+    assert sites.axes is not None
+    (y, y_edges), (x, x_edges) = ((a, _edges(a)) for a in sites.axes)
+    patches, elements = [], []
+    for k, (shape, bounds) in enumerate(zip(shapes, shapely.bounds(shapes), strict=True)):
+        if not np.isfinite(bounds).all():
+            continue
+        rows = np.flatnonzero((y_edges.max(0) >= bounds[1]) & (y_edges.min(0) <= bounds[3]))
+        columns = np.flatnonzero((x_edges.max(0) >= bounds[0]) & (x_edges.min(0) <= bounds[2]))
+        if not len(rows) or not len(columns):
+            continue
+        shapely.prepare(shape)
+        for some in np.array_split(rows, -(-len(rows) * len(columns) // BLOCK)):
+            row, column = (a.ravel() for a in np.meshgrid(some, columns, indexing="ij"))
+            if all_touched:
+                low = x_edges[0, column], y_edges[0, row]
+                high = x_edges[1, column], y_edges[1, row]
+                hit = shapely.intersects(shape, shapely.box(*low, *high))
+            else:
+                hit = shapely.intersects_xy(shape, x[column], y[row])
+            row, column = row[hit], column[hit]
+            number = row * len(x) + column if sites.y_first else column * len(y) + row
+            patches.append(np.full(len(number), k, np.int64))
+            elements.append(number.astype(np.int64))
+    if not patches:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    return np.concatenate(patches), np.concatenate(elements)
+
+
+def _edges(centers: NDArray) -> NDArray[np.float64]:
+    """Give the lower and upper edge of cells, shape (2, cell)."""
+    if len(centers) < 2:
+        return np.stack([centers - 0.5, centers + 0.5])
+    middle = (centers[1:] + centers[:-1]) / 2
+    first, last = 2 * centers[0] - middle[0], 2 * centers[-1] - middle[-1]
+    edges = np.concatenate([[first], middle, [last]])
+    return np.sort(np.stack([edges[:-1], edges[1:]]), axis=0)

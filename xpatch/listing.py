@@ -1,0 +1,285 @@
+"""Split and merge of lists of members: what is cut, weighed and put back of one variable."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xarray import Variable
+from xarray.core import indexing
+
+from xpatch.aggregation import Aggregation, Learned
+from xpatch.combining import fitted_model
+from xpatch.engine import dtypes
+from xpatch.engine import members as engine
+from xpatch.engine import reduce as r
+from xpatch.engine.lazy import Deferred, lazily
+from xpatch.engine.stacked import Modeled
+from xpatch.neighborhood import Members
+from xpatch.window import Window, is_boxcar, member_weights
+
+# ---------------------------------------------------------------------------------------- split
+
+
+@dataclasses.dataclass(frozen=True)
+class Taper:
+    """Multiplies patches (patch, *dims), the slots at ``axis`` of dims, by the analysis window."""
+
+    window: Window
+    axis: int
+
+    def __call__(self, patches: NDArray, members: Members) -> NDArray:
+        out = patches.astype(dtypes.average(patches.dtype))
+        if not out.size:
+            return out
+        weights = member_weights(self.window, members)
+        if weights is not None:
+            shape = [len(members)] + [1] * (out.ndim - 1)
+            shape[self.axis + 1] = members.width
+            out *= members.padded(weights, 1.0).reshape(shape).astype(out.real.dtype)
+        return out
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+    """Makes patches of a field that may still be on disk, of which it reads what lies around them."""
+
+    source: Any
+    axes: tuple[int, ...]
+    members: Members
+    finish: Taper | None
+
+    def __call__(self, ordinals: NDArray) -> NDArray:
+        part = self.members.take(ordinals)
+        if isinstance(self.source, np.ndarray):
+            out = engine.gather(self.source, self.axes, part)
+        else:
+            out = self._from_disk(part)
+        return out if self.finish is None else self.finish(out, part)
+
+    def _from_disk(self, part: Members) -> NDArray:
+        key: list[Any] = [slice(None)] * len(self.source.shape)
+        shape = []
+        cells = np.unravel_index(part.elements, part.shape) if len(part.elements) else None
+        local = np.zeros(len(part.elements), np.int64)
+        for k, axis in enumerate(self.axes):
+            low, high = (0, 1) if cells is None else (int(cells[k].min()), int(cells[k].max()) + 1)
+            key[axis] = slice(low, high)
+            shape.append(high - low)
+            if cells is not None:
+                local = local * (high - low) + cells[k] - low
+        array = self.source[indexing.BasicIndexer(tuple(key))]
+        data = np.asarray(array.get_duck_array() if hasattr(array, "get_duck_array") else array)
+        elements = local.astype(np.int32)
+        return engine.gather(
+            data, self.axes, dataclasses.replace(part, shape=tuple(shape), elements=elements)
+        )
+
+
+def cut_members(
+    variable: Variable,
+    members: Members,
+    dim: Hashable,
+    ordinals: NDArray,
+    groups: list[NDArray] | None,
+    window: Window | None = None,
+    defer: bool = False,
+) -> Variable:
+    """Take the members of the patches with ``ordinals`` out of one variable."""
+    axes = tuple(variable.get_axis_num(d) for d in members.dims)
+    dims = [d for d in variable.dims if d not in members.dims]
+    place = sum(variable.get_axis_num(d) < min(axes) for d in dims)
+    finish = None if window is None else Taper(window, place)
+    dims.insert(place, members.dim)
+    if variable.chunks is not None:
+        from xpatch.engine import chunked_members
+
+        groups = groups or [ordinals]
+        array = chunked_members.gather(variable.data, axes, members, groups, finish)
+        return Variable((dim, *dims), array, variable.attrs)
+    in_memory = variable._in_memory
+    rows = Rows(variable.to_numpy() if in_memory else variable._data, axes, members, finish)
+    if in_memory and not defer:
+        return Variable((dim, *dims), rows(ordinals), variable.attrs)
+    dtype, _ = engine.gather_fill(variable.dtype, members)
+    dtype = dtype if finish is None else dtypes.average(dtype)
+    sizes = {**variable.sizes, members.dim: members.width}
+    data = Deferred(rows, ordinals, tuple(sizes[d] for d in dims), dtype)
+    return Variable((dim, *dims), lazily(data), variable.attrs)
+
+
+class Numbers:
+    """Makes the member numbers of patches."""
+
+    def __init__(self, members: Members):
+        self.members = members
+
+    def __call__(self, ordinals: NDArray) -> NDArray:
+        return engine.numbers(self.members.take(ordinals))
+
+
+def number_variable(members: Members, dim: Hashable, ordinals: NDArray) -> Variable:
+    """Member numbers (patch, slot), computed when they are looked at."""
+    data = Deferred(Numbers(members), ordinals, (members.width,), np.dtype(np.int32))
+    attrs = {
+        "long_name": f"number of the element along {', '.join(map(str, members.dims))}",
+        "empty_slot": -1,
+    }
+    return Variable((dim, members.dim), lazily(data), attrs)
+
+
+# ---------------------------------------------------------------------------------------- merge
+
+
+@dataclasses.dataclass(frozen=True)
+class MemberFill:
+    """Writes the fill value where nothing covers an element, (element, other)."""
+
+    value: Any
+    dtype: np.dtype
+
+    def __call__(self, merged: NDArray, covered: NDArray[np.bool_]) -> NDArray:
+        out = merged.astype(self.dtype, copy=False)
+        if not covered.all():
+            out[~covered] = self.value
+        return out
+
+
+@dataclasses.dataclass(frozen=True)
+class MemberJob:
+    """The merge of one array (patch, *dims) whose slots are at ``axis`` of dims."""
+
+    members: Members
+    ordinals: NDArray
+    axis: int
+    analysis: Window | None
+    aggregation: Aggregation
+    skipna: bool
+    fill_value: Any
+
+    @property
+    def n(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.members.shape, dtype=np.int64))
+
+    def group(self, ordinals: NDArray) -> Any:
+        """Give the members of some patches, and what they weigh."""
+        from xpatch.engine.chunked_members import Group
+
+        part = self.members.take(ordinals)
+        weights = member_weights(self.aggregation.synthesis, part)
+        tapered = member_weights(self.analysis, part)
+        mass = weights
+        if tapered is not None:
+            mass = tapered if weights is None else weights * tapered
+        reducer = self.reducer(np.dtype(float), False)
+        central = isinstance(reducer, r.Choose) and reducer.by == "central"
+        needs = central or getattr(reducer, "needs_offsets", False)
+        return Group(part, np.asarray(ordinals), weights, mass, part.radial if needs else None)
+
+    def reducer(self, dtype: np.dtype, lone: bool) -> r.Reducer:
+        """Choose the reducer; where no element occurs twice values are placed bit by bit."""
+        plain = is_boxcar(self.analysis) and is_boxcar(self.aggregation.synthesis)
+        if lone and plain and self.aggregation.linear and self.aggregation.normalize:
+            return r.Choose(dtype, self.skipna, "first")
+        return self.aggregation.reducer(dtype, self.skipna)
+
+    def _cover(self) -> tuple[NDArray[np.bool_], bool]:
+        """Give which elements are covered, and whether none is twice."""
+        group = self.group(self.ordinals)
+        total = engine.cover(group.members, group.mass)
+        lone = group.mass is None and bool((total <= 1).all())
+        return total > 0, lone
+
+    def _fill(self, dtype: np.dtype, covered: NDArray[np.bool_], full: bool) -> MemberFill:
+        if self.aggregation.covers_zero or full:
+            return MemberFill(np.zeros((), dtype)[()], dtype)
+        dtype, value = dtypes.filled(dtype, self.fill_value)
+        return MemberFill(value, dtype)
+
+    def in_memory(self, patches: NDArray) -> NDArray:
+        """Merge a NumPy array."""
+        covered, lone = self._cover()
+        group = self.group(self.ordinals)
+        given = group.contributions(patches, self.axis)
+        reducer = self.reducer(patches.dtype, lone)
+        shape = self.members.shape
+        if isinstance(reducer, Modeled) and isinstance(self.aggregation, Learned):
+            target = self._target(given)
+            cells = (self.n, given.values.shape[1])
+            args = (self.aggregation, patches.dtype, self.skipna, reducer, cells)
+            reducer = fitted_model(*args, lambda look: engine.reduce(given, self.n, look), target)
+        merged = engine.reduce(given, self.n, reducer)
+        fill = self._fill(merged.dtype, covered, bool(covered.all()))
+        return given.unflattened(fill(merged, covered), shape)
+
+    def _target(self, given: engine.Contributions) -> NDArray | None:
+        target = getattr(self.aggregation, "target", None)
+        if target is None:
+            return None
+        values = np.asarray(getattr(target, "values", target), float)
+        place = given.place
+        shape = (*given.shape[:place], *self.members.shape, *given.shape[place:])
+        if values.shape != shape:
+            raise ValueError(
+                f"the target of Learned has shape {values.shape}, the merged field {shape}"
+            )
+        flat = values.reshape(*given.shape[:place], self.n, *given.shape[place:])
+        return np.moveaxis(flat, place, 0).reshape(self.n, -1)
+
+    def chunked(self, patches: Any, present: Any = None) -> Any:
+        """Merge a dask array, but for the patches that are not ``present``."""
+        from dask.base import tokenize
+
+        from xpatch.engine import chunked_members
+
+        if isinstance(self.aggregation, Learned) and self.aggregation.fits:
+            return self._whole(patches, present)
+        covered, lone = self._cover()
+        full = bool(covered.all()) and present is None
+        reducer = self.reducer(patches.dtype, lone)
+        fill = self._fill(reducer.dtype, covered, full)
+        bounds = np.concatenate([[0], np.cumsum(patches.chunks[0])])
+        groups = [self.group(self.ordinals[a:b]) for a, b in itertools.pairwise(bounds)]
+        token = tokenize(
+            self.members.elements,
+            self.members.offsets,
+            self.members.shape,
+            self.ordinals,
+            self.axis,
+            self.analysis,
+            self.aggregation,
+            self.skipna,
+            self.fill_value,
+        )
+        return chunked_members.reduce(
+            patches,
+            self.axis,
+            groups,
+            self.members.shape,
+            reducer,
+            fill,
+            fill.dtype,
+            token,
+            present,
+        )
+
+    def _whole(self, patches: Any, present: Any) -> Any:
+        """Merge in one task, for models that are fitted on all contributions at once."""
+        import dask
+        import dask.array as da
+
+        shape = list(patches.shape[1:])
+        shape[self.axis : self.axis + 1] = self.members.shape
+        merged = dask.delayed(self._of_present)(patches, present)
+        return da.from_delayed(merged, tuple(shape), dtypes.average(patches.dtype))
+
+    def _of_present(self, patches: NDArray, present: NDArray | None) -> NDArray:
+        if present is None:
+            return self.in_memory(patches)
+        job = dataclasses.replace(self, ordinals=self.ordinals[present])
+        return job.in_memory(patches[present])

@@ -1,0 +1,78 @@
+"""The sphere: unit vectors, chords and great circles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+EARTH_RADIUS_KM = 6371.0088  # mean radius R1 of GRS 80
+
+
+def unit_vectors(lon: Any, lat: Any) -> NDArray[np.float64]:
+    """Give unit vectors of points in degrees, shape (…, 3)."""
+    lam, phi = np.deg2rad(np.asarray(lon, float)), np.deg2rad(np.asarray(lat, float))
+    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=-1)
+
+
+def degrees_of(vectors: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give longitude and latitude in degrees of vectors of any length."""
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    return np.rad2deg(np.arctan2(y, x)), np.rad2deg(np.arctan2(z, np.hypot(x, y)))
+
+
+def chord(km: Any) -> Any:
+    """Give the chord on the unit sphere of a great-circle distance; no distance is beyond π R."""
+    return 2 * np.sin(np.minimum(np.asarray(km) / EARTH_RADIUS_KM, np.pi) / 2)
+
+
+def arc(chord: Any) -> Any:
+    """Give the great-circle distance in km of a chord on the unit sphere."""
+    return 2 * EARTH_RADIUS_KM * np.arcsin(np.clip(np.asarray(chord) / 2, 0, 1))
+
+
+def haversine(lon: Any, lat: Any, lon0: Any, lat0: Any) -> NDArray[np.float64]:
+    """Give the great-circle distance in km between points in degrees.
+
+    References
+    ----------
+    Sinnott, R. W. (1984). Virtues of the haversine. Sky and Telescope, 68, 159.
+    """
+    lam, phi, lam0, phi0 = (np.deg2rad(np.asarray(v, float)) for v in (lon, lat, lon0, lat0))
+    a = np.sin((phi - phi0) / 2) ** 2
+    b = np.cos(phi) * np.cos(phi0) * np.sin((lam - lam0) / 2) ** 2
+    return 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(a + b, 0, 1)))
+
+
+def fibonacci(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give longitude and latitude of ``n`` points that each stand for an equal area.
+
+    References
+    ----------
+    González, Á. (2010). Measurement of areas on a sphere using Fibonacci and latitude–longitude
+    lattices. Mathematical Geosciences, 42, 49–64.
+    """
+    k = np.arange(n)
+    lat = np.rad2deg(np.arcsin((2 * k + 1) / n - 1))
+    golden = (1 + np.sqrt(5)) / 2
+    return (k * 360 / golden + 180) % 360 - 180, lat
+
+
+def along(
+    lon: NDArray, lat: NDArray, spacing: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give longitude and latitude at every ``spacing`` km along great-circle segments."""
+    xyz = unit_vectors(lon, lat)
+    cross = np.linalg.norm(np.cross(xyz[:-1], xyz[1:]), axis=1)
+    angle = np.arctan2(cross, (xyz[:-1] * xyz[1:]).sum(axis=1))
+    total = np.concatenate([[0], np.cumsum(angle)])
+    if not total[-1]:
+        return np.asarray(lon, float)[:1], np.asarray(lat, float)[:1]
+    at = np.arange(0, total[-1] * (1 + 1e-12), spacing / EARTH_RADIUS_KM)
+    segment = np.clip(np.searchsorted(total, at, side="right") - 1, 0, len(angle) - 1)
+    part = at - total[segment]
+    whole = np.where(angle[segment] > 0, angle[segment], 1)
+    a = np.where(angle[segment] > 0, np.sin(whole - part) / np.sin(whole), 1)
+    b = np.where(angle[segment] > 0, np.sin(part) / np.sin(whole), 0)
+    return degrees_of(a[:, None] * xyz[segment] + b[:, None] * xyz[segment + 1])
