@@ -89,8 +89,7 @@ def cut_variable(
     """
     dims = cut_dims(variable, plan)
     if isinstance(plan.hood, Members):
-        members = plan.hood.only(dims)
-        return cut_members(variable, members, dim, ordinals, groups, window, defer)
+        return cut_members(variable, plan.hood, dims, dim, ordinals, groups, window, defer)
     axes = tuple(variable.get_axis_num(d) for d in dims)
     boxes = plan.boxes.only(dims)
     taper = None if window is None else Taper(window, axes)
@@ -221,7 +220,8 @@ def member_coordinate(
     One that is named like the in-patch dimension makes way for the numbers and is called a label.
     """
     assert isinstance(plan.hood, Members)
-    if variable.dtype == object and not _is_text_or_date(variable):
+    plain = isinstance(variable.dtype, np.dtype)
+    if not plain or (variable.dtype == object and not _is_text_or_date(variable)):
         return {}  # shapely: patches.patch.geometries
     name = f"{name}_label" if name == plan.hood.dim else name
     return {name: cut_variable(variable, plan, dim, ordinals, groups, defer=True)}

@@ -104,6 +104,8 @@ def outlines(source: Provenance, plan: Plan) -> tuple[NDArray, Any]:
     spec = plan.spec.get("geometry") or {}
     assert plan.places is not None
     places = plan.places.take(source.ordinals)
+    if places.shapes is not None:
+        return places.shapes, crs
     if spec.get("class") == "SphericalCap" and sites.geographic:
         return _rings(places.x, places.y, float(spec["radius_km"])), crs
     points = shapely.points(sites.x, sites.y) if sites.geometries is None else sites.geometries

@@ -50,11 +50,12 @@ class Rows:
 
     source: Any
     axes: tuple[int, ...]
+    dims: tuple[Hashable, ...]  # those of the members that the source has
     members: Members
     finish: Taper | None
 
     def __call__(self, ordinals: NDArray) -> NDArray:
-        part = self.members.take(ordinals)
+        part = self.members.take(ordinals).only(self.dims)
         if isinstance(self.source, np.ndarray):
             out = engine.gather(self.source, self.axes, part)
         else:
@@ -83,15 +84,19 @@ class Rows:
 def cut_members(
     variable: Variable,
     members: Members,
+    own: tuple[Hashable, ...],
     dim: Hashable,
     ordinals: NDArray,
     groups: list[NDArray] | None,
     window: Window | None = None,
     defer: bool = False,
 ) -> Variable:
-    """Take the members of the patches with ``ordinals`` out of one variable."""
-    axes = tuple(variable.get_axis_num(d) for d in members.dims)
-    dims = [d for d in variable.dims if d not in members.dims]
+    """Take the members of the patches with ``ordinals`` out of one variable.
+
+    ``own`` are the dimensions of the members that the variable has.
+    """
+    axes = tuple(variable.get_axis_num(d) for d in own)
+    dims = [d for d in variable.dims if d not in own]
     place = sum(variable.get_axis_num(d) < min(axes) for d in dims)
     finish = None if window is None else Taper(window, place)
     dims.insert(place, members.dim)
@@ -99,10 +104,11 @@ def cut_members(
         from xpatch.engine import chunked_members
 
         groups = groups or [ordinals]
-        array = chunked_members.gather(variable.data, axes, members, groups, finish)
+        array = chunked_members.gather(variable.data, axes, members.only(own), groups, finish)
         return Variable((dim, *dims), array, variable.attrs)
     in_memory = variable._in_memory
-    rows = Rows(variable.to_numpy() if in_memory else variable._data, axes, members, finish)
+    source = variable.to_numpy() if in_memory else variable._data
+    rows = Rows(source, axes, own, members, finish)
     if in_memory and not defer:
         return Variable((dim, *dims), rows(ordinals), variable.attrs)
     dtype, _ = engine.gather_fill(variable.dtype, members)

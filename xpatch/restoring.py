@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex
 
-from xpatch.domain import Lattice, domain_of
+from xpatch.domain import Lattice, Sites, domain_of
 from xpatch.engine import dtypes
+from xpatch.geometry import Places
 from xpatch.index import patch_index
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
@@ -87,7 +88,8 @@ def measured(plan: Plan, recipe: Mapping[str, Any], like: Any) -> Plan:
     except (ValueError, TypeError):  # polygons and functions are not written
         return plan
     kept = np.flatnonzero(plan.hood.counts)
-    found = geometry.neighborhood(domain, plan.places.take(kept)).spread(kept, len(plan))
+    places = located(plan.places.take(kept), geometry.sites(domain))
+    found = geometry.neighborhood(domain, places).spread(kept, len(plan))
     same = np.array_equal(found.offsets, plan.hood.offsets)
     if not same or not np.array_equal(found.elements, plan.hood.elements):
         raise ValueError(
@@ -96,6 +98,14 @@ def measured(plan: Plan, recipe: Mapping[str, Any], like: Any) -> Plan:
         )
     hood = dataclasses.replace(found, width=plan.hood.width)
     return dataclasses.replace(plan, hood=hood, domain=domain)
+
+
+def located(places: Places, sites: Sites) -> Places:
+    """Give anchors that are elements the places of these."""
+    known = (places.elements >= 0) & (places.elements < len(sites))
+    at = np.where(known, places.elements, 0)
+    x, y = np.where(known, sites.x[at], places.x), np.where(known, sites.y[at], places.y)
+    return dataclasses.replace(places, x=x, y=y)
 
 
 def _check_ordinals(ordinals: NDArray, plan: Plan) -> None:

@@ -228,9 +228,9 @@ def vector_places(obj: xr.DataArray | xr.Dataset) -> dict[tuple[Hashable, ...], 
     """Find the dimensions of shapely geometries, and the coordinates that hold them."""
     found: dict[tuple[Hashable, ...], Hashable] = {}
     for name, coord in obj.coords.items():
-        if coord.dtype != object or coord.ndim != 1 or not coord.size:
-            continue
-        if not hasattr(coord.variable.values[0], "geom_type"):
+        if str(coord.dtype) not in ("object", "geometry") or coord.ndim != 1:
+            continue  # the second is that of geopandas
+        if not any(hasattr(value, "geom_type") for value in np.asarray(coord.variable.values)[:1]):
             continue
         if coord.dims not in found or coord.dims == (name,):
             found[coord.dims] = name

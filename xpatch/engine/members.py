@@ -176,14 +176,23 @@ def reduce(given: Contributions, n: int, reducer: Reducer) -> NDArray:
     if isinstance(reducer, Stacked):
         return _stacked(given, n, reducer)
     if isinstance(reducer, WeightedMean):
-        return reducer.finish(sums(given, n, reducer))
+        total, below = sums(given, n, reducer)
+        if below.shape != total.shape:  # the same for every column: divide row by row
+            below[below <= 0] = np.nan
+            if reducer.normalize:
+                total /= below
+            elif total.dtype.kind in "fc":
+                total[np.isnan(below[:, 0])] = dtypes.missing(total.dtype)
+            return total.astype(reducer.dtype, copy=False)
+        return reducer.finish([total, below])
     return reducer.finish(state_of(given, n, reducer))
 
 
 def state_of(given: Contributions, n: int, reducer: Any) -> list[NDArray]:
     """Add all contributions up in the state of ``reducer``."""
     if isinstance(reducer, WeightedMean):
-        return sums(given, n, reducer)
+        total, below = sums(given, n, reducer)
+        return [total, np.broadcast_to(below, total.shape).copy()]
     state = reducer.start((n, given.values.shape[1]))
     order, edges = _layers(given.elements)
     by = reducer.by if isinstance(reducer, Choose) else None
@@ -204,7 +213,8 @@ def state_of(given: Contributions, n: int, reducer: Any) -> list[NDArray]:
 def sums(given: Contributions, n: int, reducer: WeightedMean) -> list[NDArray]:
     """Give the weighted sum of values and of weights, by a sparse product.
 
-    The sum is made first, and contributions are masked only if it turns out to hold a NaN.
+    The sum is made first, and contributions are masked only if it turns out to hold a NaN. Without
+    one the weights are those of every column, shape (element, 1).
     """
     from scipy.sparse import csr_matrix
 
@@ -227,7 +237,7 @@ def sums(given: Contributions, n: int, reducer: WeightedMean) -> list[NDArray]:
             below = added(given.mass, valid.astype(real), real)
             return [total.astype(working, copy=False), below]
     below = np.bincount(given.elements, given.mass, minlength=n).astype(real)[:, None]
-    return [total.astype(working, copy=False), np.broadcast_to(below, total.shape).copy()]
+    return [total.astype(working, copy=False), below]
 
 
 def _layers(elements: NDArray) -> tuple[NDArray, NDArray]:

@@ -107,6 +107,7 @@ class Places:
     ordinals: NDArray[np.int64] | None = None
     origin: str | None = None
     optional: bool = False  # whether an anchor without any member may be left out
+    shapes: NDArray | None = None  # outlines of the neighborhoods, where they are given
 
     def __len__(self) -> int:
         return len(self.elements)
@@ -114,7 +115,11 @@ class Places:
     def take(self, which: NDArray) -> Places:
         """Give some of them."""
         return dataclasses.replace(
-            self, elements=self.elements[which], x=self.x[which], y=self.y[which]
+            self,
+            elements=self.elements[which],
+            x=self.x[which],
+            y=self.y[which],
+            shapes=None if self.shapes is None else self.shapes[which],
         )
 
     @classmethod
@@ -155,7 +160,7 @@ def members_of(
     """Put members, sorted by patch, together; an anchor that is an element comes first."""
     counts = np.bincount(patches, minlength=count)
     offsets = np.concatenate([[0], np.cumsum(counts)])
-    if anchors is not None and len(patches):
+    if anchors is not None and len(patches) and (anchors >= 0).any():
         own = np.flatnonzero(elements == anchors[patches])
         first = offsets[patches[own]]
         for k in np.flatnonzero(own != first):  # move what stands before it one slot on
@@ -169,7 +174,7 @@ def members_of(
         sites.shape,
         sites.dim,
         offsets.astype(np.int64),
-        elements.astype(np.int32),
+        elements.astype(np.int32, copy=False),
         distances,
         np.asarray(scales, float),
         width,

@@ -117,9 +117,10 @@ class PolygonIntersection(MemberGeometry):
     def candidates(self, domain: Lattice) -> Places:
         import shapely
 
-        points = shapely.point_on_surface(self.transformed(self.sites(domain)))
+        shapes = self.transformed(self.sites(domain))
+        points = shapely.point_on_surface(shapes)
         x, y = shapely.get_x(points), shapely.get_y(points)
-        return Places(np.arange(len(points)), x, y)
+        return Places(np.arange(len(points)), x, y, shapes=shapes)
 
     def neighborhood(self, domain: Lattice, anchors: Places) -> Members:
         sites = self.sites(domain)

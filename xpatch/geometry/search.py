@@ -154,7 +154,7 @@ def _on_lattice(sites: Sites, anchors: Places, radius: float, metric: str) -> It
         pair, column, distance = pair[inside], column[inside], distance[inside]
         column = len(x) - 1 - column if x_down else column
         elements = row[pair] * len(x) + column if sites.y_first else column * len(y) + row[pair]
-        yield patch[pair], elements, distance
+        yield patch[pair].astype(np.int32), elements.astype(np.int32), distance
 
 
 def _flat_spans(
