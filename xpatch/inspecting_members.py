@@ -25,7 +25,8 @@ def _members(plan: Plan) -> Members:
     return plan.hood
 
 
-def _sites(plan: Plan) -> Sites:
+def sites_of(plan: Plan) -> Sites:
+    """Give the elements that members were chosen from."""
     domain = plan.domain
     return domain.sites(plan.dims[0] if domain.element_dims else None)
 
@@ -35,7 +36,7 @@ def anchors(source: Provenance, plan: Plan) -> xr.Dataset:
     assert plan.places is not None
     places = plan.places.take(source.ordinals)
     try:
-        names = ("lon", "lat") if _sites(plan).geographic else ("x", "y")
+        names = ("lon", "lat") if sites_of(plan).geographic else ("x", "y")
     except ValueError:  # read from a file that says no more
         names = ("x", "y")
     values = dict(zip(names, (places.x, places.y), strict=True))
@@ -84,7 +85,7 @@ def geometries(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     """Give the geometry of each member: that of the field, or a point."""
     import shapely
 
-    sites = _sites(plan)
+    sites = sites_of(plan)
     shapes = sites.geometries
     if shapes is None:
         shapes = shapely.points(sites.x, sites.y)
@@ -94,16 +95,17 @@ def geometries(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     return xr.DataArray(out, {source.dim: source.ordinals}, (source.dim, part.dim))
 
 
-def outlines(source: Provenance, plan: Plan) -> tuple[NDArray, Any]:
+def outlines(source: Provenance, plan: Plan, which: NDArray | None = None) -> tuple[NDArray, Any]:
     """Give the outlines of patches: polygons, caps as rings, otherwise the hull of the members."""
     import shapely
 
-    sites = _sites(plan)
+    sites = sites_of(plan)
     crs = sites.crs if sites.crs is not None else "EPSG:4326" if sites.geographic else None
-    part = _members(plan).take(source.ordinals)
+    ordinals = source.ordinals if which is None else source.ordinals[which]
+    part = _members(plan).take(ordinals)
     spec = plan.spec.get("geometry") or {}
     assert plan.places is not None
-    places = plan.places.take(source.ordinals)
+    places = plan.places.take(ordinals)
     if places.shapes is not None:
         return places.shapes, crs
     if spec.get("class") == "SphericalCap" and sites.geographic:

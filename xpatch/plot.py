@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xpatch import plot_members
 from xpatch.engine.placement import Placement
 from xpatch.inspecting import axis_edges, rectangles
-from xpatch.neighborhood import arrange
+from xpatch.neighborhood import Members, arrange
 from xpatch.restoring import provenance
 
 __all__ = ["plot"]
@@ -62,12 +63,15 @@ def plot(
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError("plots need matplotlib: pip install 'xarray-patch[plot]'") from error
-    outlines, (y, x) = rectangles(patches)
     if axes is None:
         columns = 2 if coverage else 1
         size = (5.2 * columns, 4.2)
         _, axes = plt.subplots(1, columns, figsize=size, squeeze=False, layout="constrained")
     axes = np.ravel(axes)
+    source = provenance(patches, None)
+    if isinstance(source.plans[0].hood, Members):
+        return plot_members.draw(patches, source, field, coverage, axes, most, color, kwargs)
+    outlines, (y, x) = rectangles(patches)
     if field is not None:
         _draw_field(field, axes[0], y, x, kwargs)
     shown = outlines[np.unique(np.linspace(0, len(outlines) - 1, most).astype(int))]

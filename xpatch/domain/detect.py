@@ -10,7 +10,6 @@ import xarray as xr
 import xpatch.domain.axes as ax
 from xpatch.domain.base import Chunks, Domain
 from xpatch.domain.elements import (
-    MESH_DIMS,
     MeshDomain,
     PointDomain,
     VectorDomain,
@@ -18,6 +17,7 @@ from xpatch.domain.elements import (
     vector_places,
 )
 from xpatch.domain.lattice import GridDomain, Lattice, RasterDomain, projected_axes
+from xpatch.domain.sites import MESH_DIMS
 
 
 def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:

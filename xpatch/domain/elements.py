@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from xpatch.domain.lattice import Lattice
 from xpatch.domain.sites import Sites
 
-MESH_DIMS = ("n_face", "n_node", "n_edge")
 FEATURES = (
     "point",
     "timeseries",

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 import xpatch.domain.axes as ax
 from xpatch import sphere
 
+MESH_DIMS = ("n_face", "n_node", "n_edge")
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sites:
@@ -168,8 +170,8 @@ def lattice_sites(domain: Any) -> Sites:
     if curved and not (domain.crs is not None and not domain.crs.is_geographic):
         lat, lon = (domain.template.coords[n] for n in curved)
         places = [np.asarray(c.values, float).ravel() for c in (lon, lat)]
-        args = (lat.dims, lat.shape, "cell", places[0], places[1], True)
-        return Sites(*args, outlines=_no_outlines)
+        found = Sites(lat.dims, lat.shape, "cell", places[0], places[1], True)
+        return dataclasses.replace(found, outlines=_no_outlines)
     x, y = horizontal_dims(domain)
     axes = {d: domain.coordinate(d) for d in (x, y)}
     for d, values in axes.items():
@@ -185,9 +187,8 @@ def lattice_sites(domain: Any) -> Sites:
     values = [grid[dims.index(d)].ravel() for d in (x, y)]
     geographic = domain.geographic
     crs = domain.crs
-    straight = (across[1], across[0])
-    args = (values[0], values[1], geographic, crs, straight)
-    return Sites(dims, shape, "cell", *args, y_first=dims[0] == y)
+    found = Sites(dims, shape, "cell", values[0], values[1], geographic, crs)
+    return dataclasses.replace(found, axes=(across[1], across[0]), y_first=dims[0] == y)
 
 
 def _no_outlines(which: NDArray) -> NDArray:
@@ -205,6 +206,13 @@ def horizontal_dims(domain: Any) -> tuple[Hashable, Hashable]:
         for kinds in (("X", "longitude"), ("Y", "latitude"))
     ]
     if any(len(names) != 1 for names in found):
+        lost = [d for d in domain.dims if d in MESH_DIMS]
+        if lost:
+            raise ValueError(
+                f"{lost[0]!r} counts elements of a mesh, but the grid of uxarray is missing: "
+                "apply_ufunc, map_blocks and others lose it. Put it back: "
+                "ux.UxDataArray(field, uxgrid=grid)"
+            )
         raise ValueError(
             f"distances need horizontal coordinates, but among the dimensions {list(domain.dims)} "
             f"those of x and y are {found[0]} and {found[1]}; name them x and y, or lon and lat, or "

@@ -89,6 +89,11 @@ class PolygonIntersection(MemberGeometry):
         for index in xindexes.values() if source is None else ():
             source = getattr(index, "crs", None) or source
         target = sites.crs if sites.crs is not None else "EPSG:4326" if sites.geographic else None
+        if source is None and hasattr(self.polygons, "set_crs") and sites.crs is not None:
+            raise ValueError(
+                f"the polygons know no CRS, but the field is in {sites.crs.to_string()}; say which "
+                "one they are in: polygons.set_crs(…), or PolygonIntersection(polygons, crs=…)"
+            )
         if source is None:
             return self.shapes
         if target is None:

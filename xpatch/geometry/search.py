@@ -232,7 +232,7 @@ def _tables(sites: Sites, anchors: Places, metric: Any) -> Iterator[tuple[int, N
         if np.isnan(table).any():
             k, element = np.argwhere(np.isnan(table))[0]
             raise ValueError(
-                f"the metric gave NaN for the distance of anchor {tuple(points[start + k])} from "
+                f"the metric gave NaN for the distance of anchor {points[start + k].tolist()} from "
                 f"element {int(sites.known[element])}; it must give a number ≥ 0 for every pair"
             )
         yield start, table
