@@ -99,22 +99,22 @@ def fitted_model(
         return reducer
     rng = np.random.default_rng(spec.seed)
     share = min(1.0, spec.max_samples / (int(np.prod(shape)) or 1))
-    rows: list[NDArray] = []
+    seen: list[tuple[NDArray, NDArray]] = []
     truth: list[NDArray] = []
 
     def collect(values: NDArray, offsets: NDArray, where: tuple, cells: NDArray) -> None:
         wanted = np.nanmean(values, axis=0) if target is None else target[where][cells]
         keep = (rng.random(len(wanted)) < share) & ~np.isnan(wanted)
-        rows.append(stack_features(values[:, keep], offsets[:, :, keep]))
+        seen.append((values[:, keep], offsets[:, :, keep]))
         truth.append(wanted[keep])
 
     run(Modeled(dtype, skipna, spec.model, collect))
-    width = max((x.shape[1] for x in rows), default=0)
-    usable = [k for k, x in enumerate(rows) if x.shape[1] == width and len(x)]
-    if not usable:
+    width = max((len(values) * (1 + len(offsets)) for values, offsets in seen), default=0)
+    rows = [stack_features(*_widened(values, offsets, width)) for values, offsets in seen]
+    if not sum(map(len, rows)):
         raise ValueError("Learned has no cell to fit on: all contributions or targets are missing")
     model = spec.model
-    model.fit(np.concatenate([rows[k] for k in usable]), np.concatenate([truth[k] for k in usable]))
+    model.fit(np.concatenate(rows), np.concatenate(truth))
 
     def predict(values: NDArray, offsets: NDArray) -> NDArray:
         features = stack_features(*_widened(values, offsets, width))

@@ -109,7 +109,8 @@ def outlines(source: Provenance, plan: Plan, which: NDArray | None = None) -> tu
     if places.shapes is not None:
         return places.shapes, crs
     if spec.get("class") == "SphericalCap" and sites.geographic:
-        return _rings(places.x, places.y, float(spec["radius_km"])), crs
+        middle = (np.nanmin(sites.x) + np.nanmax(sites.x)) / 2
+        return _rings(places.x, places.y, float(spec["radius_km"]), middle), crs
     points = shapely.points(sites.x, sites.y) if sites.geometries is None else sites.geometries
     out = np.empty(len(part), dtype=object)
     for k in range(len(part)):
@@ -122,7 +123,7 @@ def outlines(source: Provenance, plan: Plan, which: NDArray | None = None) -> tu
     return out, crs
 
 
-def _rings(lon: NDArray, lat: NDArray, radius: float) -> NDArray:
+def _rings(lon: NDArray, lat: NDArray, radius: float, middle: float) -> NDArray:
     """Give caps as polygons, whose longitudes go on past the dateline; one at a pole is a strip."""
     import shapely
 
@@ -138,12 +139,11 @@ def _rings(lon: NDArray, lat: NDArray, radius: float) -> NDArray:
     out = shapely.polygons(np.stack([x, y], axis=-1)).astype(object)
     polar = np.abs(lat) + np.rad2deg(reach) > 90
     for k in np.flatnonzero(polar):
-        order = np.argsort(x[k])
+        around = x[k] - 360 * np.round((x[k] - middle) / 360)
+        order = np.argsort(around)
+        seam = float(np.interp(middle + 180, around[order], y[k][order], period=360))
         pole = 90.0 if lat[k] > 0 else -90.0
-        ring = [
-            (lon[k] - 180, pole),
-            *zip(x[k][order], y[k][order], strict=True),
-            (lon[k] + 180, pole),
-        ]
-        out[k] = shapely.Polygon(ring).buffer(0)
+        ring = list(zip(around[order], y[k][order], strict=True))
+        west, east = middle - 180, middle + 180
+        out[k] = shapely.Polygon([(west, pole), (west, seam), *ring, (east, seam), (east, pole)])
     return out

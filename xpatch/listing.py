@@ -34,8 +34,6 @@ class Taper:
 
     def __call__(self, patches: NDArray, members: Members) -> NDArray:
         out = patches.astype(dtypes.average(patches.dtype))
-        if not out.size:
-            return out
         weights = member_weights(self.window, members)
         if weights is not None:
             shape = [len(members)] + [1] * (out.ndim - 1)
@@ -53,11 +51,12 @@ class Rows:
     dims: tuple[Hashable, ...]  # those of the members that the source has
     members: Members
     finish: Taper | None
+    dtype: np.dtype
 
     def __call__(self, ordinals: NDArray) -> NDArray:
         part = self.members.take(ordinals).only(self.dims)
         if isinstance(self.source, np.ndarray):
-            out = engine.gather(self.source, self.axes, part)
+            out = engine.gather(self.source, self.axes, part, self.dtype)
         else:
             out = self._from_disk(part)
         return out if self.finish is None else self.finish(out, part)
@@ -76,9 +75,8 @@ class Rows:
         array = self.source[indexing.BasicIndexer(tuple(key))]
         data = np.asarray(array.get_duck_array() if hasattr(array, "get_duck_array") else array)
         elements = local.astype(np.int32)
-        return engine.gather(
-            data, self.axes, dataclasses.replace(part, shape=tuple(shape), elements=elements)
-        )
+        near = dataclasses.replace(part, shape=tuple(shape), elements=elements)
+        return engine.gather(data, self.axes, near, self.dtype)
 
 
 def cut_members(
@@ -100,19 +98,21 @@ def cut_members(
     place = sum(variable.get_axis_num(d) < min(axes) for d in dims)
     finish = None if window is None else Taper(window, place)
     dims.insert(place, members.dim)
+    dtype = engine.gather_fill(variable.dtype, members)[0]
+    dtype = dtype if finish is None else dtypes.average(variable.dtype)
     if variable.chunks is not None:
         from xpatch.engine import chunked_members
 
         groups = groups or [ordinals]
-        array = chunked_members.gather(variable.data, axes, members.only(own), groups, finish)
+        array = chunked_members.gather(
+            variable.data, axes, members.only(own), groups, dtype, finish
+        )
         return Variable((dim, *dims), array, variable.attrs)
     in_memory = variable._in_memory
     source = variable.to_numpy() if in_memory else variable._data
-    rows = Rows(source, axes, own, members, finish)
+    rows = Rows(source, axes, own, members, finish, dtype)
     if in_memory and not defer:
         return Variable((dim, *dims), rows(ordinals), variable.attrs)
-    dtype, _ = engine.gather_fill(variable.dtype, members)
-    dtype = dtype if finish is None else dtypes.average(dtype)
     sizes = {**variable.sizes, members.dim: members.width}
     data = Deferred(rows, ordinals, tuple(sizes[d] for d in dims), dtype)
     return Variable((dim, *dims), lazily(data), variable.attrs)

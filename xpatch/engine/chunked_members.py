@@ -28,13 +28,11 @@ def gather(
     axes: Sequence[int],
     members: Members,
     groups: list[NDArray],
+    dtype: np.dtype,
     finish: Callable[[NDArray, Members], NDArray] | None = None,
 ) -> da.Array:
     """Take members out of ``array``: one task for each group of patches and block of other dims."""
     array = array.rechunk(dict.fromkeys(axes, -1))
-    dtype, _ = own.gather_fill(array.dtype, members)
-    if finish is not None:
-        dtype = np.dtype(finish(np.empty((0,), dtype), members.take(np.empty(0, np.int64))).dtype)
     token = tokenize(array.name, tuple(axes), members.offsets, members.elements, groups, finish)
     name, list_name = f"xpatch-split-{token}", f"xpatch-members-{token}"
     others = [k for k in range(array.ndim) if k not in axes]
@@ -74,7 +72,7 @@ class Take:
     dtype: np.dtype
 
     def __call__(self, block: NDArray, listed: Listed) -> NDArray:
-        out = own.gather(block, self.axes, listed.value)
+        out = own.gather(block, self.axes, listed.value, self.dtype)
         if self.finish is not None:
             out = self.finish(out, listed.value)
         return out.astype(self.dtype, copy=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,7 +45,9 @@ def flattened(array: NDArray, axes: Sequence[int]) -> tuple[NDArray, int]:
     return array.transpose(order).reshape(*shape[:place], -1, *shape[place:]), place
 
 
-def gather(array: NDArray, axes: Sequence[int], members: Members) -> NDArray:
+def gather(
+    array: NDArray, axes: Sequence[int], members: Members, dtype: np.dtype | None = None
+) -> NDArray:
     """Take the members of each patch out of ``array``.
 
     Parameters
@@ -55,6 +58,8 @@ def gather(array: NDArray, axes: Sequence[int], members: Members) -> NDArray:
         Which axes of ``array`` the dimensions of ``members`` are.
     members : Members
         What to take.
+    dtype : dtype, optional
+        Of the patches; default: that of the field, or one that can say that a slot is empty.
 
     Returns
     -------
@@ -63,13 +68,14 @@ def gather(array: NDArray, axes: Sequence[int], members: Members) -> NDArray:
         ``axes``.
     """
     flat, place = flattened(array, axes)
-    dtype, fill = gather_fill(array.dtype, members)
+    own, fill = gather_fill(array.dtype if dtype is None else dtype, members)
     n, width = len(members), members.width
     if not members.ragged:
         rows = members.elements.reshape(n, width)
-        return np.moveaxis(np.take(flat, rows, axis=place), place, 0)
+        out = np.take(flat, rows, axis=place).astype(own, copy=False)
+        return np.moveaxis(out, place, 0)
     shape = (*flat.shape[:place], n, width, *flat.shape[place + 1 :])
-    out = np.empty(shape, dtype)
+    out = np.empty(shape, own)
     lead: tuple[Any, ...] = (slice(None),) * place
     offsets = members.offsets
     if len(members.elements) >= LONG * n:
@@ -156,7 +162,7 @@ def contributions(
         values = moved[members.patches, members.slots]
     else:
         values = moved.reshape(len(members.elements), *shape)
-    values = np.ascontiguousarray(values.reshape(len(members.elements), -1))
+    values = np.ascontiguousarray(values.reshape(len(members.elements), math.prod(shape)))
     out = Contributions(
         values, members.elements, weights, mass, labels[members.patches], radial, shape, axis
     )

@@ -124,7 +124,9 @@ class PolygonIntersection(MemberGeometry):
 
         shapes = self.transformed(self.sites(domain))
         points = shapely.point_on_surface(shapes)
-        x, y = shapely.get_x(points), shapely.get_y(points)
+        x, y = np.full((2, len(points)), np.nan)
+        there = np.flatnonzero(~shapely.is_empty(points))
+        x[there], y[there] = shapely.get_x(points[there]), shapely.get_y(points[there])
         return Places(np.arange(len(points)), x, y, shapes=shapes)
 
     def neighborhood(self, domain: Lattice, anchors: Places) -> Members:

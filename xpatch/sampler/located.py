@@ -388,8 +388,14 @@ class FibonacciSphere(Sampler):
 
 
 def in_field(lon: NDArray, lat: NDArray, domain: Lattice) -> NDArray[np.bool_]:
-    """Whether places are no farther from a cell than cells are from each other there."""
+    """Whether places lie in a cell; on curvilinear grids, no farther from one than the next ones."""
     sites = domain.sites()
+    if sites.axes is not None and sites.geographic:
+        (y, y_half), (x, x_half) = ((a, np.abs(np.diff(a)).max(initial=0) / 2) for a in sites.axes)
+        middle = (x.min() + x.max()) / 2
+        lon = lon - 360 * np.round((lon - middle) / 360)
+        in_rows = (lat >= y.min() - y_half) & (lat <= y.max() + y_half)
+        return in_rows & (lon >= x.min() - x_half) & (lon <= x.max() + x_half)
     far, near = sites.globe.query(sphere.unit_vectors(lon, lat))
     spacing, _ = sites.globe.query(sites.globe.data[near], [min(5, len(sites.known))])
     return far <= spacing[:, 0]
