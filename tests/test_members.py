@@ -546,6 +546,19 @@ def test_stations_around_each_tile_and_tiles_around_each_station():
         tiles + points.patch.split(geometry=xpatch.KNNGraph(8))
 
 
+def test_boxes_at_cells_that_coincide():
+    lat = np.array([[0.0] * 4, [10.0] * 4, [20.0] * 4])
+    lon = np.array([[0.0, 10, 20, 30], [0, 10, 20, 30], [0, 10, 10, 0]])  # folded in the last row
+    field = xr.DataArray(
+        np.arange(12.0).reshape(3, 4),
+        {"lat": (("j", "i"), lat), "lon": (("j", "i"), lon)},
+        ("j", "i"),
+    )
+    caps = field.patch.split(geometry=xpatch.SphericalCap(1))
+    boxes = field.patch.split(geometry={"j": 1, "i": 1}, sampler=xpatch.Explicit(caps))
+    assert boxes.values.ravel().tolist() == list(range(12))
+
+
 def test_a_mesh_and_a_grid_at_the_same_anchors():
     import uxarray as ux
 

@@ -11,8 +11,11 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
+import matplotlib.tri as mtri
 import numpy as np
 import rioxarray  # noqa: F401  registers .rio
+import shapely
+import uxarray as ux
 import xarray as xr
 from matplotlib.patches import Rectangle
 from PIL import Image
@@ -257,8 +260,67 @@ def plan(chunks=3, chunk=4, size=4, step=2):
     save(fig, "chunks", dpi=80)
 
 
+def neighborhoods(seed=3):
+    """Five geometries around one anchor each, on what they are for."""
+    rng = np.random.default_rng(seed)
+    fig, axes = plt.subplots(1, 5, figsize=(13, 2.9), layout="constrained")
+    lat, lon = np.arange(51, 90, 3.0), np.arange(-180, 180, 6.0)
+    grid = xr.DataArray(np.zeros((len(lat), len(lon))), {"lat": lat, "lon": lon}, ("lat", "lon"))
+    xy = rng.uniform(0, 10, (130, 2))
+    points = xr.DataArray(np.zeros(130), {"x": ("id", xy[:, 0]), "y": ("id", xy[:, 1])}, ("id",))
+    triangles = mtri.Triangulation(*rng.uniform(0, 10, (2, 90)))
+    mesh = ux.Grid.from_topology(triangles.x, triangles.y, triangles.triangles, fill_value=-1)
+    faces = ux.UxDataArray(xr.DataArray(np.zeros(mesh.n_face), dims="n_face"), uxgrid=mesh)
+    raster = xr.DataArray(
+        np.zeros((11, 11)), {"y": np.arange(11) - 0.5, "x": np.arange(11) - 0.5}, ("y", "x")
+    )
+    shape = shapely.Polygon([(1, 1), (8.5, 2), (9, 7), (5, 5), (3, 9)])
+    pole = xpatch.Explicit({"lat": [80.0], "lon": [60.0]})
+    middle = xpatch.Explicit({"x": [5.0], "y": [5.0]})
+    for ax, field, geometry, sampler in zip(
+        axes,
+        (grid, points, points, faces, raster),
+        (
+            xpatch.SphericalCap(1700.0),
+            xpatch.KNNGraph(12),
+            xpatch.RadiusGraph(2.2),
+            xpatch.KHopGraph(2),
+            xpatch.PolygonIntersection([shape]),
+        ),
+        (pole, middle, middle, xpatch.Explicit({"lon": [5.0], "lat": [5.0]}), None),
+        strict=True,
+    ):
+        patches = field.patch.split(geometry=geometry, sampler=sampler)
+        (plan,) = patches.xindexes["patch"].plans
+        sites, found = plan.domain.sites(), plan.hood.elements
+        x, y = sites.x, sites.y
+        if isinstance(geometry, xpatch.SphericalCap):  # seen from above the pole
+            x, y = ((90 - sites.y) * f(np.deg2rad(sites.x)) for f in (np.sin, np.cos))
+        ax.scatter(x, y, s=9, color=SOFT, linewidths=0)
+        if field is faces:
+            ax.triplot(triangles, color=SOFT, linewidth=0.5)
+            chosen = triangles.triangles[found]
+            ax.tripcolor(
+                triangles.x,
+                triangles.y,
+                chosen,
+                facecolors=patches.patch.distance.values[0, : len(found)],
+                cmap="Blues_r",
+                vmin=-1,
+                vmax=4,
+            )
+        if field is raster:
+            ax.plot(*shape.exterior.xy, color=INK, linewidth=1)
+        ax.scatter(x[found], y[found], s=16, color=COLORS[0], linewidths=0)
+        ax.set_title(repr(geometry) if field is not raster else "PolygonIntersection(…)", size=9)
+        ax.set_aspect("equal")
+        ax.set_axis_off()
+    save(fig, "neighborhoods")
+
+
 def main():
     """Draw all pictures."""
+    neighborhoods()
     stages()
     seams()
     for word in ("shift", "drop", "pad", "wrap", "raise"):

@@ -22,6 +22,7 @@ from xpatch.sampler.placing import (
     matched_places,
     numbered_places,
     point_xy,
+    same_sites,
 )
 
 MIXED = (
@@ -141,6 +142,14 @@ class Explicit(Sampler):
         """Center boxes at the places of anchors of another kind, or of another lattice."""
         x, y, crs = plan.points(kept)
         cells = cells_at(x, y, crs, domain, frame)
+        if plan.places is not None and set(frame.dims) <= set(plan.dims):
+            elements = plan.places.elements[kept]
+            if same_sites(
+                plan, domain.sites()
+            ):  # cells may coincide, as at the fold of ocean grids
+                at = dict(zip(plan.dims, np.unravel_index(elements, plan.hood.shape), strict=True))
+                own = np.stack([at[d] for d in frame.dims], axis=-1)
+                cells = np.where(elements[:, None] >= 0, own, cells)
         return self._matched(cells, plan, kept, ordinals, frame)
 
     def _matched(

@@ -117,14 +117,15 @@ def matched_places(plan: Any, ordinals: NDArray[np.int64], sites: Sites) -> Plac
     elements = np.full(len(plan), -1, np.int64)
     all_x, all_y = np.full(len(plan), np.nan), np.full(len(plan), np.nan)
     all_x[kept], all_y[kept] = x, y
-    if plan.places is not None and _same_sites(plan, sites):
+    if plan.places is not None and same_sites(plan, sites):
         elements[kept] = plan.places.elements[kept]
     return dataclasses.replace(
         Places(elements, all_x, all_y), ordinals=ordinals, origin=plan.anchor_id
     )
 
 
-def _same_sites(plan: Any, sites: Sites) -> bool:
+def same_sites(plan: Any, sites: Sites) -> bool:
+    """Whether lists of members were chosen from these elements."""
     theirs = plan.domain.sites(plan.dims[0] if plan.domain.element_dims else None)
     return (
         theirs.dims == sites.dims
