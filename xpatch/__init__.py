@@ -43,7 +43,7 @@ from xpatch.geometry import (
     SphericalCap,
 )
 from xpatch.index import PatchIndex
-from xpatch.patcher import Patcher
+from xpatch.patcher import Patcher, SpatioTemporalPatcher, TimePatcher
 from xpatch.running import PatchFailure
 from xpatch.sampler import (
     AlongTrack,
@@ -57,6 +57,16 @@ from xpatch.sampler import (
     Sampler,
     Valid,
 )
+from xpatch.time.aggregation import Forecast, Sequential, TemporalMean
+from xpatch.time.geometry import FixedLookback, LookbackHorizon, PhaseWindow
+from xpatch.time.sampler import (
+    CausalRolling,
+    EventTriggered,
+    ExplicitTimes,
+    RandomTime,
+    RegularTimeStride,
+)
+from xpatch.time.window import CausalBoxcar, ExponentialDecay, Periodic, TaperedTukey
 from xpatch.window import Boxcar, Custom, Gaussian, Hann, Tukey, Window
 from xpatch.writing import write
 
@@ -68,13 +78,20 @@ __all__ = [
     "Aggregation",
     "AlongTrack",
     "Boxcar",
+    "CausalBoxcar",
+    "CausalRolling",
     "Count",
     "Custom",
     "Domain",
+    "EventTriggered",
     "EveryElement",
     "Explicit",
+    "ExplicitTimes",
+    "ExponentialDecay",
     "FibonacciSphere",
     "First",
+    "FixedLookback",
+    "Forecast",
     "Gaussian",
     "Geometry",
     "GridDomain",
@@ -86,6 +103,7 @@ __all__ = [
     "KNNGraph",
     "Last",
     "Learned",
+    "LookbackHorizon",
     "Max",
     "Mean",
     "Median",
@@ -97,20 +115,29 @@ __all__ = [
     "PatchFailure",
     "PatchIndex",
     "Patcher",
+    "Periodic",
+    "PhaseWindow",
     "PointDomain",
     "PoissonDisk",
     "PolygonIntersection",
     "Quantile",
     "RadiusGraph",
     "Random",
+    "RandomTime",
     "RasterDomain",
     "Rectangular",
     "RegularStride",
+    "RegularTimeStride",
     "Sampler",
+    "Sequential",
     "SoftVote",
+    "SpatioTemporalPatcher",
     "SphericalCap",
     "Std",
     "Sum",
+    "TaperedTukey",
+    "TemporalMean",
+    "TimePatcher",
     "Tukey",
     "Valid",
     "Var",

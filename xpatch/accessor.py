@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xpatch import api, inspecting
+from xpatch import api, inspecting, parts
 from xpatch.batching import Batches
 from xpatch.domain import Domain, domain_of
 from xpatch.index import patch_index
@@ -180,6 +180,16 @@ class PatchAccessor:
         {'patch': 4, 'y': 2, 'x': 2}
         """
         return inspecting.crop(self._obj, dict(crop or {}) | dims)
+
+    @property
+    def lookback(self) -> Any:
+        """The part of windows in time up to the anchor: the input of a forecast."""
+        return parts.lookback(self._obj)
+
+    @property
+    def horizon(self) -> Any:
+        """The part of windows in time after the anchor: the target of a forecast."""
+        return parts.horizon(self._obj)
 
     def batches(
         self,

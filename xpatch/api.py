@@ -7,19 +7,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from xpatch.aggregation import Aggregation
 from xpatch.applying import apply_in_blocks
-from xpatch.axes import Axes
-from xpatch.cutting import check_chunks, cut_field, patch_groups
-from xpatch.domain import Lattice, domain_of, variables_of
-from xpatch.geometry import MemberGeometry, Places, PolygonIntersection
+from xpatch.cutting import cut_field, patch_groups
+from xpatch.domain import variables_of
 from xpatch.index import patch_index
 from xpatch.merging import merge_each, merge_one
-from xpatch.neighborhood import Members
-from xpatch.plan import Plan
-from xpatch.window import Boxcar
+from xpatch.planning import AnyAxes, make_plan
 
 __all__ = ["apply", "merge", "split"]
 
@@ -28,7 +23,7 @@ Field = TypeVar("Field", xr.DataArray, xr.Dataset)
 
 def split(
     obj: Field,
-    patcher: Axes | None = None,
+    patcher: AnyAxes | None = None,
     *,
     geometry: Any = None,
     sampler: Any = None,
@@ -84,93 +79,6 @@ def split(
     plan, ordinals = make_plan(obj, patcher, geometry, sampler, window, dim)
     groups = patch_groups(variables_of(obj), plan, ordinals, chunks)
     return cut_field(obj, plan, dim, ordinals, groups)
-
-
-def make_plan(
-    obj: xr.DataArray | xr.Dataset,
-    patcher: Axes | None,
-    geometry: Any,
-    sampler: Any,
-    window: Any,
-    dim: Hashable,
-) -> tuple[Plan, NDArray[np.int64]]:
-    """Plan a split: inspect the domain, place the anchors, find their neighborhoods.
-
-    Gives the plan, and the labels of the patches.
-    """
-    if patcher is None:
-        patcher = Axes(geometry, sampler, window)
-    elif not isinstance(patcher, Axes):
-        raise TypeError(
-            f"expected a Patcher, got {patcher!r}; name the axes: "
-            "split(geometry=…, sampler=…, window=…)"
-        )
-    elif not (geometry is None and sampler is None and window is None):
-        raise TypeError("split takes a patcher, or geometry, sampler and window, not both")
-    domain = domain_of(obj)
-    check_chunks(obj, "split")
-    if dim in domain.sizes or dim in domain.template.variables:
-        raise ValueError(
-            f"the field already has {dim!r}; name the patch dimension otherwise: split(…, dim=…)"
-        )
-    anchors: Any
-    if isinstance(patcher.geometry, MemberGeometry):
-        anchors, hood = members_at(domain, patcher.geometry, patcher.sampler, obj)
-        places = anchors
-    else:
-        anchors, places = patcher.sampler.anchors(domain, patcher.geometry, obj), None
-        hood = patcher.geometry.neighborhood(domain, anchors)
-    _check_values(obj, hood.dims)
-    window = None if patcher.window == Boxcar() else patcher.window
-    spec = patcher.to_dict()
-    plan = Plan(domain, hood, window, patcher.aggregation, spec, anchors.origin, places)
-    return plan, np.arange(len(plan)) if anchors.ordinals is None else anchors.ordinals
-
-
-def members_at(
-    domain: Lattice, geometry: MemberGeometry, sampler: Any, obj: Any
-) -> tuple[Places, Members]:
-    """Place anchors and find their members; of patches of another field only those that are asked for.
-
-    Raises
-    ------
-    ValueError
-        If there is no anchor, or one without any member. Samplers that do not look at the field may
-        place some beyond it; these are left out.
-    """
-    places = sampler.places(domain, geometry, obj)
-    if places.ordinals is None:
-        members = geometry.neighborhood(domain, places)
-        if places.optional:
-            kept = np.flatnonzero(members.counts)
-            places, members = places.take(kept), members.take(kept)
-    else:
-        kept = np.unique(places.ordinals)
-        members = geometry.neighborhood(domain, places.take(kept)).spread(kept, len(places))
-    if not len(places):
-        raise ValueError(f"{sampler!r} leaves no anchor with any member on {domain!r}")
-    empty = np.flatnonzero(members.counts == 0)
-    empty = empty if places.ordinals is None else np.intersect1d(empty, places.ordinals)
-    if len(empty) and not isinstance(geometry, PolygonIntersection):
-        k = empty[0]
-        raise ValueError(
-            f"{geometry!r} finds no element around {len(empty)} of {len(places)} anchors, the first at "
-            f"({places.x[k]:g}, {places.y[k]:g}): leave them out, use a larger radius, or check that "
-            "the anchors are in the CRS of the field, x or longitude first"
-        )
-    return places, members
-
-
-def _check_values(obj: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> None:
-    cut = {n: v for n, v in variables_of(obj).items() if set(v.dims) & set(dims)}
-    if not cut:
-        raise ValueError(f"no variable of the Dataset has any of the dimensions {list(dims)}")
-    for name, variable in cut.items():
-        if variable.dtype == object:
-            raise TypeError(
-                f"{'the field' if name is None else repr(name)} has object dtype, which cannot be "
-                "cut into patches; convert it to numbers, dates or fixed-width text first"
-            )
 
 
 def merge(
@@ -232,7 +140,7 @@ def merge(
 def apply(
     obj: Field,
     func: Callable[[Any], Any],
-    patcher: Axes | None = None,
+    patcher: AnyAxes | None = None,
     *,
     geometry: Any = None,
     sampler: Any = None,

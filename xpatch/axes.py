@@ -10,6 +10,9 @@ from xpatch.aggregation import as_aggregation
 from xpatch.geometry import MemberGeometry, as_geometry
 from xpatch.sampler import EveryElement, RegularStride, Sampler
 from xpatch.spec import Spec
+from xpatch.time.aggregation import TemporalMean
+from xpatch.time.geometry import TimeGeometry
+from xpatch.time.sampler import RegularTimeStride, TimeSampler
 from xpatch.window import as_window
 
 
@@ -42,3 +45,53 @@ class Axes(Spec):
         object.__setattr__(self, "sampler", sampler)
         object.__setattr__(self, "window", as_window(self.window))
         object.__setattr__(self, "aggregation", aggregation)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class TimeAxes(Spec):
+    """Geometry, sampler, analysis window and default aggregation in time."""
+
+    geometry: Any
+    sampler: Any = None
+    window: Any = None
+    aggregation: Any = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.geometry, TimeGeometry):
+            raise TypeError(
+                f"a TimePatcher needs a geometry in time, such as FixedLookback('30D'), got "
+                f"{self.geometry!r}"
+            )
+        sampler = RegularTimeStride() if self.sampler is None else self.sampler
+        if not isinstance(sampler, TimeSampler):
+            raise TypeError(
+                f"a TimePatcher needs a sampler in time, such as RegularTimeStride(step), got "
+                f"{self.sampler!r}"
+            )
+        aggregation = TemporalMean() if self.aggregation is None else self.aggregation
+        object.__setattr__(self, "sampler", sampler)
+        object.__setattr__(self, "window", as_window(self.window))
+        object.__setattr__(self, "aggregation", as_aggregation(aggregation))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class SpaceTimeAxes(Spec):
+    """Axes in space and axes in time, and how their anchors go together."""
+
+    spatial: Any
+    temporal: Any
+    coupling: str = "product"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.spatial, Axes) or not isinstance(self.temporal, TimeAxes):
+            raise TypeError(
+                "SpatioTemporalPatcher takes a Patcher and a TimePatcher, got "
+                f"{self.spatial!r} and {self.temporal!r}"
+            )
+        if self.coupling not in ("product", "coupled"):
+            raise ValueError(f"coupling must be 'product' or 'coupled', got {self.coupling!r}")
+
+    @property
+    def aggregation(self) -> Any:
+        """Default of merge: that in space, unless it is given only in time."""
+        return self.spatial.aggregation or self.temporal.aggregation

@@ -195,8 +195,9 @@ def cut_coordinates(
             part = cut_variable(variable, padded, dim, ordinals, groups, defer=True)
             variables[name] = part
     if isinstance(plan.hood, Members):
-        variables[plan.hood.dim] = number_variable(plan.hood, dim, ordinals)
-    variables |= anchor_coordinates(plan, dim, ordinals)
+        name = plan.hood.numbers or plan.hood.dim
+        variables[name] = number_variable(plan.hood, dim, ordinals)
+    variables |= anchor_coordinates(plan, dim, ordinals) | lead_coordinate(plan)
     recipe = write_recipe(plan, plan.domain.orders)
     index = PandasIndex(np.asarray(ordinals, dtype=np.int64), dim)
     patch = PatchIndex(index, (plan,))
@@ -223,7 +224,8 @@ def member_coordinate(
     plain = isinstance(variable.dtype, np.dtype)
     if not plain or (variable.dtype == object and not _is_text_or_date(variable)):
         return {}  # shapely: patches.patch.geometries
-    name = f"{name}_label" if name == plan.hood.dim else name
+    if name == plan.hood.dim and plan.hood.numbers is None:
+        name = f"{name}_label"
     return {name: cut_variable(variable, plan, dim, ordinals, groups, defer=True)}
 
 
@@ -258,6 +260,20 @@ def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Has
         )
         for k, d in enumerate(plan.dims)
     }
+
+
+def lead_coordinate(plan: Plan) -> dict[Hashable, Variable]:
+    """Steps relative to the anchor, where all windows in time are equally long.
+
+    It gets no index: one on a coordinate that is no dimension breaks `xarray.map_blocks`.
+    """
+    if isinstance(plan.hood, Members):
+        return {}
+    for d, size, at in zip(plan.hood.dims, plan.hood.sizes, plan.hood.anchors, strict=True):
+        if at is not None:
+            attrs = {"long_name": "steps from the anchor", "units": "1"}
+            return {"lead": Variable(d, np.arange(size) - at, attrs)}
+    return {}
 
 
 def patch_groups(

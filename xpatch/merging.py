@@ -21,6 +21,7 @@ from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.restoring import check_like, ordered, place, provenance, restored_coords
 from xpatch.scattering import Job, Weights
+from xpatch.time.aggregation import Forecast, Sequential
 from xpatch.window import is_boxcar
 
 OUTPUT_CELLS = 1 << 22  # of an output chunk along the cut dimensions, where the field had no chunks
@@ -48,6 +49,9 @@ class Merge:
         self.dim = self.source.dim
         if self.dim not in patches.dims:
             patches = patches.expand_dims(self.dim)
+        if isinstance(aggregation, Forecast | Sequential):
+            patches = aggregation.prepared(patches, self.source, like)
+            self.source = provenance(patches, like)
         self.patches = patches
         self.plan = best_plan(self.source.plans, patches.sizes)
         self.domain: Lattice = self.plan.domain
@@ -119,7 +123,8 @@ class Merge:
                 f"{members.width}: a model must keep all slots, in order, or reduce them to one value "
                 f"a patch (over {d!r})"
             )
-        labels = self.patches.coords[d].variable if d in self.patches.coords else None
+        name = members.numbers or d
+        labels = self.patches.coords[name].variable if name in self.patches.coords else None
         if labels is None or labels.dims != (self.dim, d) or not labels._in_memory:
             return
         known = numbers(members.take(self.source.ordinals))

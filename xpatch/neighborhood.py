@@ -35,6 +35,9 @@ class Boxes:
         Whether each dimension is periodic.
     pad_mode, pad_value
         How cells outside the domain are filled, in the words of :meth:`xarray.DataArray.pad`.
+    anchor : tuple of int or None, optional
+        Which cell of a box is its anchor, along dimensions of time; it may lie outside of the box.
+        None: the middle, cell ``size // 2``.
     """
 
     dims: tuple[Hashable, ...]
@@ -45,6 +48,7 @@ class Boxes:
     wrap: tuple[bool, ...]
     pad_mode: str = "reflect"
     pad_value: float | None = None
+    anchor: tuple[int | None, ...] | None = None
 
     def __len__(self) -> int:
         if self.product:
@@ -55,6 +59,11 @@ class Boxes:
     def grid(self) -> tuple[int, ...]:
         """Number of starts along each dimension of a product."""
         return tuple(len(a) for a in self.axes)
+
+    @property
+    def anchors(self) -> tuple[int | None, ...]:
+        """Which cell of a box is the anchor of a window in time; None along other dimensions."""
+        return self.anchor or (None,) * len(self.dims)
 
     def starts(self, ordinals: NDArray | None = None) -> NDArray[np.int64]:
         """Give the start of each box, shape (patch, dim)."""
@@ -89,6 +98,7 @@ class Boxes:
             axes=tuple(starts[:, k] for k in keep),
             product=False,
             wrap=tuple(self.wrap[k] for k in keep),
+            anchor=tuple(self.anchors[k] for k in keep),
         )
 
     def inner(self, crop: Mapping[Hashable, tuple[int, int]]) -> Boxes:
@@ -100,6 +110,10 @@ class Boxes:
             self,
             sizes=tuple(s - a - b for s, (a, b) in zip(self.sizes, cuts, strict=True)),
             axes=tuple(x + a for x, (a, _) in zip(self.axes, cuts, strict=True)),
+            anchor=tuple(
+                None if at is None else at - a
+                for at, (a, _) in zip(self.anchors, cuts, strict=True)
+            ),
         )
 
     def scaled(self, factors: Mapping[Hashable, int]) -> Boxes:
@@ -110,6 +124,9 @@ class Boxes:
             sizes=tuple(s * k for s, k in zip(self.sizes, f, strict=True)),
             shape=tuple(n * k for n, k in zip(self.shape, f, strict=True)),
             axes=tuple(x * k for x, k in zip(self.axes, f, strict=True)),
+            anchor=tuple(
+                None if at is None else at * k for at, k in zip(self.anchors, f, strict=True)
+            ),
         )
 
     @cached_property
@@ -123,8 +140,8 @@ class Boxes:
     def equals(self, other: Boxes) -> bool:
         """Whether both are the same boxes in the same order."""
         return self is other or (
-            (self.dims, self.sizes, self.shape, self.wrap)
-            == (other.dims, other.sizes, other.shape, other.wrap)
+            (self.dims, self.sizes, self.shape, self.wrap, self.anchors)
+            == (other.dims, other.sizes, other.shape, other.wrap, other.anchors)
             and len(self) == len(other)
             and bool(np.array_equal(self.starts(), other.starts()))
         )
@@ -209,6 +226,10 @@ class Members:
         The distance at which a window ends.
     width : int
         Slots of a patch: at least the largest number of members.
+    numbers : hashable, optional
+        Name of the coordinate of member numbers; default: that of the in-patch dimension. Lists in
+        time have another, because their in-patch dimension is labeled by times; their distances
+        are signed: negative before the anchor.
     """
 
     dims: tuple[Hashable, ...]
@@ -219,6 +240,7 @@ class Members:
     distances: NDArray[np.float64] | None
     scales: NDArray[np.float64]
     width: int
+    numbers: Hashable | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -266,7 +288,7 @@ class Members:
             )
         scale = np.repeat(np.where(self.scales > 0, self.scales, 1), self.counts)
         most = 1 - 0.5 / np.repeat(np.maximum(self.counts, 1), self.counts)
-        return np.minimum(self.distances / scale, most)
+        return np.minimum(np.abs(self.distances) / scale, most)
 
     def rows(self, ordinals: NDArray) -> NDArray[np.int64]:
         """Give the positions of the members of the patches with ``ordinals``, one after the other."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from xpatch.api import merge, split
-from xpatch.axes import Axes
+from xpatch.axes import Axes, SpaceTimeAxes, TimeAxes
 from xpatch.spec import decode
 
-__all__ = ["Patcher"]
+__all__ = ["Patcher", "SpatioTemporalPatcher", "TimePatcher"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -49,6 +49,75 @@ class Patcher(Axes):
         """
         names = [f.name for f in dataclasses.fields(cls)]
         return cls(**{name: decode(spec.get(name)) for name in names})
+
+    def split(self, obj: Any, **kwargs: Any) -> Any:
+        """Split a field; see `xpatch.split`."""
+        return split(obj, self, **kwargs)
+
+    def merge(self, patches: Any, **kwargs: Any) -> Any:
+        """Merge patches with the aggregation of this patcher; see `xpatch.merge`."""
+        return merge(patches, self.aggregation, **kwargs)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class TimePatcher(TimeAxes):
+    """Geometry, sampler, window and aggregation in time.
+
+    Parameters
+    ----------
+    geometry : TimeGeometry
+        `FixedLookback`, `LookbackHorizon` or `PhaseWindow`.
+    sampler : TimeSampler, optional
+        Where windows are anchored; default: at every step.
+    window : Window or str, optional
+        Analysis window.
+    aggregation : Aggregation or str, optional
+        Default of merge; default: `TemporalMean`.
+
+    Examples
+    --------
+    >>> time = np.arange("2000-01-01", "2000-02-01", dtype="M8[D]").astype("M8[ns]")
+    >>> series = xr.DataArray(np.arange(31.0), {"time": time}, ("time",))
+    >>> weeks = series.patch.split(xpatch.TimePatcher(xpatch.FixedLookback("7D")))
+    >>> dict(weeks.sizes), weeks.lead.values
+    ({'patch': 25, 'time': 7}, array([-6, -5, -4, -3, -2, -1,  0]))
+    >>> bool(np.allclose(weeks.patch.merge(), series))
+    True
+    """
+
+    def split(self, obj: Any, **kwargs: Any) -> Any:
+        """Split a field; see `xpatch.split`."""
+        return split(obj, self, **kwargs)
+
+    def merge(self, patches: Any, **kwargs: Any) -> Any:
+        """Merge patches with the aggregation of this patcher; see `xpatch.merge`."""
+        return merge(patches, self.aggregation, **kwargs)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class SpatioTemporalPatcher(SpaceTimeAxes):
+    """A Patcher in space and a TimePatcher, together.
+
+    Parameters
+    ----------
+    spatial : Patcher
+        The axes in space.
+    temporal : TimePatcher
+        The axes in time.
+    coupling : {"product", "coupled"}, default: "product"
+        Every patch in space with every window in time, space outer and time inner; or the anchors
+        one to one, such as events with a place and a time.
+
+    Examples
+    --------
+    >>> time = np.arange("2000-01-01", "2000-01-11", dtype="M8[D]").astype("M8[ns]")
+    >>> field = xr.DataArray(np.ones((10, 6, 8)), {"time": time}, ("time", "y", "x"))
+    >>> patcher = xpatch.SpatioTemporalPatcher(
+    ...     xpatch.Patcher({"y": 3, "x": 4}), xpatch.TimePatcher(xpatch.FixedLookback(5))
+    ... )
+    >>> dict(field.patch.split(patcher).sizes)
+    {'patch': 24, 'time': 5, 'y': 3, 'x': 4}
+    """
 
     def split(self, obj: Any, **kwargs: Any) -> Any:
         """Split a field; see `xpatch.split`."""

@@ -116,7 +116,8 @@ class Plan:
     def anchor_cells(self, ordinals: NDArray | None = None) -> dict[Hashable, NDArray[np.int64]]:
         """Give the middle cell of patches along each dimension: cell ``size // 2`` of the patch."""
         starts = self.boxes.starts(ordinals)
-        halves = [s // 2 for s in self.boxes.sizes]
+        pairs = zip(self.boxes.sizes, self.boxes.anchors, strict=True)
+        halves = [s // 2 if at is None else at for s, at in pairs]
         return {d: starts[:, k] + h for k, (d, h) in enumerate(zip(self.dims, halves, strict=True))}
 
     def anchor_labels(self, ordinals: NDArray | None = None) -> dict[Hashable, NDArray]:

@@ -40,6 +40,7 @@ def write_recipe(plan: Plan, orders: Mapping[Hashable | None, tuple]) -> str:
             "sizes": list(boxes.sizes),
             "shape": list(boxes.shape),
             "wrap": list(boxes.wrap),
+            "anchor": list(boxes.anchors),
             "pad_mode": boxes.pad_mode,
             "starts": [pack(a) for a in boxes.axes] if boxes.product else None,
             "labels": [_labels(plan.domain, d) for d in boxes.dims],
@@ -55,10 +56,11 @@ def _of_members(
     plan: Plan, members: Members, orders: Mapping[Hashable | None, tuple]
 ) -> dict[str, Any]:
     """Say which elements there are; which of them each patch holds stands in the member numbers."""
-    lattice = not plan.domain.element_dims
+    lattice = not plan.domain.element_dims or members.numbers is not None
     return {
         "version": VERSION,
         "members": str(members.dim),
+        "numbers": None if members.numbers is None else str(members.numbers),
         "count": len(members),
         "dims": list(map(str, members.dims)),
         "shape": list(members.shape),
@@ -191,6 +193,7 @@ def _read_boxes(obj: Any, dim: Hashable, recipe: Mapping[str, Any]) -> Boxes:
         tuple(recipe["wrap"]),
         recipe["pad_mode"],
         (recipe.get("geometry") or {}).get("pad_value"),
+        tuple(recipe["anchor"]),
     )
 
 
@@ -205,7 +208,8 @@ def _read_members(
         If the numbers or the anchors are lost, or are not those of this split.
     """
     slot, count = recipe["members"], recipe["count"]
-    for name in (slot, ANCHOR):
+    number = recipe["numbers"] or slot
+    for name in (number, ANCHOR):
         if name not in obj.coords:
             raise ValueError(
                 f"these patches lost the coordinate {name!r}, which says which elements they hold; "
@@ -217,7 +221,7 @@ def _read_members(
             f"patch labels run from {labels.min()} to {labels.max()}, but the split made {count} "
             "patches: the patch coordinate was overwritten; do not renumber patches"
         )
-    given = obj.coords[slot]
+    given = obj.coords[number]
     table = given.transpose(..., slot).values.reshape(len(labels), -1)
     table = np.where(table == table, table, -1).astype(np.int64)  # files may have made it float
     if table.max(initial=-1) >= np.prod(recipe["shape"], dtype=np.int64):
@@ -238,6 +242,7 @@ def _read_members(
         None,
         np.zeros(len(kept)),
         table.shape[1],
+        recipe["numbers"],
     ).spread(kept, count)
 
     def column(name: str, empty: Any) -> NDArray:

@@ -83,6 +83,8 @@ def measured(plan: Plan, recipe: Mapping[str, Any], like: Any) -> Plan:
     if like is None or plan.places is None or not isinstance(plan.hood, Members):
         return plan
     domain = domain_of(like)
+    if plan.hood.numbers is not None:
+        return timed(plan, domain)
     try:
         geometry = decode(recipe.get("geometry"))
     except (ValueError, TypeError):  # polygons and functions are not written
@@ -97,6 +99,18 @@ def measured(plan: Plan, recipe: Mapping[str, Any], like: Any) -> Plan:
             "the anchors of these patches"
         )
     hood = dataclasses.replace(found, width=plan.hood.width)
+    return dataclasses.replace(plan, hood=hood, domain=domain)
+
+
+def timed(plan: Plan, domain: Lattice) -> Plan:
+    """Give lists in time their leads, which follow from the steps that they are anchored at."""
+    hood = plan.hood
+    assert isinstance(hood, Members)
+    assert plan.places is not None
+    lead = hood.elements - np.repeat(plan.places.elements, hood.counts)
+    scales = np.zeros(len(hood))
+    np.maximum.at(scales, hood.patches, np.abs(lead) + 1.0)
+    hood = dataclasses.replace(hood, distances=lead.astype(float), scales=scales)
     return dataclasses.replace(plan, hood=hood, domain=domain)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch.engine.placement import AxisWeights
 from xpatch.neighborhood import Boxes, Members
-from xpatch.spec import Spec, named, per_dim
+from xpatch.spec import DimMap, Spec, named, per_dim
 
 __all__ = ["Boxcar", "Custom", "Gaussian", "Hann", "Tukey", "Window", "as_window"]
 
@@ -32,13 +32,19 @@ class Window(Spec):
         """Weight at normalized offsets in (−1, 1) from the center."""
         raise NotImplementedError
 
-    def rows(self, size: int, dim: Any, low: NDArray, high: NDArray) -> NDArray[np.float64]:
+    def rows(
+        self, size: int, dim: Any, low: NDArray, high: NDArray, anchor: int | None = None
+    ) -> NDArray[np.float64]:
         """Weights of boxes along one dimension, shape (box, size).
 
-        ``low`` and ``high`` say which boxes lie on the lower and upper edge of the field.
+        ``low`` and ``high`` say which boxes lie on the lower and upper edge of the field, ``anchor``
+        which cell is the anchor of a window in time.
         """
         offset = (2 * np.arange(size) + 1 - size) / size
         return np.broadcast_to(self.profile(offset), (len(low), size))
+
+    def check(self, boxes: Boxes) -> None:
+        """Raise a ValueError if the window means nothing on these boxes."""
 
     def radial(self, members: Members) -> NDArray[np.float64]:
         """Weight of each member by its distance from the anchor, shape (member,)."""
@@ -72,7 +78,9 @@ class Boxcar(Window):
     def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.ones_like(offset)
 
-    def rows(self, size: int, dim: Any, low: NDArray, high: NDArray) -> NDArray[np.float64]:
+    def rows(
+        self, size: int, dim: Any, low: NDArray, high: NDArray, anchor: int | None = None
+    ) -> NDArray[np.float64]:
         margin = self.margin.get(dim, 0) if isinstance(self.margin, Mapping) else self.margin
         if margin and 2 * margin >= size:
             raise ValueError(
@@ -213,6 +221,26 @@ class Custom(Window):
         return weights
 
 
+@dataclasses.dataclass(frozen=True, repr=False)
+class ByDim(Window):
+    """A window for each dimension: of space and of time."""
+
+    dims: Mapping[Any, Any]
+
+    @classmethod
+    def of(cls, dims: Mapping[Any, Any]) -> ByDim:
+        return cls(DimMap(dims))
+
+    def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
+        raise ValueError(f"{self!r} has no single profile")
+
+    def rows(
+        self, size: int, dim: Any, low: NDArray, high: NDArray, anchor: int | None = None
+    ) -> NDArray[np.float64]:
+        window = self.dims.get(dim) or Boxcar()
+        return window.rows(size, dim, low, high, anchor)
+
+
 WINDOWS: dict[str, type[Window]] = {
     "boxcar": Boxcar,
     "hann": Hann,
@@ -238,6 +266,7 @@ def is_boxcar(window: Window | None) -> bool:
 def box_weights(window: Window | None, boxes: Boxes) -> tuple[AxisWeights, ...]:
     """Sample ``window`` on ``boxes``: weights along each dimension."""
     window = window or Boxcar()
+    window.check(boxes)
     if isinstance(getattr(window, "margin", None), Mapping):
         per_dim(window.margin, boxes.dims, "Boxcar margin")  # type: ignore[attr-defined]
     out = []
@@ -246,7 +275,7 @@ def box_weights(window: Window | None, boxes: Boxes) -> tuple[AxisWeights, ...]:
         low = (starts <= 0) & (not boxes.wrap[k])
         high = (starts + size >= n) & (not boxes.wrap[k])
         _, first, pick = np.unique(low * 2 + high, return_index=True, return_inverse=True)
-        rows = window.rows(size, dim, low[first], high[first])
+        rows = window.rows(size, dim, low[first], high[first], boxes.anchors[k])
         out.append(AxisWeights(np.array(rows, dtype=float), pick.reshape(-1)))
     return tuple(out)
 

@@ -1,0 +1,224 @@
+"""Plan a split: inspect the domain, place the anchors, find their neighborhoods."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xpatch.axes import Axes, SpaceTimeAxes, TimeAxes
+from xpatch.cutting import check_chunks
+from xpatch.domain import Lattice, domain_of, variables_of
+from xpatch.geometry import MemberGeometry, Places, PolygonIntersection
+from xpatch.neighborhood import Boxes, Members
+from xpatch.plan import Plan
+from xpatch.time.axis import TimeAxis
+from xpatch.time.sampler import EventTriggered
+from xpatch.window import Boxcar, ByDim
+
+AnyAxes = Axes | TimeAxes | SpaceTimeAxes
+
+
+def make_plan(
+    obj: xr.DataArray | xr.Dataset,
+    patcher: AnyAxes | None,
+    geometry: Any,
+    sampler: Any,
+    window: Any,
+    dim: Hashable,
+) -> tuple[Plan, NDArray[np.int64]]:
+    """Plan a split. Gives the plan, and the labels of the patches."""
+    patcher = chosen(patcher, geometry, sampler, window)
+    domain = domain_of(obj)
+    check_chunks(obj, "split")
+    if dim in domain.sizes or dim in domain.template.variables:
+        raise ValueError(
+            f"the field already has {dim!r}; name the patch dimension otherwise: split(…, dim=…)"
+        )
+    if isinstance(patcher, SpaceTimeAxes):
+        found = in_space_and_time(domain, patcher, obj)
+    elif isinstance(patcher, TimeAxes):
+        found = in_time(domain, patcher)
+    else:
+        found = in_space(domain, patcher, obj)
+    check_values(obj, found.hood.dims)
+    plan = Plan(
+        domain,
+        found.hood,
+        None if found.window == Boxcar() else found.window,
+        patcher.aggregation,
+        patcher.to_dict(),
+        found.origin,
+        found.places,
+    )
+    return plan, np.arange(len(plan)) if found.ordinals is None else found.ordinals
+
+
+def chosen(patcher: Any, geometry: Any, sampler: Any, window: Any) -> AnyAxes:
+    """Take the patcher, or compose one of the axes."""
+    if patcher is None:
+        return Axes(geometry, sampler, window)
+    if not isinstance(patcher, AnyAxes):
+        raise TypeError(
+            f"expected a Patcher, got {patcher!r}; name the axes: "
+            "split(geometry=…, sampler=…, window=…)"
+        )
+    if not (geometry is None and sampler is None and window is None):
+        raise TypeError("split takes a patcher, or geometry, sampler and window, not both")
+    return patcher
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """Neighborhoods, and what else a plan needs to know."""
+
+    hood: Boxes | Members
+    window: Any = None
+    ordinals: NDArray[np.int64] | None = None
+    origin: str | None = None
+    places: Places | None = None
+
+
+def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
+    """Find the neighborhoods of a Patcher."""
+    if isinstance(axes.geometry, MemberGeometry):
+        places, members = members_at(domain, axes.geometry, axes.sampler, obj)
+        return Found(members, axes.window, places.ordinals, places.origin, places)
+    anchors = axes.sampler.anchors(domain, axes.geometry, obj)
+    boxes = axes.geometry.neighborhood(domain, anchors)
+    return Found(boxes, axes.window, anchors.ordinals, anchors.origin)
+
+
+def in_time(domain: Lattice, axes: TimeAxes) -> Found:
+    """Find the windows of a TimePatcher."""
+    axis = axes.geometry.axis(domain)
+    anchors = axes.sampler.anchors(axis, axes.geometry)
+    hood = axes.geometry.neighborhood(axis, anchors, axes.sampler.closed)
+    return Found(hood, axes.window, places=steps_as_places(hood, anchors))
+
+
+def steps_as_places(hood: Boxes | Members, anchors: NDArray[np.int64]) -> Places | None:
+    """Remember which steps lists are anchored at; boxes know it."""
+    if isinstance(hood, Boxes):
+        return None
+    nowhere = np.full(len(anchors), np.nan)
+    return Places(np.asarray(anchors, np.int64), nowhere, nowhere)
+
+
+def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
+    """Find the boxes of a SpatioTemporalPatcher: space outer, time inner; or one to one."""
+    spatial, temporal = axes.spatial, axes.temporal
+    space = in_space(domain, spatial, obj)
+    axis = temporal.geometry.axis(domain)
+    closed = temporal.sampler.closed
+    kept = None
+    if axes.coupling == "coupled":
+        anchors, kept = coupled_steps(axis, temporal, len(space.hood))
+    else:
+        anchors = temporal.sampler.anchors(axis, temporal.geometry)
+    hood = temporal.geometry.neighborhood(axis, anchors, closed)
+    if isinstance(space.hood, Members) or isinstance(hood, Members):
+        raise ValueError(
+            "SpatioTemporalPatcher combines boxes in space with windows in time of equal length; "
+            f"{spatial.geometry!r} with {temporal.geometry!r} gives lists of members. Split in time "
+            "first, and each patch in space"
+        )
+    window = joint_window(space, temporal.window, space.hood.dims, axis.dim)
+    return Found(joined(space.hood, hood, kept), window)
+
+
+def joint_window(space: Found, temporal: Any, dims: tuple[Hashable, ...], time: Hashable) -> Any:
+    """Give the analysis windows of space and time, each along its own dimensions."""
+    if space.window is None and temporal is None:
+        return None
+    return ByDim.of({**dict.fromkeys(dims, space.window), time: temporal})
+
+
+def joined(space: Boxes, time: Boxes, kept: NDArray | None) -> Boxes:
+    """Combine boxes: every one in space with every one in time, or the ``kept`` ones one to one."""
+    both: dict[str, Any] = {
+        "dims": space.dims + time.dims,
+        "sizes": space.sizes + time.sizes,
+        "shape": space.shape + time.shape,
+        "wrap": space.wrap + time.wrap,
+        "anchor": space.anchors + time.anchors,
+    }
+    if kept is None and space.product:
+        return dataclasses.replace(space, axes=space.axes + time.axes, **both)
+    n, m = len(space), len(time)
+    where = np.repeat(np.arange(n), m) if kept is None else kept
+    when = np.tile(np.arange(m), n) if kept is None else np.arange(m)
+    columns = (*space.starts(where).T, *time.starts(when).T)
+    axes = tuple(np.ascontiguousarray(c) for c in columns)
+    return dataclasses.replace(space, axes=axes, product=False, **both)
+
+
+def coupled_steps(
+    axis: TimeAxis, temporal: TimeAxes, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give the steps of events whose window is complete, and which of the events these are."""
+    sampler, geometry = temporal.sampler, temporal.geometry
+    if isinstance(sampler, EventTriggered):
+        steps = sampler.steps(axis)
+    else:
+        steps = sampler.anchors(axis, geometry)
+    if len(steps) != count:
+        raise ValueError(
+            f"coupling='coupled' takes anchors one to one, but there are {count} in space and "
+            f"{len(steps)} in time; use coupling='product' for every combination"
+        )
+    kept = np.flatnonzero(geometry.complete(axis, sampler.closed)[steps])
+    if not len(kept):
+        raise ValueError(f"none of the {count} events has a complete window of {geometry!r}")
+    return steps[kept], kept
+
+
+def members_at(
+    domain: Lattice, geometry: MemberGeometry, sampler: Any, obj: Any
+) -> tuple[Places, Members]:
+    """Place anchors and find their members; of patches of another field only those that are asked for.
+
+    Raises
+    ------
+    ValueError
+        If there is no anchor, or one without any member. Samplers that do not look at the field may
+        place some beyond it; these are left out.
+    """
+    places = sampler.places(domain, geometry, obj)
+    if places.ordinals is None:
+        members = geometry.neighborhood(domain, places)
+        if places.optional:
+            kept = np.flatnonzero(members.counts)
+            places, members = places.take(kept), members.take(kept)
+    else:
+        kept = np.unique(places.ordinals)
+        members = geometry.neighborhood(domain, places.take(kept)).spread(kept, len(places))
+    if not len(places):
+        raise ValueError(f"{sampler!r} leaves no anchor with any member on {domain!r}")
+    empty = np.flatnonzero(members.counts == 0)
+    empty = empty if places.ordinals is None else np.intersect1d(empty, places.ordinals)
+    if len(empty) and not isinstance(geometry, PolygonIntersection):
+        k = empty[0]
+        raise ValueError(
+            f"{geometry!r} finds no element around {len(empty)} of {len(places)} anchors, the first at "
+            f"({places.x[k]:g}, {places.y[k]:g}): leave them out, use a larger radius, or check that "
+            "the anchors are in the CRS of the field, x or longitude first"
+        )
+    return places, members
+
+
+def check_values(obj: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> None:
+    """Raise if nothing has the dimensions that are cut, or its values cannot be cut."""
+    cut = {n: v for n, v in variables_of(obj).items() if set(v.dims) & set(dims)}
+    if not cut:
+        raise ValueError(f"no variable of the Dataset has any of the dimensions {list(dims)}")
+    for name, variable in cut.items():
+        if variable.dtype == object:
+            raise TypeError(
+                f"{'the field' if name is None else repr(name)} has object dtype, which cannot be "
+                "cut into patches; convert it to numbers, dates or fixed-width text first"
+            )

@@ -1,0 +1,1 @@
+"""The four axes in time: geometry, sampler, window, aggregation, on CF time of any calendar."""

@@ -1,0 +1,133 @@
+"""How windows in time become a series again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import xarray as xr
+
+from xpatch.aggregation import Aggregation
+from xpatch.engine import dtypes
+from xpatch.engine import reduce as r
+from xpatch.parts import horizon
+from xpatch.window import Window, as_window
+
+SELECT = ("latest", "mean", "cube")
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class TemporalMean(Aggregation):
+    """The weighted mean of all windows that hold a step.
+
+    Parameters
+    ----------
+    window : TimeWindow, Window or str, optional
+        The synthesis window; default: equal weights.
+    """
+
+    window: Any = None
+    linear: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "window", as_window(self.window))
+
+    @property
+    def synthesis(self) -> Window | None:
+        return self.window
+
+    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
+        return r.WeightedMean(dtype, skipna, dtypes.average(dtype))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Forecast(Aggregation):
+    """Put the horizons of forecasts together; only lead > 0 counts (from 0 on for CausalRolling).
+
+    Parameters
+    ----------
+    select : {"latest", "mean", "cube"}, default: "latest"
+        For each valid time the latest forecast, or the mean of all; or all of them, as a cube over
+        ``forecast_reference_time`` and ``forecast_period`` (steps).
+    window : TimeWindow or function, optional
+        Weights of the mean by lead.
+    """
+
+    select: str = "latest"
+    window: Any = None
+
+    def __post_init__(self) -> None:
+        if self.select not in SELECT:
+            raise ValueError(
+                f"select of Forecast must be one of {list(SELECT)}, got {self.select!r}"
+            )
+        if self.window is not None and self.select != "mean":
+            raise ValueError("the window of Forecast weighs a mean: Forecast('mean', window=…)")
+        object.__setattr__(self, "window", as_window(self.window))
+
+    def prepared(self, patches: Any, source: Any, like: Any) -> Any:
+        """Give the horizons of patches."""
+        return horizon(patches)
+
+    @property
+    def synthesis(self) -> Window | None:
+        return self.window
+
+    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
+        if self.select == "mean":
+            return r.WeightedMean(dtype, skipna, dtypes.average(dtype))
+        return r.Choose(dtype, skipna, "last")
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Sequential(Aggregation):
+    """Fold a state through the patches in time order; their outputs are averaged where they overlap.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(state, patch) -> (state, output)``; a patch is a DataArray or Dataset without patch
+        dimension, the output has its shape.
+    init : object, optional
+        The first state; for patches in space and time, that of each place.
+    """
+
+    step: Callable[[Any, Any], tuple[Any, Any]]
+    init: Any = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.step):
+            raise TypeError(
+                f"step of Sequential must be a function (state, patch), got {self.step!r}"
+            )
+
+    def prepared(self, patches: Any, source: Any, like: Any) -> Any:
+        """Run the fold, patch by patch, each place on its own, and give the outputs as patches."""
+        dim, labels = source.dim, source.ordinals
+        times = time_count(source.plans[0])
+        order = np.argsort(labels, kind="stable")
+        states: dict[int, Any] = {}
+        outputs: list[Any] = [None] * len(labels)
+        for k in order.tolist():
+            place = int(labels[k]) // times
+            state = states.get(place, self.init)
+            patch = patches.isel({dim: k}).load()
+            states[place], outputs[k] = self.step(state, patch)
+        whole = xr.concat(outputs, dim, coords="minimal", compat="override", join="override")
+        whole = whole.transpose(
+            dim, *(d for d in patches.dims if d in whole.dims and d != dim), ...
+        )
+        known = whole.drop_vars([n for n in whole.coords if n in patches.coords])
+        return known.assign_coords(patches.coords)
+
+    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
+        return r.WeightedMean(dtype, skipna, dtypes.average(dtype))
+
+
+def time_count(plan: Any) -> int:
+    """Give how many windows in time each place has; labels count space outer, time inner."""
+    hood = plan.hood
+    product = getattr(hood, "product", False)
+    return hood.grid[-1] if product else len(plan)

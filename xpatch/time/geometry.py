@@ -1,0 +1,328 @@
+"""Neighborhoods in time: lookback windows, lookback and horizon, phase windows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.domain import Lattice
+from xpatch.neighborhood import Boxes, Members
+from xpatch.spec import Spec
+from xpatch.time.axis import Duration, TimeAxis, time_axis
+from xpatch.time.phase import cycle_length, phases
+
+CLOSED = ("right", "left", "both", "neither")
+GAPS = ("keep", "drop")
+LONG_STEP = 1.5  # of the usual step: a longer one is a gap
+
+
+class Window(NamedTuple):
+    """First steps of windows, and those behind their last, one for each step as anchor."""
+
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    complete: NDArray[np.bool_]
+
+
+class TimeGeometry(Spec):
+    """Base of the geometries in time."""
+
+    dim: Hashable | None
+
+    def axis(self, domain: Lattice) -> TimeAxis:
+        """Find the time axis of the field."""
+        return time_axis(domain, self.dim)
+
+    def complete(self, axis: TimeAxis, closed: str | None = None) -> NDArray[np.bool_]:
+        """Say which steps can be anchors: those whose window lies in the record."""
+        raise NotImplementedError
+
+    def neighborhood(
+        self, axis: TimeAxis, anchors: NDArray[np.int64], closed: str | None = None
+    ) -> Boxes | Members:
+        """Give the window of each anchor (a step of the axis)."""
+        raise NotImplementedError
+
+    @property
+    def past(self) -> int | None:
+        """Number of steps of a patch that are its past part, if that is fixed."""
+        return None
+
+
+def past_window(axis: TimeAxis, length: Duration, closed: str) -> Window:
+    """Give the window that ends at each step."""
+    n = len(axis)
+    here = np.arange(n)
+    left, right = closed in ("left", "both"), closed in ("right", "both")
+    if length.steps is not None:
+        start = here - length.steps + (0 if left else 1)
+        return Window(start, here + (1 if right else 0), start >= 0)
+    edge = axis.shifted(axis.ticks, length, -1)
+    start = np.searchsorted(axis.ticks, edge, side="left" if left else "right")
+    stop = here + (1 if right else 0)
+    first = axis.ticks[0] if left or not n else axis.ticks[0] - axis.step
+    return Window(start, np.maximum(stop, start), edge >= first)
+
+
+def future_window(axis: TimeAxis, gap: Duration | None, length: Duration, first: int) -> Window:
+    """Give the window that begins ``first`` steps (and a gap) after each step."""
+    n = len(axis)
+    here = np.arange(n)
+    begin = here + first
+    at = axis.ticks
+    if gap is not None and gap.steps is not None:
+        begin = begin + gap.steps
+    elif gap is not None:
+        at = axis.shifted(axis.ticks, gap, 1)
+        begin = np.searchsorted(axis.ticks, at, side="right" if first else "left")
+    if length.steps is not None:
+        return Window(begin, begin + length.steps, begin + length.steps <= n)
+    if gap is not None and gap.steps is not None:
+        at = axis.ticks[np.clip(here + gap.steps, 0, n - 1)]
+    edge = axis.shifted(at, length, 1)
+    stop = np.searchsorted(axis.ticks, edge, side="right" if first else "left")
+    last = axis.ticks[-1] if first else axis.ticks[-1] + axis.step
+    return Window(begin, np.maximum(stop, begin), edge <= last)
+
+
+def without_gaps(axis: TimeAxis, start: NDArray, stop: NDArray) -> NDArray[np.bool_]:
+    """Say which windows hold no step that is longer than usual."""
+    long = np.concatenate([[0], np.cumsum(np.diff(axis.ticks) > LONG_STEP * axis.step)])
+    inside = np.clip(start, 0, len(axis) - 1), np.clip(stop - 1, 0, len(axis) - 1)
+    return (stop <= start) | (long[inside[1]] == long[inside[0]])
+
+
+def windows_as(axis: TimeAxis, anchors: NDArray, start: NDArray, stop: NDArray) -> Boxes | Members:
+    """Give windows as boxes if they are equally long and equally far from their anchors."""
+    lengths, leads = stop - start, start - anchors
+    if len(anchors) and (lengths == lengths[0]).all() and (leads == leads[0]).all() and lengths[0]:
+        sizes, shape = (int(lengths[0]),), (len(axis),)
+        at = (-int(leads[0]),)
+        return Boxes((axis.dim,), sizes, shape, (start,), True, (False,), anchor=at)
+    elements = np.arange(lengths.sum()) + np.repeat(start - (np.cumsum(lengths) - lengths), lengths)
+    return listed(axis, anchors, lengths, elements)
+
+
+def listed(
+    axis: TimeAxis,
+    anchors: NDArray,
+    counts: NDArray,
+    elements: NDArray,
+    distances: NDArray | None = None,
+    scale: float | None = None,
+) -> Members:
+    """Give steps as lists; their distance is the lead in steps, signed, unless it is given."""
+    lead = elements - np.repeat(anchors, counts) if distances is None else distances
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    scales = np.zeros(len(anchors))
+    if scale is None:
+        np.maximum.at(scales, np.repeat(np.arange(len(anchors)), counts), np.abs(lead) + 1.0)
+    else:
+        scales[:] = scale
+    return Members(
+        (axis.dim,),
+        (len(axis),),
+        axis.dim,
+        offsets,
+        elements.astype(np.int32),
+        np.asarray(lead, float),
+        scales,
+        max(1, int(counts.max(initial=0))),
+        numbers=f"{axis.dim}_number",
+    )
+
+
+def _check_word(value: Any, words: tuple[str, ...], what: str) -> None:
+    if value not in words:
+        raise ValueError(f"{what} must be one of {list(words)}, got {value!r}")
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class FixedLookback(TimeGeometry):
+    """The last steps, or the last days or months, before each anchor.
+
+    Parameters
+    ----------
+    length : int, str, timedelta or offset
+        An int is a number of steps; "30D", "6h", a timedelta, an offset of pandas or cftime are
+        durations; "3MS" is three months of the calendar.
+    closed : {"right", "left", "both", "neither"}, default: "right"
+        Which ends belong to the window: ``"right"`` is (anchor − length, anchor].
+    gaps : {"keep", "drop"}, default: "keep"
+        Whether windows across a gap in the record, a step longer than usual, are kept.
+    dim : hashable, optional
+        The time dimension, where the field has several.
+
+    Notes
+    -----
+    Windows that begin before the record are left out.
+    """
+
+    length: Any
+    closed: str = "right"
+    gaps: str = "keep"
+    dim: Hashable | None = None
+
+    def __post_init__(self) -> None:
+        Duration.of(self.length, "length of FixedLookback")
+        _check_word(self.closed, CLOSED, "closed")
+        _check_word(self.gaps, GAPS, "gaps")
+
+    def _window(self, axis: TimeAxis, closed: str | None) -> Window:
+        length = Duration.of(self.length, "length of FixedLookback")
+        return past_window(axis, length, closed or self.closed)
+
+    def complete(self, axis: TimeAxis, closed: str | None = None) -> NDArray[np.bool_]:
+        found = self._window(axis, closed)
+        whole = found.complete & (found.stop > found.start)
+        if self.gaps == "drop":
+            whole &= without_gaps(
+                axis, found.start, np.maximum(found.stop, np.arange(len(axis)) + 1)
+            )
+        return whole
+
+    def neighborhood(
+        self, axis: TimeAxis, anchors: NDArray[np.int64], closed: str | None = None
+    ) -> Boxes | Members:
+        found = self._window(axis, closed)
+        return windows_as(axis, anchors, found.start[anchors], found.stop[anchors])
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class LookbackHorizon(TimeGeometry):
+    """The past of each anchor, and after a gap its future: the input and the target of a forecast.
+
+    Parameters
+    ----------
+    lookback, horizon : int, str, timedelta or offset
+        Lengths, as in `FixedLookback`. The lookback is (anchor − lookback, anchor], the horizon
+        (anchor + gap, anchor + gap + horizon].
+    gap : int, str, timedelta or offset, default: 0
+        What lies between them and belongs to neither.
+    gaps : {"keep", "drop"}, default: "keep"
+        Whether windows across a gap in the record are kept.
+    dim : hashable, optional
+        The time dimension, where the field has several.
+    """
+
+    lookback: Any
+    horizon: Any
+    gap: Any = 0
+    gaps: str = "keep"
+    dim: Hashable | None = None
+
+    def __post_init__(self) -> None:
+        Duration.of(self.lookback, "lookback")
+        Duration.of(self.horizon, "horizon")
+        self._gap()
+        _check_word(self.gaps, GAPS, "gaps")
+
+    def _gap(self) -> Duration | None:
+        zero = isinstance(self.gap, int | np.integer) and not self.gap
+        return None if zero else Duration.of(self.gap, "gap")
+
+    def _windows(self, axis: TimeAxis, closed: str | None) -> tuple[Window, Window]:
+        past = past_window(axis, Duration.of(self.lookback, "lookback"), closed or "right")
+        first = 0 if closed == "left" else 1
+        horizon = Duration.of(self.horizon, "horizon")
+        return past, future_window(axis, self._gap(), horizon, first)
+
+    def complete(self, axis: TimeAxis, closed: str | None = None) -> NDArray[np.bool_]:
+        past, future = self._windows(axis, closed)
+        whole = past.complete & future.complete
+        whole &= (past.stop > past.start) & (future.stop > future.start)
+        if self.gaps == "drop":
+            whole &= without_gaps(axis, past.start, future.stop)
+        return whole
+
+    def neighborhood(
+        self, axis: TimeAxis, anchors: NDArray[np.int64], closed: str | None = None
+    ) -> Boxes | Members:
+        past, future = self._windows(axis, closed)
+        parts = [(w.start[anchors], w.stop[anchors]) for w in (past, future)]
+        if (parts[0][1] == parts[1][0]).all():
+            return windows_as(axis, anchors, parts[0][0], parts[1][1])
+        counts = np.stack([stop - start for start, stop in parts], axis=-1)
+        starts = np.stack([start for start, _ in parts], axis=-1).ravel()
+        flat = counts.ravel()
+        elements = np.arange(flat.sum()) + np.repeat(starts - (np.cumsum(flat) - flat), flat)
+        return listed(axis, anchors, counts.sum(axis=1), elements)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class PhaseWindow(TimeGeometry):
+    """All steps, of every cycle, at about the phase of the anchor: all Julys, all mornings.
+
+    Parameters
+    ----------
+    period : int, str, timedelta or offset
+        Length of a cycle: "1D" is diurnal, "1YS" annual, on the calendar of the field.
+    phase_width : int, str, timedelta or offset
+        Largest difference in phase, inclusive.
+    causal : bool, default: False
+        Keep nothing later than the anchor.
+    dim : hashable, optional
+        The time dimension, where the field has several.
+    """
+
+    period: Any
+    phase_width: Any
+    causal: bool = False
+    dim: Hashable | None = None
+
+    def __post_init__(self) -> None:
+        Duration.of(self.period, "period")
+        if not (isinstance(self.phase_width, int) and self.phase_width == 0):
+            Duration.of(self.phase_width, "phase_width")
+
+    def complete(self, axis: TimeAxis, closed: str | None = None) -> NDArray[np.bool_]:
+        length = cycle_length(axis, Duration.of(self.period, "period"))
+        if axis.ticks[-1] - axis.ticks[0] + axis.step < length:
+            raise ValueError(
+                f"the record along {axis.dim!r} is shorter than the period {self.period!r}; a phase "
+                "window needs at least one cycle"
+            )
+        whole = np.ones(len(axis), bool)
+        if closed == "left":  # the anchor itself is left out: there must be a cycle before it
+            counts = self._found(axis, np.arange(len(axis)), closed)[0]
+            whole = counts > 0
+        return whole
+
+    def neighborhood(
+        self, axis: TimeAxis, anchors: NDArray[np.int64], closed: str | None = None
+    ) -> Boxes | Members:
+        counts, elements, far = self._found(axis, anchors, closed)
+        width = self._width(axis) / axis.step
+        return listed(axis, anchors, counts, elements, far / axis.step, width or 1.0)
+
+    def _width(self, axis: TimeAxis) -> float:
+        if isinstance(self.phase_width, int) and self.phase_width == 0:
+            return 0.0
+        return cycle_length(axis, Duration.of(self.phase_width, "phase_width"))
+
+    def _found(
+        self, axis: TimeAxis, anchors: NDArray, closed: str | None
+    ) -> tuple[NDArray, NDArray, NDArray]:
+        period = Duration.of(self.period, "period")
+        length, phase = cycle_length(axis, period), phases(axis, period)
+        width = min(self._width(axis), length / 2) * (1 + 1e-12)
+        order = np.argsort(phase, kind="stable")
+        three = np.concatenate([phase[order] - length, phase[order], phase[order] + length])
+        low = np.searchsorted(three, phase[anchors] - width, side="left")
+        high = np.searchsorted(three, phase[anchors] + width, side="right")
+        high = np.minimum(high, low + len(axis))  # half a cycle to both sides is every step once
+        counts = high - low
+        place = np.arange(counts.sum()) + np.repeat(low - (np.cumsum(counts) - counts), counts)
+        patch = np.repeat(np.arange(len(anchors)), counts)
+        elements = order[place % len(axis)]
+        far = three[place] - phase[anchors][patch]
+        keep = np.ones(len(elements), bool)
+        if self.causal or closed == "left":
+            keep = elements < anchors[patch] + (0 if closed == "left" else 1)
+        patch, elements, far = patch[keep], elements[keep], far[keep]
+        by_time = np.lexsort((elements, patch))
+        return np.bincount(patch, minlength=len(anchors)), elements[by_time], far[by_time]

@@ -1,0 +1,248 @@
+"""Where windows in time are anchored."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.sampler.base import check_integer
+from xpatch.spec import Spec
+from xpatch.time.axis import Duration, TimeAxis
+from xpatch.time.geometry import TimeGeometry
+
+METHODS = ("nearest", "pad", "backfill")
+
+
+class TimeSampler(Spec):
+    """Base of the samplers in time. ``closed`` replaces that of the geometry, if it is not None."""
+
+    @property
+    def closed(self) -> str | None:
+        return None
+
+    def anchors(self, axis: TimeAxis, geometry: TimeGeometry) -> NDArray[np.int64]:
+        """Give the steps that are anchors: of those whose window is complete."""
+        raise NotImplementedError
+
+
+def complete_steps(
+    axis: TimeAxis, geometry: TimeGeometry, closed: str | None = None
+) -> NDArray[np.int64]:
+    """Give all steps whose window is complete.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    found = np.flatnonzero(geometry.complete(axis, closed))
+    if not len(found):
+        raise ValueError(
+            f"no window of {geometry!r} fits in the record along {axis.dim!r}, which has {len(axis)} "
+            f"steps from {axis.values[0]} to {axis.values[-1]}; use a shorter one"
+            if len(axis)
+            else f"the field has no steps along {axis.dim!r}"
+        )
+    return found
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class RegularTimeStride(TimeSampler):
+    """An anchor at every so many steps, or days or months, from the first complete window on.
+
+    Parameters
+    ----------
+    step : int, str, timedelta or offset, default: 1
+        Distance of anchors; with a duration the last step not after each multiple of it.
+    """
+
+    step: Any = 1
+
+    def __post_init__(self) -> None:
+        Duration.of(self.step, f"step of {type(self).__name__}")
+
+    def anchors(self, axis: TimeAxis, geometry: TimeGeometry) -> NDArray[np.int64]:
+        whole = complete_steps(axis, geometry, self.closed)
+        step = Duration.of(self.step, "step")
+        first = int(whole[0])
+        if step.steps is not None:
+            wanted = np.arange(first, len(axis), step.steps)
+        else:
+            at = [axis.ticks[first : first + 1]]
+            k = 1
+            while at[-1][0] <= axis.ticks[-1]:  # months are counted from the first, not added up
+                at.append(axis.shifted(at[0], times(step, k), 1))
+                k += 1
+            wanted = np.searchsorted(axis.ticks, np.concatenate(at[:-1]), side="right") - 1
+        return np.intersect1d(wanted, whole)
+
+
+def times(duration: Duration, k: int) -> Duration:
+    """Give a multiple of a duration."""
+    if duration.months is not None:
+        return Duration(months=duration.months * k)
+    assert duration.seconds is not None
+    return Duration(seconds=duration.seconds * k)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class CausalRolling(RegularTimeStride):
+    """Like `RegularTimeStride`, but windows end before their anchor: [anchor − length, anchor).
+
+    A horizon then starts at the anchor.
+    """
+
+    @property
+    def closed(self) -> str | None:
+        return "left"
+
+
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
+class EventTriggered(TimeSampler):
+    """An anchor at each event.
+
+    Parameters
+    ----------
+    event_times : array-like of times
+        datetime64, strings, or cftime of the calendar of the field.
+    method : {"nearest", "pad", "backfill"}, default: "nearest"
+        Which step stands for an event: the nearest, the last not after it, or the first not before.
+    tolerance : str, timedelta or offset, optional
+        Largest distance of an event from its step.
+    """
+
+    event_times: Any
+    method: str = "nearest"
+    tolerance: Any = None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {list(METHODS)}, got {self.method!r}")
+        if self.tolerance is not None:
+            Duration.of(self.tolerance, "tolerance")
+
+    def steps(self, axis: TimeAxis) -> NDArray[np.int64]:
+        """Give the step of each event.
+
+        Raises
+        ------
+        ValueError
+            If one has none, or none near enough.
+        """
+        events = np.atleast_1d(axis.ticks_of(self.event_times))
+        if not len(events):
+            raise ValueError(f"{type(self).__name__} was given no times")
+        n = len(axis)
+        before = np.searchsorted(axis.ticks, events, side="right") - 1
+        after = np.searchsorted(axis.ticks, events, side="left")
+        if self.method == "pad":
+            found = before
+        elif self.method == "backfill":
+            found = after
+        else:
+            low, high = np.clip(before, 0, n - 1), np.clip(after, 0, n - 1)
+            nearer = np.abs(axis.ticks[high] - events) < np.abs(events - axis.ticks[low])
+            found = np.where(nearer, high, low)
+        lost = (found < 0) | (found >= n)
+        far = np.abs(axis.ticks[np.clip(found, 0, n - 1)] - events)
+        reach = np.inf
+        if self.tolerance is not None:
+            allowed = Duration.of(self.tolerance, "tolerance")
+            some = axis.ticks[:1]
+            reach = (
+                allowed.steps * axis.step
+                if allowed.steps is not None
+                else int(axis.shifted(some, allowed, 1)[0] - some[0])
+            )
+        else:  # nothing beyond the record by more than a step
+            reach = axis.step if self.method == "nearest" else np.inf
+            lost |= (far > reach) & ((events < axis.ticks[0]) | (events > axis.ticks[-1]))
+            reach = np.inf
+        lost |= far > reach
+        if lost.any():
+            k = int(np.flatnonzero(lost)[0])
+            raise ValueError(
+                f"{int(lost.sum())} of {len(events)} events have no step by method={self.method!r} "
+                f"within tolerance={self.tolerance!r}, the first is number {k}, "
+                f"{np.ravel(np.asarray(self.event_times, dtype=object))[k]}; the record along "
+                f"{axis.dim!r} runs from {axis.values[0]} to {axis.values[-1]}"
+            )
+        return found.astype(np.int64)
+
+    def anchors(self, axis: TimeAxis, geometry: TimeGeometry) -> NDArray[np.int64]:
+        found = self.steps(axis)
+        whole = geometry.complete(axis, self.closed)
+        kept = found[whole[found]]
+        if not len(kept):
+            complete_steps(axis, geometry, self.closed)
+            raise ValueError(f"no event has a complete window of {geometry!r} in the record")
+        return kept
+
+
+class ExplicitTimes(EventTriggered):
+    """An anchor at each of the given times, which must be times of the field.
+
+    Parameters
+    ----------
+    times : array-like of times
+        datetime64, strings, or cftime of the calendar of the field.
+    """
+
+    def __init__(self, times: Any):
+        super().__init__(times, "nearest", None)
+
+    def steps(self, axis: TimeAxis) -> NDArray[np.int64]:
+        found = super().steps(axis)
+        events = np.atleast_1d(axis.ticks_of(self.event_times))
+        off = axis.ticks[found] != events
+        if off.any():
+            k = int(np.flatnonzero(off)[0])
+            raise ValueError(
+                f"{int(off.sum())} of the times of ExplicitTimes are not times of the field, the first "
+                f"is number {k}; use EventTriggered(times, method='nearest') to take the nearest"
+            )
+        return found
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class RandomTime(TimeSampler):
+    """Anchors drawn from the complete windows, without replacement.
+
+    Parameters
+    ----------
+    n : int
+        Number of anchors.
+    seed : int, optional
+        The same seed gives the same anchors; None: different ones at each call.
+    weights : array-like, optional
+        How likely each step of the record is drawn, relative to the others.
+    """
+
+    n: int
+    seed: int | None = None
+    weights: Any = None
+
+    def __post_init__(self) -> None:
+        check_integer(self.n, "n of RandomTime", 1)
+
+    def anchors(self, axis: TimeAxis, geometry: TimeGeometry) -> NDArray[np.int64]:
+        whole = complete_steps(axis, geometry, self.closed)
+        share = None
+        if self.weights is not None:
+            given = np.asarray(self.weights, float)
+            if given.shape != (len(axis),) or (given < 0).any() or not np.isfinite(given).all():
+                raise ValueError(
+                    f"weights of RandomTime must be one number ≥ 0 for each of the {len(axis)} steps, "
+                    f"got shape {given.shape}"
+                )
+            share = given[whole]
+            whole, share = whole[share > 0], share[share > 0]
+            share = share / share.sum() if len(share) else None
+        if self.n > len(whole):
+            raise ValueError(
+                f"RandomTime(n={self.n}) asks for more than the {len(whole)} complete windows there are"
+            )
+        return np.random.default_rng(self.seed).choice(whole, self.n, replace=False, p=share)

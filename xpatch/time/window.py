@@ -1,0 +1,119 @@
+"""Windows in time: functions of the lead, the steps from the anchor."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.neighborhood import Boxes, Members
+from xpatch.window import SMALLEST, Window
+
+
+class TimeWindow(Window):
+    """Base of the windows of the lead: negative in the past, positive in the future."""
+
+    def weights(self, lead: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Weight at leads in steps; the past reaches back to ``lead.min()``."""
+        raise NotImplementedError
+
+    def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
+        raise ValueError(
+            f"{self!r} is a window in time: it needs to know where the anchor is, so it goes with the "
+            "geometries in time (FixedLookback, …), not with boxes in space"
+        )
+
+    def check(self, boxes: Boxes) -> None:
+        if not boxes.dims or all(at is None for at in boxes.anchors):
+            self.profile(np.zeros(0))
+
+    def rows(
+        self, size: int, dim: Any, low: NDArray, high: NDArray, anchor: int | None = None
+    ) -> NDArray[np.float64]:
+        if anchor is None:  # a dimension of space beside that of time
+            return np.ones((len(low), size))
+        lead = np.arange(size, dtype=float) - anchor
+        return np.broadcast_to(self.weights(lead), (len(low), size))
+
+    def radial(self, members: Members) -> NDArray[np.float64]:
+        if members.numbers is None or members.distances is None:
+            self.profile(np.zeros(0))
+        assert members.distances is not None
+        return self.weights(members.distances)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class CausalBoxcar(TimeWindow):
+    """Equal weights up to the anchor, none after it."""
+
+    def weights(self, lead: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (lead <= 0).astype(float)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ExponentialDecay(TimeWindow):
+    """``exp(−|lead| / tau)``: what is nearer to the anchor counts more.
+
+    Parameters
+    ----------
+    tau : float
+        In steps: where the weight has fallen to 1/e.
+    """
+
+    tau: float
+
+    def __post_init__(self) -> None:
+        if not self.tau > 0:
+            raise ValueError(f"ExponentialDecay tau must be positive, got {self.tau!r}")
+
+    def weights(self, lead: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.maximum(np.exp(-np.abs(lead) / self.tau), SMALLEST)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class TaperedTukey(TimeWindow):
+    """Flat near the anchor, with a cosine flank at the far end of the past and of the future.
+
+    Parameters
+    ----------
+    alpha : float, default: 0.5
+        Fraction of the reach that is tapered.
+    """
+
+    alpha: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha <= 1:
+            raise ValueError(f"TaperedTukey alpha must lie between 0 and 1, got {self.alpha!r}")
+
+    def weights(self, lead: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not self.alpha or not len(lead):
+            return np.ones_like(lead)
+        past, future = max(-lead.min(), 0) + 0.5, max(lead.max(), 0) + 0.5
+        offset = np.abs(lead) / np.where(lead <= 0, past, future)
+        flank = np.clip((offset - (1 - self.alpha)) / self.alpha, 0, 1)
+        return np.maximum(0.5 * (1 + np.cos(np.pi * flank)), SMALLEST)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Periodic(TimeWindow):
+    """A cyclic taper: one at the phase of the anchor, least half a period away from it.
+
+    ``(1 + cos(2π · lead / period)) / 2``, in every cycle.
+
+    Parameters
+    ----------
+    period : float
+        In steps.
+    """
+
+    period: float
+
+    def __post_init__(self) -> None:
+        if not self.period > 0:
+            raise ValueError(f"Periodic period must be positive, got {self.period!r}")
+
+    def weights(self, lead: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.maximum(0.5 * (1 + np.cos(2 * np.pi * lead / self.period)), SMALLEST)
