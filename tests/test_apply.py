@@ -145,6 +145,49 @@ def test_dataset_with_carried_and_partly_cut_variables(kind):
     xr.testing.assert_allclose(merged["row"].compute(), ds["row"])
 
 
+def carrying():
+    """Give a field with coordinates that are not cut: 1-D, scalar, of space where time is cut."""
+    coords = {
+        "y": np.arange(17.0),
+        "x": np.arange(22.0),
+        "band": [1, 2, 3],
+        "w": ("band", [0.5, 0.25, 0.125]),
+        "crs": 4326,
+        "lat": (("y", "x"), np.random.default_rng(1).random((17, 22))),
+    }
+    return field(bands=3).assign_coords(coords)
+
+
+def chunked_throughout(obj):
+    """Chunk coordinates as well, as `xr.open_zarr` does."""
+    for name in ("w", "crs", "lat"):
+        obj = obj.assign_coords({name: obj[name].variable.chunk()})
+    return obj.chunk(7)
+
+
+@pytest.mark.parametrize("geometry", [{"y": 6, "x": 5}, {"band": 2}], ids=str)
+def test_chunked_coordinates_that_are_not_cut_keep_their_values(geometry):
+    source = carrying()
+    merged = chunked_throughout(source).patch.apply(lambda p: p + p["w"], geometry=geometry)
+    xr.testing.assert_allclose(merged.compute(), source + source["w"])
+    xr.testing.assert_equal(merged.coords.to_dataset().compute(), source.coords.to_dataset())
+
+
+@pytest.mark.parametrize("change", [lambda w: w * 2, lambda w: w[:1]])
+def test_a_chunked_coordinate_cannot_be_changed_unseen(change):
+    source = chunked_throughout(carrying())
+
+    def model(patches):
+        out = patches.isel(band=slice(change(patches["w"]).sizes["band"]))
+        return out.assign_coords(w=change(patches["w"].variable))
+
+    with pytest.raises(ValueError, match="changed the coordinate 'w', which is chunked"):
+        source.patch.apply(model, **CUT)
+    loaded = source.assign_coords(w=source["w"].compute())
+    merged = loaded.patch.apply(model, **CUT)
+    np.testing.assert_array_equal(merged["w"], change(carrying()["w"]))
+
+
 def test_shuffled_patches_are_put_back_by_label(kind):
     merged = kind(field()).patch.apply(lambda p: p.isel(patch=slice(None, None, -1)), **CUT)
     xr.testing.assert_allclose(merged.compute(), field())

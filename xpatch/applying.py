@@ -38,14 +38,17 @@ class Skeleton:
     crop: dict[Hashable, tuple[int, int]]
 
     @classmethod
-    def of(cls, result: Any, given: Any, dim: Hashable, on_error: str, scale: Any) -> Skeleton:
-        """Look at what func gave for some patches."""
+    def of(
+        cls, result: Any, given: Any, source: Any, dim: Hashable, on_error: str, scale: Any
+    ) -> Skeleton:
+        """Look at what func gave for some patches of ``source``."""
         variables = as_variables(result, given, dim)
         if isinstance(result, np.ndarray):
             result = given.isel(
                 {d: 0 for d in given.dims if d not in variables[None].dims}, drop=True
             )
             result = result.copy(data=variables[None].data)
+        result = with_carried(result, given, source, dim)
         if patch_index(result) is None:
             rest = result.drop_vars(dim, errors="ignore")
             index = patch_index(given)
@@ -79,6 +82,35 @@ class Skeleton:
         return whole["_"].rename(self.like.name)
 
 
+def with_carried(result: Any, given: Any, source: Any, dim: Hashable) -> Any:
+    """Take chunked coordinates that are not cut from the source: func was not given their values.
+
+    Raises
+    ------
+    ValueError
+        If func changed one of them, to what is unknown.
+    """
+    known, carried = whole_of(given).variables, {}
+    for name, coord in source.coords.items():
+        mine = result.coords.get(name)
+        if coord.chunks is None or dim in coord.dims or mine is None:
+            continue
+        old, new = known[name], mine.variable
+        if (old.dims, old.shape) == (new.dims, new.shape) and (old.chunks or old.equals(new)):
+            carried[name] = Variable(coord.dims, coord.variable.data, new.attrs)
+        elif old.chunks is None:
+            raise ValueError(
+                f"func changed the coordinate {name!r}, which is chunked, so that its values are not "
+                f"known yet: load it first, field.assign_coords({name}=field[{name!r}].compute())"
+            )
+    return result.assign_coords(carried)
+
+
+def whole_of(patches: xr.DataArray | xr.Dataset) -> xr.Dataset:
+    """Give a DataArray as a Dataset of one variable."""
+    return patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
+
+
 def probed(
     func: Callable, patches: Any, dim: Hashable, on_error: str, scale: Any, template: Any
 ) -> Skeleton:
@@ -89,7 +121,7 @@ def probed(
     if template is not None:
         n = template.sizes.get(dim, 0) if isinstance(template, xr.DataArray | xr.Dataset) else 0
         given = patches.isel({dim: slice(0, n)})
-        return Skeleton.of(template, given, dim, on_error, scale)
+        return Skeleton.of(template, given, patches, dim, on_error, scale)
     for n in (0, 1):
         given = _blank(patches.isel({dim: slice(0, n)}), dim)
         try:
@@ -97,7 +129,7 @@ def probed(
                 if n == 0:
                     warnings.simplefilter("ignore")  # of means of nothing
                 result = func(given)
-            return Skeleton.of(result, given, dim, on_error, scale)
+            return Skeleton.of(result, given, patches, dim, on_error, scale)
         except Exception as error:
             if n:
                 error.add_note(
@@ -109,15 +141,15 @@ def probed(
 
 
 def _blank(patches: Any, dim: Hashable) -> Any:
-    """Load what is not chunked; the rest is zeros."""
-    whole = patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
-    frame = Frame.of(patches, dim)
-    zeros = {
-        n: Variable(v.dims, np.zeros(v.shape, v.dtype), v.attrs)
-        for n, v in whole.variables.items()
-        if v.chunks is not None
-    }
-    return frame.patches(slice(None), zeros)
+    """Load what is not chunked; the rest is zeros, or numbers that tell if func changed them."""
+    blank = {}
+    for n, v in whole_of(patches).variables.items():
+        if v.chunks is not None:
+            values = np.zeros(v.shape, v.dtype)
+            if dim not in v.dims:
+                values = np.arange(1, v.size + 1).astype(v.dtype).reshape(v.shape)
+            blank[n] = Variable(v.dims, values, v.attrs)
+    return Frame.of(patches, dim).patches(slice(None), blank)
 
 
 # ------------------------------------------------------------------------------- the graph
@@ -154,8 +186,7 @@ class Application:
             )
 
     def _whole(self) -> xr.Dataset:
-        patches = self.patches
-        return patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
+        return whole_of(self.patches)
 
     def lazily(self) -> tuple[Any, Any]:
         """Give the patches that func makes, and which of them are present, on dask."""
