@@ -148,6 +148,27 @@ def test_dates_integers_and_uneven_chunks(tmp_path):
     np.testing.assert_array_equal(ours["date"], dates)
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize(
+    "packing",
+    [
+        {"scale_factor": 0.01, "add_offset": 5.0, "dtype": "i2", "_FillValue": -9999},
+        {"dtype": "f4", "_FillValue": -1.0},
+        {"dtype": "i4", "_FillValue": -7, "scale_factor": 0.5},
+    ],
+)
+def test_packing_that_is_given_when_writing(tmp_path, packing, zarr_format):
+    values = np.array([0.0, 1.25, 2.5, np.nan, 4.0, 5.0])
+    ds = xr.Dataset({"t": ("x", da.from_array(values, chunks=2))})
+    ds["t"].encoding = {"dtype": "f4", "_FillValue": -5.0}  # which the argument replaces
+    options = {"encoding": {"t": packing}, "zarr_format": zarr_format}
+    xpatch.write(ds, tmp_path / "a.zarr", **options)
+    ds.to_zarr(tmp_path / "b.zarr", write_empty_chunks=True, **options)
+    assert contents(tmp_path / "a.zarr") == contents(tmp_path / "b.zarr")
+    np.testing.assert_allclose(xr.open_zarr(tmp_path / "a.zarr")["t"], values, atol=0.25)
+    assert xpatch.write(ds, tmp_path / "a.zarr", resume=True, **options) == 0
+
+
 def test_a_store_that_exists_is_not_touched(tmp_path):
     store = tmp_path / "a.zarr"
     xpatch.write(merged(), store)

@@ -133,7 +133,7 @@ def _opened(zarr: Any, store: Any) -> Any:
 
 
 def _aligned(field: xr.Dataset, encoding: Mapping[Hashable, Mapping[str, Any]]) -> xr.Dataset:
-    """Chunk lazy variables as they will be stored, and forget how their source was stored."""
+    """Chunk lazy variables as they will be stored; ``encoding`` replaces their own, as in to_zarr."""
     out = field.copy()
     for name, variable in field.variables.items():
         if variable.chunks is None:
@@ -142,7 +142,8 @@ def _aligned(field: xr.Dataset, encoding: Mapping[Hashable, Mapping[str, Any]]) 
         sizes = wanted.get("shards") or wanted.get("chunks") or tuple(map(max, variable.chunks))
         even = variable.chunk(dict(zip(variable.dims, sizes, strict=True)))
         drop = ("chunks", "preferred_chunks", "shards")
-        even.encoding = {k: v for k, v in variable.encoding.items() if k not in drop}
+        packing = encoding.get(name, variable.encoding)
+        even.encoding = {k: v for k, v in packing.items() if k not in drop}
         out[name] = even
     return out
 
