@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import uuid
 import warnings
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
@@ -101,6 +102,7 @@ def write(
             )
         return 0
     _compute({n: _encoded(n, v, arrays[n]) for n, v in lazy.items()}, arrays, missing)
+    _check_written(arrays, store)
     del group[MARK]
     with warnings.catch_warnings():  # that zarr 3 does not specify consolidated metadata
         warnings.simplefilter("ignore")
@@ -239,6 +241,16 @@ def _missing(array: Any) -> list[tuple[int, ...]]:
     return [place for place in _places(array) if prefix + key(place) not in found]
 
 
+def _check_written(arrays: Mapping[Hashable, Any], store: Any) -> None:
+    left = sum(len(_missing(a)) for a in arrays.values())
+    if left:
+        raise RuntimeError(
+            f"{store} lacks {left} chunks after all were written: the workers wrote into copies of "
+            "it, as of a MemoryStore in other processes. Write to a path that all of them reach, or "
+            "with dask.config.set(scheduler='threads')"
+        )
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Put:
     """Writes one chunk."""
@@ -253,25 +265,30 @@ class Put:
 def _compute(
     variables: Mapping[Hashable, Variable], arrays: Mapping[Hashable, Any], missing: Mapping
 ) -> None:
-    """Compute and write the missing chunks of all variables in one run."""
+    """Compute and write the missing chunks of all variables in one run.
+
+    The keys of a run are its own: others may write by the same scheduler at the same time.
+    """
     import dask.array as da
     from dask.base import compute_as_if_collection
 
     from xpatch.engine.layers import layered
 
+    run = f"xpatch-write-{uuid.uuid4().hex}"
     graph: dict[Any, Any] = {}
     keys = []
     for k, (name, variable) in enumerate(variables.items()):
         data = variable.data
-        graph[(f"xpatch-store-{k}",)] = arrays[name]
+        target = (f"{run}-store-{k}",)
+        graph[target] = arrays[name]
         bounds = [np.concatenate([[0], np.cumsum(c)]).tolist() for c in data.chunks]
         for place in missing[name]:
             region = tuple(slice(b[i], b[i + 1]) for b, i in zip(bounds, place, strict=True))
-            key = (f"xpatch-write-{k}", *place)
-            graph[key] = (Put(region), (f"xpatch-store-{k}",), (data.name, *place))
+            key = (f"{run}-{k}", *place)
+            graph[key] = (Put(region), target, (data.name, *place))
             keys.append(key)
     if keys:
         sources = [v.data for v in variables.values()]
-        graph["xpatch-written"] = (all, keys)  # one end, as when dask stores arrays
-        layers = layered("xpatch-write", graph, sources)
-        compute_as_if_collection(da.Array, layers, ["xpatch-written"])
+        graph[f"{run}-end"] = (all, keys)  # one end, as when dask stores arrays
+        layers = layered(run, graph, sources)
+        compute_as_if_collection(da.Array, layers, [f"{run}-end"])
