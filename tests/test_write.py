@@ -188,6 +188,24 @@ def test_a_store_that_exists_is_not_touched(tmp_path):
     assert contents(store) == before
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_another_field_of_the_same_shape_is_refused(tmp_path, zarr_format):
+    square = xr.Dataset(
+        {"t": (("y", "x"), da.ones((4, 4), chunks=2))}, attrs={"made": "by the first model"}
+    )
+    filled = {"t": {"_FillValue": -1.0}}
+    xpatch.write(square, tmp_path / "a.zarr", zarr_format=zarr_format, encoding=filled)
+    for other, encoding, message in [
+        (square.transpose("x", "y"), filled, "has (dimensions|attributes)"),
+        (square, {"t": {"_FillValue": -2.0}}, "has (fill value|attributes)"),
+        (square.assign_attrs(made="by the second"), filled, "it has attributes"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            xpatch.write(
+                other, tmp_path / "a.zarr", resume=True, encoding=encoding, zarr_format=zarr_format
+            )
+
+
 def test_a_store_half_written_by_something_else(tmp_path):
     store = tmp_path / "a.zarr"
     merged().to_zarr(store, compute=False)

@@ -44,7 +44,7 @@ def write(
     resume : bool, default: False
         Finish a store that an earlier call began for the same field; begin if there is none, do
         nothing if it is complete. That the values would be the same is up to the caller; names,
-        shapes, chunks, dtypes and attributes are compared.
+        dimensions, shapes, chunks, dtypes, fill values and attributes are compared.
     encoding, zarr_format
         As for `xarray.Dataset.to_zarr`.
 
@@ -176,6 +176,11 @@ def _check_store(field: xr.Dataset, group: Any, store: Any, kwargs: Any) -> None
     memory = zarr.storage.MemoryStore()
     field.to_zarr(memory, mode="w-", compute=False, consolidated=False, **kwargs)
     expected = zarr.open_group(memory, mode="r")
+    if _comparable(group) != _comparable(expected):
+        raise ValueError(
+            f"{store} is not the store of this field: it has attributes {dict(group.attrs)}, the "
+            f"field {dict(expected.attrs)}; write to another store"
+        )
     for name, variable in field.variables.items():
         if str(name) not in group:
             raise ValueError(f"{store} has no {name!r}: it is not the store of this field")
@@ -184,6 +189,12 @@ def _check_store(field: xr.Dataset, group: Any, store: Any, kwargs: Any) -> None
             found, wanted = getattr(array, what), getattr(model, what)
             if found != wanted:
                 raise ValueError(_other(store, name, what, found, wanted))
+        names = [getattr(a.metadata, "dimension_names", None) for a in (array, model)]
+        if names[0] != names[1]:  # version 2 of zarr has them among the attributes
+            raise ValueError(_other(store, name, "dimensions", *names))
+        if not _same(array.fill_value, model.fill_value):
+            fills = array.fill_value, model.fill_value
+            raise ValueError(_other(store, name, "fill value", *fills))
         if _comparable(array) != _comparable(model):
             attrs = dict(array.attrs), dict(model.attrs)
             raise ValueError(_other(store, name, "attributes", *attrs))
