@@ -58,7 +58,12 @@ def write(
     FileExistsError
         If the store exists and ``resume`` is not set.
     ValueError
-        If the store is not that of this field, or incomplete and not begun by `write`.
+        If the store is not that of this field, or incomplete and not begun by `write`; or what
+        `to_zarr` raises for the encoding.
+    RuntimeError
+        If chunks are not in the store after they were written.
+    ImportError
+        If zarr is missing, or older than 3.1.6.
 
     Examples
     --------
@@ -79,18 +84,20 @@ def write(
     field = _aligned(obj, encoding or {})
     kwargs = {"encoding": encoding, "zarr_format": zarr_format}
     known = _opened(zarr, store)
-    if known is None:
-        _begin(zarr, field, store, zarr_format, kwargs)
-    elif not resume:
+    if known is not None and not resume:
         raise FileExistsError(
             f"{store} exists; pass resume=True to finish a run of write that was killed, or remove it"
         )
+    model = _model(zarr, field, kwargs)
+    lazy = {n: v for n, v in field.variables.items() if v.chunks is not None}
+    encoded = {n: _encoded(n, v, model[str(n)]) for n, v in lazy.items()}
+    if known is None:
+        _begin(zarr, field, store, zarr_format, kwargs)
     elif MARK in known and not int(known[MARK][...]):
         _check_names(field, known)
         _metadata(zarr, field, store, kwargs)
     group = zarr.open_group(store, mode="r+", use_consolidated=False)
-    _check_store(field, group, store, kwargs)
-    lazy = {n: v for n, v in field.variables.items() if v.chunks is not None}
+    _check_store(field, group, store, model)
     arrays = {n: group[str(n)].with_config({"write_empty_chunks": True}) for n in lazy}
     missing = {n: _missing(a) for n, a in arrays.items()}
     total = sum(map(len, missing.values()))
@@ -100,13 +107,12 @@ def write(
                 f"{store} lacks {total} chunks, but was not begun by xpatch.write: whether the "
                 "others are right is unknown. Write to another store, or remove this one"
             )
+        _consolidate(zarr, store)  # unless the run was killed right before that
         return 0
-    _compute({n: _encoded(n, v, arrays[n]) for n, v in lazy.items()}, arrays, missing)
+    _compute(encoded, arrays, missing)
     _check_written(arrays, store)
     del group[MARK]
-    with warnings.catch_warnings():  # that zarr 3 does not specify consolidated metadata
-        warnings.simplefilter("ignore")
-        zarr.consolidate_metadata(store)
+    _consolidate(zarr, store)
     return total
 
 
@@ -114,8 +120,22 @@ def _zarr() -> Any:
     try:
         import zarr
     except ImportError as error:
-        raise ImportError("write needs zarr: pip install 'zarr>=3'") from error
+        raise ImportError("write needs zarr: pip install 'zarr>=3.1.6'") from error
+    if not hasattr(zarr.Array, "with_config"):
+        raise ImportError(
+            "write needs zarr 3.1.6 or later, which puts a chunk in place at once, got "
+            f"{zarr.__version__}: pip install 'zarr>=3.1.6'"
+        )
     return zarr
+
+
+def _consolidate(zarr: Any, store: Any) -> None:
+    """Put the metadata of all arrays in one place, where that is not done yet."""
+    if zarr.open_group(store, mode="r").metadata.consolidated_metadata is not None:
+        return
+    with warnings.catch_warnings():  # that zarr 3 does not specify consolidated metadata
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(store)
 
 
 def _temporary(obj: xr.DataArray) -> Any:
@@ -136,6 +156,11 @@ def _opened(zarr: Any, store: Any) -> Any:
 
 def _aligned(field: xr.Dataset, encoding: Mapping[Hashable, Mapping[str, Any]]) -> xr.Dataset:
     """Chunk lazy variables as they will be stored; ``encoding`` replaces their own, as in to_zarr."""
+    unknown = [n for n in encoding if n not in field.variables]
+    if unknown:
+        raise ValueError(
+            f"encoding names {unknown[0]!r}, but the field has the variables {list(field.variables)}"
+        )
     out = field.copy()
     for name, variable in field.variables.items():
         if variable.chunks is None:
@@ -169,13 +194,16 @@ def _check_names(field: xr.Dataset, group: Any) -> None:
         raise ValueError(f"the store holds {extra}, which the field does not; write elsewhere")
 
 
-def _check_store(field: xr.Dataset, group: Any, store: Any, kwargs: Any) -> None:
-    """Raise a ValueError if the store would look otherwise, were it written for this field now."""
-    zarr = _zarr()
-    _check_names(field, group)
+def _model(zarr: Any, field: xr.Dataset, kwargs: Any) -> Any:
+    """Begin the store in memory: what cannot be written fails here, and leaves nothing behind."""
     memory = zarr.storage.MemoryStore()
     field.to_zarr(memory, mode="w-", compute=False, consolidated=False, **kwargs)
-    expected = zarr.open_group(memory, mode="r")
+    return zarr.open_group(memory, mode="r")
+
+
+def _check_store(field: xr.Dataset, group: Any, store: Any, expected: Any) -> None:
+    """Raise a ValueError if the store is not as ``expected``, were it written for this field now."""
+    _check_names(field, group)
     if _comparable(group) != _comparable(expected):
         raise ValueError(
             f"{store} is not the store of this field: it has attributes {dict(group.attrs)}, the "
@@ -218,13 +246,15 @@ def _other(store: Any, name: Hashable, what: str, found: Any, expected: Any) -> 
 
 
 def _encoded(name: Hashable, variable: Variable, array: Any) -> Variable:
-    """Encode values as the array in the store says."""
+    """Encode values as `to_zarr` does, and as the array in the store says."""
+    from xarray.backends.zarr import encode_zarr_variable
+
     variable = variable.copy(deep=False)
     if variable.dtype.kind in "mM" or "units" in variable.encoding:
         variable.encoding |= {k: v for k, v in array.attrs.items() if k in ("units", "calendar")}
         if variable.dtype.kind in "mM":
             variable.encoding["dtype"] = array.dtype
-    encoded = xr.conventions.encode_cf_variable(variable, name=name)
+    encoded = encode_zarr_variable(variable, name=name)
     if encoded.dtype != array.dtype:
         raise TypeError(
             f"{name!r} is stored as {array.dtype} but encoded as {encoded.dtype}, which write does "
