@@ -264,6 +264,16 @@ def test_skipped_patches_were_never_sampled(kind, aggregation):
     assert failures == [{2: "RuntimeError: out of order"}]
 
 
+def test_patches_are_tried_again_as_they_were(kind):
+    def model(patches):
+        patches *= 2
+        return broken(patches)
+
+    with pytest.warns(xpatch.PatchFailure):
+        merged = kind(field()).patch.apply(model, on_error="nan", **TILES).compute()
+    xr.testing.assert_allclose(merged, field().where(~where_patch_2_lies()) * 2)
+
+
 def test_nothing_is_warned_of_when_nothing_fails(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

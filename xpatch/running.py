@@ -158,6 +158,8 @@ class Apply:
         failures: dict[int, str],
     ) -> None:
         batch = given.isel({dim: which})
+        if self.on_error != "raise":  # func may work in place, and fail after that
+            batch = batch.copy()
         labels = batch[dim].values.tolist()
         try:
             result = func(batch)
