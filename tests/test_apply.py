@@ -188,6 +188,31 @@ def test_a_chunked_coordinate_cannot_be_changed_unseen(change):
     np.testing.assert_array_equal(merged["w"], change(carrying()["w"]))
 
 
+def test_what_is_the_same_for_all_patches_needs_no_patch_dimension(kind):
+    ds = xr.Dataset({"t": field("f8"), "scale": 3.0})
+
+    def model(patches):
+        out = patches.assign(scale=patches["scale"] + 1)
+        out["t"] = out["t"].expand_dims(level=[10, 20]).quantile(0.5, "level")
+        out["t"] = out["t"].expand_dims(channel=2)
+        return out.assign_coords(channel=["a", "b"], weight=("channel", [1.0, 2.0]))
+
+    merged = kind(ds).patch.apply(model, **CUT).compute()
+    assert merged["scale"] == 4
+    assert merged["quantile"] == 0.5
+    assert merged["channel"].values.tolist() == ["a", "b"]
+    assert merged["weight"].values.tolist() == [1, 2]
+    xr.testing.assert_allclose(
+        merged["t"].isel(channel=0, drop=True).drop_vars("quantile"), ds["t"]
+    )
+
+    def changing(patches):
+        return patches.assign(scale=patches["t"].sum())
+
+    with pytest.raises(ValueError, match="another 'scale' for the patches"):
+        kind(ds).patch.apply(changing, **CUT).compute()
+
+
 def test_shuffled_patches_are_put_back_by_label(kind):
     merged = kind(field()).patch.apply(lambda p: p.isel(patch=slice(None, None, -1)), **CUT)
     xr.testing.assert_allclose(merged.compute(), field())
@@ -302,11 +327,28 @@ def test_a_failure_can_be_sent():
         ),
         (lambda p: p if p.sizes["patch"] < 2 else p.expand_dims("z", -1), ValueError, "with dims"),
         (lambda p: p.isel(y=slice(0, p.sizes["patch"] + 1)), ValueError, "cells"),
+        (lambda p: xr.Dataset({"a": p, "m": p.mean()}), ValueError, "'m' without the dimension"),
+        (lambda p: xr.Dataset({"a": p, "m": p.mean("patch")}), ValueError, "'m' without the dim"),
+        (lambda p: p.assign_coords(m=p.mean()), ValueError, "another 'm' for the patches"),
+        (
+            lambda p: p.assign_coords(
+                q=("x", p.isel(patch=0, y=0).values if len(p) else [0.0] * 5)
+            ),
+            ValueError,
+            "another 'q' for the patches",
+        ),
+        (lambda p: p.isel(y=slice(None, None, -1)), ValueError, "labels along 'y'"),
+        (
+            lambda p: p.isel(x=slice(0, 4) if 0 in p["patch"] else slice(1, 5)),
+            ValueError,
+            "labels along 'x'",
+        ),
+        (lambda p: p.assign_coords(y=np.arange(6.0) + 3), ValueError, "labels along 'y'"),
     ],
 )
 def test_what_func_may_not_return(kind, func, error, message):
     with pytest.raises(error, match=message):
-        kind(field()).patch.apply(func, **CUT).compute()
+        kind(field()).patch.apply(func, batch_size=4, **CUT).compute()
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,10 @@ def apply(
         Takes loaded patches, as `split` gives them, and returns a DataArray or a Dataset with the
         patch dimension; or, of a DataArray, an array of the same shape or one value per patch.
         Other dims, another dtype, several variables, cropped patches and patches that are finer by
-        ``scale`` are merged as by `merge`. To see what comes back `func` is called first on no
+        ``scale`` are merged as by `merge`. Every batch must return the same cells of its patches,
+        as far as labels tell. Variables need the patch dimension unless the field has them without;
+        coordinates without it, such as the names of new channels, must be the same for every batch:
+        what depends on the data is returned per patch. To see what comes back `func` is called first on no
         patch, and if it fails on one: the first of the field, or zeros for dask.
     patcher, geometry, sampler, window, dim, chunks
         As in `split`.

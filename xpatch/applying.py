@@ -20,7 +20,17 @@ from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.merging import Merge
 from xpatch.plan import Plan
 from xpatch.progress import Ticker
-from xpatch.running import Apply, Form, Frame, PatchFailure, Shipped, as_variables, warn_of
+from xpatch.running import (
+    Agreed,
+    Apply,
+    Form,
+    Frame,
+    PatchFailure,
+    Shipped,
+    as_variables,
+    warn_of,
+    whole_of,
+)
 
 BLOCK_BYTES = 1 << 25  # of the patches that are cut at a time from a field that is not chunked
 ON_ERROR = ("raise", "nan", "skip")
@@ -36,6 +46,7 @@ class Skeleton:
     like: Any  # some patches as they come back
     forms: dict[Hashable, Form]
     crop: dict[Hashable, tuple[int, int]]
+    shared: dict[Hashable, Variable]  # of what has no patch dimension: what func made or changed
 
     @classmethod
     def of(
@@ -49,6 +60,7 @@ class Skeleton:
             )
             result = result.copy(data=variables[None].data)
         result = with_carried(result, given, source, dim)
+        shared = shared_of(result, source, dim)
         if patch_index(result) is None:
             rest = result.drop_vars(dim, errors="ignore")
             index = patch_index(given)
@@ -62,7 +74,7 @@ class Skeleton:
             dims = tuple(d for d in v.dims if d != dim)
             filled = dtypes.filled(v.dtype, None)[0] if on_error == "nan" else v.dtype
             forms[name] = Form(dims, tuple(v.sizes[d] for d in dims), v.dtype, filled, v.attrs)
-        return cls(result, forms, crop)
+        return cls(result, forms, crop, shared)
 
     def patches(self, arrays: Mapping[Hashable, Variable], index: PatchIndex) -> Any:
         """Give the patches that will come back."""
@@ -106,9 +118,29 @@ def with_carried(result: Any, given: Any, source: Any, dim: Hashable) -> Any:
     return result.assign_coords(carried)
 
 
-def whole_of(patches: xr.DataArray | xr.Dataset) -> xr.Dataset:
-    """Give a DataArray as a Dataset of one variable."""
-    return patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
+def shared_of(result: Any, source: Any, dim: Hashable) -> dict[Hashable, Variable]:
+    """Give what func returned without the patch dimension and is not that of the source.
+
+    Raises
+    ------
+    ValueError
+        If there is a variable that the source has not, or has for each patch: it cannot be told
+        whether it is the same for all patches, or only lost their dimension.
+    """
+    known, shared = whole_of(source).variables, {}
+    for name, variable in whole_of(result).variables.items():
+        if dim in variable.dims:
+            continue
+        carried = name in known and dim not in known[name].dims
+        if name in whole_of(result).data_vars and not carried:
+            raise ValueError(
+                f"func returned the variable {name!r} without the dimension {dim!r}, with dims "
+                f"{variable.dims}: keep that dimension, with one value per patch (reduce over the "
+                f"others only, as in mean(('y', 'x'))), or leave {name!r} out"
+            )
+        if variable.chunks is None and not (carried and variable.identical(known[name])):
+            shared[name] = variable.load()
+    return shared
 
 
 def probed(
@@ -206,6 +238,7 @@ class Application:
             for n, v in chunked.items()
         }
         frame = Frame.of(self.patches, dim)
+        agreed = Agreed(dim, self.plan.dims, self.skeleton.crop, self.skeleton.shared)
         forms, batch = self.skeleton.forms, self.options["batch_size"]
         token = uuid.uuid4().hex
         if not self.eager:
@@ -215,7 +248,7 @@ class Application:
         report = self.failures.update if self.eager else warn_of
         inputs = tuple((n, v.dims, v.attrs) for n, v in chunked.items())
         func_key, frame_key = (f"{name}-func",), (f"{name}-frame",)
-        graph: dict[Any, Any] = {func_key: Shipped(self.func), frame_key: Shipped(frame)}
+        graph: dict[Any, Any] = {func_key: Shipped(self.func), frame_key: Shipped((frame, agreed))}
         stops = np.cumsum(self.blocks).tolist()
         for b, (size, stop) in enumerate(zip(self.blocks, stops, strict=True)):
             which = slice(stop - size, stop)
