@@ -272,9 +272,25 @@ class Partial:
     shares: bool
 
     def __call__(self, patches: NDArray, present: NDArray | None = None) -> list[Any]:
+        self._check(patches)
+        return self._pieces(patches, present)
+
+    def _check(self, patches: NDArray) -> None:
+        """Raise a ValueError if a model returned a block of another shape than it announced."""
+        expected = [len(self.block.labels), *self.block.boxes.sizes]
+        got = [patches.shape[k] for k in (0, *(a + 1 for a in self.axes))]
+        if got != expected:
+            raise ValueError(
+                f"a block of {expected[0]} patches of {tuple(expected[1:])} cells along "
+                f"{list(self.block.boxes.dims)} came as {got[0]} of {tuple(got[1:])}: the model that "
+                "dask runs on each block must return as many patches as it is given, of the size "
+                "that its result announces (map_blocks(…, chunks=…)); or use patch.apply"
+            )
+
+    def _pieces(self, patches: NDArray, present: NDArray | None) -> list[Any]:
         if present is not None and not present.all():
             part = dataclasses.replace(self, block=self.block.some(present))
-            return part(patches[present])
+            return part._pieces(patches[present], None)
         if isinstance(self.reducer, Stacked):
             return [self._near(patches, *region) for region in self.regions]
         return [self._sum(patches, *region) for region in self.regions]
