@@ -263,7 +263,7 @@ class Count(Aggregation):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class First(Aggregation):
-    """The contribution of the patch with the lowest label."""
+    """The contribution of the patch with the lowest label; of equal labels that which comes first."""
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.Choose(dtype, skipna, "first")
@@ -271,7 +271,7 @@ class First(Aggregation):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Last(Aggregation):
-    """The contribution of the patch with the highest label."""
+    """The contribution of the patch with the highest label; of equal labels that which comes last."""
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.Choose(dtype, skipna, "last")
