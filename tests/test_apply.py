@@ -239,6 +239,26 @@ def test_with_a_template_func_is_called_for_patches_only(kind):
     assert sizes == [1] or (kind.name == "dask" and all(sizes))
 
 
+@pytest.mark.parametrize("window", [None, "hann"])
+@pytest.mark.parametrize("dtype", ["i2", "i4"])
+def test_integers_that_are_padded_with_a_constant(kind, monkeypatch, dtype, window):
+    from xpatch import applying
+
+    monkeypatch.setattr(applying, "BLOCK_BYTES", 1 << 8)
+    geometry = xpatch.Rectangular(y=4, x=4, boundary="pad", pad_mode="constant")
+    options = {"geometry": geometry, "sampler": xpatch.RegularStride(2), "window": window}
+    dtypes = set()
+
+    def model(patches):
+        dtypes.add(patches.dtype)
+        return patches
+
+    merged = kind(field(dtype)).patch.apply(model, **options).compute()
+    expected = field(dtype).patch.split(**options)
+    assert dtypes == {expected.dtype}
+    xr.testing.assert_allclose(merged, expected.patch.merge())
+
+
 # ------------------------------------------------------------------------------- failures
 
 

@@ -104,10 +104,9 @@ class Rows:
             out = memory.gather(self.source, self.axes, boxes)
         else:
             out = self._from_disk(boxes)
-        out = out if self.finish is None else self.finish(out, boxes)
-        if self.finish is None and not isinstance(self.source, np.ndarray):
-            out = out.astype(memory.gather_dtype(self.source.dtype, self.boxes)[0], copy=False)
-        return out
+        # some of the boxes may not overhang, and would keep a dtype that cannot hold the padding
+        out = out.astype(memory.gather_dtype(self.source.dtype, self.boxes)[0], copy=False)
+        return out if self.finish is None else self.finish(out, boxes)
 
     @contextmanager
     def keeping(self, limit: int) -> Iterator[None]:
