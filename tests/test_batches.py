@@ -140,3 +140,50 @@ def test_zarr(tmp_path):
 def test_wrong_options(options, error, message):
     with pytest.raises(error, match=message):
         cut(on_disk()[1]).patch.batches(**options)
+
+
+def counted(field, chunk):
+    """Give a field on dask that counts how often each chunk is computed."""
+    counts = {}
+
+    def look(block, block_info=None):
+        if block_info:
+            place = tuple(block_info[0]["chunk-location"])
+            counts[place] = counts.get(place, 0) + 1
+        return block
+
+    return counts, field.copy(data=field.chunk(chunk).data.map_blocks(look, dtype=field.dtype))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_one_patch_block_is_computed_once(shuffle):
+    _, field = on_disk()
+    counts, lazy = counted(field.compute(), 40)
+    patches = cut(lazy)
+    assert patches.data.numblocks[0] == 1
+    walked = list(patches.patch.batches(16, shuffle=shuffle, seed=0 if shuffle else None))
+    assert counts == {(0, 0): 1}
+    xr.testing.assert_equal(xr.concat(walked, "patch").sortby("patch"), cut(field).compute())
+
+
+def test_variables_that_are_chunked_differently():
+    _, field = on_disk()
+    counts, lazy = counted(field.compute(), 40)
+    patches = cut(lazy)
+    ds = xr.Dataset({"a": patches.chunk(patch=10), "b": patches.chunk(patch=15)})
+    walked = xr.concat(list(ds.patch.batches(7)), "patch")
+    xr.testing.assert_equal(walked["b"].variable, patches.variable.compute())
+    assert counts[0, 0] <= 1 + -(-patches.sizes["patch"] // 30)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask"])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_patches_of_several_scenes(kind, shuffle):
+    scenes = [on_disk(n)[1].compute() for n in (40, 24)]
+    scenes = [s.chunk(8) for s in scenes] if kind == "dask" else scenes
+    patches = xr.concat([cut(s) for s in scenes], "patch")
+    batches = patches.patch.batches(16, shuffle=shuffle, seed=0 if shuffle else None)
+    sizes = [b.sizes["patch"] for b in batches]
+    assert sum(sizes) == patches.sizes["patch"]
+    total = sum(float(b.sum()) for b in batches)
+    np.testing.assert_allclose(total, float(patches.sum()))
