@@ -311,7 +311,8 @@ class SoftVote(Aggregation):
     dim : hashable, default: "class"
         Dimension of the patches that holds the classes; its labels, if any, are the result.
     keep_probabilities : bool, default: False
-        Give a Dataset of ``label`` and ``probability`` instead of the labels.
+        Give a Dataset of ``label`` and ``probability`` instead of the labels; of a Dataset of
+        patches, ``t`` with the labels and ``t_probability`` for each variable ``t``.
     window : Window or str, optional
         Synthesis window of the average.
     """
