@@ -91,6 +91,53 @@ def test_chunks_that_do_not_fit_are_read_again(monkeypatch):
     np.testing.assert_array_equal(walked.values, patches.values)
 
 
+@pytest.mark.parametrize("boundary", ["shift", "pad", "wrap"])
+@pytest.mark.parametrize(("block", "rows"), [(1 << 12, 2), (1 << 14, 4), (1 << 25, 5)])
+def test_apply_reads_a_stored_chunk_once(monkeypatch, boundary, block, rows):
+    from xpatch import applying
+
+    monkeypatch.setattr(applying, "BLOCK_BYTES", block)
+    rows += boundary == "wrap"  # the last patches reach into the first row
+    monkeypatch.setattr(applying, "KEPT_BYTES", rows * 5 * 8 * 8 * 8)
+    disk, field = on_disk()
+    geometry = xpatch.Rectangular(y=6, x=6, boundary=boundary)
+    sampler = xpatch.RegularStride(3)
+    template = xr.DataArray(np.zeros((1, 6, 6)), dims=("patch", "y", "x"))
+    merged = field.patch.apply(
+        lambda p: p * 2, geometry=geometry, sampler=sampler, template=template
+    )
+    np.testing.assert_allclose(merged, disk.values * 2)
+    assert len(disk.reads) == 25
+    assert sum(disk.reads.values()) <= (35 if boundary == "wrap" else 25)
+
+
+@pytest.mark.parametrize("mode", ["mean", "linear_ramp", "maximum"])
+def test_pads_that_need_whole_axes_read_the_field_once(monkeypatch, mode):
+    from xpatch import applying
+
+    monkeypatch.setattr(applying, "BLOCK_BYTES", 1 << 12)
+    disk, field = on_disk()
+    geometry = xpatch.Rectangular(y=6, x=6, boundary="pad", pad_mode=mode)
+    options = {"geometry": geometry, "sampler": xpatch.RegularStride(3)}
+    loaded = xr.DataArray(disk.values, field.coords, field.dims)
+    expected = loaded.patch.split(**options)
+    seen = []
+
+    def model(patches):
+        seen.append(patches)
+        return patches
+
+    for source in (field, loaded):
+        seen.clear()
+        source.patch.apply(model, **options)
+        walked = xr.concat([p for p in seen if p.sizes["patch"]], "patch").sortby("patch")
+        np.testing.assert_allclose(walked, expected)
+    assert set(disk.reads.values()) == {1}
+    disk.reads.clear()
+    few = field.patch.split(**options).isel(patch=[0, 5])
+    np.testing.assert_allclose(few, expected.isel(patch=[0, 5]))
+
+
 @pytest.mark.parametrize("kind", ["numpy", "dask", "disk"])
 def test_shuffled_batches_hold_every_patch_once(kind):
     disk, field = on_disk()

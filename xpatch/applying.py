@@ -16,6 +16,7 @@ from xarray import Variable
 from xpatch.cutting import cut_field, groups_within, patch_groups, virtual_chunks
 from xpatch.domain import variables_of
 from xpatch.engine import dtypes
+from xpatch.engine.lazy import keeping
 from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.merging import Merge
 from xpatch.plan import Plan
@@ -33,6 +34,7 @@ from xpatch.running import (
 )
 
 BLOCK_BYTES = 1 << 25  # of the patches that are cut at a time from a field that is not chunked
+KEPT_BYTES = 1 << 29  # of stored chunks that are kept while a field is read from disk
 ON_ERROR = ("raise", "nan", "skip")
 
 
@@ -314,7 +316,8 @@ def apply_in_blocks(
     merged = Merge(made, *args, chunks=out_chunks, present=present).run()
     if not eager:
         return merged
-    merged = _stored(merged)
+    with keeping([v._data for v in whole_of(patches).variables.values()], KEPT_BYTES):
+        merged = _stored(merged)
     if run.failures:
         warnings.warn(PatchFailure(run.failures), stacklevel=4)
     return merged

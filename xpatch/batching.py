@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from xpatch.cutting import groups_within
 from xpatch.domain import variables_of
-from xpatch.engine.lazy import Rows, rows_of
+from xpatch.engine.lazy import Rows, keeping, rows_of
 from xpatch.index import patch_index
 from xpatch.restoring import Provenance, provenance
 from xpatch.running import whole_of
@@ -66,10 +65,8 @@ class Batches:
         if edges is not None:
             yield from self._from_chunks(parts, edges)
             return
-        with ExitStack() as stack:
-            stored = self._stored()
-            for rows in stored:
-                stack.enter_context(rows.keeping(KEPT_BYTES // len(stored)))
+        arrays = [v._data for v in whole_of(self.obj).variables.values()]
+        with keeping(arrays, KEPT_BYTES):
             for part in parts:
                 yield self.obj.isel({self.dim: as_slice(part)}).load()
 
