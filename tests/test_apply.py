@@ -319,6 +319,28 @@ def test_patches_are_tried_again_as_they_were(kind):
     xr.testing.assert_allclose(merged, field().where(~where_patch_2_lies()) * 2)
 
 
+def test_the_first_patch_may_fail(kind):
+    def model(patches):
+        assert patches.sizes["patch"]
+        if 0 in patches["patch"] or not patches.values.any():
+            raise RuntimeError("does not converge")
+        return patches.max(("y", "x"))
+
+    options = {"geometry": {"y": 6, "x": 5}, "on_error": "nan"}
+    if kind.name == "dask":
+        with pytest.raises(RuntimeError) as caught:
+            kind(field()).patch.apply(model, **options)
+        (note,) = caught.value.__notes__
+        assert "one patch of zeros" in note
+        assert "pass template=" in note
+        assert "on_error='nan' comes after that" in note
+        options["template"] = xr.DataArray(np.zeros(1, "f4"), dims="patch")
+    with pytest.warns(xpatch.PatchFailure, match="1 patches"):
+        merged = kind(field()).patch.apply(model, **options).compute()
+    assert merged.isnull().any()
+    assert (merged.isel(y=slice(6, None)) > 50).all()
+
+
 def test_nothing_is_warned_of_when_nothing_fails(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

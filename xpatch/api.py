@@ -224,8 +224,9 @@ def apply(
         ``scale`` are merged as by `merge`. Every batch must return the same cells of its patches,
         as far as labels tell. Variables need the patch dimension unless the field has them without;
         coordinates without it, such as the names of new channels, must be the same for every batch:
-        what depends on the data is returned per patch. To see what comes back `func` is called first on no
-        patch, and if it fails on one: the first of the field, or zeros for dask.
+        what depends on the data is returned per patch. To see what comes back `func` is called
+        first on no patch, and if it fails on one: of the field (of up to ten, if ``on_error`` lets
+        patches fail), or of zeros for dask.
     patcher, geometry, sampler, window, dim, chunks
         As in `split`.
     aggregation, skipna, fill_value, scale

@@ -35,6 +35,7 @@ from xpatch.running import (
 
 BLOCK_BYTES = 1 << 25  # of the patches that are cut at a time from a field that is not chunked
 KEPT_BYTES = 1 << 29  # of stored chunks that are kept while a field is read from disk
+ATTEMPTS = 10  # patches, spread over all, by which what func returns is found if it fails on some
 ON_ERROR = ("raise", "nan", "skip")
 
 
@@ -150,28 +151,55 @@ def probed(
 ) -> Skeleton:
     """Find what func returns, from a template, from no patch, or from one.
 
-    Patches that are not chunked lend their first; of others one is made up of zeros.
+    Patches that are not chunked lend one; of others one is made up of zeros.
     """
     if template is not None:
         n = template.sizes.get(dim, 0) if isinstance(template, xr.DataArray | xr.Dataset) else 0
         given = patches.isel({dim: slice(0, n)})
         return Skeleton.of(template, given, patches, dim, on_error, scale)
-    for n in (0, 1):
-        given = _blank(patches.isel({dim: slice(0, n)}), dim)
+    failed: Exception | None = None
+    for which in _attempts(patches, dim, on_error):
+        given = _blank(patches.isel({dim: which}), dim)
+        some = given.sizes[dim] > 0
         try:
             with warnings.catch_warnings():
-                if n == 0:
+                if not some:
                     warnings.simplefilter("ignore")  # of means of nothing
                 result = func(given)
+        except Exception as error:
+            failed = error
+            continue
+        try:
             return Skeleton.of(result, given, patches, dim, on_error, scale)
         except Exception as error:
-            if n:
-                error.add_note(
-                    "raised for one patch, by which apply finds out what func returns; if func "
-                    "cannot take that, pass template=, what it returns for some patches"
-                )
+            failed = error
+            if some:
                 raise
-    raise AssertionError
+    assert failed is not None
+    failed.add_note(_unprobed(patches, dim, on_error))
+    raise failed
+
+
+def _attempts(patches: Any, dim: Hashable, on_error: str) -> list[slice]:
+    """Give the patches to try: none, one, and where single ones may fail some of the others."""
+    n = patches.sizes[dim]
+    places = [0]
+    if on_error != "raise" and not _chunked(patches, dim):
+        places = np.unique(np.linspace(0, max(n - 1, 0), ATTEMPTS).astype(int)).tolist()
+    return [slice(0, 0), *(slice(k, k + 1) for k in places)]
+
+
+def _chunked(patches: Any, dim: Hashable) -> bool:
+    return any(v.chunks is not None and dim in v.dims for v in variables_of(patches).values())
+
+
+def _unprobed(patches: Any, dim: Hashable, on_error: str) -> str:
+    what = "one patch of zeros" if _chunked(patches, dim) else "one patch"
+    note = (
+        f"raised for {what}, by which apply finds out what func returns; if func cannot take that, "
+        "pass template=, what it returns for some patches"
+    )
+    return note if on_error == "raise" else f"{note}. on_error={on_error!r} comes after that"
 
 
 def _blank(patches: Any, dim: Hashable) -> Any:
