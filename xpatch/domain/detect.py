@@ -51,13 +51,19 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
         orders[name] = variable.dims
         if variable.chunks is not None:
             chunks[name] = dict(variable.chunksizes)
-    sizes = {d: obj.sizes[d] for d in obj.dims}
+    sizes = {d: obj.sizes[d] for d in _ordered_dims(obj)}
     mapping = ax.grid_mapping(obj)
     crs = ax.crs_source(obj, mapping)
     found = GridDomain(template, sizes, orders, chunks, crs)
     if crs is not None and projected_axes(sizes, template.coords, found.roles):
         return RasterDomain(template, sizes, orders, chunks, crs)
     return found
+
+
+def _ordered_dims(obj: xr.DataArray | xr.Dataset) -> list[Hashable]:
+    """Order dimensions as the variable with most of them does, wherever it stands in a Dataset."""
+    variables = sorted(variables_of(obj).items(), key=lambda v: (-len(v[1].dims), str(v[0])))
+    return list(dict.fromkeys([d for _, v in variables for d in v.dims] + list(obj.dims)))
 
 
 def variables_of(obj: xr.DataArray | xr.Dataset) -> dict[Hashable | None, xr.Variable]:
