@@ -238,7 +238,8 @@ def apply(
         values, or they are left out as if they had not been sampled. A batch that fails is tried
         again patch by patch. A `PatchFailure` warning lists the failed patches.
     progress : bool, default: False
-        Draw a bar on stderr.
+        Draw a bar on stderr: one for each process that works, so it is for threads, or for one
+        process; of a cluster see the dashboard of dask instead.
     template : DataArray or Dataset, optional
         What `func` returns for the first few patches (values do not matter), so that it is not
         called to find out.
