@@ -378,3 +378,41 @@ def test_merges_of_the_same_dask_patches_do_not_take_each_others_results():
     for kind, got in zip(kinds, together, strict=True):
         xr.testing.assert_allclose(got, patches.compute().patch.merge(kind))
     assert lazy[0].data.name == patches.patch.merge(xpatch.Quantile(0.1)).data.name
+
+
+@pytest.mark.parametrize("aggregation", ["first", "last", "most_central"])
+@pytest.mark.parametrize("chunk", [None, 1, 2, 3, 5, 7])
+def test_of_equal_labels_the_place_decides(aggregation, chunk):
+    x = xr.DataArray(np.arange(8.0), dims="x")
+    patches = x.patch.split(geometry={"x": 4}, sampler=xpatch.RegularStride(2))
+    patches = patches.isel(patch=[1, 0, 2, 1, 0, 2, 1])
+    patches = patches * 0 + xr.DataArray(np.arange(7.0), dims="patch")
+    if chunk is not None:
+        patches = patches.chunk(patch=chunk)
+    merged = patches.patch.merge(aggregation)
+    expected = {
+        "first": [1, 1, 1, 1, 0, 0, 2, 2],
+        "last": [4, 4, 6, 6, 5, 5, 5, 5],
+        "most_central": [1, 1, 1, 0, 0, 2, 2, 2],
+    }
+    np.testing.assert_array_equal(merged, expected[aggregation])
+
+
+@pytest.mark.parametrize("chunks", [None, 4])
+def test_soft_vote_of_a_dataset_keeps_probabilities(chunks):
+    values = np.random.default_rng(0).random((3, 8))
+    p = xr.DataArray(values, {"class": ["ice", "land", "sea"]}, ("class", "x"))
+    ds = xr.Dataset({"cover": p, "second": 1 - p, "scale": 2.0})
+    ds = ds if chunks is None else ds.chunk(x=chunks)
+    patches = ds.patch.split(geometry={"x": 4}, sampler=xpatch.RegularStride(2))
+    merged = patches.patch.merge(xpatch.SoftVote(keep_probabilities=True)).compute()
+    names = {"cover", "second", "scale", "cover_probability", "second_probability"}
+    assert set(merged.data_vars) == names
+    np.testing.assert_array_equal(merged["cover"], p["class"].values[values.argmax(0)])
+    np.testing.assert_array_equal(merged["second"], p["class"].values[values.argmin(0)])
+    np.testing.assert_allclose(merged["cover_probability"], values)
+    labels = patches.patch.merge(xpatch.SoftVote()).compute()
+    xr.testing.assert_identical(labels["cover"], merged["cover"])
+    taken = patches.rename(second="cover_probability")
+    with pytest.raises(ValueError, match="have that already"):
+        taken.patch.merge(xpatch.SoftVote(keep_probabilities=True))

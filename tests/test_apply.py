@@ -145,6 +145,74 @@ def test_dataset_with_carried_and_partly_cut_variables(kind):
     xr.testing.assert_allclose(merged["row"].compute(), ds["row"])
 
 
+def carrying():
+    """Give a field with coordinates that are not cut: 1-D, scalar, of space where time is cut."""
+    coords = {
+        "y": np.arange(17.0),
+        "x": np.arange(22.0),
+        "band": [1, 2, 3],
+        "w": ("band", [0.5, 0.25, 0.125]),
+        "crs": 4326,
+        "lat": (("y", "x"), np.random.default_rng(1).random((17, 22))),
+    }
+    return field(bands=3).assign_coords(coords)
+
+
+def chunked_throughout(obj):
+    """Chunk coordinates as well, as `xr.open_zarr` does."""
+    for name in ("w", "crs", "lat"):
+        obj = obj.assign_coords({name: obj[name].variable.chunk()})
+    return obj.chunk(7)
+
+
+@pytest.mark.parametrize("geometry", [{"y": 6, "x": 5}, {"band": 2}], ids=str)
+def test_chunked_coordinates_that_are_not_cut_keep_their_values(geometry):
+    source = carrying()
+    merged = chunked_throughout(source).patch.apply(lambda p: p + p["w"], geometry=geometry)
+    xr.testing.assert_allclose(merged.compute(), source + source["w"])
+    xr.testing.assert_equal(merged.coords.to_dataset().compute(), source.coords.to_dataset())
+
+
+@pytest.mark.parametrize("change", [lambda w: w * 2, lambda w: w[:1]])
+def test_a_chunked_coordinate_cannot_be_changed_unseen(change):
+    source = chunked_throughout(carrying())
+
+    def model(patches):
+        out = patches.isel(band=slice(change(patches["w"]).sizes["band"]))
+        return out.assign_coords(w=change(patches["w"].variable))
+
+    with pytest.raises(ValueError, match="changed the coordinate 'w', which is chunked"):
+        source.patch.apply(model, **CUT)
+    loaded = source.assign_coords(w=source["w"].compute())
+    merged = loaded.patch.apply(model, **CUT)
+    np.testing.assert_array_equal(merged["w"], change(carrying()["w"]))
+
+
+def test_what_is_the_same_for_all_patches_needs_no_patch_dimension(kind):
+    ds = xr.Dataset({"t": field("f8"), "scale": 3.0})
+
+    def model(patches):
+        out = patches.assign(scale=patches["scale"] + 1)
+        out["t"] = out["t"].expand_dims(level=[10, 20]).quantile(0.5, "level")
+        out["t"] = out["t"].expand_dims(channel=2)
+        return out.assign_coords(channel=["a", "b"], weight=("channel", [1.0, 2.0]))
+
+    merged = kind(ds).patch.apply(model, **CUT).compute()
+    assert merged["scale"] == 4
+    assert merged["quantile"] == 0.5
+    assert merged["channel"].values.tolist() == ["a", "b"]
+    assert merged["weight"].values.tolist() == [1, 2]
+    xr.testing.assert_allclose(
+        merged["t"].isel(channel=0, drop=True).drop_vars("quantile"), ds["t"]
+    )
+
+    def changing(patches):
+        return patches.assign(scale=patches["t"].sum())
+
+    with pytest.raises(ValueError, match="another 'scale' for the patches"):
+        kind(ds).patch.apply(changing, **CUT).compute()
+
+
 def test_shuffled_patches_are_put_back_by_label(kind):
     merged = kind(field()).patch.apply(lambda p: p.isel(patch=slice(None, None, -1)), **CUT)
     xr.testing.assert_allclose(merged.compute(), field())
@@ -169,6 +237,26 @@ def test_with_a_template_func_is_called_for_patches_only(kind):
     merged = kind(field()).patch.apply(model, geometry={"y": 17, "x": 22}, template=template)
     assert (merged.compute() == field().max()).all()
     assert sizes == [1] or (kind.name == "dask" and all(sizes))
+
+
+@pytest.mark.parametrize("window", [None, "hann"])
+@pytest.mark.parametrize("dtype", ["i2", "i4"])
+def test_integers_that_are_padded_with_a_constant(kind, monkeypatch, dtype, window):
+    from xpatch import applying
+
+    monkeypatch.setattr(applying, "BLOCK_BYTES", 1 << 8)
+    geometry = xpatch.Rectangular(y=4, x=4, boundary="pad", pad_mode="constant")
+    options = {"geometry": geometry, "sampler": xpatch.RegularStride(2), "window": window}
+    dtypes = set()
+
+    def model(patches):
+        dtypes.add(patches.dtype)
+        return patches
+
+    merged = kind(field(dtype)).patch.apply(model, **options).compute()
+    expected = field(dtype).patch.split(**options)
+    assert dtypes == {expected.dtype}
+    xr.testing.assert_allclose(merged, expected.patch.merge())
 
 
 # ------------------------------------------------------------------------------- failures
@@ -221,6 +309,38 @@ def test_skipped_patches_were_never_sampled(kind, aggregation):
     assert failures == [{2: "RuntimeError: out of order"}]
 
 
+def test_patches_are_tried_again_as_they_were(kind):
+    def model(patches):
+        patches *= 2
+        return broken(patches)
+
+    with pytest.warns(xpatch.PatchFailure):
+        merged = kind(field()).patch.apply(model, on_error="nan", **TILES).compute()
+    xr.testing.assert_allclose(merged, field().where(~where_patch_2_lies()) * 2)
+
+
+def test_the_first_patch_may_fail(kind):
+    def model(patches):
+        assert patches.sizes["patch"]
+        if 0 in patches["patch"] or not patches.values.any():
+            raise RuntimeError("does not converge")
+        return patches.max(("y", "x"))
+
+    options = {"geometry": {"y": 6, "x": 5}, "on_error": "nan"}
+    if kind.name == "dask":
+        with pytest.raises(RuntimeError) as caught:
+            kind(field()).patch.apply(model, **options)
+        (note,) = caught.value.__notes__
+        assert "one patch of zeros" in note
+        assert "pass template=" in note
+        assert "on_error='nan' comes after that" in note
+        options["template"] = xr.DataArray(np.zeros(1, "f4"), dims="patch")
+    with pytest.warns(xpatch.PatchFailure, match="1 patches"):
+        merged = kind(field()).patch.apply(model, **options).compute()
+    assert merged.isnull().any()
+    assert (merged.isel(y=slice(6, None)) > 50).all()
+
+
 def test_nothing_is_warned_of_when_nothing_fails(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -249,11 +369,28 @@ def test_a_failure_can_be_sent():
         ),
         (lambda p: p if p.sizes["patch"] < 2 else p.expand_dims("z", -1), ValueError, "with dims"),
         (lambda p: p.isel(y=slice(0, p.sizes["patch"] + 1)), ValueError, "cells"),
+        (lambda p: xr.Dataset({"a": p, "m": p.mean()}), ValueError, "'m' without the dimension"),
+        (lambda p: xr.Dataset({"a": p, "m": p.mean("patch")}), ValueError, "'m' without the dim"),
+        (lambda p: p.assign_coords(m=p.mean()), ValueError, "another 'm' for the patches"),
+        (
+            lambda p: p.assign_coords(
+                q=("x", p.isel(patch=0, y=0).values if len(p) else [0.0] * 5)
+            ),
+            ValueError,
+            "another 'q' for the patches",
+        ),
+        (lambda p: p.isel(y=slice(None, None, -1)), ValueError, "labels along 'y'"),
+        (
+            lambda p: p.isel(x=slice(0, 4) if 0 in p["patch"] else slice(1, 5)),
+            ValueError,
+            "labels along 'x'",
+        ),
+        (lambda p: p.assign_coords(y=np.arange(6.0) + 3), ValueError, "labels along 'y'"),
     ],
 )
 def test_what_func_may_not_return(kind, func, error, message):
     with pytest.raises(error, match=message):
-        kind(field()).patch.apply(func, **CUT).compute()
+        kind(field()).patch.apply(func, batch_size=4, **CUT).compute()
 
 
 @pytest.mark.parametrize(

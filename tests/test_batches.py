@@ -91,6 +91,53 @@ def test_chunks_that_do_not_fit_are_read_again(monkeypatch):
     np.testing.assert_array_equal(walked.values, patches.values)
 
 
+@pytest.mark.parametrize("boundary", ["shift", "pad", "wrap"])
+@pytest.mark.parametrize(("block", "rows"), [(1 << 12, 2), (1 << 14, 4), (1 << 25, 5)])
+def test_apply_reads_a_stored_chunk_once(monkeypatch, boundary, block, rows):
+    from xpatch import applying
+
+    monkeypatch.setattr(applying, "BLOCK_BYTES", block)
+    rows += boundary == "wrap"  # the last patches reach into the first row
+    monkeypatch.setattr(applying, "KEPT_BYTES", rows * 5 * 8 * 8 * 8)
+    disk, field = on_disk()
+    geometry = xpatch.Rectangular(y=6, x=6, boundary=boundary)
+    sampler = xpatch.RegularStride(3)
+    template = xr.DataArray(np.zeros((1, 6, 6)), dims=("patch", "y", "x"))
+    merged = field.patch.apply(
+        lambda p: p * 2, geometry=geometry, sampler=sampler, template=template
+    )
+    np.testing.assert_allclose(merged, disk.values * 2)
+    assert len(disk.reads) == 25
+    assert sum(disk.reads.values()) <= (35 if boundary == "wrap" else 25)
+
+
+@pytest.mark.parametrize("mode", ["mean", "linear_ramp", "maximum"])
+def test_pads_that_need_whole_axes_read_the_field_once(monkeypatch, mode):
+    from xpatch import applying
+
+    monkeypatch.setattr(applying, "BLOCK_BYTES", 1 << 12)
+    disk, field = on_disk()
+    geometry = xpatch.Rectangular(y=6, x=6, boundary="pad", pad_mode=mode)
+    options = {"geometry": geometry, "sampler": xpatch.RegularStride(3)}
+    loaded = xr.DataArray(disk.values, field.coords, field.dims)
+    expected = loaded.patch.split(**options)
+    seen = []
+
+    def model(patches):
+        seen.append(patches)
+        return patches
+
+    for source in (field, loaded):
+        seen.clear()
+        source.patch.apply(model, **options)
+        walked = xr.concat([p for p in seen if p.sizes["patch"]], "patch").sortby("patch")
+        np.testing.assert_allclose(walked, expected)
+    assert set(disk.reads.values()) == {1}
+    disk.reads.clear()
+    few = field.patch.split(**options).isel(patch=[0, 5])
+    np.testing.assert_allclose(few, expected.isel(patch=[0, 5]))
+
+
 @pytest.mark.parametrize("kind", ["numpy", "dask", "disk"])
 def test_shuffled_batches_hold_every_patch_once(kind):
     disk, field = on_disk()
@@ -140,3 +187,50 @@ def test_zarr(tmp_path):
 def test_wrong_options(options, error, message):
     with pytest.raises(error, match=message):
         cut(on_disk()[1]).patch.batches(**options)
+
+
+def counted(field, chunk):
+    """Give a field on dask that counts how often each chunk is computed."""
+    counts = {}
+
+    def look(block, block_info=None):
+        if block_info:
+            place = tuple(block_info[0]["chunk-location"])
+            counts[place] = counts.get(place, 0) + 1
+        return block
+
+    return counts, field.copy(data=field.chunk(chunk).data.map_blocks(look, dtype=field.dtype))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_one_patch_block_is_computed_once(shuffle):
+    _, field = on_disk()
+    counts, lazy = counted(field.compute(), 40)
+    patches = cut(lazy)
+    assert patches.data.numblocks[0] == 1
+    walked = list(patches.patch.batches(16, shuffle=shuffle, seed=0 if shuffle else None))
+    assert counts == {(0, 0): 1}
+    xr.testing.assert_equal(xr.concat(walked, "patch").sortby("patch"), cut(field).compute())
+
+
+def test_variables_that_are_chunked_differently():
+    _, field = on_disk()
+    counts, lazy = counted(field.compute(), 40)
+    patches = cut(lazy)
+    ds = xr.Dataset({"a": patches.chunk(patch=10), "b": patches.chunk(patch=15)})
+    walked = xr.concat(list(ds.patch.batches(7)), "patch")
+    xr.testing.assert_equal(walked["b"].variable, patches.variable.compute())
+    assert counts[0, 0] <= 1 + -(-patches.sizes["patch"] // 30)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask"])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_patches_of_several_scenes(kind, shuffle):
+    scenes = [on_disk(n)[1].compute() for n in (40, 24)]
+    scenes = [s.chunk(8) for s in scenes] if kind == "dask" else scenes
+    patches = xr.concat([cut(s) for s in scenes], "patch")
+    batches = patches.patch.batches(16, shuffle=shuffle, seed=0 if shuffle else None)
+    sizes = [b.sizes["patch"] for b in batches]
+    assert sum(sizes) == patches.sizes["patch"]
+    total = sum(float(b.sum()) for b in batches)
+    np.testing.assert_allclose(total, float(patches.sum()))

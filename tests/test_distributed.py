@@ -7,6 +7,7 @@ import pickle
 import signal
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,17 @@ def double(patches):
 def slow(patches):
     time.sleep(0.05)
     return patches * 2
+
+
+class Slow:
+    """Multiplies, and takes its time."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, patches):
+        time.sleep(0.05)
+        return patches * self.factor
 
 
 class Fragile:
@@ -150,3 +162,24 @@ def test_tasks_are_small():
     for key in graph:
         if "xpatch" in str(key) and key not in frames:
             assert len(pickle.dumps(graph[key])) < 8_000, key
+
+
+def test_two_fields_are_written_at_once(client, tmp_path):
+    one = field().chunk(CHUNK).patch.apply(slow, geometry={"y": 8, "x": 8})
+    two = field().chunk(CHUNK).patch.apply(Slow(3), geometry={"y": 8, "x": 8})
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [
+            pool.submit(xpatch.write, merged, tmp_path / name)
+            for name, merged in (("one.zarr", one), ("two.zarr", two))
+        ]
+    assert [job.result() for job in jobs] == [3 * (N // CHUNK) ** 2] * 2  # with lat and lon
+    for name, factor in (("one.zarr", 2), ("two.zarr", 3)):
+        np.testing.assert_allclose(xr.open_zarr(tmp_path / name)["t"], field() * factor)
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:Sending large graph")
+def test_a_store_that_workers_cannot_reach(client):
+    from zarr.storage import MemoryStore
+
+    with pytest.raises(RuntimeError, match="lacks 108 chunks after all were written"):
+        xpatch.write(field().chunk(CHUNK), MemoryStore())

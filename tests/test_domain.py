@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import iris_sample_data
@@ -202,3 +203,18 @@ def test_descending_rows_and_dates_are_found_by_label():
     domain = xpatch.domain_of(field)
     assert domain.nearest("y", [29, 11, 15.1]).tolist() == [0, 2, 1]
     assert domain.nearest("time", np.array(["1970-01-03"], "M8[D]")).tolist() == [2]
+
+
+def test_the_dims_of_a_dataset_do_not_depend_on_the_order_of_its_variables():
+    ds = xr.Dataset(
+        {
+            "column": ("x", np.ones(6)),
+            "t": (("time", "y", "x"), np.ones((2, 4, 6))),
+            "turned": (("x", "y"), np.ones((6, 4))),
+        }
+    )
+    for names in itertools.permutations(ds.data_vars):
+        assert xpatch.domain_of(ds[list(names)]).dims == ("time", "y", "x")
+        sampler = xpatch.Explicit([(0, 3)])
+        patches = ds[list(names)].patch.split(geometry={"y": 2, "x": 2}, sampler=sampler)
+        assert patches.patch.merge("count")["t"].isel(time=0, y=0, x=3) == 1

@@ -294,3 +294,19 @@ def test_models_and_templates_that_do_not_fit(model, template, error, message):
     patches = cut(lazy())
     with pytest.raises(error, match=message):
         patches.map_blocks(model, template=template(patches)).patch.merge().compute()
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "max", "median"])
+@pytest.mark.parametrize(
+    "model",
+    [lambda b: b[:-1], lambda b: np.concatenate([b, b]), lambda b: b[:, :-1]],
+    ids=["fewer", "more", "smaller"],
+)
+def test_a_model_that_returns_another_number_of_patches(model, aggregation):
+    patches = cut(lazy())
+    data = patches.data.map_blocks(model, dtype="f4", meta=np.empty((0, 0, 0), "f4"))
+    merged = patches.copy(data=data).patch.merge(aggregation)
+    with pytest.raises(
+        ValueError, match=r"a block of \d+ patches of \(4, 4\) cells along .* came as"
+    ):
+        merged.compute()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import dask
@@ -148,6 +149,66 @@ def test_dates_integers_and_uneven_chunks(tmp_path):
     np.testing.assert_array_equal(ours["date"], dates)
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize(
+    "packing",
+    [
+        {"scale_factor": 0.01, "add_offset": 5.0, "dtype": "i2", "_FillValue": -9999},
+        {"dtype": "f4", "_FillValue": -1.0},
+        {"dtype": "i4", "_FillValue": -7, "scale_factor": 0.5},
+    ],
+)
+def test_packing_that_is_given_when_writing(tmp_path, packing, zarr_format):
+    values = np.array([0.0, 1.25, 2.5, np.nan, 4.0, 5.0])
+    ds = xr.Dataset({"t": ("x", da.from_array(values, chunks=2))})
+    ds["t"].encoding = {"dtype": "f4", "_FillValue": -5.0}  # which the argument replaces
+    options = {"encoding": {"t": packing}, "zarr_format": zarr_format}
+    xpatch.write(ds, tmp_path / "a.zarr", **options)
+    ds.to_zarr(tmp_path / "b.zarr", write_empty_chunks=True, **options)
+    assert contents(tmp_path / "a.zarr") == contents(tmp_path / "b.zarr")
+    np.testing.assert_allclose(xr.open_zarr(tmp_path / "a.zarr")["t"], values, atol=0.25)
+    assert xpatch.write(ds, tmp_path / "a.zarr", resume=True, **options) == 0
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("dtype", ["bool", "U3", "S2", "M8[ns]", "m8[ns]", "c16", "u1"])
+def test_every_dtype_that_xarray_writes(tmp_path, dtype, zarr_format):
+    values = np.array([0, 1, 1, 0, 1]).astype(dtype)
+    ds = xr.Dataset({"v": ("x", da.from_array(values, chunks=2))})
+    options = {"zarr_format": zarr_format}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of types that zarr 3 does not specify
+        assert xpatch.write(ds, tmp_path / "a.zarr", **options) == 3
+        ds.to_zarr(tmp_path / "b.zarr", write_empty_chunks=True, **options)
+        assert contents(tmp_path / "a.zarr") == contents(tmp_path / "b.zarr")
+        np.testing.assert_array_equal(xr.open_zarr(tmp_path / "a.zarr")["v"], values)
+
+
+@pytest.mark.parametrize("encoding", [{"u": {"dtype": "i2"}}, {"t": {"compresor": None}}])
+def test_a_wrong_encoding_leaves_nothing_behind(tmp_path, encoding):
+    with pytest.raises(ValueError, match="encoding"):
+        xpatch.write(merged(), tmp_path / "a.zarr", encoding=encoding)
+    assert not (tmp_path / "a.zarr").exists()
+    assert xpatch.write(merged(), tmp_path / "a.zarr") == 9
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_resume_after_a_kill_before_the_metadata_were_consolidated(tmp_path, zarr_format):
+    store, other = tmp_path / "a.zarr", tmp_path / "b.zarr"
+    xpatch.write(merged(), other, zarr_format=zarr_format)
+    merged().to_zarr(store, zarr_format=zarr_format, consolidated=False, write_empty_chunks=True)
+    assert contents(store) != contents(other)
+    assert xpatch.write(merged(), store, resume=True, zarr_format=zarr_format) == 0
+    assert contents(store) == contents(other)
+
+
+def test_an_old_zarr_is_told_before_anything_is_begun(tmp_path, monkeypatch):
+    monkeypatch.delattr(zarr.Array, "with_config")
+    with pytest.raises(ImportError, match=r"needs zarr 3.1.6 or later"):
+        xpatch.write(merged(), tmp_path / "a.zarr")
+    assert not (tmp_path / "a.zarr").exists()
+
+
 def test_a_store_that_exists_is_not_touched(tmp_path):
     store = tmp_path / "a.zarr"
     xpatch.write(merged(), store)
@@ -165,6 +226,24 @@ def test_a_store_that_exists_is_not_touched(tmp_path):
         with pytest.raises(ValueError, match=message):
             xpatch.write(other, store, resume=True)
     assert contents(store) == before
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_another_field_of_the_same_shape_is_refused(tmp_path, zarr_format):
+    square = xr.Dataset(
+        {"t": (("y", "x"), da.ones((4, 4), chunks=2))}, attrs={"made": "by the first model"}
+    )
+    filled = {"t": {"_FillValue": -1.0}}
+    xpatch.write(square, tmp_path / "a.zarr", zarr_format=zarr_format, encoding=filled)
+    for other, encoding, message in [
+        (square.transpose("x", "y"), filled, "has (dimensions|attributes)"),
+        (square, {"t": {"_FillValue": -2.0}}, "has (fill value|attributes)"),
+        (square.assign_attrs(made="by the second"), filled, "it has attributes"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            xpatch.write(
+                other, tmp_path / "a.zarr", resume=True, encoding=encoding, zarr_format=zarr_format
+            )
 
 
 def test_a_store_half_written_by_something_else(tmp_path):

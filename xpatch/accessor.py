@@ -202,8 +202,10 @@ class PatchAccessor:
     ) -> Batches:
         """Walk over the patches in loaded batches.
 
-        A chunk of a dask array is computed once. Of data on disk a stored chunk is read once as
-        long as the chunks of one row of patches fit into 512 MiB.
+        Of a dask array each patch block is computed once, and kept until its last patch was given;
+        a source chunk is computed again for each later block whose patches reach into it. Of data
+        on disk a stored chunk is read once as long as the chunks of one row of patches fit into
+        512 MiB.
 
         Parameters
         ----------
@@ -213,7 +215,7 @@ class PatchAccessor:
             Leave out the last batch if it is smaller.
         shuffle : bool, default: False
             Random order instead of that of the patches: chunks are shuffled, and then patches
-            within a buffer, so that chunks are still read once. Patches in memory are shuffled
+            within a buffer, so that chunks are read no more often. Patches in memory are shuffled
             freely.
         seed : int, optional
             The same seed gives the same order; default: another one in each walk.

@@ -263,7 +263,7 @@ class Count(Aggregation):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class First(Aggregation):
-    """The contribution of the patch with the lowest label."""
+    """The contribution of the patch with the lowest label; of equal labels that which comes first."""
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.Choose(dtype, skipna, "first")
@@ -271,7 +271,7 @@ class First(Aggregation):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Last(Aggregation):
-    """The contribution of the patch with the highest label."""
+    """The contribution of the patch with the highest label; of equal labels that which comes last."""
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.Choose(dtype, skipna, "last")
@@ -311,7 +311,8 @@ class SoftVote(Aggregation):
     dim : hashable, default: "class"
         Dimension of the patches that holds the classes; its labels, if any, are the result.
     keep_probabilities : bool, default: False
-        Give a Dataset of ``label`` and ``probability`` instead of the labels.
+        Give a Dataset of ``label`` and ``probability`` instead of the labels; of a Dataset of
+        patches, ``t`` with the labels and ``t_probability`` for each variable ``t``.
     window : Window or str, optional
         Synthesis window of the average.
     """

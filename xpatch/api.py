@@ -170,8 +170,12 @@ def apply(
         Takes loaded patches, as `split` gives them, and returns a DataArray or a Dataset with the
         patch dimension; or, of a DataArray, an array of the same shape or one value per patch.
         Other dims, another dtype, several variables, cropped patches and patches that are finer by
-        ``scale`` are merged as by `merge`. To see what comes back `func` is called first on no
-        patch, and if it fails on one: the first of the field, or zeros for dask.
+        ``scale`` are merged as by `merge`. Every batch must return the same cells of its patches,
+        as far as labels tell. Variables need the patch dimension unless the field has them without;
+        coordinates without it, such as the names of new channels, must be the same for every batch:
+        what depends on the data is returned per patch. To see what comes back `func` is called
+        first on no patch, and if it fails on one: of the field (of up to ten, if ``on_error`` lets
+        patches fail), or of zeros for dask.
     patcher, geometry, sampler, window, dim, chunks
         As in `split`.
     aggregation, skipna, fill_value, scale
@@ -183,7 +187,8 @@ def apply(
         values, or they are left out as if they had not been sampled. A batch that fails is tried
         again patch by patch. A `PatchFailure` warning lists the failed patches.
     progress : bool, default: False
-        Draw a bar on stderr.
+        Draw a bar on stderr: one for each process that works, so it is for threads, or for one
+        process; of a cluster see the dashboard of dask instead.
     template : DataArray or Dataset, optional
         What `func` returns for the first few patches (values do not matter), so that it is not
         called to find out.

@@ -16,13 +16,26 @@ from xarray import Variable
 from xpatch.cutting import cut_field, groups_within, patch_groups, virtual_chunks
 from xpatch.domain import variables_of
 from xpatch.engine import dtypes
+from xpatch.engine.lazy import keeping
 from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.merging import Merge
 from xpatch.plan import Plan
 from xpatch.progress import Ticker
-from xpatch.running import Apply, Form, Frame, PatchFailure, Shipped, as_variables, warn_of
+from xpatch.running import (
+    Agreed,
+    Apply,
+    Form,
+    Frame,
+    PatchFailure,
+    Shipped,
+    as_variables,
+    warn_of,
+    whole_of,
+)
 
 BLOCK_BYTES = 1 << 25  # of the patches that are cut at a time from a field that is not chunked
+KEPT_BYTES = 1 << 29  # of stored chunks that are kept while a field is read from disk
+ATTEMPTS = 10  # patches, spread over all, by which what func returns is found if it fails on some
 ON_ERROR = ("raise", "nan", "skip")
 
 
@@ -36,16 +49,21 @@ class Skeleton:
     like: Any  # some patches as they come back
     forms: dict[Hashable, Form]
     crop: dict[Hashable, tuple[int, int]]
+    shared: dict[Hashable, Variable]  # of what has no patch dimension: what func made or changed
 
     @classmethod
-    def of(cls, result: Any, given: Any, dim: Hashable, on_error: str, scale: Any) -> Skeleton:
-        """Look at what func gave for some patches."""
+    def of(
+        cls, result: Any, given: Any, source: Any, dim: Hashable, on_error: str, scale: Any
+    ) -> Skeleton:
+        """Look at what func gave for some patches of ``source``."""
         variables = as_variables(result, given, dim)
         if isinstance(result, np.ndarray):
             result = given.isel(
                 {d: 0 for d in given.dims if d not in variables[None].dims}, drop=True
             )
             result = result.copy(data=variables[None].data)
+        result = with_carried(result, given, source, dim)
+        shared = shared_of(result, source, dim)
         if patch_index(result) is None:
             rest = result.drop_vars(dim, errors="ignore")
             index = patch_index(given)
@@ -59,7 +77,7 @@ class Skeleton:
             dims = tuple(d for d in v.dims if d != dim)
             filled = dtypes.filled(v.dtype, None)[0] if on_error == "nan" else v.dtype
             forms[name] = Form(dims, tuple(v.sizes[d] for d in dims), v.dtype, filled, v.attrs)
-        return cls(result, forms, crop)
+        return cls(result, forms, crop, shared)
 
     def patches(self, arrays: Mapping[Hashable, Variable], index: PatchIndex) -> Any:
         """Give the patches that will come back."""
@@ -79,45 +97,121 @@ class Skeleton:
         return whole["_"].rename(self.like.name)
 
 
+def with_carried(result: Any, given: Any, source: Any, dim: Hashable) -> Any:
+    """Take chunked coordinates that are not cut from the source: func was not given their values.
+
+    Raises
+    ------
+    ValueError
+        If func changed one of them, to what is unknown.
+    """
+    known, carried = whole_of(given).variables, {}
+    for name, coord in source.coords.items():
+        mine = result.coords.get(name)
+        if coord.chunks is None or dim in coord.dims or mine is None:
+            continue
+        old, new = known[name], mine.variable
+        if (old.dims, old.shape) == (new.dims, new.shape) and (old.chunks or old.equals(new)):
+            carried[name] = Variable(coord.dims, coord.variable.data, new.attrs)
+        elif old.chunks is None:
+            raise ValueError(
+                f"func changed the coordinate {name!r}, which is chunked, so that its values are not "
+                f"known yet: load it first, field.assign_coords({name}=field[{name!r}].compute())"
+            )
+    return result.assign_coords(carried)
+
+
+def shared_of(result: Any, source: Any, dim: Hashable) -> dict[Hashable, Variable]:
+    """Give what func returned without the patch dimension and is not that of the source.
+
+    Raises
+    ------
+    ValueError
+        If there is a variable that the source has not, or has for each patch: it cannot be told
+        whether it is the same for all patches, or only lost their dimension.
+    """
+    known, shared = whole_of(source).variables, {}
+    for name, variable in whole_of(result).variables.items():
+        if dim in variable.dims:
+            continue
+        carried = name in known and dim not in known[name].dims
+        if name in whole_of(result).data_vars and not carried:
+            raise ValueError(
+                f"func returned the variable {name!r} without the dimension {dim!r}, with dims "
+                f"{variable.dims}: keep that dimension, with one value per patch (reduce over the "
+                f"others only, as in mean(('y', 'x'))), or leave {name!r} out"
+            )
+        if variable.chunks is None and not (carried and variable.identical(known[name])):
+            shared[name] = variable.load()
+    return shared
+
+
 def probed(
     func: Callable, patches: Any, dim: Hashable, on_error: str, scale: Any, template: Any
 ) -> Skeleton:
     """Find what func returns, from a template, from no patch, or from one.
 
-    Patches that are not chunked lend their first; of others one is made up of zeros.
+    Patches that are not chunked lend one; of others one is made up of zeros.
     """
     if template is not None:
         n = template.sizes.get(dim, 0) if isinstance(template, xr.DataArray | xr.Dataset) else 0
         given = patches.isel({dim: slice(0, n)})
-        return Skeleton.of(template, given, dim, on_error, scale)
-    for n in (0, 1):
-        given = _blank(patches.isel({dim: slice(0, n)}), dim)
+        return Skeleton.of(template, given, patches, dim, on_error, scale)
+    failed: Exception | None = None
+    for which in _attempts(patches, dim, on_error):
+        given = _blank(patches.isel({dim: which}), dim)
+        some = given.sizes[dim] > 0
         try:
             with warnings.catch_warnings():
-                if n == 0:
+                if not some:
                     warnings.simplefilter("ignore")  # of means of nothing
                 result = func(given)
-            return Skeleton.of(result, given, dim, on_error, scale)
         except Exception as error:
-            if n:
-                error.add_note(
-                    "raised for one patch, by which apply finds out what func returns; if func "
-                    "cannot take that, pass template=, what it returns for some patches"
-                )
+            failed = error
+            continue
+        try:
+            return Skeleton.of(result, given, patches, dim, on_error, scale)
+        except Exception as error:
+            failed = error
+            if some:
                 raise
-    raise AssertionError
+    assert failed is not None
+    failed.add_note(_unprobed(patches, dim, on_error))
+    raise failed
+
+
+def _attempts(patches: Any, dim: Hashable, on_error: str) -> list[slice]:
+    """Give the patches to try: none, one, and where single ones may fail some of the others."""
+    n = patches.sizes[dim]
+    places = [0]
+    if on_error != "raise" and not _chunked(patches, dim):
+        places = np.unique(np.linspace(0, max(n - 1, 0), ATTEMPTS).astype(int)).tolist()
+    return [slice(0, 0), *(slice(k, k + 1) for k in places)]
+
+
+def _chunked(patches: Any, dim: Hashable) -> bool:
+    return any(v.chunks is not None and dim in v.dims for v in variables_of(patches).values())
+
+
+def _unprobed(patches: Any, dim: Hashable, on_error: str) -> str:
+    what = "one patch of zeros" if _chunked(patches, dim) else "one patch"
+    note = (
+        f"raised for {what}, by which apply finds out what func returns; if func cannot take that, "
+        "pass template=, what it returns for some patches"
+    )
+    return note if on_error == "raise" else f"{note}. on_error={on_error!r} comes after that"
 
 
 def _blank(patches: Any, dim: Hashable) -> Any:
-    """Load what is not chunked; the rest is zeros."""
-    whole = patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
-    frame = Frame.of(patches, dim)
-    zeros = {
-        n: Variable(v.dims, np.zeros(v.shape, v.dtype), v.attrs)
-        for n, v in whole.variables.items()
-        if v.chunks is not None
-    }
-    return frame.patches(slice(None), zeros)
+    """Load what is not chunked; the rest is zeros, or numbers that tell if func changed them."""
+    blank = {}
+    for n, v in whole_of(patches).variables.items():
+        if v.chunks is not None:
+            values = np.zeros(v.shape, v.dtype)
+            if dim not in v.dims:
+                values = np.arange(1, v.size + 1).astype(v.dtype).reshape(v.shape)
+            blank[n] = Variable(v.dims, values, v.attrs)
+    return Frame.of(patches, dim).patches(slice(None), blank)
 
 
 # ------------------------------------------------------------------------------- the graph
@@ -154,8 +248,7 @@ class Application:
             )
 
     def _whole(self) -> xr.Dataset:
-        patches = self.patches
-        return patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
+        return whole_of(self.patches)
 
     def lazily(self) -> tuple[Any, Any]:
         """Give the patches that func makes, and which of them are present, on dask."""
@@ -175,6 +268,7 @@ class Application:
             for n, v in chunked.items()
         }
         frame = Frame.of(self.patches, dim)
+        agreed = Agreed(dim, self.plan.dims, self.skeleton.crop, self.skeleton.shared)
         forms, batch = self.skeleton.forms, self.options["batch_size"]
         token = uuid.uuid4().hex
         if not self.eager:
@@ -184,7 +278,7 @@ class Application:
         report = self.failures.update if self.eager else warn_of
         inputs = tuple((n, v.dims, v.attrs) for n, v in chunked.items())
         func_key, frame_key = (f"{name}-func",), (f"{name}-frame",)
-        graph: dict[Any, Any] = {func_key: Shipped(self.func), frame_key: Shipped(frame)}
+        graph: dict[Any, Any] = {func_key: Shipped(self.func), frame_key: Shipped((frame, agreed))}
         stops = np.cumsum(self.blocks).tolist()
         for b, (size, stop) in enumerate(zip(self.blocks, stops, strict=True)):
             which = slice(stop - size, stop)
@@ -250,7 +344,8 @@ def apply_in_blocks(
     merge = Merge(made, *args, chunks=out_chunks, present=present)
     merged = merge.run()
     if eager:
-        merged = _stored(merged)
+        with keeping([v._data for v in whole_of(patches).variables.values()], KEPT_BYTES):
+            merged = _stored(merged)
         if run.failures:
             warnings.warn(PatchFailure(run.failures), stacklevel=4)
     return merge.domain.wrap(merged)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,10 @@ from numpy.typing import NDArray
 
 from xpatch.cutting import groups_within
 from xpatch.domain import variables_of
-from xpatch.engine.lazy import Rows, rows_of
-from xpatch.restoring import provenance
+from xpatch.engine.lazy import Rows, keeping, rows_of
+from xpatch.index import patch_index
+from xpatch.restoring import Provenance, provenance
+from xpatch.running import whole_of
 
 KEPT_BYTES = 1 << 29  # of stored chunks that are kept while batches are read from disk
 BUFFER = 16  # batches that shuffled patches are mixed within
@@ -43,8 +44,13 @@ class Batches:
             raise ValueError("seed and buffer_size are those of shuffle=True")
         self.obj, self.size, self.shuffle, self.seed = obj, int(batch_size), shuffle, seed
         self.buffer = int(buffer_size or BUFFER * batch_size)
-        self.source = provenance(obj, None)
-        self.dim: Hashable = self.source.dim
+        index = patch_index(obj)
+        self.source: Provenance | None = None
+        if index is not None and index.mixed:  # patches of several scenes are as good
+            self.dim: Hashable = index.dim
+        else:
+            self.source = provenance(obj, None)
+            self.dim = self.source.dim
         n = obj.sizes[self.dim]
         self.stop = n - n % self.size if drop_last else n
 
@@ -55,13 +61,12 @@ class Batches:
         order = self._shuffled() if self.shuffle else np.arange(self.obj.sizes[self.dim])
         order = order[: self.stop]
         parts = [order[k : k + self.size] for k in range(0, self.stop, self.size)]
-        if len(self.obj.chunksizes.get(self.dim, ())) > 1:
-            yield from self._from_chunks(parts)
+        edges = self._edges()
+        if edges is not None:
+            yield from self._from_chunks(parts, edges)
             return
-        with ExitStack() as stack:
-            stored = self._stored()
-            for rows in stored:
-                stack.enter_context(rows.keeping(KEPT_BYTES // len(stored)))
+        arrays = [v._data for v in whole_of(self.obj).variables.values()]
+        with keeping(arrays, KEPT_BYTES):
             for part in parts:
                 yield self.obj.isel({self.dim: as_slice(part)}).load()
 
@@ -82,12 +87,13 @@ class Batches:
     def _groups(self) -> list[NDArray[np.intp]]:
         """Give the positions of patches that come from one chunk."""
         n = self.obj.sizes[self.dim]
-        chunks = self.obj.chunksizes.get(self.dim, ())
-        if len(chunks) > 1:
-            return np.split(np.arange(n), np.cumsum(chunks)[:-1])
+        edges, stored = self._edges(), self._stored()
+        if edges is not None and len(edges) > 2:
+            return np.split(np.arange(n), edges[1:-1])
+        if self.source is None or not stored:
+            return [np.array([k]) for k in range(n)]
         plan, labels = self.source.plans[0], self.source.ordinals
-        stored = self._stored()
-        if not stored or set(np.bincount(labels, minlength=1)) - {0, 1}:
+        if set(np.bincount(labels, minlength=1)) - {0, 1}:
             return [np.array([k]) for k in range(n)]
         rows = max(stored, key=lambda r: len(r.axes))
         sizes = dict(zip(rows.boxes.dims, rows.stored, strict=False))
@@ -95,9 +101,16 @@ class Batches:
         where[labels] = np.arange(n)
         return [where[g] for g in groups_within(sizes, plan, labels, len(plan))]
 
-    def _from_chunks(self, parts: list[NDArray]) -> Iterator[Any]:
-        """Load each chunk of a dask array once, and keep it until its last patch was given."""
-        edges = np.concatenate([[0], np.cumsum(self.obj.chunksizes[self.dim])])
+    def _edges(self) -> NDArray[np.intp] | None:
+        """Give the borders of patch blocks that all chunked variables share; None if none is."""
+        chunked = (v for v in whole_of(self.obj).variables.values() if v.chunks is not None)
+        borders = [set(np.cumsum(v.chunksizes[self.dim])) for v in chunked if self.dim in v.dims]
+        if not borders:
+            return None
+        return np.array(sorted(set.intersection(*borders) | {0}), np.intp)
+
+    def _from_chunks(self, parts: list[NDArray], edges: NDArray[np.intp]) -> Iterator[Any]:
+        """Load each block of patches once, and keep it until its last patch was given."""
         homes = [np.searchsorted(edges, part, side="right") - 1 for part in parts]
         left = Counter(int(c) for home in homes for c in np.unique(home))
         held: dict[int, Any] = {}

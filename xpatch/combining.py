@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +40,26 @@ def most_probable(probability: xr.DataArray, vote: SoftVote, fill_value: Any) ->
     if not vote.keep_probabilities:
         return labels
     return xr.Dataset({"label": labels, "probability": probability})
+
+
+def most_probable_each(
+    merged: xr.Dataset, names: list[Hashable], vote: SoftVote, fill_value: Any
+) -> xr.Dataset:
+    """Take the most probable class of some variables; probabilities get names of their own."""
+    out: dict[Hashable, xr.DataArray] = {}
+    for name in names:
+        best = most_probable(merged[name], vote, fill_value)
+        if not vote.keep_probabilities:
+            out[name] = best
+            continue
+        kept = f"{name}_probability"
+        if kept in merged.variables:
+            raise ValueError(
+                f"SoftVote(keep_probabilities=True) names the probabilities of {name!r} {kept!r}, "
+                "but the patches have that already; rename it first"
+            )
+        out |= {name: best["label"], kept: best["probability"]}
+    return merged.assign(out)
 
 
 def inverse_variance(merge: Merge, aggregation: InvVarWeightedMean) -> xr.Dataset:

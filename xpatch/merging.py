@@ -11,7 +11,7 @@ import xarray as xr
 from xarray import Variable
 
 from xpatch.aggregation import InvVarWeightedMean, OverlapAdd, SoftVote, as_aggregation
-from xpatch.combining import inverse_variance, most_probable
+from xpatch.combining import inverse_variance, most_probable, most_probable_each
 from xpatch.cutting import check_chunks
 from xpatch.domain import Lattice, domain_of
 from xpatch.engine.members import numbers
@@ -213,8 +213,8 @@ class Merge:
             parts[name] = self.variable(array.variable, name) if touched else array.variable
         whole = self._wrap(xr.Dataset(parts, attrs=self.patches.attrs))
         if isinstance(aggregation, SoftVote):
-            votes = {n: most_probable(a, aggregation, self.fill_value) for n, a in whole.items()}
-            return whole.assign(votes)
+            voted = [n for n, a in self.patches.data_vars.items() if self.dim in a.dims]
+            return most_probable_each(whole, voted, aggregation, self.fill_value)
         return whole
 
     def _wrap(self, merged: xr.Dataset) -> xr.Dataset:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.engine import dtypes
+from xpatch.index import patch_index
 from xpatch.progress import Ticker
 
 
@@ -37,6 +38,11 @@ def warn_of(failures: Mapping[int, str]) -> None:
     worker = sys.modules.get("distributed.worker")
     warn = warnings.warn if worker is None else worker.warn
     warn(PatchFailure(failures), stacklevel=2)
+
+
+def whole_of(patches: xr.DataArray | xr.Dataset) -> xr.Dataset:
+    """Give a DataArray as a Dataset of one variable."""
+    return patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
 
 
 class Shipped:
@@ -87,7 +93,7 @@ class Frame:
         """Take a Dataset, or a DataArray, of patches."""
         single = isinstance(patches, xr.DataArray)
         name = patches.name if isinstance(patches, xr.DataArray) else None
-        whole = patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
+        whole = whole_of(patches)
         order = tuple(whole.data_vars)
         chunked = [n for n, v in whole.variables.items() if v.chunks is not None]
         return cls(whole.drop_vars(chunked), order, single, name, dim)
@@ -115,6 +121,62 @@ class Form:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Agreed:
+    """What func returned for the probe and must return for every batch, because merge takes it so."""
+
+    dim: Hashable
+    cut: tuple[Hashable, ...]
+    crop: Mapping[Hashable, tuple[int, int]]
+    shared: Mapping[Hashable, Variable]  # that has no patch dimension and is not the source's
+
+    def check(self, result: Any, batch: Any) -> None:
+        """Raise a ValueError if something else came back for a batch."""
+        dim = self.dim
+        given = whole_of(batch).variables
+        for name, mine in whole_of(result).variables.items():
+            known = self.shared.get(name, given.get(name))
+            if known is None or name in self.cut or dim in mine.dims or dim in known.dims:
+                continue
+            if not mine.equals(known):
+                raise ValueError(
+                    f"func returned another {name!r} for the patches {_few(batch, dim)} than for "
+                    f"the probe or template. What lacks the dimension {dim!r} belongs to all "
+                    f"patches: keep that dimension, with one value per patch, or leave {name!r} out"
+                )
+        for d in self.cut:
+            self._check_labels(d, result, batch)
+
+    def _check_labels(self, d: Hashable, result: Any, batch: Any) -> None:
+        """Compare the labels of cells with those of the cells that the probe returned."""
+        dim = self.dim
+        low, high = self.crop.get(d, (0, 0))
+        index = patch_index(result)
+        told = None if index is None else index.crop.get(d)
+        same = told is None or not any(told) or tuple(told) == (low, high)
+        if d in batch.coords and d in result.coords and d in result.coords[d].dims:
+            mine, given = result.coords[d].variable, batch.coords[d].variable
+            given = given.isel({d: slice(low, given.sizes[d] - high)})
+            if dim not in mine.dims:
+                given = given.isel({dim: 0})
+            if set(mine.dims) == set(given.dims) and mine.sizes == given.sizes:
+                a, b = mine.transpose(*given.dims).to_numpy(), given.to_numpy()
+                same &= bool(((a == b) | (a != a) | (b != b)).all())
+        if not same:
+            raise ValueError(
+                f"the labels along {d!r} that func returned for the patches {_few(batch, dim)} are "
+                f"not of the cells that it returned for the probe or template, which are all but "
+                f"{low} at the start and {high} at the end: in-patch cells were reordered, shifted, "
+                f"thinned out or relabeled. Undo it in func, or drop the labels with "
+                f"drop_vars({d!r}) if the cells are in order"
+            )
+
+
+def _few(batch: Any, dim: Hashable) -> str:
+    labels = batch[dim].values.tolist()
+    return f"{labels[:5]}{' and more' if len(labels) > 5 else ''}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Apply:
     """Runs func on the patches of one block, batch by batch."""
 
@@ -127,7 +189,7 @@ class Apply:
     tick: Ticker | None
 
     def __call__(self, func: Shipped, shipped: Shipped, blocks: list[NDArray]) -> list[NDArray]:
-        model, frame = func.load(), shipped.load()
+        model, (frame, agreed) = func.load(), shipped.load()
         parts = {
             name: Variable(dims, block, attrs)
             for (name, dims, attrs), block in zip(self.inputs, blocks, strict=True)
@@ -140,7 +202,7 @@ class Apply:
         step = self.batch or max(1, size)
         for low in range(0, size, step):
             which = slice(low, min(low + step, size))
-            self._run(model, given, frame.dim, which, out, present, failures)
+            self._run(model, given, agreed, which, out, present, failures)
             if self.tick is not None:
                 self.tick(which.stop - which.start)
         if failures:
@@ -151,13 +213,16 @@ class Apply:
         self,
         func: Callable[[Any], Any],
         given: Any,
-        dim: Hashable,
+        agreed: Agreed,
         which: slice,
         out: dict[Hashable, NDArray],
         present: NDArray,
         failures: dict[int, str],
     ) -> None:
+        dim = agreed.dim
         batch = given.isel({dim: which})
+        if self.on_error != "raise":  # func may work in place, and fail after that
+            batch = batch.copy()
         labels = batch[dim].values.tolist()
         try:
             result = func(batch)
@@ -167,7 +232,7 @@ class Apply:
                 raise
             if len(labels) > 1:  # find out which of them
                 for k in range(which.start, which.stop):
-                    self._run(func, given, dim, slice(k, k + 1), out, present, failures)
+                    self._run(func, given, agreed, slice(k, k + 1), out, present, failures)
                 return
             failures[labels[0]] = f"{type(error).__name__}: {error}"
             present[which] = False
@@ -175,7 +240,7 @@ class Apply:
                 null = dtypes.missing(values.dtype)
                 values[which] = np.zeros((), values.dtype)[()] if null is None else null
             return
-        variables = as_variables(result, batch, dim)
+        variables = as_variables(result, batch, dim, agreed)
         lost = [n for n in self.forms if n not in variables]
         if lost:
             raise ValueError(f"func returned no {lost[0]!r}, which it returned for the probe")
@@ -183,7 +248,9 @@ class Apply:
             values[which] = fitting(name, variables[name], self.forms[name], dim)
 
 
-def as_variables(result: Any, given: Any, dim: Hashable) -> dict[Hashable, Variable]:
+def as_variables(
+    result: Any, given: Any, dim: Hashable, agreed: Agreed | None = None
+) -> dict[Hashable, Variable]:
     """Give what func returned as variables, in the order of the patches that it was given."""
     n = given.sizes[dim]
     if isinstance(given, xr.DataArray) and isinstance(result, np.ndarray):
@@ -207,6 +274,8 @@ def as_variables(result: Any, given: Any, dim: Hashable) -> dict[Hashable, Varia
         raise ValueError(f"func returned {result.sizes[dim]} patches for {n} along {dim!r}")
     if dim in result.coords:
         result = _in_order(result, given, dim)
+    if agreed is not None:
+        agreed.check(result, given)
     if isinstance(result, xr.DataArray):
         return {None: result.variable}
     return {name: array.variable for name, array in result.data_vars.items()}

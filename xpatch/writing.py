@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import uuid
 import warnings
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
@@ -43,7 +44,7 @@ def write(
     resume : bool, default: False
         Finish a store that an earlier call began for the same field; begin if there is none, do
         nothing if it is complete. That the values would be the same is up to the caller; names,
-        shapes, chunks, dtypes and attributes are compared.
+        dimensions, shapes, chunks, dtypes, fill values and attributes are compared.
     encoding, zarr_format
         As for `xarray.Dataset.to_zarr`.
 
@@ -57,7 +58,12 @@ def write(
     FileExistsError
         If the store exists and ``resume`` is not set.
     ValueError
-        If the store is not that of this field, or incomplete and not begun by `write`.
+        If the store is not that of this field, or incomplete and not begun by `write`; or what
+        `to_zarr` raises for the encoding.
+    RuntimeError
+        If chunks are not in the store after they were written.
+    ImportError
+        If zarr is missing, or older than 3.1.6.
 
     Examples
     --------
@@ -78,18 +84,20 @@ def write(
     field = _aligned(obj, encoding or {})
     kwargs = {"encoding": encoding, "zarr_format": zarr_format}
     known = _opened(zarr, store)
-    if known is None:
-        _begin(zarr, field, store, zarr_format, kwargs)
-    elif not resume:
+    if known is not None and not resume:
         raise FileExistsError(
             f"{store} exists; pass resume=True to finish a run of write that was killed, or remove it"
         )
+    model = _model(zarr, field, kwargs)
+    lazy = {n: v for n, v in field.variables.items() if v.chunks is not None}
+    encoded = {n: _encoded(n, v, model[str(n)]) for n, v in lazy.items()}
+    if known is None:
+        _begin(zarr, field, store, zarr_format, kwargs)
     elif MARK in known and not int(known[MARK][...]):
         _check_names(field, known)
         _metadata(zarr, field, store, kwargs)
     group = zarr.open_group(store, mode="r+", use_consolidated=False)
-    _check_store(field, group, store, kwargs)
-    lazy = {n: v for n, v in field.variables.items() if v.chunks is not None}
+    _check_store(field, group, store, model)
     arrays = {n: group[str(n)].with_config({"write_empty_chunks": True}) for n in lazy}
     missing = {n: _missing(a) for n, a in arrays.items()}
     total = sum(map(len, missing.values()))
@@ -99,12 +107,12 @@ def write(
                 f"{store} lacks {total} chunks, but was not begun by xpatch.write: whether the "
                 "others are right is unknown. Write to another store, or remove this one"
             )
+        _consolidate(zarr, store)  # unless the run was killed right before that
         return 0
-    _compute({n: _encoded(n, v, arrays[n]) for n, v in lazy.items()}, arrays, missing)
+    _compute(encoded, arrays, missing)
+    _check_written(arrays, store)
     del group[MARK]
-    with warnings.catch_warnings():  # that zarr 3 does not specify consolidated metadata
-        warnings.simplefilter("ignore")
-        zarr.consolidate_metadata(store)
+    _consolidate(zarr, store)
     return total
 
 
@@ -112,8 +120,22 @@ def _zarr() -> Any:
     try:
         import zarr
     except ImportError as error:
-        raise ImportError("write needs zarr: pip install 'zarr>=3'") from error
+        raise ImportError("write needs zarr: pip install 'zarr>=3.1.6'") from error
+    if not hasattr(zarr.Array, "with_config"):
+        raise ImportError(
+            "write needs zarr 3.1.6 or later, which puts a chunk in place at once, got "
+            f"{zarr.__version__}: pip install 'zarr>=3.1.6'"
+        )
     return zarr
+
+
+def _consolidate(zarr: Any, store: Any) -> None:
+    """Put the metadata of all arrays in one place, where that is not done yet."""
+    if zarr.open_group(store, mode="r").metadata.consolidated_metadata is not None:
+        return
+    with warnings.catch_warnings():  # that zarr 3 does not specify consolidated metadata
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(store)
 
 
 def _temporary(obj: xr.DataArray) -> Any:
@@ -133,7 +155,12 @@ def _opened(zarr: Any, store: Any) -> Any:
 
 
 def _aligned(field: xr.Dataset, encoding: Mapping[Hashable, Mapping[str, Any]]) -> xr.Dataset:
-    """Chunk lazy variables as they will be stored, and forget how their source was stored."""
+    """Chunk lazy variables as they will be stored; ``encoding`` replaces their own, as in to_zarr."""
+    unknown = [n for n in encoding if n not in field.variables]
+    if unknown:
+        raise ValueError(
+            f"encoding names {unknown[0]!r}, but the field has the variables {list(field.variables)}"
+        )
     out = field.copy()
     for name, variable in field.variables.items():
         if variable.chunks is None:
@@ -142,7 +169,8 @@ def _aligned(field: xr.Dataset, encoding: Mapping[Hashable, Mapping[str, Any]]) 
         sizes = wanted.get("shards") or wanted.get("chunks") or tuple(map(max, variable.chunks))
         even = variable.chunk(dict(zip(variable.dims, sizes, strict=True)))
         drop = ("chunks", "preferred_chunks", "shards")
-        even.encoding = {k: v for k, v in variable.encoding.items() if k not in drop}
+        packing = encoding.get(name, variable.encoding)
+        even.encoding = {k: v for k, v in packing.items() if k not in drop}
         out[name] = even
     return out
 
@@ -166,13 +194,21 @@ def _check_names(field: xr.Dataset, group: Any) -> None:
         raise ValueError(f"the store holds {extra}, which the field does not; write elsewhere")
 
 
-def _check_store(field: xr.Dataset, group: Any, store: Any, kwargs: Any) -> None:
-    """Raise a ValueError if the store would look otherwise, were it written for this field now."""
-    zarr = _zarr()
-    _check_names(field, group)
+def _model(zarr: Any, field: xr.Dataset, kwargs: Any) -> Any:
+    """Begin the store in memory: what cannot be written fails here, and leaves nothing behind."""
     memory = zarr.storage.MemoryStore()
     field.to_zarr(memory, mode="w-", compute=False, consolidated=False, **kwargs)
-    expected = zarr.open_group(memory, mode="r")
+    return zarr.open_group(memory, mode="r")
+
+
+def _check_store(field: xr.Dataset, group: Any, store: Any, expected: Any) -> None:
+    """Raise a ValueError if the store is not as ``expected``, were it written for this field now."""
+    _check_names(field, group)
+    if _comparable(group) != _comparable(expected):
+        raise ValueError(
+            f"{store} is not the store of this field: it has attributes {dict(group.attrs)}, the "
+            f"field {dict(expected.attrs)}; write to another store"
+        )
     for name, variable in field.variables.items():
         if str(name) not in group:
             raise ValueError(f"{store} has no {name!r}: it is not the store of this field")
@@ -181,6 +217,12 @@ def _check_store(field: xr.Dataset, group: Any, store: Any, kwargs: Any) -> None
             found, wanted = getattr(array, what), getattr(model, what)
             if found != wanted:
                 raise ValueError(_other(store, name, what, found, wanted))
+        names = [getattr(a.metadata, "dimension_names", None) for a in (array, model)]
+        if names[0] != names[1]:  # version 2 of zarr has them among the attributes
+            raise ValueError(_other(store, name, "dimensions", *names))
+        if not _same(array.fill_value, model.fill_value):
+            fills = array.fill_value, model.fill_value
+            raise ValueError(_other(store, name, "fill value", *fills))
         if _comparable(array) != _comparable(model):
             attrs = dict(array.attrs), dict(model.attrs)
             raise ValueError(_other(store, name, "attributes", *attrs))
@@ -204,13 +246,15 @@ def _other(store: Any, name: Hashable, what: str, found: Any, expected: Any) -> 
 
 
 def _encoded(name: Hashable, variable: Variable, array: Any) -> Variable:
-    """Encode values as the array in the store says."""
+    """Encode values as `to_zarr` does, and as the array in the store says."""
+    from xarray.backends.zarr import encode_zarr_variable
+
     variable = variable.copy(deep=False)
     if variable.dtype.kind in "mM" or "units" in variable.encoding:
         variable.encoding |= {k: v for k, v in array.attrs.items() if k in ("units", "calendar")}
         if variable.dtype.kind in "mM":
             variable.encoding["dtype"] = array.dtype
-    encoded = xr.conventions.encode_cf_variable(variable, name=name)
+    encoded = encode_zarr_variable(variable, name=name)
     if encoded.dtype != array.dtype:
         raise TypeError(
             f"{name!r} is stored as {array.dtype} but encoded as {encoded.dtype}, which write does "
@@ -238,6 +282,16 @@ def _missing(array: Any) -> list[tuple[int, ...]]:
     return [place for place in _places(array) if prefix + key(place) not in found]
 
 
+def _check_written(arrays: Mapping[Hashable, Any], store: Any) -> None:
+    left = sum(len(_missing(a)) for a in arrays.values())
+    if left:
+        raise RuntimeError(
+            f"{store} lacks {left} chunks after all were written: the workers wrote into copies of "
+            "it, as of a MemoryStore in other processes. Write to a path that all of them reach, or "
+            "with dask.config.set(scheduler='threads')"
+        )
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Put:
     """Writes one chunk."""
@@ -252,25 +306,30 @@ class Put:
 def _compute(
     variables: Mapping[Hashable, Variable], arrays: Mapping[Hashable, Any], missing: Mapping
 ) -> None:
-    """Compute and write the missing chunks of all variables in one run."""
+    """Compute and write the missing chunks of all variables in one run.
+
+    The keys of a run are its own: others may write by the same scheduler at the same time.
+    """
     import dask.array as da
     from dask.base import compute_as_if_collection
 
     from xpatch.engine.layers import layered
 
+    run = f"xpatch-write-{uuid.uuid4().hex}"
     graph: dict[Any, Any] = {}
     keys = []
     for k, (name, variable) in enumerate(variables.items()):
         data = variable.data
-        graph[(f"xpatch-store-{k}",)] = arrays[name]
+        target = (f"{run}-store-{k}",)
+        graph[target] = arrays[name]
         bounds = [np.concatenate([[0], np.cumsum(c)]).tolist() for c in data.chunks]
         for place in missing[name]:
             region = tuple(slice(b[i], b[i + 1]) for b, i in zip(bounds, place, strict=True))
-            key = (f"xpatch-write-{k}", *place)
-            graph[key] = (Put(region), (f"xpatch-store-{k}",), (data.name, *place))
+            key = (f"{run}-{k}", *place)
+            graph[key] = (Put(region), target, (data.name, *place))
             keys.append(key)
     if keys:
         sources = [v.data for v in variables.values()]
-        graph["xpatch-written"] = (all, keys)  # one end, as when dask stores arrays
-        layers = layered("xpatch-write", graph, sources)
-        compute_as_if_collection(da.Array, layers, ["xpatch-written"])
+        graph[f"{run}-end"] = (all, keys)  # one end, as when dask stores arrays
+        layers = layered(run, graph, sources)
+        compute_as_if_collection(da.Array, layers, [f"{run}-end"])

@@ -62,7 +62,7 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
         orders[name] = variable.dims
         if variable.chunks is not None:
             chunks[name] = dict(variable.chunksizes)
-    sizes = {d: obj.sizes[d] for d in obj.dims}
+    sizes = {d: obj.sizes[d] for d in _ordered_dims(obj)}
     mapping = ax.grid_mapping(obj)
     crs = ax.crs_source(obj, mapping)
     args = (template, sizes, orders, chunks, crs)
@@ -83,6 +83,12 @@ def ux_grid(obj: Any) -> Any:
     """Give the mesh of an object of uxarray, without importing it."""
     named = any(t.__module__.split(".")[0] == "uxarray" for t in type(obj).__mro__)
     return getattr(obj, "uxgrid", None) if named else None
+
+
+def _ordered_dims(obj: xr.DataArray | xr.Dataset) -> list[Hashable]:
+    """Order dimensions as the variable with most of them does, wherever it stands in a Dataset."""
+    variables = sorted(variables_of(obj).items(), key=lambda v: (-len(v[1].dims), str(v[0])))
+    return list(dict.fromkeys([d for _, v in variables for d in v.dims] + list(obj.dims)))
 
 
 def variables_of(obj: xr.DataArray | xr.Dataset) -> dict[Hashable | None, xr.Variable]:

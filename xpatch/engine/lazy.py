@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -96,32 +96,55 @@ class Rows:
         self.source, self.axes, self.boxes, self.finish = source, tuple(axes), boxes, finish
         self.stored = tuple(map(tuple, stored))
         self.kept: Kept | None = None
+        self.extended: tuple[NDArray, Boxes] | None = None
 
     def __call__(self, ordinals: NDArray) -> NDArray:
         whole = len(ordinals) == len(self.boxes) and (ordinals == np.arange(len(ordinals))).all()
         boxes = self.boxes if whole else self.boxes.take(ordinals)
-        if isinstance(self.source, np.ndarray):
+        if self._needs_all(boxes):
+            array, every = self._extended()
+            out = memory.gather(array, self.axes, every if whole else every.take(ordinals))
+        elif isinstance(self.source, np.ndarray):
             out = memory.gather(self.source, self.axes, boxes)
         else:
             out = self._from_disk(boxes)
-        out = out if self.finish is None else self.finish(out, boxes)
-        if self.finish is None and not isinstance(self.source, np.ndarray):
-            out = out.astype(memory.gather_dtype(self.source.dtype, self.boxes)[0], copy=False)
-        return out
+        # some of the boxes may not overhang, and would keep a dtype that cannot hold the padding
+        out = out.astype(memory.gather_dtype(self.source.dtype, self.boxes)[0], copy=False)
+        return out if self.finish is None else self.finish(out, boxes)
 
     @contextmanager
     def keeping(self, limit: int) -> Iterator[None]:
-        """Read stored chunks whole and keep the last ones, up to ``limit`` bytes."""
+        """Read stored chunks whole and keep the last ones, up to ``limit`` bytes.
+
+        A field that is extended by whole axes is kept as it is, whatever it takes.
+        """
         self.kept = Kept(limit)
         try:
             yield
         finally:
-            self.kept = None
+            self.kept = self.extended = None
+
+    def _needs_all(self, boxes: Boxes) -> bool:
+        """Whether padding needs whole axes; if those are kept, they serve all boxes."""
+        if not len(boxes) or self.boxes.pad_mode in memory.INDEX_PADS:
+            return False
+        kept = self.kept is not None or isinstance(self.source, np.ndarray)
+        return self.boxes.overhangs if kept else boxes.overhangs
+
+    def _extended(self) -> tuple[NDArray, Boxes]:
+        """Extend the whole field for all boxes; a ramp depends on how far the farthest reaches."""
+        if self.extended is not None:
+            return self.extended
+        stored = not isinstance(self.source, np.ndarray)
+        array = self._read([slice(None)] * len(self.axes)) if stored else self.source
+        extended = memory.extended(array, self.axes, self.boxes, np.pad)
+        if self.kept is not None or not stored:
+            self.extended = extended
+        return extended
 
     def _from_disk(self, boxes: Boxes) -> NDArray:
-        far = boxes.overhangs and boxes.pad_mode not in memory.INDEX_PADS
-        if not len(boxes) or far:
-            return memory.gather(self._read([slice(None)] * len(self.axes)), self.axes, boxes)
+        if not len(boxes):
+            return memory.gather(self._read([slice(0, 0)] * len(self.axes)), self.axes, boxes)
         starts = boxes.starts()
         extent = starts.max(axis=0) - starts.min(axis=0) + boxes.sizes
         if np.prod(extent, dtype=float) <= CROWDED * len(starts) * np.prod(boxes.sizes):
@@ -186,6 +209,16 @@ class Kept:
             oldest = next(iter(self.chunks))
             self.bytes -= self.chunks.pop(oldest).nbytes
         return chunk
+
+
+@contextmanager
+def keeping(arrays: Iterable[Any], limit: int) -> Iterator[None]:
+    """Keep stored chunks while patches are read from disk: up to ``limit`` bytes for all arrays."""
+    found = [rows for array in arrays if (rows := rows_of(array)) is not None]
+    with ExitStack() as stack:
+        for rows in found:
+            stack.enter_context(rows.keeping(limit // len(found)))
+        yield
 
 
 def rows_of(array: Any) -> Rows | None:

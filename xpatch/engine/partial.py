@@ -88,18 +88,20 @@ def reduce(
     graph: dict[Any, Any] = {}
     inputs: dict[Tile, Inputs] = {}
     bounds = np.concatenate([[0], np.cumsum(patches.chunks[0])])
+    ranks = ranked(ordinals)
     zero = (0,) * len(axes)
     known: dict[Any, Any] = {}
     for b, (start, stop) in enumerate(itertools.pairwise(bounds.tolist())):
-        block = Block.of(boxes, ordinals[start:stop], weights, mass, known)
+        some = slice(start, stop)
+        block = Block.of(boxes, ordinals[some], ranks[some], weights, mass, known)
         tiles, regions = spans.pieces(block.boxes)
         main = main_piece(regions)
         job = Partial(reducer, tuple(axes), block, regions, shares)
         for rest in rests:
             inner = index(zero, rest)
             key = (block_name, b, *inner)
-            some = () if present is None else ((present.name, b),)
-            graph[key] = (job, (patches.name, b, *inner), *some)
+            mask = () if present is None else ((present.name, b),)
+            graph[key] = (job, (patches.name, b, *inner), *mask)
             small = (rest_name, b, *inner)
             if main is not None and len(tiles) > 1:
                 graph[small] = (Without(main), key)
@@ -161,6 +163,13 @@ def main_piece(regions: Sequence[Region]) -> int | None:
     return best if best is not None and 3 * cells[best] >= sum(cells) else None
 
 
+def ranked(ordinals: NDArray) -> NDArray[np.int64]:
+    """Rank patches by their labels, and those with the same label by their place."""
+    ranks = np.empty(len(ordinals), np.int64)
+    ranks[np.argsort(ordinals, kind="stable")] = np.arange(len(ordinals))
+    return ranks
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Block:
     """Where the patches of one block land, and their weights: all that its tasks need to know."""
@@ -176,15 +185,16 @@ class Block:
         cls,
         boxes: Boxes,
         ordinals: NDArray,
+        ranks: NDArray,
         weights: Sequence[AxisWeights],
         mass: Sequence[AxisWeights],
         known: dict[Any, AxisWeights],
     ) -> Block:
-        """Take the patches with ``ordinals``; what is ``known`` of an axis is shared."""
+        """Take the patches with ``ordinals``, ranked among those of all blocks; what is ``known`` of an axis is shared."""
         part, position, picks = arranged(boxes, ordinals)
         own = tuple(_taken(w, p, known) for w, p in zip(weights, picks, strict=True))
         below = tuple(_taken(w, p, known) for w, p in zip(mass, picks, strict=True))
-        labels = np.asarray(ordinals) if position is None else ordinals[position]
+        labels = ranks if position is None else ranks[position]
         return cls(part, position, labels, own, below)
 
     def some(self, present: NDArray[np.bool_]) -> Block:
@@ -272,9 +282,25 @@ class Partial:
     shares: bool
 
     def __call__(self, patches: NDArray, present: NDArray | None = None) -> list[Any]:
+        self._check(patches)
+        return self._pieces(patches, present)
+
+    def _check(self, patches: NDArray) -> None:
+        """Raise a ValueError if a model returned a block of another shape than it announced."""
+        expected = [len(self.block.labels), *self.block.boxes.sizes]
+        got = [patches.shape[k] for k in (0, *(a + 1 for a in self.axes))]
+        if got != expected:
+            raise ValueError(
+                f"a block of {expected[0]} patches of {tuple(expected[1:])} cells along "
+                f"{list(self.block.boxes.dims)} came as {got[0]} of {tuple(got[1:])}: the model that "
+                "dask runs on each block must return as many patches as it is given, of the size "
+                "that its result announces (map_blocks(…, chunks=…)); or use patch.apply"
+            )
+
+    def _pieces(self, patches: NDArray, present: NDArray | None) -> list[Any]:
         if present is not None and not present.all():
             part = dataclasses.replace(self, block=self.block.some(present))
-            return part(patches[present])
+            return part._pieces(patches[present], None)
         if isinstance(self.reducer, Stacked):
             return [self._near(patches, *region) for region in self.regions]
         return [self._sum(patches, *region) for region in self.regions]

@@ -45,7 +45,9 @@ class Rectangular(Geometry):
         field is extended, ``"wrap"`` the dimension is periodic, ``"raise"`` an error unless the
         stride tiles the field exactly.
     pad_mode : str, default: "reflect"
-        How ``"pad"`` fills cells outside of the field, as in :meth:`xarray.DataArray.pad`.
+        How ``"pad"`` fills cells outside of the field, as in :meth:`xarray.DataArray.pad`. Those
+        that need whole axes (``"mean"``, ``"median"``, ``"maximum"``, ``"minimum"``,
+        ``"linear_ramp"``) load a field that is on disk whole.
     pad_value : scalar, optional
         The value of ``pad_mode="constant"`` and the end of ``"linear_ramp"``; default: missing.
     **dims

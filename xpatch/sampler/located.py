@@ -38,8 +38,8 @@ class Explicit(Sampler):
     Parameters
     ----------
     anchors : array-like, mapping, shapely points, GeoSeries or patches
-        Index positions, shape (patch, dim) in the order of the field's dimensions, or (patch,)
-        for one dimension; a mapping (or Dataset) of labels for each cut dimension, each
+        Index positions, shape (patch, dim) in the order of the field's dimensions (of a Dataset:
+        of the variable with most of them), or (patch,) for one dimension; a mapping (or Dataset) of labels for each cut dimension, each
         of shape (patch,); shapely points or a GeoSeries; or the patches of another field, whose
         anchors are taken and whose labels then align with the new patches.
     at : {"start", "center"}, optional
