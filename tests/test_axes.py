@@ -360,3 +360,13 @@ def test_the_specification_of_patches_rebuilds_their_patcher(sampler):
     np.testing.assert_array_equal(FIELD.patch.split(again), patches)
     assert again.aggregation == patcher.aggregation
     xr.testing.assert_allclose(patches.patch.merge(), patcher.merge(patches))
+
+
+def test_valid_looks_over_labeled_dimensions_that_are_carried():
+    field = xr.DataArray(
+        np.ones((2, 8, 8)), {"time": [0, 1], "z": ("time", [1, 2])}, ("time", "y", "x")
+    )
+    field[0, :4] = np.nan
+    cut = {"geometry": {"y": 4, "x": 4}, "sampler": xpatch.Valid(xpatch.RegularStride(4), 0.6)}
+    patches = field.patch.split(**cut)
+    assert patches.patch.anchors.cell_y.values.tolist() == [6, 6]

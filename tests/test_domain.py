@@ -78,6 +78,23 @@ def test_curvilinear_names_and_nearest_cell():
         assert abs(float(middle.nav_lon) + 30) < 2.5
 
 
+def test_a_crs_under_another_name_stays_with_patches_and_field():
+    import rioxarray  # noqa: F401
+
+    field = xr.DataArray(
+        np.ones((8, 8)), {"y": np.arange(8.0)[::-1], "x": np.arange(8.0)}, ("y", "x"), name="t"
+    ).rio.write_crs(32632, grid_mapping_name="utm")
+    for source in (field, field.to_dataset(), field.chunk(y=4)):
+        patches = source.patch.split(geometry={"y": 4, "x": 4})
+        assert patches.isel(patch=0).rio.crs == 32632
+        assert (patches * 2).patch.merge().rio.crs == 32632
+    plain = xr.Dataset({"t": field.drop_vars("utm"), "utm": field.utm.variable})
+    plain["t"].attrs["grid_mapping"] = "utm"
+    plain["t"].encoding.clear()
+    assert type(xpatch.domain_of(plain)) is xpatch.RasterDomain
+    assert "EPSG:32632" in repr(xpatch.domain_of(plain))
+
+
 def test_longitude_wraps_both_ways():
     with sample("ostia_monthly.nc") as ds:
         domain = xpatch.domain_of(ds["surface_temperature"])

@@ -546,6 +546,18 @@ def test_stations_around_each_tile_and_tiles_around_each_station():
         tiles + points.patch.split(geometry=xpatch.KNNGraph(8))
 
 
+def test_values_without_a_dimension_of_either_field_ask_for_one():
+    field, points = globe(), stations(40, 1).isel(time=0).rename("s")
+    tiles = field.patch.split(geometry={"lat": 6, "lon": 6})
+    near = points.patch.split(geometry=xpatch.KNNGraph(2), sampler=xpatch.Explicit(tiles))
+    both = xr.merge([tiles.to_dataset(), near.to_dataset()], compat="override", join="outer")
+    one_value = both.s.mean("obs")
+    with pytest.raises(ValueError, match=r"\[\['lat', 'lon'\], \['obs'\]\].*merge\(like=field\)"):
+        one_value.patch.merge()
+    assert one_value.patch.merge(like=field).dims == ("lat", "lon")
+    assert one_value.patch.merge(like=points).dims == ("obs",)
+
+
 def test_boxes_at_cells_that_coincide():
     lat = np.array([[0.0] * 4, [10.0] * 4, [20.0] * 4])
     lon = np.array([[0.0, 10, 20, 30], [0, 10, 20, 30], [0, 10, 10, 0]])  # folded in the last row

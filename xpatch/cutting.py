@@ -131,8 +131,13 @@ def cut_field(
     }
     coords = cut_coordinates(obj, plan, dim, ordinals, groups)
     if isinstance(obj, xr.DataArray):
-        return xr.DataArray(parts[None], coords=coords, name=obj.name)
-    return xr.Dataset(parts, coords=coords, attrs=obj.attrs)
+        out: Any = xr.DataArray(parts[None], coords=coords, name=obj.name)
+    else:
+        out = xr.Dataset(parts, coords=coords, attrs=obj.attrs)
+    for name, mapping in plan.domain.mappings.items():  # by which rioxarray finds the CRS
+        array = out if name is None else out[name]
+        array.encoding = {**array.encoding, "grid_mapping": mapping}
+    return out
 
 
 class Labels:

@@ -53,7 +53,7 @@ class Merge:
             patches = aggregation.prepared(patches, self.source, like)
             self.source = provenance(patches, like)
         self.patches = patches
-        self.plan = best_plan(self.source.plans, patches.sizes)
+        self.plan = best_plan(self.source.plans, patches.sizes, like)
         self.domain: Lattice = self.plan.domain
         if like is not None:
             self.domain = domain_of(like)
@@ -244,6 +244,13 @@ class Merge:
 
     def variable(self, variable: Variable, name: Hashable, aggregation: Any = None) -> Variable:
         """Merge one variable."""
+        merged = self._merged(variable, name, aggregation)
+        mapping = self.domain.mappings.get(name)
+        if mapping is not None:  # arithmetic loses it, and rioxarray looks for it
+            merged.encoding = {"grid_mapping": mapping}
+        return merged
+
+    def _merged(self, variable: Variable, name: Hashable, aggregation: Any) -> Variable:
         aggregation = self.aggregation if aggregation is None else aggregation
         own = self._own_dims(variable, name)
         if isinstance(self.plan.hood, Members):
@@ -343,14 +350,31 @@ class Merge:
         return out
 
 
-def best_plan(plans: tuple[Plan, ...], sizes: Mapping[Hashable, int]) -> Plan:
-    """Choose the plan with most in-patch dimensions, and of these sizes, among ``sizes``."""
+def best_plan(plans: tuple[Plan, ...], sizes: Mapping[Hashable, int], like: Any = None) -> Plan:
+    """Choose the plan with most in-patch dimensions, and of these sizes, among ``sizes``.
+
+    Raises
+    ------
+    ValueError
+        If several fit alike, as where a model reduced all of them away, and ``like`` is not given.
+    """
+    if like is not None and len(plans) > 1:
+        domain = domain_of(like)
+        plans = tuple(p for p in plans if p.domain.same_lattice(domain, p.dims) is None) or plans
 
     def fit(plan: Plan) -> tuple[int, int]:
         own = plan.inner
         return len(set(own) & set(sizes)), sum(sizes.get(d) == n for d, n in own.items())
 
-    return max(plans, key=fit)
+    best = max(plans, key=fit)
+    alike = [p for p in plans if fit(p) == fit(best)]
+    if len(alike) > 1:
+        raise ValueError(
+            "these are patches of several fields at the same anchors, over "
+            f"{[list(p.dims) for p in alike]}, and nothing says on which of them they shall be "
+            "merged: merge(like=field) does"
+        )
+    return best
 
 
 def merge_one(patches: Any, *args: Any) -> Any:

@@ -79,10 +79,18 @@ def grid_mapping(obj: xr.DataArray | xr.Dataset) -> Hashable | None:
     named = [a.encoding.get("grid_mapping", a.attrs.get("grid_mapping")) for a in arrays]
     scalars = [n for n, c in obj.coords.items() if c.ndim == 0]
     for name in [*named, "spatial_ref", *scalars]:
-        if name in obj.coords and any(a in obj.coords[name].attrs for a in CRS_ATTRS):
+        found = variable_of(obj, name)
+        if found is not None and any(a in found.attrs for a in CRS_ATTRS):
             return name
     indexed = (n for n, i in obj.xindexes.items() if getattr(i, "crs", None) is not None)
     return next(indexed, None)
+
+
+def variable_of(obj: xr.DataArray | xr.Dataset, name: Hashable) -> xr.DataArray | None:
+    """Give a coordinate, or a data variable as which files opened without decode_coords hold it."""
+    if name in obj.coords:
+        return obj.coords[name]
+    return obj[name] if isinstance(obj, xr.Dataset) and name in obj.data_vars else None
 
 
 def crs_source(obj: xr.DataArray | xr.Dataset, mapping: Hashable | None) -> Any:
@@ -92,7 +100,9 @@ def crs_source(obj: xr.DataArray | xr.Dataset, mapping: Hashable | None) -> Any:
     index = obj.xindexes.get(mapping)
     if getattr(index, "crs", None) is not None:
         return index.crs  # type: ignore[union-attr]
-    attrs = obj.coords[mapping].attrs
+    found = variable_of(obj, mapping)
+    assert found is not None
+    attrs = found.attrs
     text = attrs.get("crs_wkt") or attrs.get("spatial_ref") or attrs.get("proj4_string")
     return text or dict(attrs)
 
@@ -107,6 +117,17 @@ def as_crs(value: Any) -> Any:
     with warnings.catch_warnings():  # pyproj warns of the old "+init=" form
         warnings.simplefilter("ignore", FutureWarning)
         return crs.from_user_input(value)
+
+
+def crs_name(crs: Any) -> str:
+    """Name a CRS in few words: its authority code, or else its name, or its projection."""
+    authority = crs.to_authority()
+    if authority:
+        return ":".join(authority)
+    operation = crs.coordinate_operation
+    if crs.name in ("undefined", "unknown", "") and operation is not None:
+        return f"unnamed {operation.method_name}"
+    return str(crs.name)
 
 
 def import_pyproj() -> Any:

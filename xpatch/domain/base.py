@@ -28,6 +28,8 @@ class Domain:
         Chunk sizes of each chunked variable by name.
     crs : object, optional
         What the CRS is parsed from, when it is needed.
+    mappings : mapping, optional
+        Name of the ``grid_mapping`` in the encoding of each variable that has one.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class Domain:
         orders: Mapping[Hashable | None, tuple[Hashable, ...]] | None = None,
         chunks: Mapping[Hashable | None, Chunks] | None = None,
         crs: Any = None,
+        mappings: Mapping[Hashable | None, Hashable] | None = None,
     ):
         self.template = template
         self.sizes = dict(sizes)
         self.orders = dict(orders or {})
         self.chunks = dict(chunks or {})
         self._crs = crs
+        self.mappings = dict(mappings or {})
 
     @property
     def dims(self) -> tuple[Hashable, ...]:
@@ -88,6 +92,7 @@ class Domain:
                 for name, chunks in self.chunks.items()
             },
             self._crs,
+            {name: names.get(mapping, mapping) for name, mapping in self.mappings.items()},
         )
 
     def check_dims(self, dims: Iterable[Hashable], what: str) -> None:

@@ -65,7 +65,12 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
     sizes = {d: obj.sizes[d] for d in _ordered_dims(obj)}
     mapping = ax.grid_mapping(obj)
     crs = ax.crs_source(obj, mapping)
-    args = (template, sizes, orders, chunks, crs)
+    mappings = {
+        name: variable.encoding["grid_mapping"]
+        for name, variable in variables_of(obj).items()
+        if "grid_mapping" in variable.encoding
+    }
+    args = (template, sizes, orders, chunks, crs, mappings)
     grid = ux_grid(obj)
     if grid is not None and (dims := [d for d in MESH_DIMS if d in sizes]):
         return MeshDomain(*args).with_grid(grid).with_places({(d,): d for d in dims})

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+import xpatch.domain.axes as ax
 from xpatch.domain.lattice import Lattice
 from xpatch.domain.sites import Sites
 
@@ -133,8 +134,6 @@ class VectorDomain(Elements):
         return Sites(dims, (len(x),), dims[0], x, y, geographic, crs, geometries=geometries)
 
     def _crs_of(self, name: Hashable) -> Any:
-        import xpatch.domain.axes as ax
-
         index = self.template.xindexes.get(name)
         source = getattr(index, "crs", None) or self.template.coords[name].attrs.get("crs")
         if source is None:
@@ -146,7 +145,7 @@ class VectorDomain(Elements):
         for dims, name in self.places.items():
             sites = self.sites(dims[0])
             what = "polygons" if sites.polygonal else "points"
-            crs = "no CRS" if sites.crs is None else sites.crs.to_string()
+            crs = "no CRS" if sites.crs is None else ax.crs_name(sites.crs)
             found.append(f"  {len(sites)} {what} along {dims[0]} ({name}): {crs}")
         return found
 

@@ -230,7 +230,7 @@ class RasterDomain(Lattice):
 
     def _findings(self) -> list[str]:
         try:
-            name = "none" if self.crs is None else (self.crs.to_string())
+            name = "none" if self.crs is None else (ax.crs_name(self.crs))
         except ImportError:
             name = "not parsed (needs pyproj)"
         return [*super()._findings(), f"  crs: {name if len(name) < 60 else name[:57] + '...'}"]

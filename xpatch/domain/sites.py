@@ -124,7 +124,7 @@ class Sites:
         target = ax.as_crs("EPSG:4326") if self.geographic and self.crs is None else self.crs
         if target is None:
             raise ValueError(
-                f"the places are in {source.to_string()}, but the field has no CRS; write one with "
+                f"the places are in {ax.crs_name(source)}, but the field has no CRS; write one with "
                 "field.rio.write_crs(…), or give places in the coordinates of the field and no crs"
             )
         return (x, y) if source == target else _transformed(x, y, source, target)

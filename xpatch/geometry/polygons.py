@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch import sphere
 from xpatch.domain import Lattice, Sites
-from xpatch.domain.axes import as_crs, import_pyproj
+from xpatch.domain.axes import as_crs, crs_name, import_pyproj
 from xpatch.geometry.base import MemberGeometry, Places, members_of
 from xpatch.neighborhood import Members
 
@@ -91,14 +91,14 @@ class PolygonIntersection(MemberGeometry):
         target = sites.crs if sites.crs is not None else "EPSG:4326" if sites.geographic else None
         if source is None and hasattr(self.polygons, "set_crs") and sites.crs is not None:
             raise ValueError(
-                f"the polygons know no CRS, but the field is in {sites.crs.to_string()}; say which "
+                f"the polygons know no CRS, but the field is in {crs_name(sites.crs)}; say which "
                 "one they are in: polygons.set_crs(…), or PolygonIntersection(polygons, crs=…)"
             )
         if source is None:
             return self.shapes
         if target is None:
             raise ValueError(
-                f"the polygons are in {as_crs(source).to_string()}, but the field has no CRS; write "
+                f"the polygons are in {crs_name(as_crs(source))}, but the field has no CRS; write "
                 "one with field.rio.write_crs(…)"
             )
         source, target = as_crs(source), as_crs(target)
@@ -114,8 +114,8 @@ class PolygonIntersection(MemberGeometry):
         out = shapely.transform(self.shapes, change)
         if not np.isfinite(shapely.bounds(out))[~shapely.is_empty(out)].all():
             raise ValueError(
-                f"some polygons cannot be transformed from {source.to_string()} to "
-                f"{target.to_string()}: they reach beyond where that is defined"
+                f"some polygons cannot be transformed from {crs_name(source)} to "
+                f"{crs_name(target)}: they reach beyond where that is defined"
             )
         return out
 

@@ -97,7 +97,8 @@ class Valid(Sampler):
                     f"{domain.sizes[dim]}"
                 )
         missing = {d: domain.sizes[d] for d in dims if d not in mask.dims}
-        part = mask.mean([d for d in mask.dims if d not in dims]).drop_vars(list(mask.coords))
+        bare = mask.drop_vars(list(mask.coords))
+        part = bare.mean([d for d in mask.dims if d not in dims])
         return part.expand_dims(missing).transpose(*dims).to_numpy().astype(float)
 
 

@@ -38,11 +38,10 @@ class Duration:
         """
         if isinstance(value, Duration):
             return value
+        if isinstance(value, datetime.timedelta | np.timedelta64):
+            return cls(seconds=_positive(pd.Timedelta(value).total_seconds(), what))
         if isinstance(value, int | np.integer) and not isinstance(value, bool):
             return cls(steps=_positive(int(value), what))
-        if isinstance(value, datetime.timedelta | np.timedelta64 | pd.Timedelta):
-            seconds = pd.Timedelta(value).total_seconds()
-            return cls(seconds=_positive(seconds, what))
         if isinstance(value, str):
             try:
                 value = pd.tseries.frequencies.to_offset(value)
@@ -51,29 +50,27 @@ class Duration:
                     f"{what} must be a number of steps, or a duration such as '30D', '6h' or '3MS'; "
                     f"got {value!r}"
                 ) from None
-        if isinstance(value, pd.DateOffset) and set(value.kwds) & {"months", "years"}:
-            kwds = value.kwds
+        kwds = getattr(value, "kwds", None) or {}  # those of pandas.DateOffset(months=3)
+        if set(kwds) & {"months", "years"}:
             months = (kwds.get("months", 0) + 12 * kwds.get("years", 0)) * value.n
             return cls(months=_positive(months, what))
-        try:  # fixed offsets, of pandas and of cftime alike
-            return cls(seconds=_positive(pd.Timedelta(value).total_seconds(), what))
-        except (TypeError, ValueError):
-            pass
+        if isinstance(value, pd.offsets.Tick | pd.offsets.Day | pd.offsets.Week):
+            weeks = value.n * 7 if isinstance(value, pd.offsets.Week) else value.n
+            days = isinstance(value, pd.offsets.Day | pd.offsets.Week)
+            seconds = weeks * 86_400.0 if days else pd.Timedelta(value).total_seconds()
+            return cls(seconds=_positive(seconds, what))
         if hasattr(value, "as_timedelta"):
             seconds = value.as_timedelta().total_seconds()
             return cls(seconds=_positive(seconds, what))
-        name = str(getattr(value, "rule_code", "") or _cftime_code(value)).split("-")[0]
+        name = str(getattr(value, "_freq", "") or getattr(value, "rule_code", "")).split("-")[0]
+        if name == "D":  # of cftime
+            return cls(seconds=_positive(86_400.0 * value.n, what))
         if name in MONTHS and hasattr(value, "n"):
             return cls(months=_positive(MONTHS[name] * int(value.n), what))
         raise TypeError(
             f"{what} must be a number of steps or a duration ('30D', '3MS', timedelta, an offset of "
             f"pandas or cftime), got {value!r}"
         )
-
-
-def _cftime_code(value: Any) -> str:
-    code = getattr(value, "_freq", "")
-    return str(code)
 
 
 def _positive(value: Any, what: str) -> Any:
