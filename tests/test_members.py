@@ -142,7 +142,8 @@ def test_dask_gives_what_numpy_gives(data):
     aggregation = data.draw(st.sampled_from(choices))
     chunks = {d: data.draw(st.integers(1, n)) for d, n in field.sizes.items()}
     plan = patches.xindexes["patch"].plans[0]
-    anchors = plan.places.elements
+    places = plan.places
+    anchors = places.elements if places.polygons is None else places.polygons
     geometry = data.draw(st.just(None)) or own_geometry(patches)
     axes = {"geometry": geometry, "sampler": xpatch.Explicit(anchors), "window": window}
     plain = field.patch.split(**axes)
@@ -163,7 +164,7 @@ def own_geometry(patches):
     plan = patches.xindexes["patch"].plans[0]
     spec = plan.spec["geometry"]
     if spec["class"] == "PolygonIntersection":
-        numbers = plan.places.elements
+        numbers = plan.places.polygons
         shapes = np.full(4, shapely.box(500, 500, 501, 501), dtype=object)
         shapes[numbers] = plan.places.shapes
         return xpatch.PolygonIntersection(shapes, all_touched=spec["all_touched"])
@@ -807,3 +808,239 @@ def test_real_ocean():
         )
         lat = caps.nav_lat.values
         assert np.nanmax(lat) > 85
+
+
+# -------------------------------------------------------------------- what is easily taken wrong
+
+
+def test_dask_names_tell_lists_of_equal_elements_apart():
+    field = globe(np.linspace(-90, 90, 7), np.arange(0, 360, 30.0)).chunk()
+    cuts = [
+        field.patch.split(geometry=xpatch.RadiusGraph(r), window="hann") for r in (3400.0, 3700.0)
+    ]
+    assert cuts[0].data.name != cuts[1].data.name
+    together = abs(cuts[0] - cuts[1].drop_vars("patch").values).max()
+    assert float(together) > 0.01
+    plain = [field.patch.split(geometry=xpatch.RadiusGraph(r)) for r in (3400.0, 3700.0)]
+    merged = [
+        (p * np.arange(p.sizes["patch"])[:, None]).patch.merge(xpatch.OverlapAdd("hann"))
+        for p in plain
+    ]
+    assert merged[0].data.name != merged[1].data.name
+    assert float(abs(merged[0] - merged[1]).max()) == float(
+        abs(merged[0].compute() - merged[1].compute()).max()
+    )
+
+
+def test_polygons_are_anchors_of_their_own():
+    field = globe()
+    shapes = [
+        shapely.box(0, -20, 40, 20),
+        shapely.box(100, -20, 140, 20),
+        shapely.box(200, 30, 260, 70),
+    ]
+    zones = field.patch.split(geometry=xpatch.PolygonIntersection(shapes))
+    assert (zones.anchor_element == -1).all()
+    fine = globe(lon=np.arange(0, 360, 2.5))
+    same = fine.patch.split(
+        geometry=xpatch.PolygonIntersection(shapes), sampler=xpatch.Explicit(zones)
+    )
+    alone = fine.patch.split(geometry=xpatch.PolygonIntersection(shapes))
+    np.testing.assert_array_equal(same.cell, alone.cell)
+    boxes = field.patch.split(geometry={"lat": 3, "lon": 3}, sampler=xpatch.Explicit(zones))
+    middle = boxes.isel(lat=1, lon=1)
+    assert [
+        shape.buffer(5).contains(shapely.Point(float(p.lon), float(p.lat)))
+        for shape, p in zip(shapes, (middle.isel(patch=k) for k in range(3)), strict=True)
+    ] == [True] * 3
+    near = field.patch.split(geometry=xpatch.KNNGraph(3), sampler=xpatch.Explicit(zones))
+    assert (near.anchor_element == -1).all()
+    for free in (
+        xpatch.Explicit([shapely.Point(20, 0)]),
+        xpatch.FibonacciSphere(9),
+        xpatch.RegularStride(3),
+        xpatch.Explicit(near),
+    ):
+        with pytest.raises(ValueError, match=r"are its 3 polygons; choose some of them by number"):
+            field.patch.split(geometry=xpatch.PolygonIntersection(shapes), sampler=free)
+    chosen = field.patch.split(
+        geometry=xpatch.PolygonIntersection(shapes), sampler=xpatch.Explicit([2, 0])
+    )
+    np.testing.assert_array_equal(
+        chosen.patch.mask.sum("cell"), zones.patch.mask.sum("cell")[[2, 0]]
+    )
+
+
+def test_slots_in_another_order_are_noticed_before_labels_are_loaded():
+    patches = stations().patch.split(geometry=xpatch.KNNGraph(3))
+    assert not patches["obs"].variable._in_memory
+    with pytest.raises(ValueError, match="member numbers along 'obs'"):
+        patches.isel(obs=[2, 1, 0]).patch.merge()
+
+
+def test_two_networks_of_stations_are_not_mixed_up():
+    a, b = stations(12, 1).isel(time=0), stations(15, 1, seed=1).isel(time=0).rename("b")
+    pa = a.patch.split(geometry=xpatch.KNNGraph(4))
+    pb = b.patch.split(geometry=xpatch.KNNGraph(4), sampler=xpatch.Explicit(pa))
+    both = xr.merge([pa.to_dataset(), pb.to_dataset()], compat="override", join="outer")
+    with pytest.raises(ValueError, match="patches of several fields"):
+        both.patch.merge()
+    one = pa.to_dataset()
+    with pytest.raises(ValueError, match=r"would lose where they belong.*xr.merge"):
+        one["b"] = pb
+    with pytest.raises(ValueError, match="lie elsewhere"):
+        pa.patch.merge(like=stations(12, 1, seed=2).isel(time=0))
+    other = stations(12, 1, seed=2).isel(time=0).patch.split(geometry=xpatch.KNNGraph(4))
+    mixed = xr.concat(
+        [pa.drop_vars(["lon", "lat", "name"]), other.drop_vars(["lon", "lat", "name"])], "patch"
+    )
+    assert mixed.xindexes["patch"].mixed
+    with pytest.raises(ValueError, match="different splits"):
+        mixed.patch.merge()
+
+
+def test_anchors_of_an_xvec_object_bring_their_crs():
+    import geopandas
+    import xvec  # noqa: F401
+
+    points = geopandas.points_from_xy([4e5, 5e5, 6e5], [5e6] * 3)
+    field = xr.DataArray(np.arange(3.0), {"geometry": points}, ("geometry",))
+    field = field.xvec.set_geom_indexes("geometry", crs=32633)
+    moved = field.isel(geometry=[0, 2]).xvec.to_crs(geometry=4326)
+    for given_anchors in (moved, moved.geometry):
+        patches = field.patch.split(
+            geometry=xpatch.KNNGraph(1), sampler=xpatch.Explicit(given_anchors)
+        )
+        assert patches.geometry.values.tolist() == [[0], [2]]
+
+
+def test_more_elements_at_one_place_than_neighbors():
+    field = xr.DataArray(
+        np.arange(8.0),
+        {"lon": ("obs", np.repeat([0.0, 5], 4)), "lat": ("obs", np.zeros(8))},
+        ("obs",),
+    )
+    patches = field.patch.split(geometry=xpatch.KNNGraph(3))
+    assert patches.obs.values[:, 0].tolist() == list(range(8))
+    np.testing.assert_array_equal(patches.patch.merge("median"), field)
+
+
+def test_fibonacci_anchors_stay_in_the_field():
+    rng = np.random.default_rng(0)
+    field = xr.DataArray(
+        rng.random(300),
+        {"lon": ("obs", rng.uniform(0, 20, 300)), "lat": ("obs", rng.uniform(40, 60, 300))},
+        ("obs",),
+    )
+    patches = field.patch.split(geometry=xpatch.KNNGraph(4), sampler=xpatch.FibonacciSphere(5000))
+    assert 20 < patches.sizes["patch"] < 80
+    assert float(patches.patch.distance.max()) < 600
+
+
+def test_files_bring_coordinates_and_anchors_back(tmp_path):
+    field = stations(60)
+    patches = field.patch.split(geometry=xpatch.KNNGraph(4), sampler=xpatch.Explicit([3, 9]))
+    patches.to_netcdf(tmp_path / "p.nc")
+    with xr.open_dataset(tmp_path / "p.nc") as ds:
+        merged = ds["t"].patch.merge("median")
+        held = (patches.patch.merge("count").isel(time=0) > 0).values
+        np.testing.assert_allclose(merged.lon[held], field.lon[held])
+        assert np.isnan(merged.lon[~held]).all()
+        np.testing.assert_allclose(ds["t"].patch.anchors.x, field.lon[[3, 9]])
+        with pytest.raises(ValueError, match="read from a file do not know"):
+            _ = ds["t"].patch.geometries
+
+
+def test_patches_of_a_mesh_pickle():
+    import uxarray as ux
+
+    field = ux.UxDataArray(xr.DataArray(np.arange(44.0), dims="n_face"), uxgrid=own.mesh())
+    patches = field.patch.split(geometry=xpatch.KHopGraph(1))
+    again = pickle.loads(pickle.dumps(patches))
+    np.testing.assert_allclose(again.patch.merge(), field)
+
+
+def test_valid_on_the_anchors_of_other_patches():
+    field = globe()
+    boxes = field.patch.split(geometry={"lat": 6, "lon": 6}).isel(patch=slice(1, 60, 3))
+    holes = field.where(field.lon > 100)
+    for geometry in (xpatch.KNNGraph(3), {"lat": 4, "lon": 4}):
+        sampler = xpatch.Valid(xpatch.Explicit(boxes), 0.5)
+        valid = holes.patch.split(geometry=geometry, sampler=sampler)
+        every = holes.patch.split(geometry=geometry, sampler=xpatch.Explicit(boxes))
+        dims = [d for d in every.dims if d != "patch"]
+        share = every.notnull().mean(dims)
+        assert valid["patch"].values.tolist() == every["patch"].values[share >= 0.5].tolist()
+        xr.testing.assert_equal(valid, every.sel(patch=valid["patch"].values))
+
+
+@pytest.mark.parametrize("geometry", [xpatch.KNNGraph(3), {"obs": 3}], ids=str)
+def test_one_patch_of_a_dataset_with_a_carried_variable(geometry):
+    field = (
+        stations(30) if not isinstance(geometry, dict) else stations(30).drop_vars(["lon", "lat"])
+    )
+    ds = xr.Dataset({"t": field, "c": ("time", [1.0, 2.0, 3.0])})
+    patches = ds.patch.split(geometry=geometry)
+    merged = patches.isel(patch=0).patch.merge(like=ds)
+    xr.testing.assert_allclose(merged, patches.isel(patch=[0]).patch.merge())
+
+
+def test_like_with_polygons_and_functions(tmp_path):
+    field = stations(40).assign_coords(obs=[f"n{k}" for k in range(40)])
+    shapes = [shapely.box(-90, -60, 90, 60), shapely.box(90, -60, 180, 60)]
+    for geometry in (
+        xpatch.PolygonIntersection(shapes),
+        xpatch.KNNGraph(3, metric=lambda a, b: abs(a - b).sum()),
+    ):
+        patches = field.patch.split(geometry=geometry)
+        patches.drop_vars("obs_label").to_netcdf(tmp_path / "p.nc")
+        with xr.open_dataset(tmp_path / "p.nc") as ds:
+            merged = ds["t"].patch.merge("median", like=field)
+            xr.testing.assert_allclose(merged, patches.patch.merge("median"))
+            with pytest.raises(ValueError, match="has 30 cells along 'obs', not 40"):
+                ds["t"].patch.merge("median", like=field.isel(obs=slice(30)))
+        (tmp_path / "p.nc").unlink()
+    with pytest.raises(ValueError, match="cannot be written"):
+        xpatch.Patcher.from_spec(
+            field.patch.split(geometry=xpatch.PolygonIntersection(shapes)).patch.spec
+        )
+
+
+def test_dates_of_cftime_in_ragged_lists_can_be_written(tmp_path):
+    dates = xr.date_range("2001-01-01", periods=60, calendar="noleap", use_cftime=True)
+    field = stations(60).assign_coords(seen=("obs", dates))
+    field.patch.split(geometry=xpatch.RadiusGraph(3000.0)).to_netcdf(tmp_path / "p.nc")
+    even = field.patch.split(geometry=xpatch.KNNGraph(3))
+    assert even.seen.values[7, 0] == dates[7]
+
+
+def test_a_field_with_a_dimension_called_cell():
+    field = globe().expand_dims(cell=2)
+    patches = field.patch.split(geometry=xpatch.KNNGraph(3))
+    assert patches.dims == ("patch", "cell", "member")
+    xr.testing.assert_allclose(patches.patch.merge("median"), field)
+
+
+def test_stations_by_name_and_transects():
+    field = stations(20).assign_coords(obs=[f"n{k}" for k in range(20)])
+    patches = field.patch.split(
+        geometry=xpatch.KNNGraph(2), sampler=xpatch.Explicit({"obs": ["n7", "n3"]})
+    )
+    assert patches.anchor_element.values.tolist() == [7, 3]
+    assert patches.obs_label.values[0, 0] == "n7"
+    with pytest.raises(KeyError, match="no element along 'obs' is called 'n99'"):
+        field.patch.split(geometry=xpatch.KNNGraph(2), sampler=xpatch.Explicit({"obs": ["n99"]}))
+    places = xr.Dataset(coords={"lon": ("p", [0.0, 50]), "lat": ("p", [0.0, 10])})
+    assert (
+        field.patch.split(geometry=xpatch.KNNGraph(2), sampler=xpatch.Explicit(places)).sizes[
+            "patch"
+        ]
+        == 2
+    )
+    transect = xr.DataArray(
+        np.arange(5.0), {"lon": ("x", np.arange(5.0)), "lat": ("x", np.arange(5.0))}, ("x",)
+    )
+    assert type(xpatch.domain_of(transect)) is xpatch.PointDomain
+    odd = globe().assign_attrs(crs="local grid")
+    with pytest.raises(ValueError, match="'local grid' is no CRS"):
+        odd.rename(lat="y", lon="x").patch.split(geometry=xpatch.SphericalCap(5))

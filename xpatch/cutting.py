@@ -229,6 +229,8 @@ def member_coordinate(
     plain = isinstance(variable.dtype, np.dtype)
     if not plain or (variable.dtype == object and not _is_text_or_date(variable)):
         return {}  # shapely: patches.patch.geometries
+    if variable.dtype == object and plan.hood.ragged and plan.hood.numbers is None:
+        return {}  # cftime has no missing date, and text mixed with None cannot be written
     if name == plan.hood.dim and plan.hood.numbers is None:
         name = f"{name}_label"
     return {name: cut_variable(variable, plan, dim, ordinals, groups, defer=True)}
@@ -253,7 +255,7 @@ def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Has
     if isinstance(plan.hood, Members):
         assert plan.places is not None
         at: dict[str, NDArray] = {ANCHOR: plan.places.elements}
-        if (plan.places.elements < 0).any():
+        if plan.hood.numbers is None:
             at |= {f"{ANCHOR}_x": plan.places.x, f"{ANCHOR}_y": plan.places.y}
         return {n: Variable(dim, values[ordinals]) for n, values in at.items()}
     if plan.boxes.product:

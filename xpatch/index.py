@@ -155,8 +155,19 @@ class PatchIndex(Index):
     def reindex_like(self, other: PatchIndex, **kwargs: Any) -> dict[Hashable, Any]:
         if isinstance(other, PatchIndex) and not self._same_anchors(other):
             self.join(other)
+        if isinstance(other, PatchIndex) and not (self.mixed or other.mixed):
+            self._check_kept(other)
         inner = other._index if isinstance(other, PatchIndex) else other
         return self._index.reindex_like(inner, **kwargs)
+
+    def _check_kept(self, other: PatchIndex) -> None:
+        """Raise a ValueError if the other index would lose what is known of these patches."""
+        if any(not any(p.equals(q) for q in other.plans) for p in self.plans):
+            raise ValueError(
+                f"these patches were cut from another field than those along {self.dim!r} that they are "
+                "put to, and would lose where they belong; put both together with "
+                "xr.merge([a, b], join='outer', compat='override'), or xr.Dataset({…})"
+            )
 
     def only(self, plan: Plan) -> PatchIndex:
         """Leave out all plans but one."""

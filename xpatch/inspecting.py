@@ -122,8 +122,8 @@ def spec(obj: xr.DataArray | xr.Dataset) -> dict[str, Any]:
     sampler = dict(out.get("sampler") or {})
     if sampler.get("class") == "Explicit" and isinstance(plan.hood, Members):
         assert plan.places is not None
-        at_elements = bool((plan.places.elements >= 0).all())
-        anchors = plan.places.elements.tolist() if at_elements else None
+        numbers = plan.places.elements if plan.places.polygons is None else plan.places.polygons
+        anchors = numbers.tolist() if bool((numbers >= 0).all()) else None
         out["sampler"] = {"class": "Explicit", "anchors": anchors, "at": None}
     elif sampler.get("class") == "Explicit":
         out["sampler"] = {

@@ -28,6 +28,12 @@ def _members(plan: Plan) -> Members:
 def sites_of(plan: Plan) -> Sites:
     """Give the elements that members were chosen from."""
     domain = plan.domain
+    known = domain.element_dims or all(domain.coordinate(d) is not None for d in plan.dims)
+    if not known and not domain.curvilinear:
+        raise ValueError(
+            "patches that were read from a file do not know where all the elements are; merge them, or "
+            "split the field again, to look at geometries, outlines and pictures"
+        )
     return domain.sites(plan.dims[0] if domain.element_dims else None)
 
 

@@ -252,9 +252,7 @@ class MemberJob:
         bounds = np.concatenate([[0], np.cumsum(patches.chunks[0])])
         groups = [self.group(self.ordinals[a:b]) for a, b in itertools.pairwise(bounds)]
         token = tokenize(
-            self.members.elements,
-            self.members.offsets,
-            self.members.shape,
+            self.members.identity,
             self.ordinals,
             self.axis,
             self.analysis,

@@ -14,11 +14,12 @@ from xpatch.aggregation import InvVarWeightedMean, OverlapAdd, SoftVote, as_aggr
 from xpatch.combining import inverse_variance, most_probable, most_probable_each
 from xpatch.cutting import check_chunks
 from xpatch.domain import Lattice, domain_of
-from xpatch.engine.members import numbers
+from xpatch.engine.members import gather_fill, numbers
 from xpatch.index import PatchIndex, with_index
 from xpatch.listing import MemberJob
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
+from xpatch.recipe import ANCHOR, start_name
 from xpatch.restoring import check_like, ordered, place, provenance, restored_coords
 from xpatch.scattering import Job, Weights
 from xpatch.time.aggregation import Forecast, Sequential
@@ -48,7 +49,7 @@ class Merge:
         self.source = provenance(patches, like)
         self.dim = self.source.dim
         if self.dim not in patches.dims:
-            patches = patches.expand_dims(self.dim)
+            patches = self._as_one(patches)
         if isinstance(aggregation, Forecast | Sequential):
             patches = aggregation.prepared(patches, self.source, like)
             self.source = provenance(patches, like)
@@ -66,6 +67,20 @@ class Merge:
         self.scale = self._checked_scale(scale)
         self.crop = self._find_crop()
         self._check_window()
+
+    def _as_one(self, patch: xr.DataArray | xr.Dataset) -> xr.DataArray | xr.Dataset:
+        """Give a single patch its dimension back; what was carried stays without."""
+        own_names = [ANCHOR, f"{ANCHOR}_x", f"{ANCHOR}_y"]
+        own_names += [start_name(d) for d in self.source.plans[0].dims]
+        patch = patch.drop_vars(own_names, errors="ignore")
+        if isinstance(patch, xr.DataArray):
+            return patch.expand_dims(self.dim)
+        plan = self.source.plans[0]
+        cut = {*plan.dims, *plan.inner}
+        orders = plan.domain.orders
+        own = [n for n, v in patch.data_vars.items() if cut & {*v.dims, *orders.get(n, plan.dims)}]
+        rest = {n: v for n, v in patch.data_vars.items() if n not in own}
+        return patch[own].expand_dims(self.dim).assign(rest)[list(patch.data_vars)]
 
     # ------------------------------------------------------------------------------ checks
 
@@ -125,10 +140,12 @@ class Merge:
             )
         name = members.numbers or d
         labels = self.patches.coords[name].variable if name in self.patches.coords else None
-        if labels is None or labels.dims != (self.dim, d) or not labels._in_memory:
+        if labels is None or set(labels.dims) != {self.dim, d} or labels.chunks is not None:
             return
-        known = numbers(members.take(self.source.ordinals))
-        if not np.array_equal(labels.to_numpy(), known):
+        rows = slice(None) if labels._in_memory else slice(0, 3)  # our own, put off: a look will do
+        given = labels.transpose(self.dim, d).isel({self.dim: rows}).to_numpy()
+        known = numbers(members.take(self.source.ordinals[rows]))
+        if not np.array_equal(given, known):
             raise ValueError(
                 f"the member numbers along {d!r} are not those of their patch: slots were reordered "
                 f"or relabeled; undo it before merge, or drop them with drop_vars({d!r}) if the "
@@ -224,9 +241,26 @@ class Merge:
         sizes |= merged.sizes
         coords = restored_coords(self.patches, self.domain, cut, self.dim, sizes, self.scale)
         out = merged.assign_coords(coords)
-        if self.source.indexed or isinstance(self.plan.hood, Members):
+        if self.source.indexed:
             return out
+        if isinstance(self.plan.hood, Members):
+            return out.assign_coords(self._placed(out, self.plan.hood))
         return out.assign_coords(self._read_back(out))
+
+    def _placed(self, merged: xr.Dataset, members: Members) -> dict[Hashable, Variable]:
+        """Put coordinates of the elements, which stand beside their numbers, back."""
+        found = {}
+        part = members.take(self.source.ordinals)
+        for name, coord in self.patches.coords.items():
+            known = name in merged.coords or name in (members.dim, members.numbers)
+            if known or set(coord.dims) != {self.dim, members.dim} or coord.dtype == object:
+                continue
+            values = coord.transpose(self.dim, members.dim).to_numpy()
+            dtype, fill = gather_fill(values.dtype, dataclasses.replace(part, width=part.width + 1))
+            out = np.full(int(np.prod(members.shape)), fill, dtype)
+            out[part.elements] = values[part.patches, part.slots]
+            found[name] = Variable(members.dims, out.reshape(members.shape), coord.attrs)
+        return found
 
     def _read_back(self, merged: xr.Dataset) -> dict[Hashable, Variable]:
         """Merge coordinates that no recipe holds: auxiliary ones, labels that are not numbers."""

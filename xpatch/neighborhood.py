@@ -290,6 +290,12 @@ class Members:
         most = 1 - 0.5 / np.repeat(np.maximum(self.counts, 1), self.counts)
         return np.minimum(np.abs(self.distances) / scale, most)
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """All that patches and merges depend on."""
+        lists = (self.offsets, self.elements, self.distances, self.scales)
+        return (*lists, self.dims, self.shape, self.dim, self.width)
+
     def rows(self, ordinals: NDArray) -> NDArray[np.int64]:
         """Give the positions of the members of the patches with ``ordinals``, one after the other."""
         counts = self.counts[ordinals]
@@ -345,6 +351,7 @@ class Members:
             and (self.dims, self.shape, self.width) == (other.dims, other.shape, other.width)
             and bool(np.array_equal(self.offsets, other.offsets))
             and bool(np.array_equal(self.elements, other.elements))
+            and bool(np.array_equal(self.scales, other.scales))
         )
 
     def __copy__(self) -> Members:

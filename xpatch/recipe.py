@@ -213,7 +213,8 @@ def _read_members(
         if name not in obj.coords:
             raise ValueError(
                 f"these patches lost the coordinate {name!r}, which says which elements they hold; "
-                "keep it when patches are written, or rebuilt from single patches"
+                "keep it when patches are written, or rebuilt from single patches. Predictions are "
+                "best put into the patches: patches.mean(…).copy(data=predictions)"
             )
     labels = np.asarray(obj.coords[dim].values, dtype=np.int64).ravel()
     if len(labels) and (labels.min() < 0 or labels.max() >= count):

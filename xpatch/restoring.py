@@ -85,10 +85,18 @@ def measured(plan: Plan, recipe: Mapping[str, Any], like: Any) -> Plan:
     domain = domain_of(like)
     if plan.hood.numbers is not None:
         return timed(plan, domain)
+    different = [
+        d for d, n in zip(plan.dims, plan.hood.shape, strict=True) if domain.sizes.get(d) != n
+    ]
+    if different:
+        raise ValueError(
+            f"like is not the field that was split: it has {domain.sizes.get(different[0])} cells along "
+            f"{different[0]!r}, not {dict(zip(plan.dims, plan.hood.shape, strict=True))[different[0]]}"
+        )
     try:
         geometry = decode(recipe.get("geometry"))
     except (ValueError, TypeError):  # polygons and functions are not written
-        return plan
+        return dataclasses.replace(plan, domain=domain)
     kept = np.flatnonzero(plan.hood.counts)
     places = located(plan.places.take(kept), geometry.sites(domain))
     found = geometry.neighborhood(domain, places).spread(kept, len(plan))

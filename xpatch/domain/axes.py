@@ -116,7 +116,13 @@ def as_crs(value: Any) -> Any:
         return crs.from_cf(value)
     with warnings.catch_warnings():  # pyproj warns of the old "+init=" form
         warnings.simplefilter("ignore", FutureWarning)
-        return crs.from_user_input(value)
+        try:
+            return crs.from_user_input(value)
+        except import_pyproj().exceptions.CRSError as error:
+            raise ValueError(
+                f"{value!r} is no CRS that pyproj can read; write one (field.rio.write_crs(…)), or "
+                f"leave it out (del field.attrs['crs']). It says: {error}"
+            ) from None
 
 
 def crs_name(crs: Any) -> str:

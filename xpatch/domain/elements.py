@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import xpatch.domain.axes as ax
 from xpatch.domain.lattice import Lattice
-from xpatch.domain.sites import Sites
+from xpatch.domain.sites import Sites, slot_name
 
 FEATURES = (
     "point",
@@ -68,6 +68,19 @@ class Elements(Lattice):
     def _known(self) -> dict[tuple[Hashable, ...], Sites]:
         return {}
 
+    def same_lattice(self, other: Lattice, dims: tuple[Hashable, ...]) -> str | None:
+        different = super().same_lattice(other, dims)
+        if different is not None or not isinstance(other, Elements):
+            return different
+        for own in (own for own in self.places if set(own) & set(dims)):
+            if own not in other.places:
+                return f"it has no elements along {list(own)}"
+            mine, theirs = self.sites(own[0]), other.sites(own[0])
+            pairs = ((mine.x, theirs.x), (mine.y, theirs.y))
+            if not all(np.array_equal(a, b, equal_nan=True) for a, b in pairs):
+                return f"its elements along {list(own)} lie elsewhere"
+        return None
+
     def _asked(self, dim: Hashable | None) -> tuple[Hashable, ...]:
         if dim is None and len(self.places) == 1:
             return next(iter(self.places))
@@ -102,7 +115,7 @@ class PointDomain(Elements):
         ]
         shape = tuple(self.sizes[d] for d in dims)
         crs = None if geographic else self.crs
-        name = dims[0] if len(dims) == 1 else "cell"
+        name = dims[0] if len(dims) == 1 else slot_name(self)
         return Sites(dims, shape, name, values[0].ravel(), values[1].ravel(), geographic, crs)
 
     def _findings(self) -> list[str]:
@@ -188,8 +201,8 @@ class MeshDomain(Elements):
             x,
             y,
             True,
-            adjacency=lambda: mesh.adjacency(self.grid, kind),
-            outlines=(lambda which: mesh.outlines(self.grid, which)) if kind == "n_face" else None,
+            adjacency=partial(mesh.adjacency, self.grid, kind),
+            outlines=partial(mesh.outlines, self.grid) if kind == "n_face" else None,
         )
 
     def _findings(self) -> list[str]:
@@ -252,8 +265,6 @@ def point_places(
             for y in (n for n in obj.coords if roles.get(n) == lat_role):
                 dims = obj.coords[x].dims
                 if obj.coords[y].dims != dims or not dims or (x,) == dims or (y,) == dims:
-                    continue
-                if any(roles.get(d) in ("longitude", "latitude", "X", "Y") for d in dims):
                     continue
                 if len(dims) == 1 or (feature and geographic):
                     found.setdefault(dims, (x, y, geographic))

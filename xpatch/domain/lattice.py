@@ -204,6 +204,12 @@ class Lattice(Domain):
                 return f"only one of them has labels along {dim!r}"
             if mine is not None and theirs is not None and not np.array_equal(mine, theirs):
                 return f"its labels along {dim!r} differ"
+        for name in self.curvilinear if set(dims) & set(self.spatial_dims) else ():
+            theirs = other.template.coords.get(name)
+            if theirs is not None and not theirs.variable.equals(
+                self.template.coords[name].variable
+            ):
+                return f"its {name!r} differs"
         return None
 
     def _findings(self) -> list[str]:

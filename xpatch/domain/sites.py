@@ -170,7 +170,7 @@ def lattice_sites(domain: Any) -> Sites:
     if curved and not (domain.crs is not None and not domain.crs.is_geographic):
         lat, lon = (domain.template.coords[n] for n in curved)
         places = [np.asarray(c.values, float).ravel() for c in (lon, lat)]
-        found = Sites(lat.dims, lat.shape, "cell", places[0], places[1], True)
+        found = Sites(lat.dims, lat.shape, slot_name(domain), places[0], places[1], True)
         return dataclasses.replace(found, outlines=_no_outlines)
     x, y = horizontal_dims(domain)
     axes = {d: domain.coordinate(d) for d in (x, y)}
@@ -187,8 +187,14 @@ def lattice_sites(domain: Any) -> Sites:
     values = [grid[dims.index(d)].ravel() for d in (x, y)]
     geographic = domain.geographic
     crs = domain.crs
-    found = Sites(dims, shape, "cell", values[0], values[1], geographic, crs)
+    found = Sites(dims, shape, slot_name(domain), values[0], values[1], geographic, crs)
     return dataclasses.replace(found, axes=(across[1], across[0]), y_first=dims[0] == y)
+
+
+def slot_name(domain: Any) -> str:
+    """Give a name for the dimension of slots that the field does not use."""
+    taken = {*domain.sizes, *domain.template.variables}
+    return next(n for n in ("cell", "member", "slot", "patch_cell") if n not in taken)
 
 
 def _no_outlines(which: NDArray) -> NDArray:

@@ -33,7 +33,7 @@ def gather(
 ) -> da.Array:
     """Take members out of ``array``: one task for each group of patches and block of other dims."""
     array = array.rechunk(dict.fromkeys(axes, -1))
-    token = tokenize(array.name, tuple(axes), members.offsets, members.elements, groups, finish)
+    token = tokenize(array.name, tuple(axes), members.identity, groups, str(dtype), finish)
     name, list_name = f"xpatch-split-{token}", f"xpatch-members-{token}"
     others = [k for k in range(array.ndim) if k not in axes]
     place = sum(k < min(axes) for k in others)

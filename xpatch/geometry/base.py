@@ -107,7 +107,8 @@ class Places:
     ordinals: NDArray[np.int64] | None = None
     origin: str | None = None
     optional: bool = False  # whether an anchor without any member may be left out
-    shapes: NDArray | None = None  # outlines of the neighborhoods, where they are given
+    polygons: NDArray[np.int64] | None = None  # numbers of polygons, where these are the anchors
+    shapes: NDArray | None = None  # and the polygons, in the coordinates of the field
 
     def __len__(self) -> int:
         return len(self.elements)
@@ -119,6 +120,7 @@ class Places:
             elements=self.elements[which],
             x=self.x[which],
             y=self.y[which],
+            polygons=None if self.polygons is None else self.polygons[which],
             shapes=None if self.shapes is None else self.shapes[which],
         )
 
@@ -162,12 +164,9 @@ def members_of(
     offsets = np.concatenate([[0], np.cumsum(counts)])
     if anchors is not None and len(patches) and (anchors >= 0).any():
         own = np.flatnonzero(elements == anchors[patches])
-        first = offsets[patches[own]]
-        for k in np.flatnonzero(own != first):  # move what stands before it one slot on
-            block = slice(int(first[k]), int(own[k]) + 1)
-            elements[block] = np.roll(elements[block], 1)
-            if distances is not None:
-                distances[block] = np.roll(distances[block], 1)
+        order = own_first(own, offsets[patches[own]], len(elements))
+        elements = elements[order]
+        distances = None if distances is None else distances[order]
     width = max(1, int(counts.max(initial=0)))
     return Members(
         sites.dims,
@@ -179,3 +178,13 @@ def members_of(
         np.asarray(scales, float),
         width,
     )
+
+
+def own_first(own: NDArray, first: NDArray, n: int) -> NDArray[np.intp]:
+    """Give the order in which the members at ``own`` stand at ``first``, and others one slot on."""
+    order = np.arange(n)
+    before = own - first
+    moved = np.arange(before.sum()) + np.repeat(first - (np.cumsum(before) - before), before)
+    order[moved + 1] = moved
+    order[first] = own
+    return order

@@ -135,8 +135,11 @@ class KNNGraph(MemberGeometry):
                 f"use a k of at most {n}"
             )
         elements, distances = search.nearest(sites, anchors, k, search.resolve(self.metric, sites))
+        own = anchors.elements[:, None]
+        lost = np.flatnonzero((own[:, 0] >= 0) & ~(elements == own).any(axis=1))
+        elements[lost, -1], distances[lost, -1] = own[lost, 0], 0  # k others are at its very place
         patches = np.repeat(np.arange(len(anchors)), k)
-        scales = distances[:, -1] * (k + 1) / k
+        scales = distances.max(axis=1) * (k + 1) / k
         args = (elements.ravel(), distances.ravel(), scales, len(anchors), anchors.elements)
         return members_of(sites, patches, *args)
 

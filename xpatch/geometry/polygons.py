@@ -119,6 +119,10 @@ class PolygonIntersection(MemberGeometry):
             )
         return out
 
+    def to_dict(self) -> dict[str, Any]:
+        """Give JSON-able values; the polygons are not written."""
+        return {**super().to_dict(), "polygons": None}
+
     def candidates(self, domain: Lattice) -> Places:
         import shapely
 
@@ -127,11 +131,20 @@ class PolygonIntersection(MemberGeometry):
         x, y = np.full((2, len(points)), np.nan)
         there = np.flatnonzero(~shapely.is_empty(points))
         x[there], y[there] = shapely.get_x(points[there]), shapely.get_y(points[there])
-        return Places(np.arange(len(points)), x, y, shapes=shapes)
+        numbers = np.arange(len(points))
+        return Places(np.full(len(points), -1), x, y, polygons=numbers, shapes=shapes)
 
     def neighborhood(self, domain: Lattice, anchors: Places) -> Members:
         sites = self.sites(domain)
-        shapes = self.transformed(sites)[anchors.elements]
+        every = self.transformed(sites)
+        numbers = anchors.polygons
+        if numbers is None or numbers.max(initial=-1) >= len(every):
+            raise ValueError(
+                f"the patches of PolygonIntersection are its {len(every)} polygons; choose some of "
+                "them by number, Explicit([0, 3]), by Random(n) or Valid(…), or give the patches of "
+                "these polygons on another field"
+            )
+        shapes = every[numbers]
         patches, elements = inside(sites, shapes, self.all_touched)
         x, y = sites.x[elements], sites.y[elements]
         if sites.geographic:

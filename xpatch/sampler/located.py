@@ -11,11 +11,20 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch import sphere
-from xpatch.domain import Lattice
-from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
+from xpatch.domain import Lattice, Sites
+from xpatch.geometry import (
+    Anchors,
+    Frame,
+    Geometry,
+    MemberGeometry,
+    Places,
+    RadiusGraph,
+    SphericalCap,
+)
 from xpatch.index import patch_index
 from xpatch.sampler.base import Sampler, check_integer, check_positive, listed, not_empty
 from xpatch.sampler.placing import (
+    crs_of,
     free_places,
     is_geometry,
     labeled_places,
@@ -82,7 +91,7 @@ class Explicit(Sampler):
             cells = label_cells(given, domain, frame)
         elif is_geometry(given):
             x, y = point_xy(given)
-            cells = cells_at(x, y, getattr(given, "crs", None) or self.crs, domain, frame)
+            cells = cells_at(x, y, crs_of(given) or self.crs, domain, frame)
         else:
             cells = index_cells(given, frame)
             at = self.at or "start"
@@ -147,7 +156,13 @@ class Explicit(Sampler):
             if same_sites(
                 plan, domain.sites()
             ):  # cells may coincide, as at the fold of ocean grids
-                at = dict(zip(plan.dims, np.unravel_index(elements, plan.hood.shape), strict=True))
+                at = dict(
+                    zip(
+                        plan.dims,
+                        np.unravel_index(np.maximum(elements, 0), plan.hood.shape),
+                        strict=True,
+                    )
+                )
                 own = np.stack([at[d] for d in frame.dims], axis=-1)
                 cells = np.where(elements[:, None] >= 0, own, cells)
         return self._matched(cells, plan, kept, ordinals, frame)
@@ -176,7 +191,7 @@ class Explicit(Sampler):
             return labeled_places(given, domain, sites)
         if is_geometry(given):
             x, y = point_xy(given)
-            crs = getattr(given, "crs", None) or self.crs
+            crs = crs_of(given) or self.crs
             return free_places(*sites.from_crs(x, y, crs), sites)
         return numbered_places(given, geometry.candidates(domain), sites)
 
@@ -311,7 +326,7 @@ class AlongTrack(Sampler):
             x, y = (np.ravel(np.asarray(self.track[n], float)) for n in names)
         else:
             x, y = point_xy(self.track)
-            crs = getattr(self.track, "crs", None) or self.crs
+            crs = crs_of(self.track) or self.crs
             x, y = (x, y) if crs is None else domain.sites().from_crs(x, y, crs)
         if domain.geographic or domain.curvilinear:
             x, y = sphere.along(x, y, self.spacing)
@@ -329,7 +344,7 @@ class AlongTrack(Sampler):
             vertices = labeled_places(self.track, domain, sites)
             x, y = vertices.x, vertices.y
         elif is_geometry(self.track):
-            crs = getattr(self.track, "crs", None) or self.crs
+            crs = crs_of(self.track) or self.crs
             x, y = sites.from_crs(*point_xy(self.track), crs)
         else:
             raise TypeError(
@@ -393,6 +408,10 @@ class FibonacciSphere(Sampler):
         sites = geometry.sites(domain)
         x, y = sites.from_lonlat(*sphere.fibonacci(self.n))
         known = np.isfinite(x) & np.isfinite(y)
+        if not isinstance(geometry, SphericalCap | RadiusGraph):  # others find members everywhere
+            known &= near_elements(*sphere.fibonacci(self.n), sites)
+        if not known.any():
+            raise ValueError(f"none of the {self.n} anchors of FibonacciSphere lies in the field")
         return dataclasses.replace(free_places(x[known], y[known], sites), optional=True)
 
 
@@ -405,6 +424,11 @@ def in_field(lon: NDArray, lat: NDArray, domain: Lattice) -> NDArray[np.bool_]:
         lon = lon - 360 * np.round((lon - middle) / 360)
         in_rows = (lat >= y.min() - y_half) & (lat <= y.max() + y_half)
         return in_rows & (lon >= x.min() - x_half) & (lon <= x.max() + x_half)
+    return near_elements(lon, lat, sites)
+
+
+def near_elements(lon: NDArray, lat: NDArray, sites: Sites) -> NDArray[np.bool_]:
+    """Whether places are no farther from an element than its fourth neighbor is."""
     far, near = sites.globe.query(sphere.unit_vectors(lon, lat))
     spacing, _ = sites.globe.query(sites.globe.data[near], [min(5, len(sites.known))])
     return far <= spacing[:, 0]

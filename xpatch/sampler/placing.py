@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,14 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
 from xpatch.geometry import Places
+
+
+def crs_of(given: Any) -> Any:
+    """Give the CRS that a GeoSeries, or an xarray object with an index of xvec, knows; or None."""
+    for index in getattr(given, "xindexes", {}).values():
+        if getattr(index, "crs", None) is not None:
+            return index.crs
+    return getattr(given, "crs", None) if not hasattr(given, "xindexes") else None
 
 
 def is_geometry(given: Any) -> bool:
@@ -66,6 +73,10 @@ def free_places(x: Any, y: Any, sites: Sites) -> Places:
 
 def labeled_places(given: Any, domain: Lattice, sites: Sites) -> Places:
     """Anchor at labels: longitude and latitude, or x and y, by the names that the field has."""
+    given = given.variables if hasattr(given, "variables") else given
+    if len(given) == 1 and next(iter(given)) in domain.element_dims:
+        dim, labels = next(iter(given.items()))
+        return Places.at(sites, labeled_elements(dim, labels, domain))
     found = []
     for kinds in (("longitude", "X"), ("latitude", "Y")):
         common = {"longitude": ("lon", "longitude", "x"), "latitude": ("lat", "latitude", "y")}
@@ -77,6 +88,19 @@ def labeled_places(given: Any, domain: Lattice, sites: Sites) -> Places:
             )
         found.append(np.ravel(np.asarray(given[names[0]], float)))
     return free_places(found[0], found[1], sites)
+
+
+def labeled_elements(dim: Any, labels: Any, domain: Lattice) -> NDArray[np.int64]:
+    """Find elements by the labels of their dimension, such as the names of stations."""
+    known = domain.coordinate(dim)
+    wanted = np.atleast_1d(np.asarray(labels))
+    if known is None:
+        raise KeyError(f"{dim!r} has no labels; give element numbers: Explicit([…])")
+    where = {label: k for k, label in reversed(list(enumerate(known.tolist())))}
+    lost = [label for label in wanted.tolist() if label not in where]
+    if lost:
+        raise KeyError(f"no element along {dim!r} is called {lost[0]!r}")
+    return np.array([where[label] for label in wanted.tolist()], np.int64)
 
 
 def numbered_places(given: Any, candidates: Places, sites: Sites) -> Places:
@@ -98,8 +122,9 @@ def numbered_places(given: Any, candidates: Places, sites: Sites) -> Places:
         raise ValueError(
             f"Explicit takes element numbers of shape (patch,), got shape {numbers.shape}"
         )
-    where = np.searchsorted(candidates.elements, numbers)  # sorted by construction
-    found = candidates.elements[np.minimum(where, len(candidates) - 1)] == numbers
+    known = candidates.elements if candidates.polygons is None else candidates.polygons
+    where = np.searchsorted(known, numbers)  # sorted by construction
+    found = known[np.minimum(where, len(known) - 1)] == numbers
     if not found.all():
         raise ValueError(
             f"Explicit anchor {int(numbers[~found][0])} is not one of the {len(candidates)} elements "
@@ -119,8 +144,13 @@ def matched_places(plan: Any, ordinals: NDArray[np.int64], sites: Sites) -> Plac
     all_x[kept], all_y[kept] = x, y
     if plan.places is not None and same_sites(plan, sites):
         elements[kept] = plan.places.elements[kept]
-    return dataclasses.replace(
-        Places(elements, all_x, all_y), ordinals=ordinals, origin=plan.anchor_id
+    return Places(
+        elements,
+        all_x,
+        all_y,
+        ordinals=ordinals,
+        origin=plan.anchor_id,
+        polygons=None if plan.places is None else plan.places.polygons,
     )
 
 

@@ -53,18 +53,36 @@ class Valid(Sampler):
         boxes: Any = geometry.neighborhood(domain, proposed)
         fraction = box_fractions(self._mask(domain, field, boxes.dims), boxes.starts(), boxes)
         keep = fraction >= self.min_fraction - 1e-12
+        if proposed.ordinals is not None:
+            asked = np.zeros(len(keep), bool)
+            asked[proposed.ordinals] = True
+            keep &= asked
         self._some(keep, fraction)
+        if proposed.ordinals is not None:  # those of other patches: they keep their labels
+            labels = proposed.ordinals[keep[proposed.ordinals]]
+            return dataclasses.replace(proposed, ordinals=labels)
         return listed(boxes.starts()[keep])
 
     def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Keep the anchors whose members are valid enough; those without members are not."""
         proposed = self.sampler.places(domain, geometry, field)
+        if proposed.ordinals is not None:  # those of other patches: they keep their labels
+            kept = np.unique(proposed.ordinals)
+            few = dataclasses.replace(proposed.take(kept), ordinals=None)
+            valid = kept[self._valid(few, domain, geometry, field)]
+            labels = proposed.ordinals[np.isin(proposed.ordinals, valid)]
+            return dataclasses.replace(proposed, ordinals=labels)
+        return proposed.take(self._valid(proposed, domain, geometry, field))
+
+    def _valid(
+        self, proposed: Places, domain: Lattice, geometry: MemberGeometry, field: Any
+    ) -> NDArray[np.intp]:
         members = geometry.neighborhood(domain, proposed)
         part = self._mask(domain, field, members.dims).ravel()
         total = np.bincount(members.patches, part[members.elements], len(members))
         fraction = total / np.maximum(members.counts, 1)
         keep = (fraction >= self.min_fraction - 1e-12) & (members.counts > 0)
-        return proposed.take(np.flatnonzero(self._some(keep, fraction)))
+        return np.flatnonzero(self._some(keep, fraction))
 
     def _some(self, keep: NDArray[np.bool_], fraction: NDArray) -> NDArray[np.bool_]:
         if not keep.any():
