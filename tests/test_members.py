@@ -859,7 +859,7 @@ def test_polygons_are_anchors_of_their_own():
         xpatch.Explicit([shapely.Point(20, 0)]),
         xpatch.FibonacciSphere(9),
         xpatch.RegularStride(3),
-        xpatch.Explicit(near),
+        xpatch.Explicit(field.patch.split(geometry=xpatch.KNNGraph(3))),
     ):
         with pytest.raises(ValueError, match=r"are its 3 polygons; choose some of them by number"):
             field.patch.split(geometry=xpatch.PolygonIntersection(shapes), sampler=free)
