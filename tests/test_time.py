@@ -331,6 +331,26 @@ def test_forecasts_are_put_together_by_lead():
     assert not np.allclose(weighted.squeeze().values[20:60], mean[20:60])
 
 
+@pytest.mark.parametrize("gap", [0, 2])
+def test_a_cube_of_forecasts(gap):
+    field = series(60)
+    patches = cut(field, xpatch.LookbackHorizon(10, 4, gap=gap), xpatch.RegularTimeStride(7))
+    cube = patches.patch.merge(xpatch.Forecast("cube"))
+    assert cube.dims == ("forecast_reference_time", "forecast_period", "place")
+    assert cube.forecast_period.values.tolist() == [gap + k for k in (1, 2, 3, 4)]
+    for k in range(cube.sizes["forecast_reference_time"]):
+        one = cube.isel(forecast_reference_time=k)
+        np.testing.assert_array_equal(one, field.sel(time=one.valid_time.values))
+        step = pd.to_timedelta(cube.forecast_period.values, "D")
+        made = pd.Timestamp(one.forecast_reference_time.values)
+        assert (one.valid_time.values == np.array(made + step)).all()
+    both = xpatch.SpatioTemporalPatcher(
+        xpatch.Patcher({"place": 2}), xpatch.TimePatcher(xpatch.LookbackHorizon(10, 4))
+    )
+    with pytest.raises(ValueError, match=r"also cut along \['place'\]"):
+        field.patch.split(both).patch.merge(xpatch.Forecast("cube"))
+
+
 def test_a_state_is_carried_through_the_windows_in_order():
     field = series(60, places=1).squeeze("place", drop=True)
     patches = cut(field, xpatch.FixedLookback(5), xpatch.RegularTimeStride(5))

@@ -23,6 +23,7 @@ from xpatch.recipe import ANCHOR, start_name
 from xpatch.restoring import check_like, ordered, place, provenance, restored_coords
 from xpatch.scattering import Job, Weights
 from xpatch.time.aggregation import Forecast, Sequential
+from xpatch.time.cube import forecast_cube
 from xpatch.window import is_boxcar
 
 OUTPUT_CELLS = 1 << 22  # of an output chunk along the cut dimensions, where the field had no chunks
@@ -413,6 +414,8 @@ def best_plan(plans: tuple[Plan, ...], sizes: Mapping[Hashable, int], like: Any 
 
 def merge_one(patches: Any, *args: Any) -> Any:
     """Merge patches of one field, and give them the type of the field."""
+    if isinstance(args[0], Forecast) and args[0].select == "cube":
+        return forecast_cube(patches)
     merge = Merge(patches, *args)
     return merge.domain.wrap(merge.run())
 

@@ -17,6 +17,7 @@ from xpatch.time.phase import cycle_length, phases
 
 CLOSED = ("right", "left", "both", "neither")
 GAPS = ("keep", "drop")
+MOST = 1 << 28  # steps in windows of unequal length: lists of them take twelve bytes each
 LONG_STEP = 1.5  # of the usual step: a longer one is a gap
 
 
@@ -99,7 +100,14 @@ def without_gaps(axis: TimeAxis, start: NDArray, stop: NDArray) -> NDArray[np.bo
 def windows_as(axis: TimeAxis, anchors: NDArray, start: NDArray, stop: NDArray) -> Boxes | Members:
     """Give windows as boxes if they are equally long and equally far from their anchors."""
     lengths, leads = stop - start, start - anchors
-    if len(anchors) and (lengths == lengths[0]).all() and (leads == leads[0]).all() and lengths[0]:
+    even = bool(len(anchors)) and (lengths == lengths[0]).all() and (leads == leads[0]).all()
+    if not even and lengths.sum() > MOST:
+        raise ValueError(
+            f"{len(anchors)} windows of unequal length hold {lengths.sum():,} steps along {axis.dim!r}, "
+            f"more than the {MOST:,} that lists may have; anchor fewer of them (RegularTimeStride), or "
+            "give the length in steps or days, so that windows are equally long"
+        )
+    if even and lengths[0]:
         sizes, shape = (int(lengths[0]),), (len(axis),)
         at = (-int(leads[0]),)
         return Boxes((axis.dim,), sizes, shape, (start,), True, (False,), anchor=at)
