@@ -557,6 +557,11 @@ def test_values_without_a_dimension_of_either_field_ask_for_one():
         one_value.patch.merge()
     assert one_value.patch.merge(like=field).dims == ("lat", "lon")
     assert one_value.patch.merge(like=points).dims == ("obs",)
+    on_tiles = xr.Dataset({"mean": both.t * 0 + one_value, "scale": one_value})
+    assert {v.dims for v in on_tiles.patch.merge().data_vars.values()} == {("lat", "lon")}
+    with pytest.raises(ValueError, match="several fields"):
+        both.assign(scale=one_value).patch.merge()
+    assert both.assign(scale=one_value).patch.merge(like=points).scale.dims == ("obs",)
 
 
 def test_boxes_at_cells_that_coincide():

@@ -18,7 +18,7 @@ from xpatch.engine.members import gather_fill, numbers
 from xpatch.index import PatchIndex, with_index
 from xpatch.listing import MemberJob
 from xpatch.neighborhood import Boxes, Members
-from xpatch.plan import Plan
+from xpatch.plan import Plan, best_plan
 from xpatch.recipe import ANCHOR, start_name
 from xpatch.restoring import check_like, ordered, place, provenance, restored_coords
 from xpatch.scattering import Job, Weights
@@ -385,33 +385,6 @@ class Merge:
         return out
 
 
-def best_plan(plans: tuple[Plan, ...], sizes: Mapping[Hashable, int], like: Any = None) -> Plan:
-    """Choose the plan with most in-patch dimensions, and of these sizes, among ``sizes``.
-
-    Raises
-    ------
-    ValueError
-        If several fit alike, as where a model reduced all of them away, and ``like`` is not given.
-    """
-    if like is not None and len(plans) > 1:
-        domain = domain_of(like)
-        plans = tuple(p for p in plans if p.domain.same_lattice(domain, p.dims) is None) or plans
-
-    def fit(plan: Plan) -> tuple[int, int]:
-        own = plan.inner
-        return len(set(own) & set(sizes)), sum(sizes.get(d) == n for d, n in own.items())
-
-    best = max(plans, key=fit)
-    alike = [p for p in plans if fit(p) == fit(best)]
-    if len(alike) > 1:
-        raise ValueError(
-            "these are patches of several fields at the same anchors, over "
-            f"{[list(p.dims) for p in alike]}, and nothing says on which of them they shall be "
-            "merged: merge(like=field) does"
-        )
-    return best
-
-
 def merge_one(patches: Any, *args: Any) -> Any:
     """Merge patches of one field, and give them the type of the field."""
     if isinstance(args[0], Forecast) and args[0].select == "cube":
@@ -420,20 +393,29 @@ def merge_one(patches: Any, *args: Any) -> Any:
     return merge.domain.wrap(merge.run())
 
 
-def merge_each(patches: xr.Dataset, index: PatchIndex, *args: Any) -> xr.Dataset:
-    """Merge a Dataset of patches of several fields at the same anchors, each on its own field."""
-    groups: dict[int, list[Hashable]] = {}
-    for name, variable in patches.data_vars.items():
-        plan = best_plan(index.plans, variable.sizes)
-        groups.setdefault(index.plans.index(plan), []).append(name)
+def merge_each(
+    patches: xr.Dataset, index: PatchIndex, aggregation: Any, like: Any, *args: Any
+) -> xr.Dataset:
+    """Merge a Dataset of patches of several fields at the same anchors, each on its own field.
+
+    Variables without a dimension of any of them, such as one value a patch, go where all others go.
+    """
+    plans = index.plans
+    inner = {d for plan in plans for d in plan.inner}
+    sizes = {n: v.sizes for n, v in patches.data_vars.items()}
+    found = {n: best_plan(plans, s, like) for n, s in sizes.items() if inner & set(s)}
+    common = next(iter(found.values())) if len(set(found.values())) == 1 else None
+    groups: dict[Plan, list[Hashable]] = {}
+    for name in sizes:
+        plan = found.get(name) or common or best_plan(plans, sizes[name], like)
+        groups.setdefault(plan, []).append(name)
     parts = []
-    for k, names in groups.items():
-        part = with_index(patches, index.only(index.plans[k]))[names]
-        plan = index.plans[k]
-        others = {d for p in index.plans for d in (*p.dims, *p.inner)} - {*plan.dims, *plan.inner}
+    for plan, names in groups.items():
+        part = with_index(patches, index.only(plan))[names]
+        others = {d for p in plans for d in (*p.dims, *p.inner)} - {*plan.dims, *plan.inner}
         foreign = [n for n, c in part.coords.items() if others & {n, *c.dims}]
-        parts.append(Merge(part.drop_vars(foreign), *args).run())
+        parts.append(Merge(part.drop_vars(foreign), aggregation, None, *args).run())
     merged = xr.merge(parts, combine_attrs="override", compat="override", join="outer")
-    for plan in index.plans:
+    for plan in plans:
         merged = plan.domain.wrap(merged)
     return merged

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.domain import Lattice
+from xpatch.domain import Lattice, domain_of
 from xpatch.domain.sites import horizontal_dims
 from xpatch.geometry import Places
 from xpatch.neighborhood import Boxes, Members
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "best_plan"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -167,3 +167,30 @@ class Plan:
 
     def __deepcopy__(self, memo: object) -> Plan:
         return self
+
+
+def best_plan(plans: tuple[Plan, ...], sizes: Mapping[Hashable, int], like: Any = None) -> Plan:
+    """Choose the plan with most in-patch dimensions, and of these sizes, among ``sizes``.
+
+    Raises
+    ------
+    ValueError
+        If several fit alike, as where a model reduced all of them away, and ``like`` is not given.
+    """
+    if like is not None and len(plans) > 1:
+        domain = domain_of(like)
+        plans = tuple(p for p in plans if p.domain.same_lattice(domain, p.dims) is None) or plans
+
+    def fit(plan: Plan) -> tuple[int, int]:
+        own = plan.inner
+        return len(set(own) & set(sizes)), sum(sizes.get(d) == n for d, n in own.items())
+
+    best = max(plans, key=fit)
+    alike = [p for p in plans if fit(p) == fit(best)]
+    if len(alike) > 1:
+        raise ValueError(
+            "these are patches of several fields at the same anchors, over "
+            f"{[list(p.dims) for p in alike]}, and nothing says on which of them they shall be "
+            "merged: merge(like=field) does"
+        )
+    return best
