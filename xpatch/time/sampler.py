@@ -77,7 +77,10 @@ class RegularTimeStride(TimeSampler):
                 at.append(axis.shifted(at[0], times(step, k), 1))
                 k += 1
             wanted = np.searchsorted(axis.ticks, np.concatenate(at[:-1]), side="right") - 1
-        return np.intersect1d(wanted, whole)
+            wanted = wanted[np.diff(wanted, prepend=-1) > 0]
+        complete = np.zeros(len(axis), bool)
+        complete[whole] = True
+        return wanted[complete[wanted]]
 
 
 def times(duration: Duration, k: int) -> Duration:
