@@ -165,7 +165,7 @@ def own_geometry(patches):
     spec = plan.spec["geometry"]
     if spec["class"] == "PolygonIntersection":
         numbers = plan.places.polygons
-        shapes = np.full(4, shapely.box(500, 500, 501, 501), dtype=object)
+        shapes = np.full(4, shapely.box(700, 300, 701, 301), dtype=object)
         shapes[numbers] = plan.places.shapes
         return xpatch.PolygonIntersection(shapes, all_touched=spec["all_touched"])
     return getattr(xpatch, spec["class"])(**{k: v for k, v in spec.items() if k != "class"})
@@ -1049,3 +1049,28 @@ def test_stations_by_name_and_transects():
     odd = globe().assign_attrs(crs="local grid")
     with pytest.raises(ValueError, match="'local grid' is no CRS"):
         odd.rename(lat="y", lon="x").patch.split(geometry=xpatch.SphericalCap(5))
+
+
+def test_stations_at_one_place_keep_the_value_of_their_own_patch():
+    field = xr.DataArray(
+        [0.0, 10, 20, 30], {"lon": ("id", [0.0, 0, 5, 9]), "lat": ("id", [0.0] * 4)}, ("id",)
+    )
+    for source in (field, field.chunk(id=2)):
+        patches = source.patch.split(geometry=xpatch.KNNGraph(2))
+        merged = patches.isel(id=0).patch.merge("most_central")
+        assert merged.values.tolist() == [0, 10, 20, 30]
+
+
+def test_polygons_in_metres_across_the_dateline():
+    import geopandas
+
+    field = globe(np.arange(-87.5, 90, 1.0), np.arange(0, 360, 1.0))
+    across = geopandas.GeoSeries([shapely.box(1.95e7, -4e5, 2.05e7, 4e5)], crs=3857)
+    found = members(field.patch.split(geometry=xpatch.PolygonIntersection(across)))[0]
+    lon, lat = field.lon.values[found % 360], field.lat.values[found // 360]
+    scale = np.rad2deg(1 / 6378137.0)
+    assert (lon.min(), lon.max()) == (np.ceil(1.95e7 * scale), np.floor(2.05e7 * scale))
+    assert np.abs(lat).max() < 4e5 * scale
+    bare = xpatch.PolygonIntersection(np.array(list(across)))
+    with pytest.raises(ValueError, match=r"without CRS reach to x = 2.05e\+07"):
+        field.patch.split(geometry=bare)

@@ -351,6 +351,14 @@ def test_a_cube_of_forecasts(gap):
         field.patch.split(both).patch.merge(xpatch.Forecast("cube"))
 
 
+def test_the_aggregation_of_a_patcher_is_the_default():
+    field = series(60)
+    for aggregation in (xpatch.Forecast("latest"), xpatch.Forecast("cube"), "median"):
+        patcher = xpatch.TimePatcher(xpatch.LookbackHorizon(10, 4), aggregation=aggregation)
+        patches = field.patch.split(patcher)
+        xr.testing.assert_identical(patches.patch.merge(), patches.patch.merge(aggregation))
+
+
 def test_a_state_is_carried_through_the_windows_in_order():
     field = series(60, places=1).squeeze("place", drop=True)
     patches = cut(field, xpatch.FixedLookback(5), xpatch.RegularTimeStride(5))
@@ -549,3 +557,28 @@ def test_a_day_that_a_month_does_not_have_becomes_its_last():
     leap = TimeAxis("time", np.array(["2004-02-29"], "M8[s]"))
     moved = leap.shifted(leap.ticks, Duration(months=12), -1).view("M8[s]")
     assert moved.astype("M8[D]").astype(str).tolist() == ["2003-02-28"]
+
+
+def test_what_a_user_tries_first():
+    field = series(60)
+    with pytest.raises(TypeError, match="is a geometry in time; split with a TimePatcher"):
+        field.patch.split(geometry=xpatch.LookbackHorizon(10, 5))
+    patches = cut(field, xpatch.LookbackHorizon(10, 5, gap=2), xpatch.RegularTimeStride(7))
+    assert patches.patch.horizon.lead.values.tolist() == [3, 4, 5, 6, 7]
+    with pytest.raises(ValueError, match=r"zeros_like\(patches.patch.horizon\) \+ value"):
+        patches.patch.lookback.mean("time").patch.merge("forecast")
+    dates = series(90, "360_day")
+    at = cut(
+        dates, xpatch.FixedLookback(3), xpatch.ExplicitTimes(["2000-02-30", "2000-03-01T00:00"])
+    )
+    assert at.patch.anchors.cell_time.values.tolist() == [59, 60]
+    with pytest.raises(ValueError, match="'May 5' is no time"):
+        cut(dates, xpatch.FixedLookback(3), xpatch.ExplicitTimes(["May 5"]))
+    bounds = xr.Dataset(
+        {"v": dates, "time_bnds": (("time", "b"), np.stack([dates.time.values] * 2, -1))}
+    )
+    with pytest.raises(TypeError, match=r"set_coords\('time_bnds'\)"):
+        cut(bounds, xpatch.FixedLookback(3))
+    patches = cut(bounds.set_coords("time_bnds"), xpatch.FixedLookback(3))
+    assert patches.time_bnds.isel(patch=4).values[0, 0] == dates.time.values[4]
+    assert (patches.patch.merge().time_bnds.values == bounds.time_bnds.values).all()

@@ -31,6 +31,11 @@ class Axes(Spec):
                 "split needs a geometry: split(geometry={'y': 64, 'x': 64}), Rectangular(…), "
                 "KNNGraph(k), SphericalCap(radius_km), …"
             )
+        if isinstance(self.geometry, TimeGeometry):
+            raise TypeError(
+                f"{self.geometry!r} is a geometry in time; split with a TimePatcher: "
+                "split(xpatch.TimePatcher(geometry, sampler)), and with space SpatioTemporalPatcher"
+            )
         geometry = as_geometry(self.geometry)
         sampler = self.sampler
         if sampler is None:

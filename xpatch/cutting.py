@@ -274,11 +274,16 @@ def lead_coordinate(plan: Plan) -> dict[Hashable, Variable]:
 
     It gets no index: one on a coordinate that is no dimension breaks `xarray.map_blocks`.
     """
+    attrs = {"long_name": "steps from the anchor", "units": "1"}
     if isinstance(plan.hood, Members):
-        return {}
+        hood, places = plan.hood, plan.places
+        if hood.numbers is None or hood.ragged or places is None or not len(hood):
+            return {}
+        lead = hood.elements.reshape(len(hood), hood.width) - places.elements[:, None]
+        even = bool((lead == lead[0]).all())
+        return {"lead": Variable(hood.dim, lead[0], attrs)} if even else {}
     for d, size, at in zip(plan.hood.dims, plan.hood.sizes, plan.hood.anchors, strict=True):
         if at is not None:
-            attrs = {"long_name": "steps from the anchor", "units": "1"}
             return {"lead": Variable(d, np.arange(size) - at, attrs)}
     return {}
 

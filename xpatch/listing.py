@@ -166,6 +166,7 @@ class MemberJob:
     aggregation: Aggregation
     skipna: bool
     fill_value: Any
+    anchors: NDArray[np.int64] | None = None  # the element of each patch of the plan, or −1
 
     @property
     def n(self) -> int:
@@ -185,7 +186,11 @@ class MemberJob:
         reducer = self.reducer(np.dtype(float), False)
         central = isinstance(reducer, r.Choose) and reducer.by == "central"
         needs = central or getattr(reducer, "needs_offsets", False)
-        return Group(part, np.asarray(ordinals), weights, mass, part.radial if needs else None)
+        radial = part.radial if needs else None
+        if central and radial is not None and self.anchors is not None:
+            own = part.elements == self.anchors[ordinals][part.patches]
+            radial = np.where(own, -1.0, radial)  # before others that lie at the same place
+        return Group(part, np.asarray(ordinals), weights, mass, radial)
 
     def reducer(self, dtype: np.dtype, lone: bool) -> r.Reducer:
         """Choose the reducer; where no element occurs twice values are placed bit by bit."""

@@ -51,8 +51,10 @@ class Merge:
         self.dim = self.source.dim
         if self.dim not in patches.dims:
             patches = self._as_one(patches)
-        if isinstance(aggregation, Forecast | Sequential):
-            patches = aggregation.prepared(patches, self.source, like)
+        default = self.source.plans[0].aggregation or OverlapAdd()
+        self.aggregation = default if aggregation is None else as_aggregation(aggregation)
+        if isinstance(self.aggregation, Forecast | Sequential):
+            patches = self.aggregation.prepared(patches, self.source, like)
             self.source = provenance(patches, like)
         self.patches = patches
         self.plan = best_plan(self.source.plans, patches.sizes, like)
@@ -60,8 +62,6 @@ class Merge:
         if like is not None:
             self.domain = domain_of(like)
             check_like(self.plan, self.domain)
-        default = self.plan.aggregation or OverlapAdd()
-        self.aggregation = default if aggregation is None else as_aggregation(aggregation)
         self.chunks, self.present = chunks, present
         self.skipna = skipna
         self.fill_value = fill_value
@@ -335,7 +335,9 @@ class Merge:
         skipna = self._skips(variable, name)
         window = self.plan.window
         ordinals = self.source.ordinals
-        job = MemberJob(members, ordinals, place, window, aggregation, skipna, self.fill_value)
+        anchors = None if self.plan.places is None else self.plan.places.elements
+        args = (place, window, aggregation, skipna, self.fill_value, anchors)
+        job = MemberJob(members, ordinals, *args)
         out_dims = (*dims[:place], *members.dims, *dims[place:])
         if variable.chunks is None:
             out = Variable(out_dims, job.in_memory(variable.to_numpy()), variable.attrs)
@@ -387,9 +389,9 @@ class Merge:
 
 def merge_one(patches: Any, *args: Any) -> Any:
     """Merge patches of one field, and give them the type of the field."""
-    if isinstance(args[0], Forecast) and args[0].select == "cube":
-        return forecast_cube(patches)
     merge = Merge(patches, *args)
+    if isinstance(merge.aggregation, Forecast) and merge.aggregation.select == "cube":
+        return forecast_cube(patches)
     return merge.domain.wrap(merge.run())
 
 

@@ -59,6 +59,11 @@ def _part(patches: Any, past: bool) -> Any:
         raise ValueError(
             "lookback and horizon need patches with their index; those read from a file have lost it"
         )
+    if dim not in patches.dims:
+        raise ValueError(
+            f"these patches have no dimension {dim!r} any more; put one value a window on the part that "
+            "it is meant for: xr.zeros_like(patches.patch.horizon) + value"
+        )
     begin = first_future(plan)
     if isinstance(plan.hood, Members):
         return _of_lists(patches, index, plan, plan.hood, begin, past)

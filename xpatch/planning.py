@@ -220,5 +220,6 @@ def check_values(obj: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> 
         if variable.dtype == object:
             raise TypeError(
                 f"{'the field' if name is None else repr(name)} has object dtype, which cannot be "
-                "cut into patches; convert it to numbers, dates or fixed-width text first"
+                "cut into patches; convert it to numbers, dates or fixed-width text first. Dates of "
+                f"cftime and bounds are cut as coordinates: set_coords({name!r}), or drop_vars({name!r})"
             )

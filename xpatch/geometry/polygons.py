@@ -95,7 +95,7 @@ class PolygonIntersection(MemberGeometry):
                 "one they are in: polygons.set_crs(…), or PolygonIntersection(polygons, crs=…)"
             )
         if source is None:
-            return self.shapes
+            return _in_degrees(self.shapes) if sites.geographic else self.shapes
         if target is None:
             raise ValueError(
                 f"the polygons are in {crs_name(as_crs(source))}, but the field has no CRS; write "
@@ -112,6 +112,8 @@ class PolygonIntersection(MemberGeometry):
             return np.stack(move(points[:, 0], points[:, 1]), axis=-1)
 
         out = shapely.transform(self.shapes, change)
+        if target.is_geographic and not source.is_geographic:
+            out = np.array([unwrapped(shape) for shape in out], dtype=object)
         if not np.isfinite(shapely.bounds(out))[~shapely.is_empty(out)].all():
             raise ValueError(
                 f"some polygons cannot be transformed from {crs_name(source)} to "
@@ -154,6 +156,41 @@ class PolygonIntersection(MemberGeometry):
         scales = np.zeros(len(shapes))
         np.maximum.at(scales, patches, distances)
         return members_of(sites, patches, elements, distances, scales, len(shapes))
+
+
+def _in_degrees(shapes: NDArray) -> NDArray:
+    """Raise a ValueError if polygons without CRS cannot be longitude and latitude."""
+    import shapely
+
+    bounds = shapely.bounds(shapes)
+    far = (
+        np.nanmax(np.abs(bounds[:, [0, 2]]), initial=0),
+        np.nanmax(np.abs(bounds[:, [1, 3]]), initial=0),
+    )
+    if far[0] > 720 or far[1] > 360:  # no degrees, however they were turned
+        raise ValueError(
+            f"the field has longitude and latitude, but polygons without CRS reach to x = {far[0]:g}, "
+            f"y = {far[1]:g}; say which CRS they are in: PolygonIntersection(polygons, crs=…)"
+        )
+    return shapes
+
+
+def unwrapped(shape: Any) -> Any:
+    """Let the longitudes of a polygon that a transformation cut at the dateline go on past it."""
+    import shapely
+
+    low, _, high, _ = shape.bounds if not shape.is_empty else (0, 0, 0, 0)
+    if high - low <= 180:
+        return shape
+    parts = []
+    for polygon in getattr(shape, "geoms", [shape]):
+        rings = []
+        for ring in (polygon.exterior, *polygon.interiors):
+            xy = np.asarray(ring.coords)[:, :2].copy()
+            xy[:, 0] = np.unwrap(xy[:, 0], period=360)
+            rings.append(xy)
+        parts.append(shapely.Polygon(rings[0], rings[1:]))
+    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
 
 def inside(

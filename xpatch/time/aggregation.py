@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import xarray as xr
 
-from xpatch.aggregation import Aggregation
+from xpatch.aggregation import AGGREGATIONS, Aggregation
 from xpatch.engine import dtypes
 from xpatch.engine import reduce as r
 from xpatch.parts import horizon
@@ -131,3 +131,6 @@ def time_count(plan: Any) -> int:
     hood = plan.hood
     product = getattr(hood, "product", False)
     return hood.grid[-1] if product else len(plan)
+
+
+AGGREGATIONS.update({"temporalmean": TemporalMean, "forecast": Forecast, "sequential": Sequential})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
 from collections.abc import Hashable
 from functools import cached_property
 from typing import Any
@@ -189,6 +190,8 @@ def _units() -> str:
 def _cftime_ticks(given: NDArray, like: Any) -> NDArray[np.int64]:
     import cftime
 
+    if given.dtype.kind in "US" or (given.size and isinstance(given.ravel()[0], str)):
+        given = np.array([_parsed(str(t), like) for t in given.ravel()], dtype=object)
     kinds = {type(t) for t in given.ravel()[:1]} | {type(t) for t in given.ravel()[-1:]}
     if kinds and (not issubclass(kinds.pop(), cftime.datetime) or kinds):
         raise TypeError(
@@ -202,6 +205,14 @@ def _cftime_ticks(given: NDArray, like: Any) -> NDArray[np.int64]:
             f"convert_calendar({like.calendar!r})"
         )
     return np.asarray(cftime.date2num(given, _units(), calendar=like.calendar)).astype(np.int64)
+
+
+def _parsed(text: str, like: Any) -> Any:
+    """Read an ISO time in the calendar of ``like``, which may have a 30th of February."""
+    numbers = [int(n) for n in re.findall(r"\d+", text)]
+    if not re.fullmatch(r"\d{4}-\d{1,2}-\d{1,2}([ T]\d{1,2}(:\d{1,2}){0,2})?", text.strip()):
+        raise ValueError(f"{text!r} is no time such as '2001-02-03' or '2001-02-03T04:05:06'")
+    return type(like)(*numbers)
 
 
 def _as_datetime64(times: Any, dtype: np.dtype) -> NDArray:

@@ -47,7 +47,8 @@ def forecast_cube(patches: Any) -> Any:
         raise ValueError("the horizons differ in their leads, so that they make no cube")
     assert axis is not None
     names = ("forecast_reference_time", "forecast_period")
-    bare = part.drop_vars([n for n, c in part.coords.items() if {dim, time} & {n, *c.dims}])
+    lost = [n for n, c in part.coords.items() if {dim, time} & {n, *c.dims} or n in names]
+    bare = part.drop_vars(lost)
     cube = bare.rename({dim: names[0], time: names[1]})
     return cube.assign_coords(
         {
