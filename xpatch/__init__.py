@@ -33,6 +33,7 @@ from xpatch.domain import (
     VectorDomain,
     domain_of,
 )
+from xpatch.failures import PatchFailure
 from xpatch.geometry import (
     Geometry,
     KHopGraph,
@@ -44,7 +45,6 @@ from xpatch.geometry import (
 )
 from xpatch.index import PatchIndex
 from xpatch.patcher import Patcher, SpatioTemporalPatcher, TimePatcher
-from xpatch.running import PatchFailure
 from xpatch.sampler import (
     AlongTrack,
     EveryElement,

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from xpatch import api, inspecting, parts
-from xpatch.batching import Batches
+from xpatch import api, parts
 from xpatch.domain import Domain, domain_of
 from xpatch.index import patch_index
+
+if TYPE_CHECKING:
+    from xpatch import inspecting
+    from xpatch.batching import Batches
+else:
+
+    class _Later:
+        """`xpatch.inspecting`, imported when it is first asked: importing xpatch stays quick."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(importlib.import_module("xpatch.inspecting"), name)
+
+    inspecting = _Later()
 
 
 class PatchAccessor:
@@ -235,6 +248,8 @@ class PatchAccessor:
         >>> [batch.sizes["patch"] for batch in patches.patch.batches(3)]
         [3, 1]
         """
+        from xpatch.batching import Batches
+
         return Batches(self._obj, batch_size, drop_last, shuffle, seed, buffer_size)
 
     def footprints(self) -> Any:

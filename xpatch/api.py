@@ -9,7 +9,6 @@ import numpy as np
 import xarray as xr
 
 from xpatch.aggregation import Aggregation
-from xpatch.applying import apply_in_blocks
 from xpatch.cutting import cut_field, patch_groups
 from xpatch.domain import variables_of
 from xpatch.index import patch_index
@@ -218,6 +217,8 @@ def apply(
            [13., 13., 15., 15.],
            [13., 13., 15., 15.]])
     """
+    from xpatch.applying import apply_in_blocks
+
     plan, ordinals = make_plan(obj, patcher, geometry, sampler, window, dim)
     return apply_in_blocks(
         obj,

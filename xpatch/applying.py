@@ -17,21 +17,12 @@ from xpatch.cutting import cut_field, groups_within, patch_groups, virtual_chunk
 from xpatch.domain import variables_of
 from xpatch.engine import dtypes
 from xpatch.engine.lazy import keeping
+from xpatch.failures import PatchFailure, warn_of
 from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.merging import Merge
 from xpatch.plan import Plan
 from xpatch.progress import Ticker
-from xpatch.running import (
-    Agreed,
-    Apply,
-    Form,
-    Frame,
-    PatchFailure,
-    Shipped,
-    as_variables,
-    warn_of,
-    whole_of,
-)
+from xpatch.running import Agreed, Apply, Form, Frame, Shipped, as_variables, whole_of
 
 BLOCK_BYTES = 1 << 25  # of the patches that are cut at a time from a field that is not chunked
 KEPT_BYTES = 1 << 29  # of stored chunks that are kept while a field is read from disk

@@ -26,7 +26,7 @@ from xpatch.window import box_weights
 GRANULE = 1 << 22  # bytes that are read at a time of data on disk that are not stored in chunks
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Taper:
     """Multiplies patches by the analysis window."""
 

@@ -25,7 +25,7 @@ from xpatch.window import Window, is_boxcar, member_weights
 # ---------------------------------------------------------------------------------------- split
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Taper:
     """Multiplies patches (patch, *dims), the slots at ``axis`` of dims, by the analysis window."""
 
@@ -141,7 +141,7 @@ def number_variable(members: Members, dim: Hashable, ordinals: NDArray) -> Varia
 # ---------------------------------------------------------------------------------------- merge
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class MemberFill:
     """Writes the fill value where nothing covers an element, (element, other)."""
 
@@ -155,7 +155,7 @@ class MemberFill:
         return out
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class MemberJob:
     """The merge of one array (patch, *dims) whose slots are at ``axis`` of dims."""
 

@@ -29,7 +29,7 @@ NEVER_SPLIT = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Provenance:
     """Where patches come from."""
 

@@ -22,7 +22,7 @@ from xpatch.window import Window, box_weights, is_boxcar
 AxesWeights = tuple[AxisWeights, ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Weights:
     """The synthesis window, and the analysis times the synthesis window, on arranged boxes.
 
@@ -62,7 +62,7 @@ class Weights:
         return tuple(out)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Fill:
     """Writes the fill value where nothing covers a cell."""
 
@@ -79,7 +79,7 @@ class Fill:
         return out
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Job:
     """The merge of one array (patch, *dims) whose cut dimensions are at ``axes``."""
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 import warnings
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import xarray as xr
 from scipy.spatial import cKDTree
 
 import xpatch
+from tests.benchmarks.large import peak_memory
 
 POINTS, ANCHORS, K, TIMES = 100_000, 5_000, 16, 50
 
@@ -94,14 +94,14 @@ def mesh() -> None:
     grid = ux.Grid.from_topology(lon, lat, faces, fill_value=-1)
     values = np.random.default_rng(0).random(len(faces), dtype="f4")
     field = ux.UxDataArray(xr.DataArray(values, dims="n_face"), uxgrid=grid)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    before = peak_memory() / 2**20
     start = time.perf_counter()
     patches = field.patch.split(geometry=xpatch.KHopGraph(2))
     split = time.perf_counter() - start
     start = time.perf_counter()
     patches.patch.merge("mean")
     merge = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_memory() / 2**20
     print(f"\nmesh of {len(faces)} triangles, two hops from each: {dict(patches.sizes)}")
     print(f"{'split s':>34} {split:7.2f}\n{'merge s':>34} {merge:7.2f}")
     print(f"{'peak GB':>34} {peak:7.2f}  (before: {before:.2f})", flush=True)

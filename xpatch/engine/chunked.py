@@ -13,11 +13,12 @@ from dask.base import tokenize
 from numpy.typing import NDArray
 
 from xpatch.engine import memory
-from xpatch.engine.layers import layered
+from xpatch.engine.layers import layered, uncollected
 from xpatch.engine.regions import Piece, Span, assembled, part_of, span_of, within
 from xpatch.neighborhood import Boxes, arrange, ravel
 
 
+@uncollected
 def chunk_order(
     boxes: Boxes, chunks: Sequence[Sequence[int]], limit: int | None = None
 ) -> list[NDArray[np.int64]]:
@@ -63,6 +64,7 @@ def _parts(chosen: Sequence[NDArray], most: int) -> list[tuple[NDArray, ...]]:
     return list(itertools.product(*pieces))
 
 
+@uncollected
 def gather(
     array: da.Array, axes: Sequence[int], boxes: Boxes, groups: list[NDArray], finish: Any = None
 ) -> da.Array:

@@ -6,13 +6,14 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.engine import dtypes
-from xpatch.engine.memory import has_nan
+from xpatch.engine.memory import THREADED_BYTES, available_threads, has_nan
 from xpatch.engine.reduce import Choose, How, Reducer, WeightedMean
 from xpatch.engine.stacked import Stacked
 from xpatch.neighborhood import Members
@@ -79,12 +80,19 @@ def gather(
     lead: tuple[Any, ...] = (slice(None),) * place
     offsets = members.offsets
     if len(members.elements) >= LONG * n:
-        for k in range(n):
-            low, high = int(offsets[k]), int(offsets[k + 1])
-            out[(*lead, k, slice(0, high - low))] = np.take(
-                flat, members.elements[low:high], axis=place
-            )
-            out[(*lead, k, slice(high - low, None))] = fill
+
+        def copied(patches: NDArray) -> None:
+            for k in patches.tolist():
+                low, high = int(offsets[k]), int(offsets[k + 1])
+                row = out[(*lead, k)]
+                row[(*lead, slice(0, high - low))] = flat.take(
+                    members.elements[low:high], axis=place
+                )
+                row[(*lead, slice(high - low, None))] = fill
+
+        threads = available_threads() if out.nbytes >= THREADED_BYTES else 1
+        with ThreadPoolExecutor(threads) as pool:  # most of the time goes into new memory
+            list(pool.map(copied, np.array_split(np.arange(n), threads)))
         return np.moveaxis(out, place, 0)
     step = max(1, BLOCK_CELLS // width)
     slot = np.arange(width)
@@ -108,7 +116,7 @@ def numbers(members: Members) -> NDArray[np.int32]:
 # -------------------------------------------------------------------------------------- scatter
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Contributions:
     """What the members of patches contribute: one row each.
 

@@ -93,7 +93,7 @@ def extended(array: Any, axes: Sequence[int], boxes: Boxes, pad: Any) -> tuple[A
     return array, dataclasses.replace(boxes, axes=tuple(starts), shape=shape)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Run:
     """Windows of one dimension: a strided view, or one window through an index."""
 

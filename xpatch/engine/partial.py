@@ -19,7 +19,7 @@ from dask.base import tokenize
 from numpy.typing import NDArray
 
 from xpatch.engine import memory
-from xpatch.engine.layers import layered
+from xpatch.engine.layers import layered, uncollected
 from xpatch.engine.placement import AxisWeights, Placement
 from xpatch.engine.reduce import Choose, Place, Reducer, Total
 from xpatch.engine.sequence import sequence
@@ -28,6 +28,7 @@ from xpatch.engine.stacked import Stacked
 from xpatch.neighborhood import Boxes, arranged
 
 
+@uncollected
 def reduce(
     patches: da.Array,
     axes: Sequence[int],

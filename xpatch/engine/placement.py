@@ -17,7 +17,7 @@ BLOCK_BYTES = 1 << 20  # of small patches handled at a time: what a core's cache
 SHORT = 128  # patches with shorter rows are small
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class AxisWeights:
     """Weights along one dimension: a few distinct rows, and which row each start takes."""
 
@@ -78,7 +78,7 @@ class Segment(NamedTuple):
         return slice(self.picks.start - low, self.picks.stop - low, self.picks.step)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Axis:
     """One dimension of a placement: which starts touch the region, and where in it they lie."""
 

@@ -25,7 +25,7 @@ class Piece(NamedTuple):
     target: Cells  # of the region
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Span:
     """The cells of one axis that a group of patches needs."""
 
