@@ -72,8 +72,25 @@ class Aggregation(Spec):
         return False
 
 
+class Windowed(Aggregation):
+    """Base of the weighted means, whose weights are the synthesis window ``window``."""
+
+    window: Any
+    linear: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "window", as_window(self.window))
+
+    @property
+    def synthesis(self) -> Window | None:
+        return self.window
+
+    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
+        return r.WeightedMean(dtype, skipna, dtypes.average(dtype), self.normalize)
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
-class OverlapAdd(Aggregation):
+class OverlapAdd(Windowed):
     """Weighted overlap-add: contributions are weighted, summed and divided by the summed weights.
 
     Parameters
@@ -97,21 +114,10 @@ class OverlapAdd(Aggregation):
 
     window: Any = None
     normalize_by_window: bool = True
-    linear: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "window", as_window(self.window))
-
-    @property
-    def synthesis(self) -> Window | None:
-        return self.window
 
     @property
     def normalize(self) -> bool:
         return self.normalize_by_window
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.WeightedMean(dtype, skipna, dtypes.average(dtype), self.normalize)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -303,7 +309,7 @@ class HardVote(Mode):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class SoftVote(Aggregation):
+class SoftVote(Windowed):
     """Average class probabilities and take the most probable class.
 
     Parameters
@@ -320,17 +326,6 @@ class SoftVote(Aggregation):
     dim: Hashable = "class"
     keep_probabilities: bool = False
     window: Any = None
-    linear: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "window", as_window(self.window))
-
-    @property
-    def synthesis(self) -> Window | None:
-        return self.window
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.WeightedMean(dtype, skipna, dtypes.average(dtype))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xpatch.aggregation import AGGREGATIONS, Aggregation
+from xpatch.aggregation import AGGREGATIONS, Aggregation, Windowed
 from xpatch.engine import dtypes
 from xpatch.engine import reduce as r
 from xpatch.parts import horizon
@@ -19,7 +19,7 @@ SELECT = ("latest", "mean", "cube")
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class TemporalMean(Aggregation):
+class TemporalMean(Windowed):
     """The weighted mean of all windows that hold a step.
 
     Parameters
@@ -29,17 +29,6 @@ class TemporalMean(Aggregation):
     """
 
     window: Any = None
-    linear: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "window", as_window(self.window))
-
-    @property
-    def synthesis(self) -> Window | None:
-        return self.window
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.WeightedMean(dtype, skipna, dtypes.average(dtype))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
