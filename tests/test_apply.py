@@ -463,3 +463,25 @@ def test_numpy_and_dask_agree(batch, size, overlap, chunk, boundary, aggregation
     expected = double(patches).patch.merge(aggregation)
     xr.testing.assert_allclose(here, expected)
     xr.testing.assert_allclose(there.compute(), expected)
+
+
+def test_planning_makes_no_labels_and_names_tell_fields_apart():
+    import tracemalloc
+
+    values = da.zeros((4096, 4096), chunks=512, dtype="f4")
+    field = xr.DataArray(values, {"y": np.arange(4096.0), "x": np.arange(4096.0)}, ("y", "x"))
+    cut = {"geometry": {"y": 64, "x": 64}, "sampler": xpatch.RegularStride(16)}
+    tracemalloc.start()
+    merged = field.patch.apply(lambda p: p, **cut)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    labels = 253**2 * 64 * 8
+    assert peak < labels / 2
+
+    def by_label(p):
+        return p * 0 + p.y
+
+    moved = field.assign_coords(y=np.arange(4096.0) + 7)
+    names = [f.patch.apply(by_label, **cut).data.name for f in (field, field, moved)]
+    assert names[0] == names[1] != names[2]
+    assert merged.data.name != names[0]

@@ -241,6 +241,19 @@ class Application:
     def _whole(self) -> xr.Dataset:
         return whole_of(self.patches)
 
+    def _identity(self) -> list[Any]:
+        """Give what tells these patches from others, without making the labels of every patch.
+
+        Labels that are put off follow from where the patches were cut, which the names of their
+        arrays say, and from the coordinates of the field.
+        """
+        found: list[Any] = []
+        for name, v in self._whole().variables.items():
+            values = v.data.name if v.chunks is not None else v.values if v._in_memory else v.shape
+            found.append((name, v.dims, v.attrs, values))
+        coords = self.plan.domain.template.variables
+        return [found, [(n, v.dims, v.values) for n, v in coords.items() if v._in_memory]]
+
     def lazily(self) -> tuple[Any, Any]:
         """Give the patches that func makes, and which of them are present, on dask."""
         import dask.array as da
@@ -263,7 +276,9 @@ class Application:
         forms, batch = self.skeleton.forms, self.options["batch_size"]
         token = uuid.uuid4().hex
         if not self.eager:
-            token = tokenize(self.func, self.patches, forms, batch, on_error, self.skeleton.like)
+            token = tokenize(
+                self.func, self._identity(), forms, batch, on_error, self.skeleton.like
+            )
         name = f"xpatch-apply-{token}"
         tick = Ticker(token, sum(self.blocks)) if self.options["progress"] else None
         report = self.failures.update if self.eager else warn_of
