@@ -7,8 +7,12 @@ from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray import Variable
 
 from xpatch.index import PatchIndex, patch_index, with_index
+from xpatch.joint import Joint, time_part
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.restoring import provenance
@@ -32,13 +36,11 @@ def time_dim(plan: Plan) -> Hashable:
     ValueError
         If there is none.
     """
-    hood = plan.hood
-    if isinstance(hood, Members) and hood.numbers is not None:
-        return hood.dim
-    if isinstance(hood, Boxes):
-        found = [d for d, at in zip(hood.dims, hood.anchors, strict=True) if at is not None]
-        if found:
-            return found[0]
+    part = time_part(plan.hood)
+    if isinstance(part, Members):
+        return part.dim
+    if isinstance(part, Boxes):
+        return next(d for d, at in zip(part.dims, part.anchors, strict=True) if at is not None)
     raise ValueError(
         "these patches have no windows in time; split with TimePatcher(LookbackHorizon(…))"
     )
@@ -65,10 +67,12 @@ def _part(patches: Any, past: bool) -> Any:
             "it is meant for: xr.zeros_like(patches.patch.horizon) + value"
         )
     begin = first_future(plan)
-    if isinstance(plan.hood, Members):
-        return _of_lists(patches, index, plan, plan.hood, begin, past)
-    k = plan.hood.dims.index(dim)
-    at, size = plan.hood.anchors[k], plan.hood.sizes[k]
+    hood = time_part(plan.hood)
+    if isinstance(hood, Members):
+        return _of_lists(patches, index, plan, hood, begin, past)
+    assert hood is not None
+    k = hood.dims.index(dim)
+    at, size = hood.anchors[k], hood.sizes[k]
     assert at is not None
     low, high = source.crop.get(dim, (0, 0))
     cut = min(max(at + begin, low), size - high)
@@ -81,30 +85,82 @@ def _part(patches: Any, past: bool) -> Any:
 def _of_lists(
     patches: Any, index: PatchIndex, plan: Plan, members: Members, begin: int, past: bool
 ) -> Any:
-    """Keep the slots of one part; lists have it in the same slots if they are equally long."""
-    assert plan.places is not None
-    lead = members.elements - np.repeat(plan.places.elements, members.counts)
+    """Keep the members of one part, which may stand in other slots of every patch."""
+    assert members.anchors is not None
+    lead = members.elements - np.repeat(members.anchors, members.counts)
     wanted = (lead < begin) if past else (lead >= begin)
-    table = members.padded(wanted, False)
-    if not (table == table[:1]).all():
-        raise ValueError(
-            "the past parts of these windows differ in length, so that they share no slots; give "
-            "lengths in steps, or a record with even steps"
-        )
-    slots = np.flatnonzero(table[0])
-    _not_empty(len(slots), past, plan)
+    counts = np.bincount(members.patches[wanted], minlength=len(members))
+    _not_empty(int(counts.max(initial=0)), past, plan)
     keep = np.flatnonzero(wanted)
-    counts = np.full(len(members), len(slots))
     part = dataclasses.replace(
         members,
         offsets=np.concatenate([[0], np.cumsum(counts)]),
         elements=members.elements[keep],
         distances=None if members.distances is None else members.distances[keep],
-        width=len(slots),
+        width=int(counts.max()),
     )
-    own = dataclasses.replace(plan, hood=part, origin=plan.anchor_id)
-    inner = patches.isel({members.dim: slots})
+    hood = plan.hood.replaced(members, part) if isinstance(plan.hood, Joint) else part
+    own = dataclasses.replace(plan, hood=hood, origin=plan.anchor_id)
+    first = np.full(len(members), 0)
+    first[counts > 0] = members.slots[keep][part.offsets[:-1][counts > 0]]
+    entries = index.ordinals
+    if isinstance(plan.hood, Joint):
+        entries = plan.hood.entries(entries)[plan.hood.parts.index(members)]
+    inner = _shifted(patches, members, part, first[entries], counts[entries], index.dim)
     return with_index(inner, PatchIndex(index._index, (own,), index.crop))
+
+
+def _shifted(
+    patches: Any, members: Members, part: Members, first: NDArray, counts: NDArray, dim: Hashable
+) -> Any:
+    """Take ``counts`` slots from ``first`` on, of each patch; slots beyond are empty."""
+    if (first == first[:1]).all() and (counts == part.width).all():
+        slots = slice(int(first[0]), int(first[0]) + part.width) if len(first) else slice(0, 0)
+        return patches.isel({members.dim: slots})
+    many = np.minimum(first[:, None] + np.arange(part.width), members.width - 1)
+    at = xr.Variable((dim, members.dim), many)
+    there = xr.Variable((dim, members.dim), np.arange(part.width) < counts[:, None])
+
+    def moved(variable: Variable) -> Variable:
+        if dim not in variable.dims:
+            return variable.isel({members.dim: slice(0, part.width)})
+        if variable.chunks is not None:
+            variable = variable.chunk({members.dim: -1})
+        taken = _taken(variable, at, dim, members.dim)
+        if (counts == part.width).all() or variable.dtype == object:
+            return taken  # dates of cftime know no missing value
+        return taken.where(there, -1) if "empty_slot" in variable.attrs else taken.where(there)
+
+    dataset = patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
+    names = {n: moved(v) for n, v in dataset.variables.items() if members.dim in v.dims}
+    bare = dataset.drop_vars(list(names))
+    coords = {n: v for n, v in names.items() if n in dataset.coords}
+    out = bare.assign({n: v for n, v in names.items() if n not in coords}).assign_coords(coords)
+    if isinstance(patches, xr.DataArray):
+        return patches._from_temp_dataset(out)
+    return out[list(dataset.data_vars)]
+
+
+def _taken(variable: Variable, at: Variable, dim: Hashable, slot: Hashable) -> Variable:
+    """Take slots of each patch, which differ from patch to patch."""
+    axis, width = variable.get_axis_num(slot), at.shape[1]
+    place = variable.get_axis_num(dim)
+    shape = [1] * variable.ndim
+    shape[place], shape[axis] = at.shape
+    index = (at.values if place < axis else at.values.T).reshape(shape)
+    if variable.chunks is None:
+        data = np.take_along_axis(variable.to_numpy(), index, axis)
+        return Variable(variable.dims, data, variable.attrs)
+    import dask.array as da
+
+    own = variable.chunksizes
+    rows = {dim: own[dim], slot: (width,)}
+    places = da.from_array(index, tuple(rows.get(d, (1,)) for d in variable.dims))
+    chunks = tuple((width,) if d == slot else c for d, c in own.items())
+    data = da.map_blocks(
+        np.take_along_axis, variable.data, places, axis, dtype=variable.dtype, chunks=chunks
+    )
+    return Variable(variable.dims, data, variable.attrs)
 
 
 def _not_empty(size: int, past: bool, plan: Plan) -> None:

@@ -12,6 +12,7 @@ import xarray as xr
 from xpatch.aggregation import AGGREGATIONS, Aggregation, Windowed
 from xpatch.engine import dtypes
 from xpatch.engine import reduce as r
+from xpatch.folding import is_both, sides_of
 from xpatch.parts import horizon
 from xpatch.window import Window, as_window
 
@@ -94,13 +95,13 @@ class Sequential(Aggregation):
 
     def prepared(self, patches: Any, source: Any, like: Any) -> Any:
         """Run the fold, patch by patch, each place on its own, and give the outputs as patches."""
-        dim, labels = source.dim, source.ordinals
-        times = time_count(source.plans[0])
-        order = np.argsort(labels, kind="stable")
+        dim, plan = source.dim, source.plans[0]
+        places = sides_of(plan, source.ordinals).where if is_both(plan) else source.ordinals * 0
+        order = np.argsort(plan.steps(source.ordinals), kind="stable")
         states: dict[int, Any] = {}
-        outputs: list[Any] = [None] * len(labels)
+        outputs: list[Any] = [None] * len(order)
         for k in order.tolist():
-            place = int(labels[k]) // times
+            place = int(places[k])
             state = states.get(place, self.init)
             patch = patches.isel({dim: k}).load()
             states[place], outputs[k] = self.step(state, patch)
@@ -113,13 +114,6 @@ class Sequential(Aggregation):
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.WeightedMean(dtype, skipna, dtypes.average(dtype))
-
-
-def time_count(plan: Any) -> int:
-    """Give how many windows in time each place has; labels count space outer, time inner."""
-    hood = plan.hood
-    product = getattr(hood, "product", False)
-    return hood.grid[-1] if product else len(plan)
 
 
 AGGREGATIONS.update({"temporalmean": TemporalMean, "forecast": Forecast, "sequential": Sequential})

@@ -141,6 +141,7 @@ def listed(
         scales,
         max(1, int(counts.max(initial=0))),
         numbers=f"{axis.dim}_number",
+        anchors=np.asarray(anchors, np.int64),
     )
 
 
