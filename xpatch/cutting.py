@@ -267,6 +267,9 @@ def _missing_outside(variable: Variable, plan: Plan) -> Plan:
 def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Hashable, Variable]:
     """Starts of patches that are not an outer product, and anchors of lists of members."""
     found: dict[Hashable, Variable] = {}
+    if plan.events is not None:
+        attrs = {"long_name": "number of the pair of coupled anchors"}
+        found["event"] = Variable(dim, plan.events[ordinals], attrs)
     space, entries = plan.in_space(ordinals)
     if space.places is not None:
         places = space.places.take(entries)

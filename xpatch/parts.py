@@ -163,6 +163,32 @@ def _taken(variable: Variable, at: Variable, dim: Hashable, slot: Hashable) -> V
     return Variable(variable.dims, data, variable.attrs)
 
 
+def as_patches(outputs: list[Any], patches: Any, dim: Hashable) -> Any:
+    """Put what a function made of single patches together, as patches like those it was given.
+
+    Outputs with fewer slots than the patches have, because the others are empty, are filled up.
+    """
+    full = []
+    for output in outputs:
+        short = {d: (0, n - output.sizes[d]) for d, n in patches.sizes.items() if d in output.sizes}
+        short = {d: pair for d, pair in short.items() if pair[1] > 0}
+        bare = output.drop_vars([n for n in output.coords if n in patches.coords])
+        full.append(bare.pad(short) if short else bare)
+    whole = xr.concat(full, dim, coords="minimal", compat="override", join="override")
+    whole = whole.transpose(dim, *(d for d in patches.dims if d in whole.dims and d != dim), ...)
+    sizes = whole.sizes
+    kept = {
+        n: c
+        for n, c in patches.coords.items()
+        if all(sizes.get(d) == m for d, m in c.sizes.items())
+    }
+    index = patch_index(patches)
+    out = whole.assign_coords({n: c.variable for n, c in kept.items() if n != dim})
+    if index is None:
+        return out.assign_coords({dim: patches.coords[dim]})
+    return with_index(out.assign_coords({dim: index.ordinals}), index)
+
+
 def _not_empty(size: int, past: bool, plan: Plan) -> None:
     if size <= 0:
         part, need = ("past", "FixedLookback") if past else ("future", "LookbackHorizon")

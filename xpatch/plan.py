@@ -40,6 +40,8 @@ class Plan:
         Identity of the anchors, if they were taken from other patches.
     places : Places, optional
         Where lists of members are anchored.
+    events : int64 array (patch,), optional
+        Which pair of coupled anchors each patch comes from.
     """
 
     domain: Lattice
@@ -49,6 +51,7 @@ class Plan:
     spec: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     origin: str | None = None
     places: Places | None = None
+    events: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.hood)

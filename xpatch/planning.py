@@ -56,6 +56,7 @@ def make_plan(
         patcher.to_dict(),
         found.origin,
         found.places,
+        found.events,
     )
     return plan, np.arange(len(plan)) if found.ordinals is None else found.ordinals
 
@@ -83,6 +84,7 @@ class Found:
     ordinals: NDArray[np.int64] | None = None
     origin: str | None = None
     places: Places | None = None
+    events: NDArray[np.int64] | None = None
 
 
 def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
@@ -122,10 +124,10 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
     check_apart(space.hood, axis.dim, spatial)
     window = joint_window(space, temporal.window, space.hood.dims, axis.dim)
     if isinstance(space.hood, Boxes) and isinstance(hood, Boxes):
-        return Found(joined(space.hood, hood, kept), window)
+        return Found(joined(space.hood, hood, kept), window, events=kept)
     picks = None if kept is None else (np.arange(len(kept)), kept)
     check_padding(space.hood)
-    return Found(Joint((hood, space.hood), picks), window, places=space.places)
+    return Found(Joint((hood, space.hood), picks), window, places=space.places, events=kept)
 
 
 def check_apart(space: Boxes | Members, time: Hashable, spatial: Axes) -> None:

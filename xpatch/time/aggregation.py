@@ -7,13 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from xpatch.aggregation import AGGREGATIONS, Aggregation, Windowed
 from xpatch.engine import dtypes
 from xpatch.engine import reduce as r
 from xpatch.folding import is_both, sides_of
-from xpatch.parts import horizon
+from xpatch.parts import as_patches, horizon
 from xpatch.window import Window, as_window
 
 SELECT = ("latest", "mean", "cube")
@@ -105,12 +104,7 @@ class Sequential(Aggregation):
             state = states.get(place, self.init)
             patch = patches.isel({dim: k}).load()
             states[place], outputs[k] = self.step(state, patch)
-        whole = xr.concat(outputs, dim, coords="minimal", compat="override", join="override")
-        whole = whole.transpose(
-            dim, *(d for d in patches.dims if d in whole.dims and d != dim), ...
-        )
-        known = whole.drop_vars([n for n in whole.coords if n in patches.coords])
-        return known.assign_coords(patches.coords)
+        return as_patches(outputs, patches, dim)
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.WeightedMean(dtype, skipna, dtypes.average(dtype))

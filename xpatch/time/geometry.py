@@ -54,8 +54,11 @@ class TimeGeometry(Spec):
         return None
 
 
-def past_window(axis: TimeAxis, length: Duration, closed: str) -> Window:
-    """Give the window that ends at each step."""
+def past_window(axis: TimeAxis, length: Duration, closed: str, expanding: bool = False) -> Window:
+    """Give the window that ends at each step; one that expands begins with the record."""
+    if expanding:
+        found = past_window(axis, length, closed)
+        return found._replace(start=np.where(found.complete, 0, found.start))
     n = len(axis)
     here = np.arange(n)
     left, right = closed in ("left", "both"), closed in ("right", "both")
@@ -165,6 +168,9 @@ class FixedLookback(TimeGeometry):
         Whether windows across a gap in the record, a step longer than usual, are kept.
     dim : hashable, optional
         The time dimension, where the field has several.
+    expanding : bool, default: False
+        Begin every window with the record, so that it holds all that came before; the length is the
+        shortest that there is.
 
     Notes
     -----
@@ -175,6 +181,7 @@ class FixedLookback(TimeGeometry):
     closed: str = "right"
     gaps: str = "keep"
     dim: Hashable | None = None
+    expanding: bool = False
 
     def __post_init__(self) -> None:
         Duration.of(self.length, "length of FixedLookback")
@@ -183,7 +190,7 @@ class FixedLookback(TimeGeometry):
 
     def _window(self, axis: TimeAxis, closed: str | None) -> Window:
         length = Duration.of(self.length, "length of FixedLookback")
-        return past_window(axis, length, closed or self.closed)
+        return past_window(axis, length, closed or self.closed, self.expanding)
 
     def complete(self, axis: TimeAxis, closed: str | None = None) -> NDArray[np.bool_]:
         found = self._window(axis, closed)
@@ -216,6 +223,9 @@ class LookbackHorizon(TimeGeometry):
         Whether windows across a gap in the record are kept.
     dim : hashable, optional
         The time dimension, where the field has several.
+    expanding : bool, default: False
+        Begin every lookback with the record, so that it holds all that came before; ``lookback`` is the
+        shortest that there is.
     """
 
     lookback: Any
@@ -223,6 +233,7 @@ class LookbackHorizon(TimeGeometry):
     gap: Any = 0
     gaps: str = "keep"
     dim: Hashable | None = None
+    expanding: bool = False
 
     def __post_init__(self) -> None:
         Duration.of(self.lookback, "lookback")
@@ -235,7 +246,8 @@ class LookbackHorizon(TimeGeometry):
         return None if zero else Duration.of(self.gap, "gap")
 
     def _windows(self, axis: TimeAxis, closed: str | None) -> tuple[Window, Window]:
-        past = past_window(axis, Duration.of(self.lookback, "lookback"), closed or "right")
+        length = Duration.of(self.lookback, "lookback")
+        past = past_window(axis, length, closed or "right", self.expanding)
         first = 0 if closed == "left" else 1
         horizon = Duration.of(self.horizon, "horizon")
         return past, future_window(axis, self._gap(), horizon, first)
