@@ -16,6 +16,7 @@ from xpatch.joint import Joint, time_part
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.restoring import provenance
+from xpatch.runs import Runs
 
 
 def lookback(patches: Any) -> Any:
@@ -87,22 +88,30 @@ def _of_lists(
 ) -> Any:
     """Keep the members of one part, which may stand in other slots of every patch."""
     assert members.anchors is not None
-    lead = members.elements - np.repeat(members.anchors, members.counts)
-    wanted = (lead < begin) if past else (lead >= begin)
-    counts = np.bincount(members.patches[wanted], minlength=len(members))
+    part: Members
+    if isinstance(members, Runs):
+        edge = members.anchors + begin
+        part = members.clipped(None, edge) if past else members.clipped(edge, None)
+        first = np.zeros(len(members), np.int64) if past else members.counts - part.counts
+    else:
+        lead = members.elements - np.repeat(members.anchors, members.counts)
+        wanted = (lead < begin) if past else (lead >= begin)
+        counts = np.bincount(members.patches[wanted], minlength=len(members))
+        keep = np.flatnonzero(wanted)
+        part = dataclasses.replace(
+            members,
+            offsets=np.concatenate([[0], np.cumsum(counts)]),
+            elements=members.elements[keep],
+            distances=None if members.distances is None else members.distances[keep],
+            width=max(1, int(counts.max(initial=0))),
+        )
+        first = np.zeros(len(members), np.int64)
+        some = counts > 0
+        first[some] = members.slots[keep][part.offsets[:-1][some]]
+    counts = part.counts
     _not_empty(int(counts.max(initial=0)), past, plan)
-    keep = np.flatnonzero(wanted)
-    part = dataclasses.replace(
-        members,
-        offsets=np.concatenate([[0], np.cumsum(counts)]),
-        elements=members.elements[keep],
-        distances=None if members.distances is None else members.distances[keep],
-        width=int(counts.max()),
-    )
     hood = plan.hood.replaced(members, part) if isinstance(plan.hood, Joint) else part
     own = dataclasses.replace(plan, hood=hood, origin=plan.anchor_id)
-    first = np.full(len(members), 0)
-    first[counts > 0] = members.slots[keep][part.offsets[:-1][counts > 0]]
     entries = index.ordinals
     if isinstance(plan.hood, Joint):
         entries = plan.hood.entries(entries)[plan.hood.parts.index(members)]

@@ -99,23 +99,25 @@ class Plan:
 
     def in_space(self, ordinals: NDArray) -> tuple[Plan, NDArray]:
         """Give the plan in space alone, and which of its patches those with ``ordinals`` are."""
-        if not isinstance(self.hood, Joint):
-            return self, ordinals
         part = space_part(self.hood)
-        assert part is not None
+        if part is None or not isinstance(self.hood, Joint):
+            return self, ordinals
         k = self.hood.parts.index(part)
         spec = self.spec.get("spatial") or self.spec
         plan = dataclasses.replace(self, hood=part, spec=spec)
         return plan, self.hood.entries(np.asarray(ordinals))[k]
 
+    def in_time(self, ordinals: NDArray) -> tuple[Boxes | Members, NDArray[np.int64]]:
+        """Give the windows in time, and which of them the patches with ``ordinals`` take."""
+        part, entries = time_part(self.hood), np.asarray(ordinals)
+        assert part is not None
+        if isinstance(self.hood, Joint):
+            entries = self.hood.entries(entries)[self.hood.parts.index(part)]
+        return part, entries
+
     def steps(self, ordinals: NDArray) -> NDArray[np.int64]:
         """Give the steps that windows in time are anchored at."""
-        hood = self.hood
-        part = time_part(hood)
-        assert part is not None
-        entries = np.asarray(ordinals)
-        if isinstance(hood, Joint):
-            entries = hood.entries(entries)[hood.parts.index(part)]
+        part, entries = self.in_time(ordinals)
         if isinstance(part, Members):
             assert part.anchors is not None
             return part.anchors[entries]

@@ -102,7 +102,7 @@ def in_time(domain: Lattice, axes: TimeAxes) -> Found:
     axis = axes.geometry.axis(domain)
     anchors = axes.sampler.anchors(axis, axes.geometry)
     hood = axes.geometry.neighborhood(axis, anchors, axes.sampler.closed)
-    return Found(hood, axes.window)
+    return Found(hood if isinstance(hood, Boxes) else Joint((hood,)), axes.window)
 
 
 def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:

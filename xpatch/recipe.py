@@ -223,7 +223,7 @@ def _read_hood(obj: Any, dim: Hashable, parts: list[dict[str, Any]]) -> tuple[Ho
             found.append(hood)
         else:
             found.append(_read_boxes(obj, dim, part))
-    if len(found) == 1:
+    if len(found) == 1 and not (isinstance(found[0], Members) and in_time(found[0])):
         return found[0], places
     found.sort(key=in_time, reverse=True)
     return Joint(tuple(found), (np.arange(parts[0]["count"]),) * len(found)), places

@@ -142,7 +142,7 @@ def same_lists(members: Members, found: Members, kept: NDArray, geometry: Any) -
     ValueError
         If they are others.
     """
-    found = found.spread(kept, len(members))
+    found = found.take(np.arange(len(found))).spread(kept, len(members))
     same = np.array_equal(found.offsets, members.offsets)
     if not same or not np.array_equal(found.elements, members.elements):
         raise ValueError(

@@ -25,6 +25,7 @@ from xpatch.engine.reduce import Reducer
 from xpatch.engine.stacked import Stacked
 from xpatch.joint import Joint
 from xpatch.neighborhood import Boxes, Members
+from xpatch.runs import Runs
 
 Finish = Callable[[NDArray, NDArray[np.bool_]], NDArray]
 Part = tuple[
@@ -38,7 +39,9 @@ def extents(joint: Joint) -> list[Part]:
     """Give the first and the last cell of each entry of each part, shape (entry, dim)."""
     out = []
     for part in joint.parts:
-        if isinstance(part, Members):
+        if isinstance(part, Runs):
+            low, high = part.extent
+        elif isinstance(part, Members):
             cells = np.stack(np.unravel_index(part.elements, part.shape), axis=-1)
             low = np.full((len(part), len(part.dims)), np.iinfo(np.int64).max)
             high = np.full((len(part), len(part.dims)), -1)

@@ -54,7 +54,8 @@ def tables(joint: Joint, ordinals: NDArray, mirrored: bool = False) -> list[Tabl
         which, inverse = np.unique(entries, return_inverse=True)
         fill = None
         if isinstance(part, Members):
-            cells = part.take(which).padded(part.take(which).elements.astype(np.int64), -1)
+            own = part.take(which)
+            cells = own.padded(own.elements.astype(np.int64), -1)
         else:
             cells = _cells_of(part.take(which), mirrored)
             fill = part.pad_value

@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.folding import OTHER, Merger, is_both, merged_over, sides_of
-from xpatch.neighborhood import Boxes, Members
+from xpatch.neighborhood import Members
 from xpatch.parts import horizon, time_dim
 from xpatch.plan import Plan
 from xpatch.restoring import Provenance, provenance
 
+UNEVEN = (
+    "the horizons differ in length or in their leads, so that they make no cube; give the horizon in "
+    "steps, LookbackHorizon(…, horizon=7)"
+)
 REFERENCE, PERIOD = "forecast_reference_time", "forecast_period"
 
 
@@ -36,7 +40,7 @@ def forecast_cube(patches: Any, crop: Any, in_space: Merger) -> Any:
     at, steps = _steps(plan, source)
     lead = steps - at[:, None]
     if not (lead == lead[:1]).all():
-        raise ValueError("the horizons differ in their leads, so that they make no cube")
+        raise ValueError(UNEVEN)
     cube = part
     if is_both(plan):
         sides = sides_of(plan, source.ordinals)
@@ -67,13 +71,13 @@ def forecast_cube(patches: Any, crop: Any, in_space: Merger) -> Any:
 
 def _steps(plan: Plan, source: Provenance) -> tuple[NDArray, NDArray]:
     """Give the steps that patches are anchored at, and those that they hold, (patch, time)."""
-    sides = sides_of(plan, source.ordinals) if is_both(plan) else None
-    hood = plan.hood if sides is None else sides.time.hood
-    entries = source.ordinals if sides is None else sides.when
+    hood, entries = plan.in_time(source.ordinals)
     at = plan.steps(source.ordinals)
     if isinstance(hood, Members):
+        if hood.ragged:
+            raise ValueError(UNEVEN)
         return at, hood.take(entries).elements.reshape(len(at), -1)
-    assert isinstance(hood, Boxes)
-    low, high = source.crop.get(hood.dims[0], (0, 0))
-    cells = np.arange(low, hood.sizes[0] - high)
-    return at, hood.starts(entries)[:, :1] + cells
+    k = hood.dims.index(time_dim(plan))
+    low, high = source.crop.get(hood.dims[k], (0, 0))
+    cells = np.arange(low, hood.sizes[k] - high)
+    return at, hood.starts(entries)[:, k, None] + cells
