@@ -67,6 +67,7 @@ from xpatch.time.sampler import (
     RandomTime,
     RegularTimeStride,
 )
+from xpatch.time.scales import HierarchicalCombine, MultiScale
 from xpatch.time.window import CausalBoxcar, ExponentialDecay, Periodic, TaperedTukey
 from xpatch.window import Boxcar, Custom, Gaussian, Hann, Tukey, Window
 from xpatch.writing import write
@@ -98,6 +99,7 @@ __all__ = [
     "GridDomain",
     "Hann",
     "HardVote",
+    "HierarchicalCombine",
     "InvVarWeightedMean",
     "JitteredStride",
     "KHopGraph",
@@ -112,6 +114,7 @@ __all__ = [
     "Min",
     "Mode",
     "MostCentral",
+    "MultiScale",
     "OverlapAdd",
     "PatchFailure",
     "PatchIndex",

@@ -16,6 +16,7 @@ from xpatch.index import patch_index
 if TYPE_CHECKING:
     from xpatch import inspecting
     from xpatch.batching import Batches
+    from xpatch.scales import TreeBatches
 else:
 
     class _Later:
@@ -266,7 +267,96 @@ class PatchAccessor:
         return inspecting.summary(self._obj)
 
 
+class TreeAccessor:
+    """What can be asked of patches of several scales, the nodes of a DataTree.
+
+    Registered as ``.patch`` on DataTree. One scale is an ordinary set of patches:
+    ``tree["7D"].to_dataset().patch``.
+    """
+
+    def __init__(self, tree: xr.DataTree):
+        self._tree = tree
+
+    def _first(self) -> Any:
+        from xpatch import scales
+
+        return scales.first_of(self._tree)
+
+    def merge(
+        self,
+        aggregation: Any = None,
+        *,
+        like: Any = None,
+        skipna: bool | None = None,
+        fill_value: Any = np.nan,
+        scale: Mapping[Hashable, int] | None = None,
+    ) -> Any:
+        """Merge each scale to a field, and these to one; see `HierarchicalCombine` and `xpatch.merge`.
+
+        Of a single node, merge that scale.
+
+        Examples
+        --------
+        >>> time = np.arange("2000-01-01", "2000-03-01", dtype="M8[D]").astype("M8[ns]")
+        >>> series = xr.DataArray(np.ones(60), {"time": time}, ("time",), name="t")
+        >>> tree = series.patch.split(xpatch.TimePatcher(xpatch.MultiScale([5, 20])))
+        >>> bool(np.allclose(tree.patch.merge(), series))
+        True
+        """
+        return api.merge(
+            self._tree, aggregation, like=like, skipna=skipna, fill_value=fill_value, scale=scale
+        )
+
+    def batches(self, batch_size: int, drop_last: bool = False) -> TreeBatches:
+        """Walk over the patches of all scales together, in loaded batches.
+
+        Parameters
+        ----------
+        batch_size : int
+            Patches in a batch.
+        drop_last : bool, default: False
+            Leave out the last batch if it is smaller.
+
+        Returns
+        -------
+        TreeBatches
+            An iterable of DataTrees, with a length.
+
+        Examples
+        --------
+        >>> time = np.arange("2000-01-01", "2000-03-01", dtype="M8[D]").astype("M8[ns]")
+        >>> series = xr.DataArray(np.ones(60), {"time": time}, ("time",), name="t")
+        >>> tree = series.patch.split(xpatch.TimePatcher(xpatch.MultiScale([5, 20])))
+        >>> [batch["20"].sizes["patch"] for batch in tree.patch.batches(30)]
+        [30, 11]
+        """
+        from xpatch.scales import TreeBatches
+
+        return TreeBatches(self._tree, batch_size, drop_last)
+
+    @property
+    def anchors(self) -> xr.Dataset:
+        """Where patches are, which is the same for all scales; see `inspecting.anchors`."""
+        return inspecting.anchors(self._first())
+
+    @property
+    def domain(self) -> Domain:
+        """What the patches were cut from."""
+        return PatchAccessor(self._first()).domain
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The specification of the split as JSON-able values."""
+        return inspecting.spec(self._first())
+
+    def __repr__(self) -> str:
+        from xpatch import scales
+
+        return scales.summary(self._tree)
+
+
 def register() -> None:
     """Register ``.patch``."""
+    xr.register_datatree_accessor("patch")(TreeAccessor)
     xr.register_dataarray_accessor("patch")(PatchAccessor)
     xr.register_dataset_accessor("patch")(PatchAccessor)

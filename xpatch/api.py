@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import xarray as xr
 
 from xpatch.aggregation import Aggregation
+from xpatch.axes import several_scales
 from xpatch.cutting import cut_field, patch_groups
 from xpatch.domain import variables_of
 from xpatch.index import patch_index
 from xpatch.merge_calls import merge_each, merge_one
 from xpatch.planning import AnyAxes, make_plan
+from xpatch.restoring import is_coarse
 
 __all__ = ["apply", "merge", "split"]
 
@@ -52,8 +54,9 @@ def split(
 
     Returns
     -------
-    DataArray or Dataset
-        Patches with dims ``(dim, *dims of obj)``. Coordinates of cut dimensions become per-patch
+    DataArray or Dataset, or DataTree
+        Patches with dims ``(dim, *dims of obj)``; of a `MultiScale` a DataTree with a node of patches
+        for each scale. Coordinates of cut dimensions become per-patch
         labels such as ``y(patch, y)``, so that one patch, ``patches.isel(patch=0)``, is an
         ordinary small field. NumPy gives NumPy, dask gives dask, data on disk stay there.
 
@@ -77,9 +80,15 @@ def split(
     """
     plan, ordinals = make_plan(obj, patcher, geometry, sampler, window, dim)
     groups = patch_groups(variables_of(obj), plan, ordinals, chunks)
+    if several_scales(patcher):
+        from xpatch.scales import split_scales
+
+        tree: Any = split_scales(obj, patcher, plan, dim, ordinals, groups)
+        return tree
     return cut_field(obj, plan, dim, ordinals, groups)
 
 
+@overload
 def merge(
     patches: Field,
     aggregation: Aggregation | str | tuple[Any, Any] | None = None,
@@ -88,12 +97,31 @@ def merge(
     skipna: bool | None = None,
     fill_value: Any = np.nan,
     scale: Mapping[Hashable, int] | None = None,
-) -> Field:
+) -> Field: ...
+@overload
+def merge(
+    patches: xr.DataTree,
+    aggregation: Aggregation | str | None = None,
+    *,
+    like: xr.DataArray | xr.Dataset | None = None,
+    skipna: bool | None = None,
+    fill_value: Any = np.nan,
+    scale: Mapping[Hashable, int] | None = None,
+) -> Any: ...
+def merge(
+    patches: Any,
+    aggregation: Aggregation | str | tuple[Any, Any] | None = None,
+    *,
+    like: xr.DataArray | xr.Dataset | None = None,
+    skipna: bool | None = None,
+    fill_value: Any = np.nan,
+    scale: Mapping[Hashable, int] | None = None,
+) -> Any:
     """Put patches back together to a field.
 
     Parameters
     ----------
-    patches : DataArray or Dataset
+    patches : DataArray or Dataset, or DataTree
         What `split` gave, after any model. Dimensions may be new (channels), cropped, scaled by
         an integer, or reduced away (one value per patch paints its footprint); patches may be in
         any order, be left out, or be repeated.
@@ -131,6 +159,14 @@ def merge(
     >>> patches.isel(patch=[0]).patch.merge("max").values
     array([ 0.,  1.,  2.,  3., nan, nan, nan, nan, nan, nan])
     """
+    if isinstance(patches, xr.DataTree):
+        from xpatch.combining_scales import merge_scales
+
+        return merge_scales(patches, aggregation, like, skipna, fill_value, scale)
+    if is_coarse(patches):
+        from xpatch.painting import merge_scale
+
+        return merge_scale(patches, aggregation, like, skipna, fill_value, scale)
     given = (aggregation, like, skipna, fill_value, scale)
     index = patch_index(patches) if isinstance(patches, xr.Dataset) else None
     if index is not None and len(index.plans) > 1 and isinstance(patches, xr.Dataset):
@@ -221,6 +257,12 @@ def apply(
     """
     from xpatch.applying import apply_in_blocks
 
+    if several_scales(patcher):
+        raise ValueError(
+            "apply works on one kind of patches, and MultiScale gives a DataTree with one for each scale: "
+            "tree = field.patch.split(patcher), then tree.map_over_datasets(func).patch.merge(); of a dask "
+            "field that is lazy, too"
+        )
     plan, ordinals = make_plan(obj, patcher, geometry, sampler, window, dim)
     return apply_in_blocks(
         obj,

@@ -13,6 +13,7 @@ from xpatch.spec import Spec
 from xpatch.time.aggregation import TemporalMean
 from xpatch.time.geometry import TimeGeometry
 from xpatch.time.sampler import RegularTimeStride, TimeSampler
+from xpatch.time.scales import HierarchicalCombine, MultiScale
 from xpatch.window import as_window
 
 
@@ -73,10 +74,18 @@ class TimeAxes(Spec):
                 f"a TimePatcher needs a sampler in time, such as RegularTimeStride(step), got "
                 f"{self.sampler!r}"
             )
-        aggregation = TemporalMean() if self.aggregation is None else self.aggregation
+        several = isinstance(self.geometry, MultiScale)
+        aggregation: Any = HierarchicalCombine() if several else TemporalMean()
+        if self.aggregation is not None:
+            aggregation = as_aggregation(self.aggregation)
+        if several and not isinstance(aggregation, HierarchicalCombine):
+            raise ValueError(
+                f"the scales of MultiScale are put together by HierarchicalCombine, got {aggregation!r}; "
+                f"to merge each scale so, give HierarchicalCombine(within={aggregation!r})"
+            )
         object.__setattr__(self, "sampler", sampler)
         object.__setattr__(self, "window", as_window(self.window))
-        object.__setattr__(self, "aggregation", as_aggregation(aggregation))
+        object.__setattr__(self, "aggregation", aggregation)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -99,4 +108,13 @@ class SpaceTimeAxes(Spec):
     @property
     def aggregation(self) -> Any:
         """Default of merge: that in space, unless it is given only in time."""
-        return self.spatial.aggregation or self.temporal.aggregation
+        mine, other = self.spatial.aggregation, self.temporal.aggregation
+        if isinstance(other, HierarchicalCombine):
+            return dataclasses.replace(other, within=other.within or mine)
+        return mine or other
+
+
+def several_scales(patcher: Any) -> bool:
+    """Whether windows in time have several scales, so that a split gives a DataTree."""
+    temporal = patcher.temporal if isinstance(patcher, SpaceTimeAxes) else patcher
+    return isinstance(temporal, TimeAxes) and isinstance(temporal.geometry, MultiScale)

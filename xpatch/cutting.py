@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from xarray.indexes import PandasIndex, PandasMultiIndex
 
 from xpatch.domain import variables_of
 from xpatch.engine import dtypes, memory
+from xpatch.engine.coarsen import CoarseRows, coarsened, mean_dtype
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.index import RECIPE, PatchIndex
 from xpatch.joining import cut_jointly
@@ -23,6 +25,8 @@ from xpatch.listing import cut_members, number_variable
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.recipe import ANCHOR, STEP, start_name, write_recipe
+from xpatch.thinning import thinned
+from xpatch.time.window import stepwise
 from xpatch.window import box_weights
 
 GRANULE = 1 << 22  # bytes that are read at a time of data on disk that are not stored in chunks
@@ -97,23 +101,29 @@ def cut_variable(
     if isinstance(boxes, Joint):
         return cut_jointly(variable, boxes, dim, ordinals, groups, window, defer)
     axes = tuple(variable.get_axis_num(d) for d in dims)
-    taper = None if window is None else Taper(window, axes)
+    taper = None if window is None else Taper(stepwise(window, plan.coarse), axes)
+    coarse = [
+        (variable.get_axis_num(d) + 1, f) for d, f in (plan.coarse or {}).items() if d in dims
+    ]
     if variable.chunks is not None:
         from xpatch.engine import chunked
 
         array = chunked.gather(variable.data, axes, boxes, groups or [ordinals], taper)
+        for axis, factor in coarse:
+            array = coarsened(array, axis, factor)
         return Variable((dim, *variable.dims), array, variable.attrs)
+    make: Callable[..., Rows] = partial(CoarseRows, *coarse[0]) if coarse else Rows
     if variable._in_memory and not defer:
-        rows = Rows(variable.to_numpy(), axes, boxes, taper)
+        rows = make(variable.to_numpy(), axes, boxes, taper)
         return Variable((dim, *variable.dims), rows(ordinals), variable.attrs)
     source = variable.to_numpy() if variable._in_memory else variable._data
-    inner = list(variable.shape)
-    for axis, size in zip(axes, boxes.sizes, strict=True):
-        inner[axis] = size
+    sizes = {**variable.sizes, **dict(zip(boxes.dims, boxes.sizes, strict=True))}
+    inner = [n // (plan.coarse or {}).get(d, 1) for d, n in sizes.items()]
     dtype, _ = memory.gather_dtype(variable.dtype, boxes)
     dtype = dtype if taper is None else dtypes.average(dtype)
+    dtype = mean_dtype(dtype) if coarse else dtype
     stored = [] if variable._in_memory else stored_chunks(variable, dims)
-    data = Deferred(Rows(source, axes, boxes, taper, stored), ordinals, tuple(inner), dtype)
+    data = Deferred(make(source, axes, boxes, taper, stored), ordinals, tuple(inner), dtype)
     return Variable((dim, *variable.dims), lazily(data), variable.attrs)
 
 
@@ -204,12 +214,14 @@ def cut_coordinates(
             if plan.domain.coordinate(name) is not None:
                 variables[name] = label_variable(variable, part, dim, ordinals)
         else:
-            padded = _missing_outside(variable, part)
+            padded = dataclasses.replace(_missing_outside(variable, part), coarse=None)
             variables[name] = cut_variable(variable, padded, dim, ordinals, groups, defer=True)
     for members in plan.lists:
         hood: Hood = members if isinstance(plan.hood, Members) else plan.hood.only(members.dims)
         variables[members.numbers or members.dim] = number_variable(hood, members, dim, ordinals)
     variables |= anchor_coordinates(plan, dim, ordinals) | lead_coordinate(plan)
+    if plan.coarse:
+        variables = thinned(variables, plan)
     recipe = write_recipe(plan, plan.domain.orders)
     index = PandasIndex(np.asarray(ordinals, dtype=np.int64), dim)
     patch = PatchIndex(index, (plan,))

@@ -21,6 +21,7 @@ from xpatch.neighborhood import Members
 from xpatch.plan import Plan
 from xpatch.recipe import ANCHOR
 from xpatch.restoring import Provenance, provenance
+from xpatch.time.window import stepwise
 from xpatch.window import box_weights
 
 
@@ -143,7 +144,7 @@ def _weights(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
         return listed.weights(obj, source, plan)
     boxes = plan.boxes.take(source.ordinals)
     out: NDArray = np.ones((len(boxes),))
-    for k, w in enumerate(box_weights(plan.window, boxes)):
+    for k, w in enumerate(box_weights(stepwise(plan.window, plan.coarse), boxes)):
         out = out[..., None] * w.full().reshape(len(boxes), *(1,) * k, boxes.sizes[k])
     inside = _mask(obj, source, plan)
     full = _per_cell(obj, source, plan, out)
@@ -153,9 +154,11 @@ def _weights(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
 def _per_cell(obj: Any, source: Provenance, plan: Plan, values: NDArray) -> xr.DataArray:
     crop = source.crop
     inner = tuple(
-        slice(crop.get(d, (0, 0))[0], n - crop.get(d, (0, 0))[1])
-        for d, n in zip(plan.dims, plan.boxes.sizes, strict=True)
+        slice(crop.get(d, (0, 0))[0], n - crop.get(d, (0, 0))[1]) for d, n in plan.inner.items()
     )
+    for k, d in enumerate(plan.dims):
+        if d in (plan.coarse or ()):
+            values = values.take(plan.offsets(d), k + 1)
     labels = {n: obj.coords[n] for n in (source.dim, *plan.dims) if n in obj.coords}
     return xr.DataArray(values[(slice(None), *inner)], labels, (source.dim, *plan.dims))
 

@@ -66,13 +66,13 @@ class TimePatcher(TimeAxes):
     Parameters
     ----------
     geometry : TimeGeometry
-        `FixedLookback`, `LookbackHorizon` or `PhaseWindow`.
+        `FixedLookback`, `LookbackHorizon`, `PhaseWindow` or `MultiScale`.
     sampler : TimeSampler, optional
         Where windows are anchored; default: at every step.
     window : Window or str, optional
         Analysis window.
     aggregation : Aggregation or str, optional
-        Default of merge; default: `TemporalMean`.
+        Default of merge; default: `TemporalMean`, of a `MultiScale` `HierarchicalCombine`.
 
     Examples
     --------

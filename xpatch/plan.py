@@ -42,6 +42,8 @@ class Plan:
         Where lists of members are anchored.
     events : int64 array (patch,), optional
         Which pair of coupled anchors each patch comes from.
+    coarse : mapping, optional
+        How many cells of the field each in-patch cell is the mean of, by dimension.
     """
 
     domain: Lattice
@@ -52,6 +54,7 @@ class Plan:
     origin: str | None = None
     places: Places | None = None
     events: NDArray[np.int64] | None = None
+    coarse: Mapping[Hashable, int] | None = None
 
     def __len__(self) -> int:
         return len(self.hood)
@@ -64,7 +67,13 @@ class Plan:
     @property
     def inner(self) -> dict[Hashable, int]:
         """In-patch dimensions and their sizes."""
-        return inner_sizes(self.hood)
+        coarse = self.coarse or {}
+        return {d: n // coarse.get(d, 1) for d, n in inner_sizes(self.hood).items()}
+
+    def offsets(self, dim: Hashable) -> NDArray[np.int64]:
+        """Give which cells of a box label its in-patch cells along ``dim``: the last of coarse ones."""
+        factor = (self.coarse or {}).get(dim, 1)
+        return np.arange(factor - 1, inner_sizes(self.hood)[dim], factor)
 
     @property
     def boxes(self) -> Boxes:
@@ -200,7 +209,12 @@ class Plan:
         """Give the plan with other names of dimensions and coordinates."""
         hood = self.hood.renamed(names)
         domain = self.domain.renamed(names)
-        return dataclasses.replace(self, domain=domain, hood=hood, origin=self.anchor_id)
+        coarse = (
+            None if self.coarse is None else {names.get(d, d): f for d, f in self.coarse.items()}
+        )
+        return dataclasses.replace(
+            self, domain=domain, hood=hood, origin=self.anchor_id, coarse=coarse
+        )
 
     def equals(self, other: Plan) -> bool:
         """Whether both cut the same patches of the same lattice in the same way."""
@@ -208,6 +222,7 @@ class Plan:
             type(self.hood) is type(other.hood)
             and self.hood.equals(other.hood)  # type: ignore[arg-type]
             and self.window == other.window
+            and self.coarse == other.coarse
             and self.domain.same_lattice(other.domain, self.dims) is None
         )
 

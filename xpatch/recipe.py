@@ -19,10 +19,12 @@ from xpatch.index import RECIPE
 from xpatch.joint import Hood, Joint, in_time
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
-from xpatch.spec import decode
+from xpatch.spec import decode, encode
 from xpatch.window import ByDim
 
 VERSION = 1
+DATE_UNITS = "microseconds since 0001-01-01"  # of cftime
+SPEC = ("geometry", "sampler", "window", "aggregation", "spatial", "temporal", "coupling")
 ANCHOR = "anchor_element"  # coordinate with the element that a list of members is anchored at
 STEP = "anchor_step"  # and with the step that a list in time is anchored at
 
@@ -49,8 +51,21 @@ def write_recipe(plan: Plan, orders: Mapping[Hashable | None, tuple]) -> str:
             "orders": [[n, list(map(str, dims))] for n, dims in orders.items()],
             "origin": plan.origin,
             **_without_anchors(plan.spec),
+            **_averaged(plan),
         }
     )
+
+
+def _averaged(plan: Plan) -> dict[str, Any]:
+    """Say of how many cells patches hold the mean, and what merge asks for."""
+    if plan.coarse is None:
+        return {}
+    coarse = {str(d): factor for d, factor in plan.coarse.items()}
+    return {
+        "coarse": coarse,
+        "window": encode(plan.window),
+        "aggregation": encode(plan.aggregation),
+    }
 
 
 def _hood(domain: Lattice, hood: Boxes | Members, count: int) -> dict[str, Any]:
@@ -99,9 +114,11 @@ def _labels(domain: Lattice, dim: Hashable) -> Any:
 def pack(values: NDArray) -> Any:
     """Pack a vector: (start, step, n) where that is bit-exact, else its values, compressed.
 
-    Objects (cftime, text) cannot be packed and become ``{"n": length}``.
+    Dates of cftime are counted in microseconds. Text cannot be packed and becomes ``{"n": length}``.
     """
     n = len(values)
+    if n and hasattr(values.flat[0], "calendar"):
+        return {"calendar": values.flat[0].calendar, **pack(_ticks(values))}
     if values.dtype.kind not in "iufmMb":
         return {"n": n}
     head = {"dtype": values.dtype.str, "n": n}
@@ -119,6 +136,13 @@ def pack(values: NDArray) -> Any:
     return {**head, "zlib": base64.b64encode(data).decode()}
 
 
+def _ticks(dates: NDArray) -> NDArray[np.int64]:
+    import cftime
+
+    calendar = dates.flat[0].calendar
+    return np.asarray(cftime.date2num(dates, DATE_UNITS, calendar=calendar)).astype(np.int64)
+
+
 def _ramp(ramp: Mapping[str, Any], n: int, dtype: np.dtype) -> NDArray:
     out = (ramp["start"] + ramp["step"] * np.arange(n)).astype(dtype)
     out[-1:] = ramp["stop"]  # which `numpy.linspace` sets as well
@@ -129,6 +153,11 @@ def unpack(packed: Mapping[str, Any]) -> NDArray | None:
     """Undo `pack`; None if the values were not written."""
     if "dtype" not in packed:
         return None
+    if "calendar" in packed:
+        import cftime
+
+        ticks = unpack({k: v for k, v in packed.items() if k != "calendar"})
+        return np.asarray(cftime.num2date(ticks, DATE_UNITS, calendar=packed["calendar"]))
     dtype = np.dtype(packed["dtype"])
     if "zlib" in packed:
         return np.frombuffer(zlib.decompress(base64.b64decode(packed["zlib"])), dtype).copy()
@@ -171,6 +200,8 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
     coords = {}
     for d, packed in ((d, p) for x in parts for d, p in zip(x["dims"], x["labels"], strict=True)):
         values = unpack(packed) if packed is not None else None
+        if values is not None and "calendar" in packed and d in obj.coords:
+            values = _dates_like(values, obj.coords[d])
         if values is not None:
             attrs = obj.coords[d].attrs if d in obj.coords else {}
             coords[d] = xr.Variable((d,), values, attrs)
@@ -186,14 +217,22 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
             f"{error}. Functions are not stored with patches: split the field again in the same way "
             "and put the stored values in, field.patch.split(…).copy(data=stored), then merge"
         ) from None
-    axes = ("geometry", "sampler", "window", "aggregation", "spatial", "temporal", "coupling")
-    spec = {k: recipe[k] for k in axes if k in recipe}
-    return Plan(domain, hood, window, aggregation, spec, recipe.get("origin"), places)
+    spec = {k: recipe[k] for k in SPEC if k in recipe}
+    origin, coarse = recipe.get("origin"), recipe.get("coarse")
+    return Plan(domain, hood, window, aggregation, spec, origin, places, coarse)
+
+
+def _dates_like(dates: NDArray, coord: xr.DataArray) -> NDArray | None:
+    """Give dates of cftime as a coordinate was decoded: standard calendars become datetime64."""
+    if coord.dtype.kind == "M":
+        unit: Any = np.datetime_data(coord.dtype)[0]
+        return np.asarray(xr.CFTimeIndex(dates).to_datetimeindex(unsafe=True, time_unit=unit))
+    return dates if coord.dtype == object else None
 
 
 def _decoded(recipe: Mapping[str, Any], hood: Hood) -> tuple[Any, Any]:
     """Read the analysis window and the aggregation."""
-    if "spatial" not in recipe:
+    if "spatial" not in recipe or "window" in recipe:
         return decode(recipe.get("window")), decode(recipe.get("aggregation"))
     space, time = recipe["spatial"], recipe["temporal"]
     windows = decode(space.get("window")), decode(time.get("window"))

@@ -15,7 +15,7 @@ from xarray.indexes import PandasIndex
 from xpatch.domain import Lattice, Sites, domain_of
 from xpatch.engine import dtypes
 from xpatch.geometry import Places
-from xpatch.index import patch_index
+from xpatch.index import RECIPE, patch_index
 from xpatch.joint import Joint
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
@@ -70,6 +70,16 @@ def provenance(obj: xr.DataArray | xr.Dataset, like: Any) -> Provenance:
     if like is not None:
         return _from_labels(obj, domain_of(like))
     raise ValueError(NEVER_SPLIT)
+
+
+def is_coarse(obj: Any) -> bool:
+    """Whether these are patches of one scale, which were averaged over several steps."""
+    if not isinstance(obj, xr.DataArray | xr.Dataset):
+        return False
+    index = patch_index(obj)
+    if index is not None:
+        return any(plan.coarse for plan in index.plans)
+    return any('"coarse": {' in str(c.attrs.get(RECIPE, "")) for c in obj.coords.values())
 
 
 def measured(plan: Plan, recipe: Mapping[str, Any], like: Any) -> Plan:
@@ -177,7 +187,7 @@ def _check_labels(obj: Any, dim: Hashable, ordinals: NDArray, plan: Plan) -> Non
         if set(labels.dims) - {dim, d} or d not in labels.dims:
             continue
         k = plan.dims.index(d)
-        cells = plan.boxes.starts(ordinals)[:, k, None] + np.arange(plan.boxes.sizes[k])
+        cells = plan.boxes.starts(ordinals)[:, k, None] + plan.offsets(d)
         expected = plan.domain.labels_at(d, cells, plan.boxes.wrap[k])
         shape = (len(ordinals), labels.sizes[d])
         given = labels.transpose(..., d).values.reshape(shape)

@@ -1,0 +1,201 @@
+"""Merge a DataTree of patches: each scale to a field, and these fields to one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from xpatch.aggregation import as_aggregation
+from xpatch.painting import merge_scale
+from xpatch.restoring import is_coarse, provenance
+from xpatch.scales import NO_SCALES, UNNAMED, nodes_of
+from xpatch.time.scales import LOST, HierarchicalCombine
+
+SCALE = "scale"
+
+
+def merge_scales(
+    tree: xr.DataTree, aggregation: Any, like: Any, skipna: Any, fill_value: Any, scale: Any
+) -> Any:
+    """Merge a DataTree of patches: each scale to a field, and these to one.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If there are no patches, the aggregation is not that of scales, or scales do not fit together.
+    """
+    args = (like, skipna)
+    parts = nodes_of(tree)
+    if not parts and is_coarse(tree.to_dataset()):
+        return merge_scale(tree.to_dataset(), aggregation, *args, fill_value, scale)
+    if not parts:
+        raise ValueError(NO_SCALES)
+    how = checked(aggregation, parts)
+    names = chosen(how, parts)
+    fields = {}
+    for name in names:
+        own = fill_value if len(names) == 1 else np.nan
+        fields[name] = merge_scale(parts[name], how.of_one, *args, own, scale)
+    check_alike(fields)
+    first = parts[names[0]]
+    out = combined(fields, how, touched(first))
+    if len(names) > 1 and not _is_nan(fill_value):
+        cover = {n: coverage(parts[n], like, scale) for n in names}
+        out = filled(out, cover, fill_value)
+    if isinstance(out, xr.DataArray) and out.name == UNNAMED:
+        out = out.rename(None)
+    return out
+
+
+def checked(aggregation: Any, parts: Mapping[str, Any]) -> HierarchicalCombine:
+    """Give how scales are combined: as asked for, or as said when they were split."""
+    if aggregation is None:
+        plan = provenance(next(iter(parts.values())), None).plans[0]
+        aggregation = plan.aggregation
+    aggregation = as_aggregation(aggregation)
+    if not isinstance(aggregation, HierarchicalCombine):
+        raise ValueError(
+            f"the scales of a DataTree are put together by HierarchicalCombine, got {aggregation!r}; to "
+            f"merge each scale so, and take their mean, HierarchicalCombine(within={aggregation!r})"
+        )
+    if aggregation.combine == LOST:
+        raise ValueError(
+            "combine of HierarchicalCombine was a function, which is not stored with patches; give it "
+            "again, merge(HierarchicalCombine(combine=…))"
+        )
+    return aggregation
+
+
+def chosen(how: HierarchicalCombine, parts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the names of the scales that are asked for."""
+    names = tuple(parts) if how.scales is None else how.scales
+    unknown = [n for n in names if n not in parts]
+    if unknown:
+        raise KeyError(
+            f"HierarchicalCombine asks for scale {unknown[0]!r}; the patches have {list(parts)}"
+        )
+    return names
+
+
+def touched(patches: Any) -> list[Hashable]:
+    """Give the variables that have the patch dimension; the others are carried."""
+    if isinstance(patches, xr.DataArray):
+        return []
+    dim = provenance(patches, None).dim
+    return [n for n, v in patches.data_vars.items() if dim in v.dims]
+
+
+def variables(field: Any) -> set[Hashable]:
+    """Give the names of the variables of a field."""
+    return set(field.data_vars) if isinstance(field, xr.Dataset) else {field.name}
+
+
+def check_alike(fields: Mapping[str, Any]) -> None:
+    """Raise a ValueError if the scales have different variables."""
+    first, *others = fields
+    for name in others:
+        mine, theirs = variables(fields[first]), variables(fields[name])
+        if mine != theirs:
+            raise ValueError(
+                f"the scales have different variables, {first!r} has {sorted(map(str, mine))} and "
+                f"{name!r} has {sorted(map(str, theirs))}; merge each on its own, "
+                f"tree[{name!r}].patch.merge(), or leave variables out of both"
+            )
+
+
+def combined(fields: Mapping[str, Any], how: HierarchicalCombine, own: list[Hashable]) -> Any:
+    """Make one field of those of the scales."""
+    first = next(iter(fields.values()))
+    simple = not callable(how.combine) and how.combine != "stack"
+    if simple and len(fields) == 1:
+        return first
+    index = pd.Index(list(fields), name=SCALE, dtype=object)
+    whole = isinstance(first, xr.Dataset)
+    common = set.intersection(*(set(f.coords) for f in fields.values()))
+    parts = [f[own] if whole else f for f in fields.values()]
+    parts = [f.drop_vars(set(f.coords) - common) for f in parts]
+    rules: Any = {"coords": "minimal", "compat": "override", "join": "exact"}
+    rules |= {"data_vars": "all"} if whole else {}
+    stack: Any = xr.concat(parts, index, **rules)
+    if how.combine == "stack":
+        out = stack
+    elif how.combine == "mean":
+        out = stack.mean(SCALE, skipna=True, keep_attrs=True)
+    elif callable(how.combine):
+        out = how.combine(stack)
+        if not isinstance(out, xr.DataArray | xr.Dataset):
+            raise TypeError(
+                f"combine of HierarchicalCombine takes the fields along {SCALE!r} and must return a "
+                f"DataArray or a Dataset, got {type(out).__name__}"
+            )
+        if isinstance(out, xr.DataArray) and not whole:
+            out = out.rename(first.name)
+    else:
+        out = weighted(stack, weights_of(how, tuple(fields)))
+    for field in fields.values():  # patches from a file know fewer of the coarse coordinates
+        out = out.assign_coords({n: c for n, c in field.coords.items() if fits(c, out)})
+    if not whole or not isinstance(out, xr.Dataset):
+        return out
+    rest = {n: v for n, v in first.data_vars.items() if n not in own and n not in out}
+    out = out.assign(rest)
+    return out[[n for n in first.data_vars if n in out]] if set(out) <= set(first) else out
+
+
+def fits(coord: xr.DataArray, out: Any) -> bool:
+    """Whether a coordinate is missing and could be one of the result."""
+    return coord.name not in out.coords and all(
+        out.sizes.get(d) == n for d, n in coord.sizes.items()
+    )
+
+
+def weights_of(how: HierarchicalCombine, names: tuple[str, ...]) -> NDArray[np.float64]:
+    """Give the weight of each scale."""
+    given = (
+        how.combine
+        if isinstance(how.combine, Mapping)
+        else dict(zip(names, how.combine, strict=len(how.combine) == len(names)))
+    )
+    if set(given) != set(names) or len(how.combine) != len(names):
+        raise ValueError(
+            f"combine of HierarchicalCombine must have a weight for each of the scales {list(names)}, "
+            f"got {how.combine!r}"
+        )
+    return np.array([given[n] for n in names], float)
+
+
+def weighted(stack: Any, weights: NDArray[np.float64]) -> Any:
+    """Give the weighted mean over scales, of those that are there, in the dtype of the fields."""
+    mean = stack.weighted(xr.DataArray(weights, dims=SCALE)).mean(SCALE, keep_attrs=True)
+    if isinstance(stack, xr.DataArray):
+        return mean.astype(stack.dtype)
+    return mean.assign({n: mean[n].astype(stack[n].dtype) for n in stack.data_vars})
+
+
+def coverage(patches: Any, like: Any, scale: Any) -> xr.DataArray:
+    """Say which cells any patch covers."""
+    dim = provenance(patches, None).dim
+    ones = xr.ones_like(patches.coords[dim], dtype=float)
+    return merge_scale(ones, "count", like, None, np.nan, scale) > 0
+
+
+def filled(out: Any, cover: Mapping[str, xr.DataArray], fill_value: Any) -> Any:
+    """Write the fill value where no scale covers a cell."""
+    index = pd.Index(list(cover), name=SCALE, dtype=object)
+    each = xr.concat(list(cover.values()), index, coords="minimal", compat="override")
+
+    def one(array: xr.DataArray) -> xr.DataArray:
+        if not set(each.dims) & set(array.dims):
+            return array
+        inside = each.any([d for d in each.dims if d not in array.dims])
+        return array.where(inside.drop_vars(set(inside.coords) - set(inside.dims)), fill_value)
+
+    return out.map(one, keep_attrs=True) if isinstance(out, xr.Dataset) else one(out)
+
+
+def _is_nan(value: Any) -> bool:
+    return np.ndim(value) == 0 and bool(value != value)
