@@ -510,6 +510,15 @@ def test_space_and_time(tmp_path):
     assert tree.patch.merge().equals(
         tree.patch.merge(HierarchicalCombine(within=xpatch.OverlapAdd("hann")))
     )
+    pair = HierarchicalCombine(within=("median", "mean"))
+    one = plain["4"].to_dataset().patch.merge(("median", "mean"))["v"]
+    xr.testing.assert_allclose(plain.patch.merge(HierarchicalCombine(4, within=pair.within)), one)
+    assert decode(pair.to_dict()) == pair
+    default = xpatch.SpatioTemporalPatcher(
+        xpatch.Patcher(patcher.spatial.geometry, patcher.spatial.sampler),
+        TimePatcher(MultiScale([4, 12]), patcher.temporal.sampler, aggregation=pair),
+    )
+    xr.testing.assert_allclose(field.patch.split(default)["4"].patch.merge()["v"], one)
     tree.to_netcdf(tmp_path / "tree.nc")
     back = xr.open_datatree(tmp_path / "tree.nc")
     xr.testing.assert_allclose(back.patch.merge(), tree.patch.merge())

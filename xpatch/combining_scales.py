@@ -57,7 +57,8 @@ def checked(aggregation: Any, parts: Mapping[str, Any]) -> HierarchicalCombine:
     if aggregation is None:
         plan = provenance(next(iter(parts.values())), None).plans[0]
         aggregation = plan.aggregation
-    aggregation = as_aggregation(aggregation)
+    if not isinstance(aggregation, tuple | list):
+        aggregation = as_aggregation(aggregation)
     if not isinstance(aggregation, HierarchicalCombine):
         raise ValueError(
             f"the scales of a DataTree are put together by HierarchicalCombine, got {aggregation!r}; to "

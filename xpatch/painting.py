@@ -29,7 +29,8 @@ def merge_scale(
     """Merge patches of one scale."""
     if isinstance(aggregation, HierarchicalCombine):
         aggregation = aggregation.of_one
-    fine = painted(patches, like, scale)
+    fine, own = painted(patches, like, scale)
+    aggregation = own if aggregation is None else aggregation
     merged = merge_one(fine, aggregation, like, skipna, fill_value, scale)
     if isinstance(patches, xr.DataArray):
         put_off = patches.chunks is None and merged.chunks is not None
@@ -38,8 +39,10 @@ def merge_scale(
     return merged.assign({n: merged[n].compute() for n in late if merged[n].chunks is not None})
 
 
-def painted(patches: Any, like: Any = None, scale: Mapping[Hashable, int] | None = None) -> Any:
-    """Give coarse patches at the steps of the field: each coarse step stands for all of its own.
+def painted(patches: Any, like: Any, scale: Mapping[Hashable, int] | None) -> tuple[Any, Any]:
+    """Give coarse patches at the steps of the field, and how they are merged by default.
+
+    Each coarse step stands for all of its own.
 
     Raises
     ------
@@ -67,7 +70,7 @@ def painted(patches: Any, like: Any = None, scale: Mapping[Hashable, int] | None
     fine = fine_plan(plan)
     if index is not None:
         crop = {**index.crop, d: (low * factor, high * factor)}
-        return with_index(out, PatchIndex(index._index, (fine,), crop))
+        return with_index(out, PatchIndex(index._index, (fine,), crop)), within_of(plan)
     if low or high:  # without an index, labels tell
         cells = np.arange(low * factor, fine.inner[d] - high * factor)
         k = plan.dims.index(d)
@@ -75,7 +78,7 @@ def painted(patches: Any, like: Any = None, scale: Mapping[Hashable, int] | None
         values = np.asarray(plan.domain.labels_at(d, starts + cells, False))
         labels = (d, values[0]) if source.dim not in patches.dims else ((source.dim, d), values)
         out = out.assign_coords({d: labels})
-    return with_recipe(out, source.dim, fine)
+    return with_recipe(out, source.dim, fine), within_of(plan)
 
 
 def repeated(variable: Variable, dim: Hashable, factor: int) -> Variable:
@@ -99,11 +102,14 @@ def repeated(variable: Variable, dim: Hashable, factor: int) -> Variable:
 
 def fine_plan(plan: Plan) -> Plan:
     """Give the plan of the same windows at the steps of the field."""
-    aggregation = plan.aggregation
-    if isinstance(aggregation, HierarchicalCombine):
-        aggregation = aggregation.of_one
     window = stepwise(plan.window, plan.coarse)
-    return dataclasses.replace(plan, window=window, aggregation=aggregation, coarse=None)
+    return dataclasses.replace(plan, window=window, aggregation=None, coarse=None)
+
+
+def within_of(plan: Plan) -> Any:
+    """Give how patches of one scale are merged."""
+    how = plan.aggregation
+    return how.of_one if isinstance(how, HierarchicalCombine) else how
 
 
 def with_recipe(patches: Any, dim: Hashable, plan: Plan) -> Any:
@@ -111,7 +117,7 @@ def with_recipe(patches: Any, dim: Hashable, plan: Plan) -> Any:
     found = find_recipe(patches)
     assert found is not None
     recipe = {k: v for k, v in found[1].items() if k != "coarse"}
-    recipe |= {"window": encode(plan.window), "aggregation": encode(plan.aggregation)}
+    recipe |= {"window": encode(plan.window), "aggregation": None}
     labels = [plan.domain.coordinate(d) for d in plan.dims]  # as the file was decoded
     recipe["labels"] = [None if values is None else pack(values) for values in labels]
     coord = patches.coords[dim].variable

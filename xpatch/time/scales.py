@@ -181,9 +181,9 @@ class HierarchicalCombine(Aggregation):
         How fields of the scales become one, leaving missing values out: their mean; or the mean with
         weights, in the order of the scales or by name. ``"stack"`` or None keeps them, along a new
         first dimension ``scale``. A function takes this stack and returns the field.
-    within : Aggregation or str, optional
-        How the patches of one scale become a field; default: `TemporalMean`, or the aggregation in
-        space of a SpatioTemporalPatcher.
+    within : Aggregation, str or pair of them, optional
+        How the patches of one scale become a field, as for `merge`; default: `TemporalMean`, or the
+        aggregation in space of a SpatioTemporalPatcher.
 
     Examples
     --------
@@ -208,13 +208,16 @@ class HierarchicalCombine(Aggregation):
             given = self.scales if several else (self.scales,)
             set_(self, "scales", tuple(map(node_name, given)))
         if self.within is not None:
-            set_(self, "within", as_aggregation(self.within))
-            if isinstance(self.within, HierarchicalCombine):
+            pair = isinstance(self.within, tuple | list)
+            given = self.within if pair else (self.within,)
+            found = tuple(map(as_aggregation, given))
+            set_(self, "within", found if pair else found[0])
+            if any(isinstance(a, HierarchicalCombine) for a in found):
                 raise TypeError("within of HierarchicalCombine is the aggregation of one scale")
         set_(self, "combine", _checked_combine(self.combine, self.scales))
 
     @property
-    def of_one(self) -> Aggregation:
+    def of_one(self) -> Any:
         """The aggregation of one scale."""
         return TemporalMean() if self.within is None else self.within
 
