@@ -117,27 +117,9 @@ def combined(fields: Mapping[str, Any], how: HierarchicalCombine, own: list[Hash
         return first
     index = pd.Index(list(fields), name=SCALE, dtype=object)
     whole = isinstance(first, xr.Dataset)
-    common = set.intersection(*(set(f.coords) for f in fields.values()))
-    parts = [f[own] if whole else f for f in fields.values()]
-    parts = [f.drop_vars(set(f.coords) - common) for f in parts]
-    rules: Any = {"coords": "minimal", "compat": "override", "join": "exact"}
-    rules |= {"data_vars": "all"} if whole else {}
-    stack: Any = xr.concat(parts, index, **rules)
-    if how.combine == "stack":
-        out = stack
-    elif how.combine == "mean":
-        out = stack.mean(SCALE, skipna=True, keep_attrs=True)
-    elif callable(how.combine):
-        out = how.combine(stack)
-        if not isinstance(out, xr.DataArray | xr.Dataset):
-            raise TypeError(
-                f"combine of HierarchicalCombine takes the fields along {SCALE!r} and must return a "
-                f"DataArray or a Dataset, got {type(out).__name__}"
-            )
-        if isinstance(out, xr.DataArray) and not whole:
-            out = out.rename(first.name)
-    else:
-        out = weighted(stack, weights_of(how, tuple(fields)))
+    out = joined(stacked([f[own] if whole else f for f in fields.values()], index), how)
+    if isinstance(out, xr.DataArray) and not whole:
+        out = out.rename(first.name)
     for field in fields.values():  # patches from a file know fewer of the coarse coordinates
         out = out.assign_coords({n: c for n, c in field.coords.items() if fits(c, out)})
     if not whole or not isinstance(out, xr.Dataset):
@@ -145,6 +127,31 @@ def combined(fields: Mapping[str, Any], how: HierarchicalCombine, own: list[Hash
     rest = {n: v for n, v in first.data_vars.items() if n not in own and n not in out}
     out = out.assign(rest)
     return out[[n for n in first.data_vars if n in out]] if set(out) <= set(first) else out
+
+
+def stacked(fields: list[Any], index: pd.Index) -> Any:
+    """Put the fields one after the other along a new dimension, with the coordinates that all have."""
+    common = set.intersection(*(set(f.coords) for f in fields))
+    rules: Any = {"coords": "minimal", "compat": "override", "join": "exact"}
+    rules |= {"data_vars": "all"} if isinstance(fields[0], xr.Dataset) else {}
+    return xr.concat([f.drop_vars(set(f.coords) - common) for f in fields], index, **rules)
+
+
+def joined(stack: Any, how: HierarchicalCombine) -> Any:
+    """Make one field of the stack."""
+    if how.combine == "stack":
+        return stack
+    if how.combine == "mean":
+        return stack.mean(SCALE, skipna=True, keep_attrs=True)
+    if not callable(how.combine):
+        return weighted(stack, weights_of(how, tuple(stack[SCALE].values)))
+    out = how.combine(stack)
+    if not isinstance(out, xr.DataArray | xr.Dataset):
+        raise TypeError(
+            f"combine of HierarchicalCombine takes the fields along {SCALE!r} and must return a "
+            f"DataArray or a Dataset, got {type(out).__name__}"
+        )
+    return out
 
 
 def fits(coord: xr.DataArray, out: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.index import RECIPE, PatchIndex, patch_index, with_index
@@ -73,12 +74,16 @@ def painted(patches: Any, like: Any, scale: Mapping[Hashable, int] | None) -> tu
         return with_index(out, PatchIndex(index._index, (fine,), crop)), within_of(plan)
     if low or high:  # without an index, labels tell
         cells = np.arange(low * factor, fine.inner[d] - high * factor)
-        k = plan.dims.index(d)
-        starts = plan.boxes.starts(source.ordinals)[:, k, None]
-        values = np.asarray(plan.domain.labels_at(d, starts + cells, False))
-        labels = (d, values[0]) if source.dim not in patches.dims else ((source.dim, d), values)
-        out = out.assign_coords({d: labels})
+        out = labeled(out, source, fine, d, cells)
     return with_recipe(out, source.dim, fine), within_of(plan)
+
+
+def labeled(patches: Any, source: Provenance, plan: Plan, d: Hashable, cells: NDArray) -> Any:
+    """Give patches the labels of some of their cells."""
+    starts = plan.boxes.starts(source.ordinals)[:, plan.dims.index(d), None]
+    values = np.asarray(plan.domain.labels_at(d, starts + cells, False))
+    single = source.dim not in patches.dims
+    return patches.assign_coords({d: (d, values[0]) if single else ((source.dim, d), values)})
 
 
 def repeated(variable: Variable, dim: Hashable, factor: int) -> Variable:
