@@ -219,7 +219,7 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
         ) from None
     spec = {k: recipe[k] for k in SPEC if k in recipe}
     origin, coarse = recipe.get("origin"), recipe.get("coarse")
-    return Plan(domain, hood, window, aggregation, spec, origin, places, coarse)
+    return Plan(domain, hood, window, aggregation, spec, origin, places, coarse=coarse)
 
 
 def _dates_like(dates: NDArray, coord: xr.DataArray) -> NDArray | None:
