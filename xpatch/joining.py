@@ -20,6 +20,7 @@ from xpatch.engine.lazy import Deferred, lazily
 from xpatch.joint import Joint, in_time
 from xpatch.listing import MemberJob
 from xpatch.neighborhood import Boxes, Members
+from xpatch.runs import Runs
 from xpatch.window import Boxcar, ByDim, Window, box_weights, member_weights
 
 BATCH = 1 << 24  # cells of patches that are looked at together in memory
@@ -224,12 +225,36 @@ class JointJob(MemberJob):
         return [slice(a, a + step) for a in range(0, max(1, len(self.ordinals)), step)]
 
     def _cover(self) -> tuple[NDArray[np.bool_], bool]:
+        joint: Joint = self.members
+        every = len(self.ordinals) == len(joint) and (np.diff(self.ordinals) > 0).all()
+        if joint.picks is None and every:  # of an outer product each part on its own
+            total, plain = np.ones(1), True
+            for part in joint.parts:
+                alone = dataclasses.replace(
+                    self, members=Joint((part,)), ordinals=np.arange(len(part))
+                )
+                own, even = alone._added()
+                total, plain = np.multiply.outer(total, own).reshape(-1), plain and even
+        else:
+            total, plain = self._added()
+        return total > 0, plain and bool((total <= 1).all())
+
+    def _weighs(self, part: Boxes | Members) -> bool:
+        """Whether some members of a part have another weight than others."""
+        own = [_window_of(w, part) for w in (self.analysis, self.aggregation.synthesis)]
+        return any(w is not None and w != Boxcar() for w in own)
+
+    def _added(self) -> tuple[NDArray[np.float64], bool]:
+        """Sum the mass over the patches, for each element, and say if all of it is one."""
+        (first, *others) = self.members.parts
+        if not others and isinstance(first, Runs) and not self._weighs(first):
+            return first.cover(self.members.entries(self.ordinals)[0]), True
         total, plain = np.zeros(self.n), True
         for part in self._batches():
             group = self.group(self.ordinals[part])
             total += group.cover()
             plain &= group.mass is None
-        return total > 0, plain and bool((total <= 1).all())
+        return total, plain
 
     def in_memory(self, patches: NDArray) -> NDArray:
         """Merge a NumPy array; in batches, where the reducer can put parts together."""

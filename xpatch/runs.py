@@ -83,6 +83,13 @@ class Runs(Members):
         high = np.where(empty, 0, self.stops - 1).max(axis=1, keepdims=True)
         return np.minimum(low, high), high
 
+    def cover(self, ordinals: NDArray) -> NDArray[np.float64]:
+        """Count the patches that hold each step."""
+        n = self.shape[0] + 1
+        begin = np.bincount(self.starts[ordinals].reshape(-1), minlength=n)
+        end = np.bincount(self.stops[ordinals].reshape(-1), minlength=n)
+        return np.cumsum(begin - end)[:-1].astype(float)
+
     def take(self, ordinals: NDArray) -> Members:
         """Give some patches as lists."""
         part = self.some(np.asarray(ordinals))

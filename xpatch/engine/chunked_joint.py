@@ -170,8 +170,8 @@ def add(group: Any, patches: NDArray, axis: int, reducer: Reducer) -> Any:
     given = group.contributions(patches, axis)
     if isinstance(reducer, Stacked):
         return given
-    touched, local = np.unique(given.elements, return_inverse=True)
-    given = dataclasses.replace(given, elements=local.reshape(-1))
+    touched, local = listed.compact(given.elements)
+    given = dataclasses.replace(given, elements=local)
     return touched, listed.state_of(given, len(touched), reducer)
 
 

@@ -160,8 +160,8 @@ class Add:
         given = group.contributions(patches, self.axis)
         if isinstance(self.reducer, Stacked):
             return given
-        touched, local = np.unique(given.elements, return_inverse=True)
-        given = dataclasses.replace(given, elements=local.reshape(-1))
+        touched, local = own.compact(given.elements)
+        given = dataclasses.replace(given, elements=local)
         return touched, own.state_of(given, len(touched), self.reducer)
 
 

@@ -186,6 +186,23 @@ def cover(members: Members, mass: NDArray | None) -> NDArray[np.float64]:
     return np.bincount(members.elements, mass, minlength=n).astype(float)
 
 
+def compact(elements: NDArray) -> tuple[NDArray, NDArray]:
+    """Give the different elements, in order, and which of these each is."""
+    if not len(elements):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    low = int(elements.min())
+    n = int(elements.max()) + 1 - low
+    if n > 4 * len(elements):
+        touched, local = np.unique(elements, return_inverse=True)
+        return touched, local.reshape(-1)
+    there = np.zeros(n, bool)
+    there[elements - low] = True
+    touched = np.flatnonzero(there) + low
+    if len(touched) == n:
+        return touched, elements - low
+    return touched, (np.cumsum(there) - 1)[elements - low]
+
+
 def reduce(given: Contributions, n: int, reducer: Reducer) -> NDArray:
     """Merge contributions on ``n`` elements, (element, other); those without any hold anything."""
     if isinstance(reducer, Stacked):
