@@ -105,7 +105,7 @@ class Rows:
             array, every = self._extended()
             out = memory.gather(array, self.axes, every if whole else every.take(ordinals))
         elif isinstance(self.source, np.ndarray):
-            out = memory.gather(self.source, self.axes, boxes)
+            out = memory.gather(self.source, self.axes, boxes, memory.available_threads())
         else:
             out = self._from_disk(boxes)
         # some of the boxes may not overhang, and would keep a dtype that cannot hold the padding

@@ -14,10 +14,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from xpatch.engine import dtypes
+from xpatch.engine.copying import copy
 from xpatch.engine.placement import (
     AxisWeights,
     Placement,
     Visit,
+    some_of,
     source_view,
     target_view,
 )
@@ -29,6 +31,7 @@ from xpatch.neighborhood import Boxes, common_pad
 
 INDEX_PADS = ("reflect", "symmetric", "edge", "wrap", "constant")
 KEPT_BYTES = 1 << 21  # of weights that are kept for the next blocks of their kind
+COPY_BYTES = 1 << 22  # of patches that a thread copies at a time
 THREADED_BYTES = 1 << 25  # smaller results are not worth a second thread
 
 
@@ -48,7 +51,7 @@ def gather_dtype(dtype: np.dtype, boxes: Boxes) -> tuple[np.dtype, Any]:
     return dtype, None
 
 
-def gather(array: NDArray, axes: Sequence[int], boxes: Boxes) -> NDArray:
+def gather(array: NDArray, axes: Sequence[int], boxes: Boxes, threads: int = 1) -> NDArray:
     """Cut ``boxes`` out of ``array``.
 
     Parameters
@@ -59,6 +62,8 @@ def gather(array: NDArray, axes: Sequence[int], boxes: Boxes) -> NDArray:
         Which axes of ``array`` the dimensions of ``boxes`` are.
     boxes : Boxes
         What to cut.
+    threads : int, default: 1
+        How many threads copy, if the result is large.
 
     Returns
     -------
@@ -72,8 +77,13 @@ def gather(array: NDArray, axes: Sequence[int], boxes: Boxes) -> NDArray:
     for axis, size in zip(axes, boxes.sizes, strict=True):
         shape[axis] = size
     out = np.empty((len(boxes), *shape), dtype)
-    if boxes.product:
-        _gather_product(array, axes, boxes, out.reshape(*boxes.grid, *shape), fill)
+    if boxes.product and axes:
+        grid = out.reshape(*boxes.grid, *shape)
+        if threads == 1 or out.nbytes < THREADED_BYTES:
+            _gather_product(array, axes, boxes, grid, fill, map)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                _gather_product(array, axes, boxes, grid, fill, pool.map)
     else:
         _gather_listed(array, axes, boxes, out, fill)
     return out
@@ -134,8 +144,10 @@ def source_cells(cells: NDArray, n: int, wrap: bool, pad_mode: str) -> NDArray:
 
 
 def _gather_product(
-    array: NDArray, axes: Sequence[int], boxes: Boxes, out: NDArray, fill: Any
+    array: NDArray, axes: Sequence[int], boxes: Boxes, out: NDArray, fill: Any, each: Any
 ) -> None:
+    """Copy runs of windows, ``each`` (`map`) of their blocks one after the other or at a time."""
+    slowest = max(range(len(axes)), key=lambda k: abs(array.strides[axes[k]]))
     runs = [_runs(starts, boxes, k) for k, starts in enumerate(boxes.axes)]
     for chosen in itertools.product(*runs):
         view, order = array, []
@@ -151,7 +163,26 @@ def _gather_product(
             order.append(axis)
         windows = {axis: array.ndim + k for k, axis in enumerate(order)}
         rest = [windows.get(k, k) for k in range(array.ndim)]
-        np.copyto(out[tuple(run.grid for run in chosen)], view.transpose(*order, *rest))
+        target = out[tuple(run.grid for run in chosen)]
+        targets, views = _blocks(target, view.transpose(*order, *rest), slowest)
+        for _ in each(copy, targets, views):
+            pass
+
+
+def _blocks(
+    target: NDArray, source: NDArray, axis: int
+) -> tuple[Sequence[NDArray], Sequence[NDArray]]:
+    """Cut arrays into pairs of blocks to copy, along an axis of windows.
+
+    It is the one along which the field is stored in the largest steps, so that the part of the
+    field that all windows of a block share stays in the cache, in whatever order patches follow
+    each other.
+    """
+    n = target.shape[axis]
+    step = max(1, n * COPY_BYTES // max(1, target.nbytes))
+    index = (slice(None),) * axis
+    cuts = [(*index, slice(i, i + step)) for i in range(0, n, step)] if n > step else [...]
+    return [target[c] for c in cuts], [source[c] for c in cuts]
 
 
 def _take(array: NDArray, cells: NDArray, axis: int, fill: Any, dtype: np.dtype) -> NDArray:
@@ -224,11 +255,14 @@ def scatter(
         _scatter_into(state, patches, axes, placement, reducer)
         return state
     bands = []
-    edges = np.linspace(placement.low[0], placement.high[0], threads + 1).astype(int)
-    for low, high in itertools.pairwise(edges):
-        part = placement.within((low, *placement.low[1:]), (high, *placement.high[1:]))
-        cells = slice(low - placement.low[0], high - placement.low[0])
-        bands.append(([s[(slice(None),) * axes[0] + (cells,)] for s in state], part))
+    k = min(range(len(axes)), key=axes.__getitem__)
+    edges = np.linspace(placement.low[k], placement.high[k], threads + 1).astype(int)
+    for first, last in itertools.pairwise(edges):
+        low, high = list(placement.low), list(placement.high)
+        low[k], high[k] = first, last
+        cells = slice(first - placement.low[k], last - placement.low[k])
+        mine = [s[(slice(None),) * axes[k] + (cells,)] for s in state]
+        bands.append((mine, placement.within(low, high)))
     with ThreadPoolExecutor(threads) as pool:
         jobs = [pool.submit(_scatter_into, s, patches, axes, p, reducer) for s, p in bands]
     for job in jobs:
@@ -244,35 +278,53 @@ def _scatter_into(
     placement: Placement,
     reducer: Reducer,
 ) -> None:
-    others = [n for k, n in enumerate(patches.shape[1:]) if k not in axes]
-    itemsize = int(np.prod(others, dtype=np.int64)) * max(patches.dtype.itemsize, 4)
-    keys = _Keys(reducer, placement, axes, patches.ndim - 1)
-    hows: dict[Any, tuple[NDArray | None, NDArray | None]] = {}
-    real = np.empty(0, state[0].dtype).real.dtype
-    real = real if real.kind == "f" else np.dtype(float)
     ndim = patches.ndim - 1
+    keys = _Keys(reducer, placement, axes, ndim)
+    shares = _Shares(placement, axes, ndim, state[0].dtype)
     block, strip = None, patches
     weighted, added = Scratch(), Scratch()
-    for visit in placement.visits(itemsize):
-        if visit.kind not in hows:
-            if sum(w.nbytes for pair in hows.values() for w in pair if w is not None) > KEPT_BYTES:
-                hows.clear()
-            weight = placement.weight(placement.weights, visit, axes, ndim, real)
-            mass = weight
-            if placement.mass is not placement.weights:
-                mass = placement.weight(placement.mass, visit, axes, ndim, real)
-            hows[visit.kind] = weight, mass
-        weight, mass = hows[visit.kind]
-        if (visit.block, visit.source) != block:
+    for visit in placement.visits(axes, patches.shape[1:], max(patches.dtype.itemsize, 4)):
+        weight, zeros, mass = shares(visit)
+        if (here := (visit.block, visit.kind)) != block:
             strip = source_view(patches, placement, visit, axes)
             if weight is not None and reducer.weighted:
-                strip = weighted.product(strip, weight, state[0].dtype)
-            block = visit.block, visit.source
-        if mass is not None and len(mass) > 1:
-            mass = mass[visit.local]
+                strip = weighted.product(strip, weight, zeros, state[0].dtype)
+            block = here
         views = [target_view(s, visit, axes) for s in state]
         key = keys(visit) if keys.by is not None else None
-        reducer.update(views, strip[visit.local], How(mass, key, added))
+        how = How(some_of(mass, visit.local), key, added)
+        reducer.update(views, strip[visit.local], how)
+
+
+class _Shares:
+    """What a block of patches is multiplied by, where that is zero, and what it adds to the mass.
+
+    Those of the last kinds of blocks are kept.
+    """
+
+    def __init__(self, placement: Placement, axes: Sequence[int], ndim: int, dtype: np.dtype):
+        real = np.empty(0, dtype).real.dtype
+        self.placement, self.axes, self.ndim = placement, axes, ndim
+        self.dtype = real if real.kind == "f" else np.dtype(float)
+        self.kept: dict[Any, tuple[NDArray | None, NDArray | None, NDArray | None]] = {}
+        self.bytes = 0
+
+    def __call__(self, visit: Visit) -> tuple[NDArray | None, NDArray | None, NDArray | None]:
+        if visit.kind not in self.kept:
+            if self.bytes > KEPT_BYTES:
+                self.kept.clear()
+                self.bytes = 0
+            found = self._made(visit)
+            self.kept[visit.kind] = found
+            self.bytes += sum(w.nbytes for w in found if w is not None)
+        return self.kept[visit.kind]
+
+    def _made(self, visit: Visit) -> tuple[NDArray | None, NDArray | None, NDArray | None]:
+        p, args = self.placement, (visit, self.axes, self.ndim, self.dtype)
+        weight = p.weight(p.weights, *args)
+        mass = weight if p.mass is p.weights else p.weight(p.mass, *args)
+        zeros = None if weight is None else weight == 0
+        return weight, zeros if zeros is not None and zeros.any() else None, mass
 
 
 class _Keys:
@@ -282,13 +334,13 @@ class _Keys:
         self.by = getattr(reducer, "by", None) if isinstance(reducer, Choose) else None
         self.placement, self.axes, self.ndim = placement, axes, ndim
         self.distances: dict[Any, NDArray] = {}
+        if self.by is not None:
+            labels = placement.labels
+            labels = np.arange(len(placement.boxes)) if labels is None else labels
+            self.labels = labels.reshape(*placement.grid, *(1,) * ndim)
 
     def __call__(self, visit: Visit) -> Any:
-        which = visit.ordinals
-        labels = self.placement.labels
-        ordinal = np.arange(which.start, which.stop, which.step, dtype=np.int64)
-        ordinal = ordinal if labels is None else labels[which]
-        ordinal = ordinal.reshape(-1, *(1,) * self.ndim)
+        ordinal = self.labels[visit.picks]
         if self.by == "first":
             return ordinal
         if self.by == "last":

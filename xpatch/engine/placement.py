@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,24 +60,21 @@ class AxisWeights:
 class Segment(NamedTuple):
     """Windows of one dimension that do not overlap, at an even distance."""
 
-    picks: slice  # of the axis
     block: slice  # of the axis: the consecutive windows that these are some of
-    start: int  # first cell in the region
+    local: slice  # of the block: which windows these are
+    target: slice  # of the region: cells of the first window
     stride: int  # cells from window to window
     windows: int
     inner: slice  # cells of the window that lie in the region
-    label: int  # of the weights: windows of one label have the same
+    entries: slice  # of the weights of the block, one if all have the same
+    kind: tuple[Any, ...]  # blocks of one kind have the same weights and cells of the window
     slot: int  # no two overlapping windows have the same
 
     @property
-    def length(self) -> int:
-        return self.inner.stop - self.inner.start
-
-    @property
-    def local(self) -> slice:
-        """Which windows of the block these are."""
+    def picks(self) -> slice:
+        """Which windows of the axis these are."""
         low = self.block.start
-        return slice(self.picks.start - low, self.picks.stop - low, self.picks.step)
+        return slice(low + self.local.start, low + self.local.stop, self.local.step)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,70 +105,85 @@ class Axis:
         return int((np.arange(len(order)) - first).max(initial=0)) + 1
 
     def segments(self, labels: NDArray | None, most: int) -> list[Segment]:
-        """Group windows of equal distance and label into segments of at most ``most``.
+        """Group windows of equal distance into segments of at most ``most``, block by block.
 
-        Segments of one block follow each other.
+        Windows that are alone come in the order of the axis.
         """
         depth = self.depth()
         order = np.argsort(self.start, kind="stable")
         index, start = self.index[order], self.start[order]
-        label = np.zeros(len(start), int) if labels is None else labels[index]
-        inside = (start >= 0) & (start + self.size <= self.length)
-        step = np.diff(start, append=start[-1:])
-        # a run goes on while the distance, the weights and the step of the index stay the same
-        same = inside[1:] & inside[:-1] & (label[1:] == label[:-1]) & (np.diff(index) == 1)
-        same &= step[:-1] > 0
         out: list[Segment] = []
-        i = 0
-        while i < len(start):
-            stop = i + 1
-            while stop < len(start) and same[stop - 1] and step[stop - 1] == step[i]:
-                stop += 1
+        for i, stop, step in self._even_runs(index, start):
             for low in range(i, stop, most * depth):
                 high = min(low + most * depth, stop)
                 for first in range(low, min(high, low + depth)):
                     windows = -(-(high - first) // depth)
                     at, begin = int(index[first]), int(index[low])
+                    block = slice(begin, begin + high - low) if most > 1 else slice(at, at + 1)
+                    local = at - block.start
                     cell = int(start[first])
                     inner = slice(max(0, -cell), min(self.size, self.length - cell))
-                    alone = slice(at, at + 1)
+                    entries, label = _entries(block, labels)
                     out.append(
                         Segment(
-                            picks=slice(at, at + (windows - 1) * depth + 1, depth),
-                            block=slice(begin, begin + high - low) if most > 1 else alone,
-                            start=cell + inner.start,
-                            stride=int(step[i]) * depth,
+                            block=block,
+                            local=slice(local, local + (windows - 1) * depth + 1, depth),
+                            target=slice(cell + inner.start, cell + inner.stop),
+                            stride=step * depth,
                             windows=windows,
                             inner=inner,
-                            label=int(label[first]),
+                            entries=entries,
+                            kind=(label, inner.start, inner.stop),
                             slot=first % depth,
                         )
                     )
+        return out if most > 1 else sorted(out, key=lambda s: (s.block.start, s.target.start))
+
+    def _even_runs(self, index: NDArray, start: NDArray) -> Iterator[tuple[int, int, int]]:
+        """Find runs of windows inside of the region at one distance: first, behind last, step."""
+        inside = (start >= 0) & (start + self.size <= self.length)
+        step = np.diff(start, append=start[-1:])
+        same = inside[1:] & inside[:-1] & (np.diff(index) == 1) & (step[:-1] > 0)
+        i = 0
+        while i < len(start):
+            stop = i + 1
+            while stop < len(start) and same[stop - 1] and step[stop - 1] == step[i]:
+                stop += 1
+            yield i, stop, int(step[i])
             i = stop
-        return out
 
 
 class Visit(NamedTuple):
     """Some patches and the cells of the region they fall on; no two of them overlap.
 
-    They are some (``local``) of a block of patches that follow each other.
+    They are the outer product of the windows of one segment for each geometry dimension.
     """
 
-    block: slice  # positions among the arranged boxes
-    local: slice  # of the block
-    source: tuple[slice, ...]  # of one patch, by geometry dimension
-    target: tuple[slice, ...]  # of the region; of the last geometry dimension the first window
-    windows: int
-    stride: int  # cells from window to window along the last geometry dimension
-    entries: tuple[slice, ...]  # of the weights of the block, by geometry dimension
+    segments: tuple[Segment, ...]
+    block: tuple[slice, ...]  # of the grid of the arranged boxes
+    local: tuple[slice, ...]  # of the block
     kind: tuple[Any, ...]  # blocks of one kind have the same weights and cells of the patch
-    slot: int
+    slot: int  # no two overlapping patches have the same; −1: unknown
+
+    @classmethod
+    def of(cls, segments: Sequence[Segment], slot: int) -> Visit:
+        """Combine segments."""
+        blocks, locals_, kinds = [], [], []
+        for s in segments:
+            blocks.append(s.block)
+            locals_.append(s.local)
+            kinds.append(s.kind)
+        return cls(tuple(segments), tuple(blocks), tuple(locals_), tuple(kinds), slot)
 
     @property
-    def ordinals(self) -> slice:
-        """Positions of the patches among the arranged boxes."""
-        low = self.block.start
-        return slice(low + self.local.start, low + self.local.stop, self.local.step)
+    def picks(self) -> tuple[slice, ...]:
+        """Which patches of the grid these are."""
+        return tuple([s.picks for s in self.segments])
+
+    @property
+    def source(self) -> tuple[slice, ...]:
+        """Cells of one patch."""
+        return tuple([s.inner for s in self.segments])
 
 
 class Placement:
@@ -223,6 +237,12 @@ class Placement:
             for args in zip(b.axes, b.sizes, b.shape, b.wrap, self.low, self.high, strict=True)
         ]
 
+    @cached_property
+    def grid(self) -> tuple[int, ...]:
+        """Shape in which the arranged boxes are laid out, one dimension per geometry dimension."""
+        b = self.boxes
+        return b.grid if b.product else (len(b), *(1,) * (len(b.dims) - 1))
+
     def depth(self) -> int | None:
         """Give the number of slots that hold all contributions; None where it is not a product."""
         if not self.boxes.product:
@@ -235,9 +255,10 @@ class Placement:
             return [self._cover_axis(k, axis) for k, axis in enumerate(self.axes())]
         field = np.zeros(self.shape)
         dims = range(len(self.shape))
-        for visit in self.visits():
+        for visit in self.visits(dims, self.boxes.sizes):
             weight = self.weight(self.mass, visit, dims, len(dims))
-            field[visit.target] += 1.0 if weight is None else weight[0]
+            view = target_view(field, visit, dims)
+            view += 1.0 if weight is None else weight
         return field
 
     def _cover_axis(self, k: int, axis: Axis) -> NDArray[np.float64]:
@@ -265,21 +286,30 @@ class Placement:
     ) -> NDArray | None:
         """Multiply weights out for ``visit``, dimensions at ``axes`` of ``ndim``; None: all one.
 
-        The leading dimension has one entry, or one for each patch where they differ.
+        There is a leading dimension per geometry dimension, with one entry, or one for each window
+        of the block where they differ; a dimension along which weights are even has one cell.
         """
         if weights is None:
             return None
-        out = np.ones((1,) * (ndim + 1), dtype)
-        for axis, w, pick, part in zip(axes, weights, visit.entries, visit.source, strict=True):
-            rows = w.full(pick)[:, part]
-            shape = [len(rows)] + [1] * ndim
-            shape[axis + 1] = part.stop - part.start
+        n = len(axes)
+        out = np.ones((1,) * (n + ndim), dtype)
+        for k, (axis, w, s) in enumerate(zip(axes, weights, visit.segments, strict=True)):
+            rows = w.full(s.entries)[:, s.inner]
+            rows = rows[:, :1] if (rows == rows[:, :1]).all() else rows
+            shape = [1] * (n + ndim)
+            shape[k], shape[n + axis] = rows.shape
             out = out * rows.reshape(shape).astype(dtype)
         return out
 
-    def visits(self, itemsize: int = 8) -> Iterator[Visit]:
-        """Walk over all patches in blocks; ``itemsize`` is the bytes of a cell, all bands of it."""
-        return self._product(itemsize) if self.boxes.product else self._listed()
+    def visits(
+        self, axes: Sequence[int], shape: Sequence[int], itemsize: int = 8
+    ) -> Iterator[Visit]:
+        """Walk over all patches in blocks.
+
+        ``shape`` is that of a patch, with the geometry dimensions at ``axes``; ``itemsize`` is the
+        bytes of one of its numbers.
+        """
+        return self._product(axes, shape, itemsize) if self.boxes.product else self._listed()
 
     def _labels(self) -> list[NDArray | None]:
         """Label the starts of each dimension so that equal labels have equal weights."""
@@ -290,50 +320,27 @@ class Placement:
             return [w.pick for w in given[0]]
         return [a.pick * len(b.rows) + b.pick for a, b in zip(*given, strict=True)]
 
-    def _product(self, itemsize: int) -> Iterator[Visit]:
-        axes = self.axes()
-        if any(not len(a.index) for a in axes):
+    def _product(self, axes: Sequence[int], shape: Sequence[int], itemsize: int) -> Iterator[Visit]:
+        """Walk in the order in which the field is stored, which is not always that of the patches."""
+        found = self.axes()
+        if any(not len(a.index) for a in found):
             return
-        labels = self._labels()
-        last = labels[-1]
-        small = self.boxes.sizes[-1] < SHORT
-        if small:  # handled many at a time, patches may as well differ in weights
-            labels[-1] = None
-        depths = [a.depth() for a in axes]
-        patch = itemsize * int(np.prod(self.boxes.sizes))
-        most = max(2, BLOCK_BYTES // max(1, patch * depths[-1])) if small else 1
-        runs = axes[-1].segments(labels[-1], most)
-        ends = [slice(run.start, run.start + run.length) for run in runs]
-        entries_of = [_entries(run.block, last) for run in runs]
-        locals_of = [run.local for run in runs]
-        outer = [a.segments(p, 1) for a, p in zip(axes[:-1], labels[:-1], strict=True)]
-        outer = [sorted(ss, key=lambda s: (s.picks.start, s.start)) for ss in outer]
-        grid = self.boxes.grid
-        for chosen in itertools.product(*outer):
-            base = slot = 0
-            for s, n, d in zip(chosen, grid, depths, strict=False):
-                base = base * n + s.picks.start
+        order = sorted(range(len(axes)), key=axes.__getitem__)
+        depths = [a.depth() for a in found]
+        most = [1] * len(axes)
+        if math.prod(shape[axes[order[-1]] :]) < SHORT:  # many patches at a time make longer rows
+            room = BLOCK_BYTES // max(1, itemsize * math.prod(shape))
+            for k in reversed(order[1:] or order):  # bands are cut along the first
+                most[k] = max(1, room // depths[k])
+                room //= len(found[k].index)
+        segments = [a.segments(p, m) for a, p, m in zip(found, self._labels(), most, strict=True)]
+        back = sorted(range(len(order)), key=order.__getitem__)
+        for chosen in itertools.product(*(segments[k] for k in order)):
+            mine = [chosen[k] for k in back]
+            slot = 0
+            for s, d in zip(mine, depths, strict=True):
                 slot = slot * d + s.slot
-            base *= grid[-1]
-            source = tuple([s.inner for s in chosen])
-            target = tuple([slice(s.start, s.start + s.length) for s in chosen])
-            entries = tuple([s.picks for s in chosen])
-            kind = tuple([(s.label, s.inner.start, s.inner.stop) for s in chosen])
-            for run, end, (entry, label), local in zip(
-                runs, ends, entries_of, locals_of, strict=True
-            ):
-                inner = run.inner
-                yield Visit(
-                    slice(base + run.block.start, base + run.block.stop),
-                    local,
-                    (*source, inner),
-                    (*target, end),
-                    run.windows,
-                    run.stride,
-                    (*entries, entry),
-                    (kind, label, inner.start, inner.stop),
-                    slot * depths[-1] + run.slot,
-                )
+            yield Visit.of(mine, slot)
 
     def _listed(self) -> Iterator[Visit]:
         boxes = self.boxes
@@ -345,20 +352,20 @@ class Placement:
         kinds = list(zip(*(x.tolist() for x in labels), strict=True))
         by_patch = [_grouped(a, len(boxes)) for a in images]
         touched = np.logical_and.reduce([np.diff(g) > 0 for g in by_patch])
-        for i in np.flatnonzero(touched):
+        one = slice(0, 1)
+        for i in np.flatnonzero(touched).tolist():
+            this = slice(i, i + 1)
             options = [range(g[i], g[i + 1]) for g in by_patch]
             for choice in itertools.product(*options):
-                source, target = [], []
-                for a, c in zip(images, choice, strict=True):
+                segments = []
+                for k, (a, c) in enumerate(zip(images, choice, strict=True)):
                     start = int(a.start[c])
-                    low, high = max(0, -start), min(a.size, a.length - start)
-                    source.append(slice(low, high))
-                    target.append(slice(start + low, start + high))
-                kind = (*kinds[i], *((part.start, part.stop) for part in source))
-                this = slice(int(i), int(i) + 1)
-                entries = (this,) * len(images)
-                whole = slice(0, 1, 1)
-                yield Visit(this, whole, tuple(source), tuple(target), 1, 0, entries, kind, -1)
+                    inner = slice(max(0, -start), min(a.size, a.length - start))
+                    kind = (kinds[i][k], inner.start, inner.stop)
+                    block = one if k else this
+                    at = slice(start + inner.start, start + inner.stop)
+                    segments.append(Segment(block, one, at, 0, 1, inner, this, kind, 0))
+                yield Visit.of(segments, -1)
 
 
 def _entries(picks: slice, labels: NDArray | None) -> tuple[slice, Any]:
@@ -377,25 +384,34 @@ def _grouped(axis: Axis, n: int) -> NDArray:
 
 
 def target_view(array: NDArray, visit: Visit, axes: Sequence[int]) -> NDArray:
-    """Cells of ``array`` that ``visit`` falls on: one leading dimension of patches, writeable."""
+    """Cells of ``array`` that ``visit`` falls on, windows of each dimension first; writeable."""
     index: list[slice] = [slice(None)] * array.ndim
-    for axis, part in zip(axes, visit.target, strict=True):
-        index[axis] = part
+    for axis, s in zip(axes, visit.segments, strict=True):
+        index[axis] = s.target
     view = array[tuple(index)]
-    if visit.windows == 1:
-        return view[None]
-    stride = array.strides[axes[-1]] * visit.stride
-    return as_strided(view, (visit.windows, *view.shape), (stride, *view.strides))
+    windows = [s.windows for s in visit.segments]
+    if max(windows) == 1:
+        return view[(None,) * len(windows)]
+    strides = [array.strides[a] * s.stride for a, s in zip(axes, visit.segments, strict=True)]
+    return as_strided(view, (*windows, *view.shape), (*strides, *view.strides))
 
 
 def source_view(
     patches: NDArray, placement: Placement, visit: Visit, axes: Sequence[int]
 ) -> NDArray:
-    """Values of the block of ``visit`` that lie in the region, patches first."""
-    index: list[slice] = [slice(None)] * patches.ndim
+    """Values of the block of ``visit`` that lie in the region, windows of each dimension first."""
+    inner: list[slice] = [slice(None)] * (patches.ndim - 1)
     for axis, part in zip(axes, visit.source, strict=True):
-        index[axis + 1] = part
+        inner[axis] = part
+    grid = placement.grid
     if placement.position is None:
-        index[0] = visit.block
-        return patches[tuple(index)]
-    return patches[placement.position[visit.block]][tuple(index)]
+        return patches.reshape(*grid, *patches.shape[1:])[(*visit.block, *inner)]
+    return patches[placement.position.reshape(grid)[visit.block]][(..., *inner)]
+
+
+def some_of(weight: NDArray | None, local: tuple[slice, ...]) -> NDArray | None:
+    """Take the weights of some windows of a block, where windows differ in them."""
+    if weight is None or max(weight.shape[: len(local)]) == 1:
+        return weight
+    shape = weight.shape[: len(local)]
+    return weight[tuple([p if n > 1 else slice(None) for p, n in zip(local, shape, strict=True)])]

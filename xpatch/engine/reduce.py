@@ -112,7 +112,7 @@ class Total(Reducer):
         return [np.zeros(shape, self.working)]
 
     def update(self, state: State, values: NDArray, how: How) -> None:
-        if how.scratch is not None and values.shape[-1] < SHORT and len(values) > 1:
+        if how.scratch is not None and values.shape[-1] < SHORT:
             # Copying into the layout of the state first makes the addition one long loop;
             # adding small patches where they lie is many loops of a few cells.
             values = how.scratch.like(state[0], values)

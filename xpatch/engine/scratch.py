@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch.engine.copying import copy
+
 
 class Scratch:
     """Memory for one block of contributions."""
 
     def __init__(self) -> None:
         self._flat = np.empty(0)
-        self._zeros: tuple[NDArray, NDArray | None] | None = None
-        self._orders: dict[tuple[int, ...], tuple[list[int], list[int]]] = {}
+        self._orders: dict[Any, tuple[list[int], list[int]] | None] = {}
 
     def __reduce__(self) -> Any:
         return (Scratch, ())
@@ -25,24 +26,27 @@ class Scratch:
         return self._flat[:size]
 
     def like(self, view: NDArray, values: NDArray) -> NDArray:
-        """Copy ``values`` into the axis order that ``view`` has in memory."""
-        strides = view.strides
-        if strides not in self._orders:
-            order = sorted(range(len(strides)), key=lambda k: -strides[k])
-            self._orders[strides] = order, sorted(range(len(order)), key=order.__getitem__)
-        order, back = self._orders[strides]
+        """Copy ``values`` into the axis order that ``view`` has in memory, if that is another."""
+        form = view.strides, view.shape
+        if form not in self._orders:
+            order = sorted(range(view.ndim), key=lambda k: (view.shape[k] > 1, -view.strides[k]))
+            longer = [k for k in order if view.shape[k] > 1]
+            back = sorted(range(len(order)), key=order.__getitem__)
+            self._orders[form] = None if longer == sorted(longer) else (order, back)
+        if (orders := self._orders[form]) is None:
+            return values
+        order, back = orders
         shape = [view.shape[k] for k in order]
         out = self._take(view.size, view.dtype).reshape(shape).transpose(back)
-        np.copyto(out, values, casting="unsafe")
+        copy(out, values)
         return out
 
-    def product(self, values: NDArray, weight: NDArray, dtype: np.dtype) -> NDArray:
+    def product(
+        self, values: NDArray, weight: NDArray, zeros: NDArray | None, dtype: np.dtype
+    ) -> NDArray:
         """Multiply values by weights; where a weight is zero, so is the product, even of NaN."""
         out = self._take(values.size, dtype).reshape(values.shape)
         np.multiply(values, weight, out=out, casting="unsafe")
-        if self._zeros is None or self._zeros[0] is not weight:
-            zeros = weight == 0
-            self._zeros = weight, zeros if zeros.any() else None
-        if self._zeros[1] is not None:
-            np.copyto(out, 0, where=self._zeros[1])
+        if zeros is not None:
+            np.copyto(out, 0, where=zeros)
         return out

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.engine import dtypes
-from xpatch.engine.placement import Placement, Visit, source_view, target_view
+from xpatch.engine.placement import Placement, Visit, some_of, source_view, target_view
 from xpatch.engine.stacked import Stacked
 
 STACK_BYTES = 1 << 25
@@ -74,19 +74,19 @@ def _reduce_tile(
     count = np.zeros(shape, np.int32)
     spoiled = np.zeros(shape, bool)
     offsets = np.full((len(axes), *stack.shape), np.nan) if reducer.needs_offsets else None
-    for visit in tile.visits():
+    for visit in tile.visits(axes, patches.shape[1:]):
         values = source_view(patches, tile, visit, axes)[visit.local]
         null = dtypes.isnull(values)
         valid = np.ones(values.shape, bool) if null is None else ~null
         weight = tile.weight(tile.mass, visit, axes, len(shape))
-        if weight is not None:
-            valid &= (weight if len(weight) == 1 else weight[visit.local]) > 0
+        if (weight := some_of(weight, visit.local)) is not None:
+            valid &= weight > 0
         counted = target_view(count, visit, axes)
         _put(stack, counted, np.where(valid, values, reducer.absent), valid, visit, axes)
         if offsets is not None:
             for k, axis in enumerate(axes):
-                along = [1] * (len(shape) + 1)
-                along[axis + 1] = -1
+                along = [1] * len(shape)
+                along[axis] = -1
                 offset = normalized_offsets(tile.boxes.sizes)[k][visit.source[k]].reshape(along)
                 _put(offsets[k], counted, np.where(valid, offset, np.nan), valid, visit, axes)
         counted += valid
@@ -112,9 +112,10 @@ def _put(
         np.copyto(target_view(stack[visit.slot], visit, axes), values, where=valid)
         return
     index: list[slice] = [slice(None)] * (stack.ndim - 1)
-    for axis, part in zip(axes, visit.target, strict=True):
-        index[axis] = part
-    slots = np.minimum(counted, len(stack) - 1)  # a cell that is full gets no valid value
+    for axis, s in zip(axes, visit.segments, strict=True):
+        index[axis] = s.target
     view = stack[(slice(None), *index)]
+    counted, values, valid = (a.reshape(1, *view.shape[1:]) for a in (counted, values, valid))
+    slots = np.minimum(counted, len(stack) - 1)  # a cell that is full gets no valid value
     kept = np.take_along_axis(view, slots, 0)
     np.put_along_axis(view, slots, np.where(valid, values, kept), 0)
