@@ -30,7 +30,8 @@ def coordinate_roles(coords: xr.Dataset, dims: Iterable[Hashable]) -> dict[Hasha
     from cf_xarray.criteria import regex
 
     roles: dict[Hashable, str] = {}
-    for found in (coords.cf.axes, coords.cf.coordinates):
+    described = any(v.attrs or hasattr(v._data, "units") for v in coords.variables.values())
+    for found in (coords.cf.axes, coords.cf.coordinates) if described else ():
         for role, names in found.items():
             if role in ("X", "Y", "Z", "T", "longitude", "latitude"):
                 roles.update(dict.fromkeys(names, role))
