@@ -7,12 +7,8 @@ median of several repeats; memory is what is needed beyond the output, as a shar
 from __future__ import annotations
 
 import argparse
-import gc
-import statistics
 import subprocess
 import sys
-import time
-import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -21,37 +17,10 @@ import xarray as xr
 
 import xpatch
 from tests.benchmarks import large, peers
+from tests.benchmarks import time as windows
+from tests.benchmarks.measure import memory, ratio
 
 CASES = [(256, 128), (64, 32), (16, 8)]
-
-
-def timed(function: Callable[[], Any]) -> float:
-    """Give the seconds of one call."""
-    gc.collect()
-    start = time.perf_counter()
-    result = function()
-    seconds = time.perf_counter() - start
-    del result
-    return seconds
-
-
-def ratio(function: Callable[[], Any], reference: Callable[[], Any], repeats: int) -> float:
-    """Give the median ratio of two calls that are made in turn, so that both see the same machine."""
-    function(), reference()
-    ratios = []
-    for _ in range(repeats):
-        before, seconds, after = timed(reference), timed(function), timed(reference)
-        ratios.append(2 * seconds / (before + after))
-    return statistics.median(ratios)
-
-
-def memory(function: Callable[[], Any]) -> float:
-    """Give the peak memory of a call beyond its result, as a share of the result."""
-    tracemalloc.start()
-    result = function()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak / result.nbytes - 1
 
 
 def field(n: int) -> xr.DataArray:
@@ -140,6 +109,7 @@ def main() -> None:
     if not options.no_peers:
         others(options.cells, options.repeats)
     imports(options.repeats)
+    windows.table(options.repeats)
     members = [sys.executable, "-m", "tests.benchmarks.members"]  # its memory is its own
     subprocess.run(members, check=True)
     large.plans()
