@@ -116,6 +116,16 @@ class Plan:
         plan = dataclasses.replace(self, hood=part, spec=spec)
         return plan, self.hood.entries(np.asarray(ordinals))[k]
 
+    @property
+    def placed(self) -> Plan:
+        """The same patches in space alone, each with a place of its own."""
+        plan, entries = self.in_space(np.arange(len(self)))
+        if plan is self:
+            return self
+        places = None if plan.places is None else plan.places.take(entries)
+        hood = plan.hood.take(entries)
+        return dataclasses.replace(plan, hood=hood, places=places, origin=self.anchor_id)
+
     def in_time(self, ordinals: NDArray) -> tuple[Boxes | Members, NDArray[np.int64]]:
         """Give the windows in time, and which of them the patches with ``ordinals`` take."""
         part, entries = time_part(self.hood), np.asarray(ordinals)
@@ -198,8 +208,6 @@ class Plan:
         if self.boxed is not None:
             where |= {**self.boxed.anchor_cells()}
             where |= {("label", d): values for d, values in self.boxed.anchor_labels().items()}
-        if time_part(self.hood) is not None:
-            where["step"] = self.steps(np.arange(len(self)))
         for values in where.values():
             data = values if values.dtype != object else values.astype(str)
             digest.update(np.ascontiguousarray(data).tobytes())

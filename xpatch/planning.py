@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Hashable
 from typing import Any
 
@@ -102,14 +103,29 @@ def in_time(domain: Lattice, axes: TimeAxes) -> Found:
     axis = axes.geometry.axis(domain)
     anchors = axes.sampler.anchors(axis, axes.geometry)
     hood = axes.geometry.neighborhood(axis, anchors, axes.sampler.closed)
-    return Found(hood if isinstance(hood, Boxes) else Joint((hood,)), axes.window)
+    joint = hood if isinstance(hood, Boxes) else Joint((hood,))
+    return Found(joint, axes.window, origin=identity_of(axis, anchors))
+
+
+def identity_of(axis: TimeAxis, anchors: NDArray[np.int64], *more: Any) -> str:
+    """Give the identity of anchors in time: fields with other steps may have the same."""
+    digest = hashlib.sha1(str((axis.calendar, axis.values.dtype.kind, *more)).encode())
+    times = axis.values[anchors]
+    same = (
+        times.astype("M8[ns]").astype(np.int64) if times.dtype.kind == "M" else axis.ticks[anchors]
+    )
+    digest.update(np.ascontiguousarray(same).tobytes())
+    return digest.hexdigest()
 
 
 def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
     """Find the patches of a SpatioTemporalPatcher: space outer, time inner; or one to one."""
     spatial, temporal = axes.spatial, axes.temporal
     space = in_space(domain, spatial, obj)
+    known = Plan(domain, space.hood, places=space.places, origin=space.origin).anchor_id
     if space.ordinals is not None:  # anchors of some of another field's patches
+        if not np.array_equal(space.ordinals, np.arange(len(space.hood))):
+            known += hashlib.sha1(np.ascontiguousarray(space.ordinals).tobytes()).hexdigest()
         places = None if space.places is None else space.places.take(space.ordinals)
         space = Found(space.hood.take(space.ordinals), space.window, places=places)
     axis = temporal.geometry.axis(domain)
@@ -123,11 +139,14 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
     assert not isinstance(space.hood, Joint)
     check_apart(space.hood, axis.dim, spatial)
     window = joint_window(space, temporal.window, space.hood.dims, axis.dim)
+    which = None if kept is None else kept.tobytes()
+    origin = identity_of(axis, anchors, known, which)
     if isinstance(space.hood, Boxes) and isinstance(hood, Boxes):
-        return Found(joined(space.hood, hood, kept), window, events=kept)
+        return Found(joined(space.hood, hood, kept), window, origin=origin, events=kept)
     picks = None if kept is None else (np.arange(len(kept)), kept)
     check_padding(space.hood)
-    return Found(Joint((hood, space.hood), picks), window, places=space.places, events=kept)
+    joint = Joint((hood, space.hood), picks)
+    return Found(joint, window, origin=origin, places=space.places, events=kept)
 
 
 def check_apart(space: Boxes | Members, time: Hashable, spatial: Axes) -> None:

@@ -122,7 +122,7 @@ class Explicit(Sampler):
         index = patch_index(patches)
         if index is None or index.mixed:
             raise ValueError(MIXED)
-        plan = index.plans[0]
+        plan = index.plans[0].placed
         kept = np.unique(index.ordinals)
         if plan.places is not None or not set(frame.dims) <= set(plan.dims):
             return self._at_points(plan, kept, index.ordinals, domain, frame)
@@ -186,7 +186,7 @@ class Explicit(Sampler):
             index = patch_index(given)
             if index is None or index.mixed:
                 raise ValueError(MIXED)
-            return matched_places(index.plans[0], index.ordinals, sites)
+            return matched_places(index.plans[0].placed, index.ordinals, sites)
         if isinstance(given, Mapping | xr.Dataset):
             return labeled_places(given, domain, sites)
         if is_geometry(given):
