@@ -267,6 +267,8 @@ def restored_coords(
 def _stands_for(mine: Variable, original: Variable) -> bool:
     """Whether the original coordinate may be taken in place of that of the patches."""
     if mine.shape != original.shape:
+        if name not in template.coords and set(coord.dims) & set(cut):
+            continue  # of cells in a patch, such as the lead
         return False
     if mine.chunks is not None or not mine._in_memory:
         return True
