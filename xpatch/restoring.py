@@ -84,7 +84,8 @@ def measured(plan: Plan, recipe: Mapping[str, Any], like: Any) -> Plan:
         return plan
     domain = domain_of(like)
     if plan.hood.numbers is not None:
-        return timed(plan, domain)
+        check_like(plan, domain)
+        return timed(plan, recipe, domain)
     different = [
         d for d, n in zip(plan.dims, plan.hood.shape, strict=True) if domain.sizes.get(d) != n
     ]
@@ -110,16 +111,38 @@ def measured(plan: Plan, recipe: Mapping[str, Any], like: Any) -> Plan:
     return dataclasses.replace(plan, hood=hood, domain=domain)
 
 
-def timed(plan: Plan, domain: Lattice) -> Plan:
-    """Give lists in time their leads, which follow from the steps that they are anchored at."""
+def timed(plan: Plan, recipe: Mapping[str, Any], domain: Lattice) -> Plan:
+    """Give lists in time their leads, or differences in phase, from the steps of their anchors.
+
+    Raises
+    ------
+    ValueError
+        If they are not those of the patches.
+    """
     hood = plan.hood
     assert isinstance(hood, Members)
     assert plan.places is not None
-    lead = hood.elements - np.repeat(plan.places.elements, hood.counts)
-    scales = np.zeros(len(hood))
-    np.maximum.at(scales, hood.patches, np.abs(lead) + 1.0)
-    hood = dataclasses.replace(hood, distances=lead.astype(float), scales=scales)
-    return dataclasses.replace(plan, hood=hood, domain=domain)
+    anchors = plan.places.elements
+    plan = dataclasses.replace(plan, domain=domain)
+    if (recipe.get("geometry") or {}).get("class") != "PhaseWindow":
+        lead = hood.elements - np.repeat(anchors, hood.counts)
+        scales = np.zeros(len(hood))
+        np.maximum.at(scales, hood.patches, np.abs(lead) + 1.0)
+        hood = dataclasses.replace(hood, distances=lead.astype(float), scales=scales)
+        return dataclasses.replace(plan, hood=hood)
+    try:
+        geometry = decode(recipe["geometry"])
+    except (ValueError, TypeError):  # some offsets are not written
+        return plan
+    closed = "left" if (recipe.get("sampler") or {}).get("class") == "CausalRolling" else None
+    kept = np.flatnonzero(hood.counts)
+    found = geometry.neighborhood(geometry.axis(domain), anchors[kept], closed)
+    if not np.array_equal(found.elements, hood.elements):
+        raise ValueError(
+            f"like is not the field that was split: there {geometry!r} finds other steps"
+        )
+    found = dataclasses.replace(found.spread(kept, len(plan)), width=hood.width)
+    return dataclasses.replace(plan, hood=found)
 
 
 def located(places: Places, sites: Sites) -> Places:
@@ -244,6 +267,8 @@ def restored_coords(
     for name, coord in patches.coords.items():
         if dim in coord.dims or name == dim or name in variables:
             continue
+        if name not in template.coords and set(coord.dims) & set(cut):
+            continue  # of cells in a patch, such as the lead
         if any(sizes.get(d) != coord.sizes[d] for d in coord.dims):
             continue
         known = name in template.coords and template.coords[name].dims == coord.dims
@@ -267,8 +292,6 @@ def restored_coords(
 def _stands_for(mine: Variable, original: Variable) -> bool:
     """Whether the original coordinate may be taken in place of that of the patches."""
     if mine.shape != original.shape:
-        if name not in template.coords and set(coord.dims) & set(cut):
-            continue  # of cells in a patch, such as the lead
         return False
     if mine.chunks is not None or not mine._in_memory:
         return True
