@@ -7,6 +7,8 @@ from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from xarray.indexes import PandasIndex
 
 from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.neighborhood import Boxes, Members
@@ -42,6 +44,40 @@ def time_dim(plan: Plan) -> Hashable:
     raise ValueError(
         "these patches have no windows in time; split with TimePatcher(LookbackHorizon(…))"
     )
+
+
+def anchor_steps(plan: Plan) -> NDArray[np.int64]:
+    """Give the step that each patch of a plan is anchored at."""
+    if isinstance(plan.hood, Members):
+        assert plan.places is not None
+        return plan.places.elements
+    return plan.anchor_cells()[time_dim(plan)]
+
+
+def in_time_order(patches: Any) -> Any:
+    """Number patches whose anchors were drawn or given in any order by the times of their anchors."""
+    index = patch_index(patches)
+    assert index is not None
+    plan = index.plans[0]
+    steps = anchor_steps(plan)
+    if isinstance(plan.hood, Boxes) and plan.hood.product:
+        steps = steps[: plan.hood.grid[-1]]  # of each place
+    if (steps[1:] >= steps[:-1]).all():
+        return patches
+    order = np.argsort(anchor_steps(plan), kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    plans = tuple(
+        dataclasses.replace(
+            p,
+            hood=p.hood.take(order),
+            places=None if p.places is None else p.places.take(order),
+            origin=None,
+        )
+        for p in index.plans
+    )
+    labels = PandasIndex(rank[index.ordinals], index.dim)
+    return with_index(patches, PatchIndex(labels, plans, index.crop))
 
 
 def first_future(plan: Plan) -> int:

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from xpatch.aggregation import AGGREGATIONS, Aggregation, Windowed
 from xpatch.engine import dtypes
 from xpatch.engine import reduce as r
-from xpatch.parts import horizon
+from xpatch.neighborhood import Members
+from xpatch.parts import anchor_steps, horizon, in_time_order, time_dim
+from xpatch.plan import Plan
 from xpatch.window import Window, as_window
 
 SELECT = ("latest", "mean", "cube")
@@ -57,8 +60,8 @@ class Forecast(Aggregation):
         object.__setattr__(self, "window", as_window(self.window))
 
     def prepared(self, patches: Any, source: Any, like: Any) -> Any:
-        """Give the horizons of patches."""
-        return horizon(patches)
+        """Give the horizons of patches, the later made after the earlier."""
+        return in_time_order(horizon(patches))
 
     @property
     def synthesis(self) -> Window | None:
@@ -95,15 +98,17 @@ class Sequential(Aggregation):
     def prepared(self, patches: Any, source: Any, like: Any) -> Any:
         """Run the fold, patch by patch, each place on its own, and give the outputs as patches."""
         dim, labels = source.dim, source.ordinals
-        times = time_count(source.plans[0])
-        order = np.argsort(labels, kind="stable")
+        plan = source.plans[0]
+        places, steps = place_numbers(plan)[labels].tolist(), anchor_steps(plan)[labels]
         states: dict[int, Any] = {}
         outputs: list[Any] = [None] * len(labels)
-        for k in order.tolist():
-            place = int(labels[k]) // times
+        for k in np.lexsort((labels, steps)).tolist():
+            place = places[k]
             state = states.get(place, self.init)
             patch = patches.isel({dim: k}).load()
-            states[place], outputs[k] = self.step(state, patch)
+            states[place], outputs[k] = self._checked(self.step(state, patch), patch)
+        if not outputs:
+            return patches
         whole = xr.concat(outputs, dim, coords="minimal", compat="override", join="override")
         whole = whole.transpose(
             dim, *(d for d in patches.dims if d in whole.dims and d != dim), ...
@@ -111,15 +116,36 @@ class Sequential(Aggregation):
         known = whole.drop_vars([n for n in whole.coords if n in patches.coords])
         return known.assign_coords(patches.coords)
 
+    def _checked(self, result: Any, patch: Any) -> tuple[Any, Any]:
+        """Raise if a step did not return a state and an output of the shape of a patch."""
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(
+                f"step of Sequential must return a state and an output, got {type(result).__name__}"
+            )
+        output = result[1]
+        if not isinstance(output, xr.DataArray | xr.Dataset):
+            raise TypeError(
+                "the output of step of Sequential must be a DataArray or Dataset, got "
+                f"{type(output).__name__}; patch.copy(data=…) makes one"
+            )
+        if any(output.sizes.get(d) != n for d, n in patch.sizes.items()):
+            raise ValueError(
+                f"the output of step of Sequential has sizes {dict(output.sizes)}, the patch "
+                f"{dict(patch.sizes)}; one value a window is put into it by xr.zeros_like(patch) + value"
+            )
+        return result
+
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.WeightedMean(dtype, skipna, dtypes.average(dtype))
 
 
-def time_count(plan: Any) -> int:
-    """Give how many windows in time each place has; labels count space outer, time inner."""
-    hood = plan.hood
-    product = getattr(hood, "product", False)
-    return hood.grid[-1] if product else len(plan)
+def place_numbers(plan: Plan) -> NDArray[np.int64]:
+    """Number the places of patches: those that were cut alike along all dimensions but time."""
+    if isinstance(plan.hood, Members) or len(plan.dims) == 1:
+        return np.zeros(len(plan), np.int64)
+    others = [d for d in plan.dims if d != time_dim(plan)]
+    starts = plan.hood.only(others).starts()
+    return np.unique(starts, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 AGGREGATIONS.update({"temporalmean": TemporalMean, "forecast": Forecast, "sequential": Sequential})
