@@ -73,7 +73,7 @@ def test_lookback_on_an_irregular_record_is_the_rolling_of_pandas():
     field = xr.DataArray(rng.random(300), {"time": time}, ("time",))
     patches = cut(field, xpatch.FixedLookback("4D"))
     rolled = field.to_pandas().rolling("4D").mean()
-    anchors = field.time.values[patches.anchor_element.values]
+    anchors = field.time.values[patches.anchor_step.values]
     np.testing.assert_allclose(patches.mean("time"), rolled.loc[anchors])
     assert patches.isel(patch=7).time.dtype.kind == "M"
     identical_where_covered(patches, field)
@@ -107,8 +107,8 @@ def test_months_follow_the_calendar(calendar):
     patches = cut(field, xpatch.FixedLookback("2MS"), xpatch.RegularTimeStride("1MS"))
     index = field.indexes["time"]
     steps = (
-        patches.anchor_element.values
-        if "anchor_element" in patches.coords
+        patches.anchor_step.values
+        if "anchor_step" in patches.coords
         else patches.patch.anchors.cell_time.values
     )
     for k, step in enumerate(steps):
@@ -129,7 +129,7 @@ def test_an_annual_phase_gathers_the_same_dates_of_all_years(calendar):
     patches = cut(field, xpatch.PhaseWindow("1YS", "5D"), xpatch.RegularTimeStride(97))
     index = field.indexes["time"]
     for k in range(patches.sizes["patch"]):
-        anchor = index[int(patches.anchor_element[k])]
+        anchor = index[int(patches.anchor_step[k])]
         got = patches.isel(patch=k).time_number.values
         got = index[got[got >= 0]]
         assert len({t.year for t in got}) >= 3
@@ -147,7 +147,7 @@ def test_a_diurnal_phase_is_groupby_hour():
     patches = cut(field, xpatch.PhaseWindow("1D", 0), xpatch.RegularTimeStride(7))
     mean = patches.mean("time").squeeze()
     by_hour = field.groupby("time.hour").mean().squeeze()
-    hours = field.time.dt.hour.values[patches.anchor_element.values]
+    hours = field.time.dt.hour.values[patches.anchor_step.values]
     np.testing.assert_allclose(mean, by_hour.sel(hour=xr.DataArray(hours, dims="patch")))
     wide = cut(field, xpatch.PhaseWindow("1D", "2h"), xpatch.ExplicitTimes(field.time.values[[48]]))
     got = field.time.dt.hour.values[wide.time_number.values.ravel()]
@@ -207,8 +207,7 @@ def test_nothing_leaks_from_the_future(geometry, sampler, irregular):
     if irregular:
         field = field.isel(time=np.sort(np.random.default_rng(1).choice(200, 150, replace=False)))
     patches = cut(field, geometry, sampler)
-    plan = patches.xindexes["patch"].plans[0]
-    steps = plan.places.elements if plan.places is not None else plan.anchor_cells()["time"]
+    steps = patches.patch.anchors["cell_time"].values
     last = -1 if isinstance(sampler, xpatch.CausalRolling) else 0
     for k, step in enumerate(steps):
         poisoned = field.copy()
@@ -222,7 +221,7 @@ def test_the_past_of_a_forecast_knows_no_future():
     for sampler, last in ((xpatch.RegularTimeStride(4), 0), (xpatch.CausalRolling(4), -1)):
         geometry = xpatch.LookbackHorizon(8, 6, gap=2)
         past = cut(field, geometry, sampler).patch.lookback
-        steps = cut(field, geometry, sampler).anchor_element.values
+        steps = cut(field, geometry, sampler).anchor_step.values
         for k, step in enumerate(steps):
             poisoned = field.copy()
             poisoned[step + 1 + last :] = np.nan
@@ -344,11 +343,6 @@ def test_a_cube_of_forecasts(gap):
         step = pd.to_timedelta(cube.forecast_period.values, "D")
         made = pd.Timestamp(one.forecast_reference_time.values)
         assert (one.valid_time.values == np.array(made + step)).all()
-    both = xpatch.SpatioTemporalPatcher(
-        xpatch.Patcher({"place": 2}), xpatch.TimePatcher(xpatch.LookbackHorizon(10, 4))
-    )
-    with pytest.raises(ValueError, match=r"also cut along \['place'\]"):
-        field.patch.split(both).patch.merge(xpatch.Forecast("cube"))
 
 
 def test_the_aggregation_of_a_patcher_is_the_default():

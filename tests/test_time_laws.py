@@ -35,7 +35,7 @@ def steps_of(patches):
     """Give the steps that hold each patch, and that it is anchored at, by its coordinates."""
     if "time_number" in patches.coords:
         table = patches.time_number.transpose("patch", "time").values
-        return [row[row >= 0] for row in table], patches.anchor_element.values
+        return [row[row >= 0] for row in table], patches.anchor_step.values
     at = patches.patch.anchors.cell_time.values
     return list(at[:, None] + patches.lead.values), at
 
@@ -170,7 +170,7 @@ def test_space_and_time_together_are_an_identity(data):
     field = bare + xr.DataArray(noise, {d: np.arange(n) * 5.0 for d, n in shape.items()})
     field = field.transpose(*data.draw(st.permutations(["time", "y", "x"])))
     field = field.where(np.isfinite(field), 0) if field.dtype.kind == "f" else field
-    geometry, find = data.draw(own.geometries(record, equal=True))
+    geometry, find = data.draw(own.geometries(record))
     window = data.draw(st.sampled_from([None, *own.WINDOWS[1:]]))
     size = {d: data.draw(st.integers(1, n)) for d, n in shape.items()}
     windows = find(None)
@@ -192,12 +192,8 @@ def test_space_and_time_together_are_an_identity(data):
         xpatch.TimePatcher(geometry, at, window),
         coupling,
     )
-    equal = (
-        len({(len(windows[s]), *(windows[s] - s)) for s in steps if windows[s] is not None}) == 1
-    )
-    contiguous = equal and (np.diff(windows[steps[0]]) == 1).all() if there else False
-    if not contiguous:
-        with pytest.raises(ValueError, match=r"no window|no event|none of|lists of members"):
+    if not there:
+        with pytest.raises(ValueError, match=r"no window|no event|none of|shorter"):
             field.patch.split(patcher)
         return
     patches = field.patch.split(patcher)
@@ -211,6 +207,7 @@ def test_space_and_time_together_are_an_identity(data):
     for k in range(patches.sizes["patch"]):
         one = patches.isel(patch=k)
         spot = steps[k % len(steps)] if coupling == "product" else steps[k]
+        one = one.isel(time=slice(len(windows[spot])))  # behind it slots are empty
         np.testing.assert_array_equal(one.time, field.time[windows[spot]])
         where = {d: np.searchsorted(field[d], one[d]) for d in ("y", "x")} | {"time": windows[spot]}
         covered[np.ix_(*(where[d] for d in field.dims))] = True
@@ -220,7 +217,7 @@ def test_space_and_time_together_are_an_identity(data):
     plain = patcher.spatial.window is None and window is None
     aggregation = data.draw(st.sampled_from([*linear, *own.PICKS, "median"] if plain else linear))
     merged = patches.patch.merge(aggregation)
-    assert_field(merged, field, covered)
+    assert_field(merged, field.astype(patches.dtype), covered)
     chunks = {d: data.draw(st.integers(1, n)) for d, n in field.sizes.items()}
     lazy = field.chunk(chunks).patch.split(patcher)
     xr.testing.assert_allclose(lazy.patch.merge(aggregation).compute(), merged)

@@ -80,6 +80,29 @@ def test_the_latest_forecast_is_the_latest_whatever_the_order():
                 assert latest[valid] == max(known) if known else np.isnan(latest[valid])
 
 
+@pytest.mark.parametrize("gap", [0, 2])
+@pytest.mark.parametrize("coupling", ["product", "coupled"])
+def test_the_latest_forecast_in_space_and_time(gap, coupling):
+    field = series(60).expand_dims(x=4).transpose("time", "x")
+    steps = [30, 10, 12, 11] if coupling == "coupled" else [30, 10, 12]
+    patcher = xpatch.SpatioTemporalPatcher(
+        xpatch.Patcher({"x": 2}, xpatch.Explicit([1, 1, 0, 2])),
+        xpatch.TimePatcher(
+            xpatch.LookbackHorizon(3, 4, gap=gap), xpatch.ExplicitTimes(field.time.values[steps])
+        ),
+        coupling,
+    )
+    made = field.patch.split(patcher).patch.horizon
+    made = xr.zeros_like(made) + xr.DataArray(np.resize(steps, made.sizes["patch"]), dims="patch")
+    latest = made.patch.merge("forecast").values
+    for x in range(4):
+        pairs = [(s, p) for p in (1, 1, 0, 2) for s in steps]
+        pairs = list(zip(steps, (1, 1, 0, 2), strict=True)) if coupling == "coupled" else pairs
+        for valid in range(60):
+            known = [s for s, p in pairs if p <= x < p + 2 and s + gap < valid <= s + gap + 4]
+            assert latest[valid, x] == max(known) if known else np.isnan(latest[valid, x])
+
+
 def test_a_state_goes_through_each_place_in_the_order_of_time():
     field = series(40).expand_dims(x=np.arange(6.0)).transpose("time", "x")
     time = xpatch.TimePatcher(xpatch.FixedLookback(2), xpatch.RandomTime(5, seed=3))

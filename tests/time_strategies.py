@@ -6,7 +6,6 @@ What a geometry means is said once more here, date by date on cftime objects, wi
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -216,9 +215,9 @@ def same_phase(record, period, width, causal, closed) -> Windows:
 
 
 @st.composite
-def geometries(draw, record, equal=False):
+def geometries(draw, record):
     """A geometry, and a function that finds its windows by hand, given ``closed`` of a sampler."""
-    kind = draw(st.sampled_from(["past", "past", "horizon"] + ([] if equal else ["phase"])))
+    kind = draw(st.sampled_from(["past", "past", "horizon", "phase"]))
     if kind == "past":
         length = draw(lengths(record))
         closed = draw(st.sampled_from(["right", "left", "both", "neither"]))
@@ -292,6 +291,3 @@ def samplers(draw, record):
             events = times[steps] + np.timedelta64(1, "s")
         return xpatch.EventTriggered(events), lambda w: complete(w, steps)
     return xpatch.RandomTime(draw(st.integers(1, 4)), draw(st.integers(0, 99))), None
-
-
-Find = Callable[[Any], Windows]

@@ -34,6 +34,7 @@ from xpatch.domain import (
     domain_of,
 )
 from xpatch.failures import PatchFailure
+from xpatch.forecasting import fit_predict
 from xpatch.geometry import (
     Geometry,
     KHopGraph,
@@ -146,6 +147,7 @@ __all__ = [
     "Window",
     "apply",
     "domain_of",
+    "fit_predict",
     "merge",
     "split",
     "write",

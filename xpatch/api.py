@@ -12,7 +12,7 @@ from xpatch.aggregation import Aggregation
 from xpatch.cutting import cut_field, patch_groups
 from xpatch.domain import variables_of
 from xpatch.index import patch_index
-from xpatch.merging import merge_each, merge_one
+from xpatch.merge_calls import merge_each, merge_one
 from xpatch.planning import AnyAxes, make_plan
 
 __all__ = ["apply", "merge", "split"]
@@ -82,7 +82,7 @@ def split(
 
 def merge(
     patches: Field,
-    aggregation: Aggregation | str | None = None,
+    aggregation: Aggregation | str | tuple[Any, Any] | None = None,
     *,
     like: xr.DataArray | xr.Dataset | None = None,
     skipna: bool | None = None,
@@ -97,8 +97,10 @@ def merge(
         What `split` gave, after any model. Dimensions may be new (channels), cropped, scaled by
         an integer, or reduced away (one value per patch paints its footprint); patches may be in
         any order, be left out, or be repeated.
-    aggregation : Aggregation or str, optional
-        How overlapping patches become one value; default: that of the Patcher, or overlap-add.
+    aggregation : Aggregation, str or pair of them, optional
+        How overlapping patches become one value; default: that of the Patcher, or overlap-add. Of
+        patches in space and time ``(spatial, temporal)`` merges time first, within each place, and
+        then space.
     like : DataArray or Dataset, optional
         The field that was split, for patches that lost their index: its coordinates are taken.
     skipna : bool, optional

@@ -17,10 +17,12 @@ from xpatch.domain import variables_of
 from xpatch.engine import dtypes, memory
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.index import RECIPE, PatchIndex
+from xpatch.joining import cut_jointly
+from xpatch.joint import Hood, Joint, time_part
 from xpatch.listing import cut_members, number_variable
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
-from xpatch.recipe import ANCHOR, start_name, write_recipe
+from xpatch.recipe import ANCHOR, STEP, start_name, write_recipe
 from xpatch.window import box_weights
 
 GRANULE = 1 << 22  # bytes that are read at a time of data on disk that are not stored in chunks
@@ -90,8 +92,11 @@ def cut_variable(
     dims = cut_dims(variable, plan)
     if isinstance(plan.hood, Members):
         return cut_members(variable, plan.hood, dims, dim, ordinals, groups, window, defer)
+    boxes = plan.hood.only(dims)
+    assert not isinstance(boxes, Members)
+    if isinstance(boxes, Joint):
+        return cut_jointly(variable, boxes, dim, ordinals, groups, window, defer)
     axes = tuple(variable.get_axis_num(d) for d in dims)
-    boxes = plan.boxes.only(dims)
     taper = None if window is None else Taper(window, axes)
     if variable.chunks is not None:
         from xpatch.engine import chunked
@@ -182,7 +187,8 @@ def cut_coordinates(
     indexes: dict[Hashable, Any] = {}
     for name, coord in obj.coords.items():
         variable = coord.variable.to_base_variable()
-        if not cut_dims(variable, plan):
+        own = cut_dims(variable, plan)
+        if not own:
             variables[name] = variable.copy(deep=False)
             index = obj.xindexes.get(name)
             if isinstance(index, PandasMultiIndex) or (
@@ -190,18 +196,19 @@ def cut_coordinates(
             ):
                 indexes[name] = index
                 variables[name] = coord.variable
-        elif isinstance(plan.hood, Members):
-            variables |= member_coordinate(name, variable, plan, dim, ordinals, groups)
+            continue
+        part = plan if isinstance(plan.hood, Members) else _along(plan, own)
+        if not isinstance(part.hood, Boxes):
+            variables |= member_coordinate(name, variable, part, dim, ordinals, groups)
         elif variable.dims == (name,):
             if plan.domain.coordinate(name) is not None:
-                variables[name] = label_variable(variable, plan, dim, ordinals)
+                variables[name] = label_variable(variable, part, dim, ordinals)
         else:
-            padded = _missing_outside(variable, plan)
-            part = cut_variable(variable, padded, dim, ordinals, groups, defer=True)
-            variables[name] = part
-    if isinstance(plan.hood, Members):
-        name = plan.hood.numbers or plan.hood.dim
-        variables[name] = number_variable(plan.hood, dim, ordinals)
+            padded = _missing_outside(variable, part)
+            variables[name] = cut_variable(variable, padded, dim, ordinals, groups, defer=True)
+    for members in plan.lists:
+        hood: Hood = members if isinstance(plan.hood, Members) else plan.hood.only(members.dims)
+        variables[members.numbers or members.dim] = number_variable(hood, members, dim, ordinals)
     variables |= anchor_coordinates(plan, dim, ordinals) | lead_coordinate(plan)
     recipe = write_recipe(plan, plan.domain.orders)
     index = PandasIndex(np.asarray(ordinals, dtype=np.int64), dim)
@@ -211,6 +218,13 @@ def cut_coordinates(
     for variable in variables.values():
         variable.encoding = {}
     return xr.Coordinates(variables, indexes=indexes)
+
+
+def _along(plan: Plan, dims: tuple[Hashable, ...]) -> Plan:
+    """Give the plan along some of the cut dimensions, with those that lists share with them."""
+    if isinstance(plan.hood, Boxes):
+        return plan
+    return dataclasses.replace(plan, hood=plan.hood.only(dims), places=None)
 
 
 def member_coordinate(
@@ -225,13 +239,13 @@ def member_coordinate(
 
     One that is named like the in-patch dimension makes way for the numbers and is called a label.
     """
-    assert isinstance(plan.hood, Members)
     plain = isinstance(variable.dtype, np.dtype)
     if not plain or (variable.dtype == object and not _is_text_or_date(variable)):
         return {}  # shapely: patches.patch.geometries
-    if variable.dtype == object and plan.hood.ragged and plan.hood.numbers is None:
+    in_space = [m for m in plan.lists if m.numbers is None]
+    if variable.dtype == object and any(m.ragged for m in in_space):
         return {}  # cftime has no missing date, and text mixed with None cannot be written
-    if name == plan.hood.dim and plan.hood.numbers is None:
+    if any(name == m.dim for m in in_space):
         name = f"{name}_label"
     return {name: cut_variable(variable, plan, dim, ordinals, groups, defer=True)}
 
@@ -252,20 +266,26 @@ def _missing_outside(variable: Variable, plan: Plan) -> Plan:
 
 def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Hashable, Variable]:
     """Starts of patches that are not an outer product, and anchors of lists of members."""
-    if isinstance(plan.hood, Members):
-        assert plan.places is not None
-        at: dict[str, NDArray] = {ANCHOR: plan.places.elements}
-        if plan.hood.numbers is None:
-            at |= {f"{ANCHOR}_x": plan.places.x, f"{ANCHOR}_y": plan.places.y}
-        return {n: Variable(dim, values[ordinals]) for n, values in at.items()}
-    if plan.boxes.product:
-        return {}
-    starts = plan.boxes.starts(ordinals)
-    return {
+    found: dict[Hashable, Variable] = {}
+    if plan.events is not None:
+        attrs = {"long_name": "number of the pair of coupled anchors"}
+        found["event"] = Variable(dim, plan.events[ordinals], attrs)
+    space, entries = plan.in_space(ordinals)
+    if space.places is not None:
+        places = space.places.take(entries)
+        at = {ANCHOR: places.elements, f"{ANCHOR}_x": places.x, f"{ANCHOR}_y": places.y}
+        found |= {n: Variable(dim, values) for n, values in at.items()}
+    if any(m.numbers is not None for m in plan.lists):
+        found[STEP] = Variable(dim, plan.steps(ordinals))
+    boxed = plan.boxed
+    if boxed is None or boxed.boxes.product:
+        return found
+    starts = boxed.boxes.starts(ordinals)
+    return found | {
         start_name(d): Variable(
             dim, starts[:, k].copy(), {"long_name": f"first cell of the patch along {d}"}
         )
-        for k, d in enumerate(plan.dims)
+        for k, d in enumerate(boxed.dims)
     }
 
 
@@ -275,14 +295,16 @@ def lead_coordinate(plan: Plan) -> dict[Hashable, Variable]:
     It gets no index: one on a coordinate that is no dimension breaks `xarray.map_blocks`.
     """
     attrs = {"long_name": "steps from the anchor", "units": "1"}
-    if isinstance(plan.hood, Members):
-        hood, places = plan.hood, plan.places
-        if hood.numbers is None or hood.ragged or places is None or not len(hood):
+    part = time_part(plan.hood)
+    if isinstance(part, Members):
+        if part.ragged or part.anchors is None or not len(part):
             return {}
-        lead = hood.elements.reshape(len(hood), hood.width) - places.elements[:, None]
+        lead = part.elements.reshape(len(part), part.width) - part.anchors[:, None]
         even = bool((lead == lead[0]).all())
-        return {"lead": Variable(hood.dim, lead[0], attrs)} if even else {}
-    for d, size, at in zip(plan.hood.dims, plan.hood.sizes, plan.hood.anchors, strict=True):
+        return {"lead": Variable(part.dim, lead[0], attrs)} if even else {}
+    if part is None:
+        return {}
+    for d, size, at in zip(part.dims, part.sizes, part.anchors, strict=True):
         if at is not None:
             return {"lead": Variable(d, np.arange(size) - at, attrs)}
     return {}
@@ -311,6 +333,10 @@ def groups_within(
 
     if isinstance(plan.hood, Members):
         return subdivide([ordinals], min(most, len(ordinals) or 1))
+    if isinstance(plan.hood, Joint):
+        from xpatch.engine.chunked_joint import groups_of
+
+        return groups_of(plan.hood, dict(chunks), ordinals, min(most, len(ordinals) or 1))
     order = [chunks.get(d, (n,)) for d, n in zip(plan.dims, plan.boxes.shape, strict=True)]
     groups = chunk_order(plan.boxes, order, most)
     if len(ordinals) == len(plan) and (np.sort(ordinals) == np.arange(len(plan))).all():
@@ -335,7 +361,7 @@ def virtual_chunks(
 
     cut = [v for v in variables.values() if cut_dims(v, plan)]
     patch = sum(v.dtype.itemsize * cells_of_patch(plan, v.sizes) for v in cut)
-    if isinstance(plan.hood, Members):
+    if not isinstance(plan.hood, Boxes):
         return {}, max(1, 2 * limit // max(1, patch))
     stored: dict[Hashable, int] = {}
     for v in cut:
@@ -357,7 +383,8 @@ def virtual_chunks(
 
 def cells_of_patch(plan: Plan, sizes: Mapping[Hashable, int]) -> int:
     """Give the cells of a patch of a variable with ``sizes`` (of a block of the other dims)."""
-    own = [n for d, n in plan.inner.items() if d in sizes or isinstance(plan.hood, Members)]
+    slots = {m.dim for m in plan.lists}
+    own = [n for d, n in plan.inner.items() if d in sizes or d in slots]
     return math.prod(own) * math.prod(n for d, n in sizes.items() if d not in plan.dims)
 
 

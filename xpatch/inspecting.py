@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import operator
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -13,8 +16,10 @@ from numpy.typing import NDArray
 from xpatch import inspecting_members as listed
 from xpatch.domain import Lattice, domain_of
 from xpatch.index import patch_index, with_index
+from xpatch.joint import Joint
 from xpatch.neighborhood import Members
 from xpatch.plan import Plan
+from xpatch.recipe import ANCHOR
 from xpatch.restoring import Provenance, provenance
 from xpatch.window import box_weights
 
@@ -22,6 +27,24 @@ from xpatch.window import box_weights
 def _plan(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
     source = provenance(obj, None)
     return source, source.plans[0]
+
+
+def _in_space(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
+    """Give the patches in space alone."""
+    source, plan = _plan(obj)
+    own, entries = plan.in_space(source.ordinals)
+    return dataclasses.replace(source, ordinals=entries), own
+
+
+def _each(source: Provenance, plan: Plan) -> list[tuple[Provenance, Plan]]:
+    """Give the patches along each group of dimensions."""
+    if not isinstance(plan.hood, Joint):
+        return [(source, plan)]
+    entries = plan.hood.entries(source.ordinals)
+    return [
+        (dataclasses.replace(source, ordinals=e), dataclasses.replace(plan, hood=part))
+        for part, e in zip(plan.hood.parts, entries, strict=True)
+    ]
 
 
 def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
@@ -34,7 +57,7 @@ def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     ValueError
         If the patches are boxes, or were read from a file.
     """
-    source, plan = _plan(obj)
+    source, plan = _in_space(obj)
     if not isinstance(plan.hood, Members):
         raise ValueError("boxes have no distances; these are those of lists of members")
     return listed.distance(obj, source, plan)
@@ -42,8 +65,8 @@ def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
 
 def geometries(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """Give the shapely geometry of each member, shape (patch, slot), None in empty slots."""
-    source, plan = _plan(obj)
-    if not isinstance(plan.hood, Members):
+    source, plan = _in_space(obj)
+    if not isinstance(plan.hood, Members) or plan.places is None:
         raise ValueError(
             "boxes have no geometries; patches.patch.footprints() gives their outlines"
         )
@@ -60,16 +83,28 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
         and coordinates ``cell_y``, ``cell_x`` … with the positions.
     """
     source, plan = _plan(obj)
-    if isinstance(plan.hood, Members):
-        return listed.anchors(source, plan)
-    cells = plan.anchor_cells(source.ordinals)
-    labels = plan.anchor_labels(source.ordinals)
-    out = {}
-    for d in plan.dims:
-        attrs = plan.domain.template.coords[d].attrs if d in plan.domain.template.coords else {}
-        out[d] = (source.dim, labels.get(d, cells[d]), attrs)
-    coords: dict[Hashable, Any] = {f"cell_{d}": (source.dim, c) for d, c in cells.items()}
-    return xr.Dataset(out, coords={source.dim: source.ordinals, **coords})
+    template, at = plan.domain.template, source.ordinals
+    out: dict[Hashable, Any] = {}
+    coords: dict[Hashable, Any] = {source.dim: at}
+    cells: dict[Hashable, NDArray] = {}
+    boxed = plan.boxed
+    if boxed is not None:
+        cells |= boxed.anchor_cells(at)
+    for members in plan.lists:
+        if members.numbers is not None:
+            cells[members.dim] = plan.steps(at)
+    for d, cell in cells.items():
+        wrap = boxed is not None and d in boxed.dims and boxed.boxes.wrap[boxed.dims.index(d)]
+        labels = plan.domain.labels_at(d, cell, wrap)
+        attrs = template.coords[d].attrs if d in template.coords else {}
+        out[d] = (source.dim, cell if labels is None else labels, attrs)
+        coords[f"cell_{d}"] = (source.dim, cell)
+    found = xr.Dataset(out, coords=coords)
+    space, entries = plan.in_space(at)
+    if space.places is None:
+        return found
+    placed = listed.anchors(dataclasses.replace(source, ordinals=entries), space)
+    return found.assign(placed.drop_vars([source.dim]).variables).set_coords(ANCHOR)
 
 
 def mask(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
@@ -78,6 +113,11 @@ def mask(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     Of lists of members: which slots hold one.
     """
     source, plan = _plan(obj)
+    parts = [_mask(obj, *part) for part in _each(source, plan)]
+    return functools.reduce(operator.and_, parts)
+
+
+def _mask(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     if isinstance(plan.hood, Members):
         return listed.per_slot(obj, source, plan, lambda m: np.ones(len(m.elements), bool), False)
     boxes = plan.boxes.take(source.ordinals)
@@ -94,13 +134,18 @@ def mask(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
 def weights(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """Give the analysis window of each patch, shape (patch, *in-patch dims)."""
     source, plan = _plan(obj)
+    parts = [_weights(obj, *part) for part in _each(source, plan)]
+    return functools.reduce(operator.mul, parts)
+
+
+def _weights(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     if isinstance(plan.hood, Members):
         return listed.weights(obj, source, plan)
     boxes = plan.boxes.take(source.ordinals)
     out: NDArray = np.ones((len(boxes),))
     for k, w in enumerate(box_weights(plan.window, boxes)):
         out = out[..., None] * w.full().reshape(len(boxes), *(1,) * k, boxes.sizes[k])
-    inside = mask(obj)
+    inside = _mask(obj, source, plan)
     full = _per_cell(obj, source, plan, out)
     return full if bool(inside.all()) else full.where(inside, 0.0)
 
@@ -120,8 +165,7 @@ def spec(obj: xr.DataArray | xr.Dataset) -> dict[str, Any]:
     _, plan = _plan(obj)
     out = {k: v for k, v in plan.spec.items() if k != "class"}
     sampler = dict(out.get("sampler") or {})
-    if sampler.get("class") == "Explicit" and isinstance(plan.hood, Members):
-        assert plan.places is not None
+    if sampler.get("class") == "Explicit" and plan.places is not None:
         numbers = plan.places.elements if plan.places.polygons is None else plan.places.polygons
         anchors = numbers.tolist() if bool((numbers >= 0).all()) else None
         out["sampler"] = {"class": "Explicit", "anchors": anchors, "at": None}
@@ -137,9 +181,10 @@ def spec(obj: xr.DataArray | xr.Dataset) -> dict[str, Any]:
 def crop(obj: Any, cuts: Mapping[Hashable, Any]) -> Any:
     """Cut cells off both ends of in-patch dimensions and tell the index."""
     source, plan = _plan(obj)
-    if isinstance(plan.hood, Members):
+    listed_dims = [d for m in plan.lists for d in (m.dim, *m.dims) if d in cuts]
+    if listed_dims:
         raise ValueError(
-            f"crop cuts the sides of boxes off; lists of members along {plan.hood.dim!r} have none. "
+            f"crop cuts the sides of boxes off; lists of members along {listed_dims[0]!r} have none. "
             "Select by distance: patches.where(patches.patch.distance < …)"
         )
     sizes = {}
@@ -202,7 +247,7 @@ def plane(domain: Lattice, dims: tuple[Hashable, ...]) -> tuple[Hashable, Hashab
 
 def rectangles(obj: Any) -> tuple[NDArray[np.float64], tuple[Hashable, Hashable]]:
     """Give the outline of each patch as (x0, y0, x1, y1), shape (patch, 4), and the (y, x) dims."""
-    source, plan = _plan(obj)
+    source, plan = _in_space(obj)
     boxes = plan.boxes.take(source.ordinals).inner(source.crop)
     y, x = plane(plan.domain, plan.dims)
     columns = {}
@@ -228,14 +273,14 @@ def footprints(obj: Any) -> Any:
         raise ImportError(
             "footprints need geopandas: pip install 'xarray-patch[vector]'"
         ) from error
-    source, plan = _plan(obj)
+    source, plan = _in_space(obj)
     if isinstance(plan.hood, Members):
         outlines, crs = listed.outlines(source, plan)
     elif plan.domain.curvilinear and plan.domain.crs is None:
         outlines, crs = _curved(plan, source.ordinals), "EPSG:4326"
     else:
         outlines, crs = shapely.box(*rectangles(obj)[0].T), _crs(obj, plan)
-    index = pd.Index(source.ordinals, name=source.dim)
+    index = pd.Index(_plan(obj)[0].ordinals, name=source.dim)
     return geopandas.GeoDataFrame(geometry=outlines, index=index, crs=crs)
 
 
@@ -279,15 +324,15 @@ def summary(obj: Any) -> str:
     if index is None or not index.plans:
         return f"<xpatch accessor>\n{domain_of(obj)!r}" if index is None else f"<{index!r}>"
     plan = index.plans[0]
-    if isinstance(plan.hood, Members):
-        counts = plan.hood.counts
-        elements = int(np.prod(plan.hood.shape))
-        sizes = f"{counts.min()} to {counts.max()} of {elements} elements of {plan.hood.dim}"
-    else:
-        boxes = plan.boxes
-        sizes = ", ".join(
-            f"{d}: {s} of {n}" for d, s, n in zip(boxes.dims, boxes.sizes, boxes.shape, strict=True)
-        )
+    found = []
+    for hood in plan.hood.parts if isinstance(plan.hood, Joint) else (plan.hood,):
+        if isinstance(hood, Members):
+            counts, elements = hood.counts, int(np.prod(hood.shape))
+            found.append(f"{counts.min()} to {counts.max()} of {elements} elements of {hood.dim}")
+        else:
+            each = zip(hood.dims, hood.sizes, hood.shape, strict=True)
+            found += [f"{d}: {s} of {n}" for d, s, n in each]
+    sizes = ", ".join(found)
     lines = [f"<{len(index.ordinals)} of {len(plan)} patches ({sizes})>"]
     for axis in ("geometry", "sampler", "window", "aggregation"):
         value = plan.spec.get(axis)

@@ -98,7 +98,7 @@ def geometries(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     part = _members(plan).take(source.ordinals)
     out = np.full((len(part), part.width), None, dtype=object)
     out[part.patches, part.slots] = shapes[part.elements]
-    return xr.DataArray(out, {source.dim: source.ordinals}, (source.dim, part.dim))
+    return xr.DataArray(out, {source.dim: obj.coords[source.dim].values}, (source.dim, part.dim))
 
 
 def outlines(source: Provenance, plan: Plan, which: NDArray | None = None) -> tuple[NDArray, Any]:

@@ -121,16 +121,19 @@ def cut_members(
 class Numbers:
     """Makes the member numbers of patches."""
 
-    def __init__(self, members: Members):
-        self.members = members
+    def __init__(self, hood: Any):
+        self.hood = hood
 
     def __call__(self, ordinals: NDArray) -> NDArray:
-        return engine.numbers(self.members.take(ordinals))
+        return engine.numbers(self.hood.take(ordinals))
 
 
-def number_variable(members: Members, dim: Hashable, ordinals: NDArray) -> Variable:
-    """Member numbers (patch, slot), computed when they are looked at."""
-    data = Deferred(Numbers(members), ordinals, (members.width,), np.dtype(np.int32))
+def number_variable(hood: Any, members: Members, dim: Hashable, ordinals: NDArray) -> Variable:
+    """Member numbers (patch, slot), computed when they are looked at.
+
+    ``hood`` gives the lists of patches with any ordinals, ``members`` are the lists that there are.
+    """
+    data = Deferred(Numbers(hood), ordinals, (members.width,), np.dtype(np.int32))
     attrs = {
         "long_name": f"number of the element along {', '.join(map(str, members.dims))}",
         "empty_slot": -1,

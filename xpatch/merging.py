@@ -15,7 +15,9 @@ from xpatch.combining import inverse_variance, most_probable, most_probable_each
 from xpatch.cutting import check_chunks
 from xpatch.domain import Lattice, domain_of
 from xpatch.engine.members import gather_fill, numbers
-from xpatch.index import PatchIndex, with_index
+from xpatch.folding import by_time, is_both
+from xpatch.joining import JointJob, flattened
+from xpatch.joint import Hood, Joint, inner_sizes
 from xpatch.listing import MemberJob
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan, best_plan
@@ -23,7 +25,6 @@ from xpatch.recipe import ANCHOR, start_name
 from xpatch.restoring import check_like, ordered, place, provenance, restored_coords
 from xpatch.scattering import Job, Weights
 from xpatch.time.aggregation import Forecast, Sequential
-from xpatch.time.cube import forecast_cube
 from xpatch.window import is_boxcar
 
 OUTPUT_CELLS = 1 << 22  # of an output chunk along the cut dimensions, where the field had no chunks
@@ -56,6 +57,8 @@ class Merge:
         if isinstance(self.aggregation, Forecast | Sequential):
             patches = self.aggregation.prepared(patches, self.source, like)
             self.source = provenance(patches, like)
+            if isinstance(self.aggregation, Forecast) and is_both(self.source.plans[0]):
+                self.source = by_time(self.source)
         self.patches = patches
         self.plan = best_plan(self.source.plans, patches.sizes, like)
         self.domain: Lattice = self.plan.domain
@@ -109,10 +112,12 @@ class Merge:
     def _find_crop(self) -> dict[Hashable, tuple[int, int]]:
         """Find which part of each patch came back: from the index, else from the labels."""
         crop = dict(self.source.crop)
-        if isinstance(self.plan.hood, Members):
-            self._check_slots(self.plan.hood)
+        for members in self.plan.lists:
+            self._check_slots(members)
+        self.boxed = self.plan.boxed
+        if self.boxed is None:
             return {}
-        for d, size in zip(self.plan.dims, self.plan.boxes.sizes, strict=True):
+        for d, size in zip(self.boxed.dims, self.boxed.boxes.sizes, strict=True):
             if d not in self.patches.dims:
                 continue
             low, high = crop.get(d, (0, 0))
@@ -143,9 +148,12 @@ class Merge:
         labels = self.patches.coords[name].variable if name in self.patches.coords else None
         if labels is None or set(labels.dims) != {self.dim, d} or labels.chunks is not None:
             return
+        hood: Any = members
+        if isinstance(self.plan.hood, Joint):
+            hood = self.plan.hood.only(members.dims)
         rows = slice(None) if labels._in_memory else slice(0, 3)  # our own, put off: a look will do
         given = labels.transpose(self.dim, d).isel({self.dim: rows}).to_numpy()
-        known = numbers(members.take(self.source.ordinals[rows]))
+        known = numbers(hood.take(self.source.ordinals[rows]))
         if not np.array_equal(given, known):
             raise ValueError(
                 f"the member numbers along {d!r} are not those of their patch: slots were reordered "
@@ -185,8 +193,9 @@ class Merge:
         if self.dim in given.dims:
             given = given.isel({self.dim: rows}).transpose(self.dim, d)
         values = np.broadcast_to(given.to_numpy(), (len(picked), labels.sizes[d]))
-        k = self.plan.dims.index(d)
-        boxes = self.plan.boxes
+        assert self.boxed is not None
+        boxes = self.boxed.boxes
+        k = boxes.dims.index(d)
         cells = boxes.starts(picked)[:, k, None] + np.arange(boxes.sizes[k])
         known = self.plan.domain.labels_at(d, cells, boxes.wrap[k])
         if known is None:
@@ -244,14 +253,17 @@ class Merge:
         out = merged.assign_coords(coords)
         if self.source.indexed:
             return out
-        if isinstance(self.plan.hood, Members):
-            return out.assign_coords(self._placed(out, self.plan.hood))
-        return out.assign_coords(self._read_back(out))
+        for members in self.plan.lists:
+            out = out.assign_coords(self._placed(out, members))
+        return out if self.boxed is None else out.assign_coords(self._read_back(out, self.boxed))
 
     def _placed(self, merged: xr.Dataset, members: Members) -> dict[Hashable, Variable]:
         """Put coordinates of the elements, which stand beside their numbers, back."""
         found = {}
-        part = members.take(self.source.ordinals)
+        hood = self.plan.hood
+        hood = hood.only(members.dims) if isinstance(hood, Joint) else members
+        part = hood.take(self.source.ordinals)
+        assert isinstance(part, Members)
         for name, coord in self.patches.coords.items():
             known = name in merged.coords or name in (members.dim, members.numbers)
             if known or set(coord.dims) != {self.dim, members.dim} or coord.dtype == object:
@@ -263,17 +275,19 @@ class Merge:
             found[name] = Variable(members.dims, out.reshape(members.shape), coord.attrs)
         return found
 
-    def _read_back(self, merged: xr.Dataset) -> dict[Hashable, Variable]:
+    def _read_back(self, merged: xr.Dataset, boxed: Plan) -> dict[Hashable, Variable]:
         """Merge coordinates that no recipe holds: auxiliary ones, labels that are not numbers."""
         part = dataclasses.replace  # the coordinates are placed, not averaged
         found = {}
         for name, coord in self.patches.coords.items():
-            dims = [d for d in coord.dims if d in self.plan.dims]
+            dims = [d for d in coord.dims if d in boxed.dims]
             if self.dim not in coord.dims or not dims or name in merged.coords:
                 continue
-            if coord.dtype == object and name not in self.plan.dims:
+            if coord.dtype == object and name not in boxed.dims:
                 continue
-            plan = part(self.plan, hood=self.plan.boxes.only(dims), window=None)
+            if set(coord.dims) - {self.dim, *dims}:
+                continue
+            plan = part(boxed, hood=boxed.boxes.only(dims), window=None)
             found[name] = place(coord.variable, plan, self.source.ordinals, self.crop, self.dim)
         return found
 
@@ -288,9 +302,20 @@ class Merge:
     def _merged(self, variable: Variable, name: Hashable, aggregation: Any) -> Variable:
         aggregation = self.aggregation if aggregation is None else aggregation
         own = self._own_dims(variable, name)
-        if isinstance(self.plan.hood, Members):
-            return self._listed(variable, name, aggregation, self.plan.hood.only(own))
-        boxes = self.plan.boxes.only(own).inner(self.crop).scaled(self.scale)
+        if not isinstance(self.plan.hood, Boxes):
+            cut = self.plan.hood
+            hood: Hood = cut.inner(self.crop) if isinstance(cut, Joint) else cut
+            hood = hood.only(own)
+            if not isinstance(hood, Boxes):
+                return self._listed(variable, name, aggregation, hood)
+            plan = dataclasses.replace(self.plan, hood=cut.only(own))
+            return self._boxes(variable, name, aggregation, plan)
+        return self._boxes(variable, name, aggregation, self.plan)
+
+    def _boxes(self, variable: Variable, name: Hashable, aggregation: Any, plan: Plan) -> Variable:
+        """Merge one variable of boxes."""
+        own = tuple(d for d in self._own_dims(variable, name) if d in plan.dims)
+        boxes = plan.boxes.only(own).inner(self.crop).scaled(self.scale)
         variable = self._spread(variable, boxes)
         order = self.domain.orders.get(name, self.domain.dims)
         dims = ordered(tuple(d for d in variable.dims if d != self.dim), order)
@@ -298,9 +323,9 @@ class Merge:
         axes = tuple(dims.index(d) for d in own)
         skipna = self._skips(variable, name)
         weights = Weights(
-            self.plan.window,
+            plan.window,
             aggregation.synthesis,
-            self.plan.boxes.only(own),
+            plan.boxes.only(own),
             self.crop,
             self.scale,
         )
@@ -320,32 +345,44 @@ class Merge:
         return variable.dtype.kind in "fcmM" if self.skipna is None else bool(self.skipna)
 
     def _listed(
-        self, variable: Variable, name: Hashable, aggregation: Any, members: Members
+        self, variable: Variable, name: Hashable, aggregation: Any, hood: Members | Joint
     ) -> Variable:
-        """Merge one variable of lists of members."""
+        """Merge one variable of lists of members, or of lists and boxes."""
+        inner = inner_sizes(hood)
         order = self.domain.orders.get(name, self.domain.dims)
-        dims = [d for d in variable.dims if d not in (self.dim, members.dim)]
-        known = [d for d in order if d in (*dims, *members.dims)]
-        place = sum(d in dims for d in known[: min(map(known.index, members.dims))])
-        if members.dim not in variable.dims:
-            sizes = {**variable.sizes, members.dim: members.width}
-            variable = variable.set_dims({d: sizes[d] for d in (self.dim, *dims, members.dim)})
+        dims = [d for d in variable.dims if d not in (self.dim, *inner)]
+        known = [d for d in order if d in (*dims, *hood.dims)]
+        place = sum(d in dims for d in known[: min(map(known.index, hood.dims))])
+        if missing := [d for d in inner if d not in variable.dims]:
+            sizes = {**variable.sizes, **{d: inner[d] for d in missing}}
+            every = [self.dim, *dims, *(d for d in variable.dims if d in inner), *missing]
+            variable = variable.set_dims({d: sizes[d] for d in every})
         dims = list(ordered(tuple(dims), order))
-        variable = variable.transpose(self.dim, *dims[:place], members.dim, *dims[place:])
-        skipna = self._skips(variable, name)
-        window = self.plan.window
-        ordinals = self.source.ordinals
+        variable = variable.transpose(self.dim, *dims[:place], *inner, *dims[place:])
         anchors = None if self.plan.places is None else self.plan.places.elements
-        args = (place, window, aggregation, skipna, self.fill_value, anchors)
-        job = MemberJob(members, ordinals, *args)
-        out_dims = (*dims[:place], *members.dims, *dims[place:])
+        skips, fill = self._skips(variable, name), self.fill_value
+        rest = (place, self.plan.window, aggregation, skips, fill)
+        out_dims = (*dims[:place], *hood.dims, *dims[place:])
+        known_chunks = self.domain.chunks.get(name) or next(iter(self.domain.chunks.values()), {})
+        wanted = {d: tuple(c) for d, c in known_chunks.items() if d in hood.dims}
+        if isinstance(hood, Joint):
+            joint = JointJob(hood, self.source.ordinals, *rest)
+            values = flattened(variable, hood, place)
+            if variable.chunks is None:
+                out = Variable(out_dims, joint.in_memory(values), variable.attrs)
+            else:
+                chunks = tuple(
+                    wanted.get(d, (n,)) for d, n in zip(hood.dims, hood.shape, strict=True)
+                )
+                array = joint.chunked(values, self.present, chunks)
+                out = Variable(out_dims, array, variable.attrs)
+            return out.transpose(*ordered(out.dims, order))
+        job = MemberJob(hood, self.source.ordinals, *rest, anchors)
         if variable.chunks is None:
             out = Variable(out_dims, job.in_memory(variable.to_numpy()), variable.attrs)
         else:
-            known_chunks = self.domain.chunks.get(name)
-            chunks = dict(known_chunks or next(iter(self.domain.chunks.values()), {}))
             array = job.chunked(variable.data, self.present)
-            axes = {place + k: chunks[d] for k, d in enumerate(members.dims) if d in chunks}
+            axes = {place + k: wanted[d] for k, d in enumerate(hood.dims) if d in wanted}
             out = Variable(out_dims, array.rechunk(axes) if axes else array, variable.attrs)
         return out.transpose(*ordered(out.dims, order))
 
@@ -353,7 +390,7 @@ class Merge:
         """Give the cut dimensions that the variable has, or had before the model reduced them."""
         order = self.domain.orders.get(name) if name is not None else None
         had = self.plan.dims if order is None else order
-        if isinstance(self.plan.hood, Members) and not set(self.plan.dims) & set(had):
+        if self.plan.lists and not set(self.plan.dims) & set(had):
             had = self.plan.dims
         return tuple(d for d in self.plan.dims if d in had or d in variable.dims)
 
@@ -385,39 +422,3 @@ class Merge:
             factor = self.scale.get(d, 1)
             out[dims.index(d)] = tuple(c * factor for c in known[d])
         return out
-
-
-def merge_one(patches: Any, *args: Any) -> Any:
-    """Merge patches of one field, and give them the type of the field."""
-    merge = Merge(patches, *args)
-    if isinstance(merge.aggregation, Forecast) and merge.aggregation.select == "cube":
-        return forecast_cube(patches)
-    return merge.domain.wrap(merge.run())
-
-
-def merge_each(
-    patches: xr.Dataset, index: PatchIndex, aggregation: Any, like: Any, *args: Any
-) -> xr.Dataset:
-    """Merge a Dataset of patches of several fields at the same anchors, each on its own field.
-
-    Variables without a dimension of any of them, such as one value a patch, go where all others go.
-    """
-    plans = index.plans
-    inner = {d for plan in plans for d in plan.inner}
-    sizes = {n: v.sizes for n, v in patches.data_vars.items()}
-    found = {n: best_plan(plans, s, like) for n, s in sizes.items() if inner & set(s)}
-    common = next(iter(found.values())) if len(set(found.values())) == 1 else None
-    groups: dict[Plan, list[Hashable]] = {}
-    for name in sizes:
-        plan = found.get(name) or common or best_plan(plans, sizes[name], like)
-        groups.setdefault(plan, []).append(name)
-    parts = []
-    for plan, names in groups.items():
-        part = with_index(patches, index.only(plan))[names]
-        others = {d for p in plans for d in (*p.dims, *p.inner)} - {*plan.dims, *plan.inner}
-        foreign = [n for n, c in part.coords.items() if others & {n, *c.dims}]
-        parts.append(Merge(part.drop_vars(foreign), aggregation, None, *args).run())
-    merged = xr.merge(parts, combine_attrs="override", compat="override", join="outer")
-    for plan in plans:
-        merged = plan.domain.wrap(merged)
-    return merged

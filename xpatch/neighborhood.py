@@ -129,6 +129,10 @@ class Boxes:
             ),
         )
 
+    def renamed(self, names: Mapping[Hashable, Hashable]) -> Boxes:
+        """Give the same boxes with other names of dimensions."""
+        return dataclasses.replace(self, dims=tuple(names.get(d, d) for d in self.dims))
+
     @cached_property
     def overhangs(self) -> bool:
         """Whether any box reaches outside the domain."""
@@ -230,6 +234,8 @@ class Members:
         Name of the coordinate of member numbers; default: that of the in-patch dimension. Lists in
         time have another, because their in-patch dimension is labeled by times; their distances
         are signed: negative before the anchor.
+    anchors : int64 array (patch,), optional
+        Of lists in time the steps that they are anchored at.
     """
 
     dims: tuple[Hashable, ...]
@@ -241,6 +247,7 @@ class Members:
     scales: NDArray[np.float64]
     width: int
     numbers: Hashable | None = None
+    anchors: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -317,7 +324,13 @@ class Members:
             elements=self.elements[where],
             distances=None if self.distances is None else self.distances[where],
             scales=self.scales[ordinals],
+            anchors=None if self.anchors is None else self.anchors[ordinals],
         )
+
+    def renamed(self, names: Mapping[Hashable, Hashable]) -> Members:
+        """Give the same lists with other names of dimensions."""
+        dims = tuple(names.get(d, d) for d in self.dims)
+        return dataclasses.replace(self, dims=dims, dim=names.get(self.dim, self.dim))
 
     def only(self, dims: Sequence[Hashable]) -> Members:
         """Give the same members as elements of some of the dimensions."""
@@ -338,7 +351,11 @@ class Members:
         counts, scales = np.zeros(n, np.int64), np.zeros(n)
         counts[ordinals], scales[ordinals] = self.counts, self.scales
         offsets = np.concatenate([[0], np.cumsum(counts)])
-        return dataclasses.replace(self, offsets=offsets, scales=scales)
+        anchors = None
+        if self.anchors is not None:
+            anchors = np.full(n, -1)
+            anchors[ordinals] = self.anchors
+        return dataclasses.replace(self, offsets=offsets, scales=scales, anchors=anchors)
 
     def padded(self, values: NDArray, fill: object) -> NDArray:
         """Lay one value per member out as (patch, slot); empty slots hold ``fill``."""

@@ -7,13 +7,17 @@ from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
+from xarray import Variable
 from xarray.indexes import PandasIndex
 
 from xpatch.index import PatchIndex, patch_index, with_index
+from xpatch.joint import Joint, time_part
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.restoring import provenance
+from xpatch.runs import Runs
 
 
 def lookback(patches: Any) -> Any:
@@ -34,24 +38,14 @@ def time_dim(plan: Plan) -> Hashable:
     ValueError
         If there is none.
     """
-    hood = plan.hood
-    if isinstance(hood, Members) and hood.numbers is not None:
-        return hood.dim
-    if isinstance(hood, Boxes):
-        found = [d for d, at in zip(hood.dims, hood.anchors, strict=True) if at is not None]
-        if found:
-            return found[0]
+    part = time_part(plan.hood)
+    if isinstance(part, Members):
+        return part.dim
+    if isinstance(part, Boxes):
+        return next(d for d, at in zip(part.dims, part.anchors, strict=True) if at is not None)
     raise ValueError(
         "these patches have no windows in time; split with TimePatcher(LookbackHorizon(…))"
     )
-
-
-def anchor_steps(plan: Plan) -> NDArray[np.int64]:
-    """Give the step that each patch of a plan is anchored at."""
-    if isinstance(plan.hood, Members):
-        assert plan.places is not None
-        return plan.places.elements
-    return plan.anchor_cells()[time_dim(plan)]
 
 
 def in_time_order(patches: Any) -> Any:
@@ -59,25 +53,31 @@ def in_time_order(patches: Any) -> Any:
     index = patch_index(patches)
     assert index is not None
     plan = index.plans[0]
-    steps = anchor_steps(plan)
-    if isinstance(plan.hood, Boxes) and plan.hood.product:
-        steps = steps[: plan.hood.grid[-1]]  # of each place
+    windows = time_part(plan.hood)
+    alone = plan.in_time(np.arange(len(plan)))[1]
+    first = np.unique(alone, return_index=True)[1]  # a patch of each window
+    steps = plan.steps(first if len(windows or ()) < len(plan) else np.arange(len(plan)))
     if (steps[1:] >= steps[:-1]).all():
         return patches
-    order = np.argsort(anchor_steps(plan), kind="stable")
+    order = np.argsort(plan.steps(np.arange(len(plan))), kind="stable")
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
-    plans = tuple(
-        dataclasses.replace(
-            p,
-            hood=p.hood.take(order),
-            places=None if p.places is None else p.places.take(order),
-            origin=None,
-        )
-        for p in index.plans
-    )
     labels = PandasIndex(rank[index.ordinals], index.dim)
+    plans = tuple(_reordered(p, order) for p in index.plans)
     return with_index(patches, PatchIndex(labels, plans, index.crop))
+
+
+def _reordered(plan: Plan, order: NDArray) -> Plan:
+    hood = plan.hood
+    events = None if plan.events is None else plan.events[order]
+    if isinstance(hood, Joint):
+        picks = tuple(e[order] for e in hood.entries(np.arange(len(hood))))
+        hood = dataclasses.replace(hood, picks=picks)
+        return dataclasses.replace(plan, hood=hood, events=events, origin=None)
+    places = None if plan.places is None else plan.places.take(order)
+    return dataclasses.replace(
+        plan, hood=hood.take(order), places=places, events=events, origin=None
+    )
 
 
 def first_future(plan: Plan) -> int:
@@ -101,10 +101,12 @@ def _part(patches: Any, past: bool) -> Any:
             "it is meant for: xr.zeros_like(patches.patch.horizon) + value"
         )
     begin = first_future(plan)
-    if isinstance(plan.hood, Members):
-        return _of_lists(patches, index, plan, plan.hood, begin, past)
-    k = plan.hood.dims.index(dim)
-    at, size = plan.hood.anchors[k], plan.hood.sizes[k]
+    hood = time_part(plan.hood)
+    if isinstance(hood, Members):
+        return _of_lists(patches, index, plan, hood, begin, past)
+    assert hood is not None
+    k = hood.dims.index(dim)
+    at, size = hood.anchors[k], hood.sizes[k]
     assert at is not None
     low, high = source.crop.get(dim, (0, 0))
     cut = min(max(at + begin, low), size - high)
@@ -117,30 +119,116 @@ def _part(patches: Any, past: bool) -> Any:
 def _of_lists(
     patches: Any, index: PatchIndex, plan: Plan, members: Members, begin: int, past: bool
 ) -> Any:
-    """Keep the slots of one part; lists have it in the same slots if they are equally long."""
-    assert plan.places is not None
-    lead = members.elements - np.repeat(plan.places.elements, members.counts)
-    wanted = (lead < begin) if past else (lead >= begin)
-    table = members.padded(wanted, False)
-    if not (table == table[:1]).all():
-        raise ValueError(
-            "the past parts of these windows differ in length, so that they share no slots; give "
-            "lengths in steps, or a record with even steps"
+    """Keep the members of one part, which may stand in other slots of every patch."""
+    assert members.anchors is not None
+    part: Members
+    if isinstance(members, Runs):
+        edge = members.anchors + begin
+        part = members.clipped(None, edge) if past else members.clipped(edge, None)
+        first = np.zeros(len(members), np.int64) if past else members.counts - part.counts
+    else:
+        lead = members.elements - np.repeat(members.anchors, members.counts)
+        wanted = (lead < begin) if past else (lead >= begin)
+        counts = np.bincount(members.patches[wanted], minlength=len(members))
+        keep = np.flatnonzero(wanted)
+        part = dataclasses.replace(
+            members,
+            offsets=np.concatenate([[0], np.cumsum(counts)]),
+            elements=members.elements[keep],
+            distances=None if members.distances is None else members.distances[keep],
+            width=max(1, int(counts.max(initial=0))),
         )
-    slots = np.flatnonzero(table[0])
-    _not_empty(len(slots), past, plan)
-    keep = np.flatnonzero(wanted)
-    counts = np.full(len(members), len(slots))
-    part = dataclasses.replace(
-        members,
-        offsets=np.concatenate([[0], np.cumsum(counts)]),
-        elements=members.elements[keep],
-        distances=None if members.distances is None else members.distances[keep],
-        width=len(slots),
-    )
-    own = dataclasses.replace(plan, hood=part, origin=plan.anchor_id)
-    inner = patches.isel({members.dim: slots})
+        first = np.zeros(len(members), np.int64)
+        some = counts > 0
+        first[some] = members.slots[keep][part.offsets[:-1][some]]
+    counts = part.counts
+    _not_empty(int(counts.max(initial=0)), past, plan)
+    hood = plan.hood.replaced(members, part) if isinstance(plan.hood, Joint) else part
+    own = dataclasses.replace(plan, hood=hood, origin=plan.anchor_id)
+    entries = index.ordinals
+    if isinstance(plan.hood, Joint):
+        entries = plan.hood.entries(entries)[plan.hood.parts.index(members)]
+    inner = _shifted(patches, members, part, first[entries], counts[entries], index.dim)
     return with_index(inner, PatchIndex(index._index, (own,), index.crop))
+
+
+def _shifted(
+    patches: Any, members: Members, part: Members, first: NDArray, counts: NDArray, dim: Hashable
+) -> Any:
+    """Take ``counts`` slots from ``first`` on, of each patch; slots beyond are empty."""
+    if (first == first[:1]).all() and (counts == part.width).all():
+        slots = slice(int(first[0]), int(first[0]) + part.width) if len(first) else slice(0, 0)
+        return patches.isel({members.dim: slots})
+    many = np.minimum(first[:, None] + np.arange(part.width), members.width - 1)
+    at = xr.Variable((dim, members.dim), many)
+    there = xr.Variable((dim, members.dim), np.arange(part.width) < counts[:, None])
+
+    def moved(variable: Variable) -> Variable:
+        if dim not in variable.dims:
+            return variable.isel({members.dim: slice(0, part.width)})
+        if variable.chunks is not None:
+            variable = variable.chunk({members.dim: -1})
+        taken = _taken(variable, at, dim, members.dim)
+        if (counts == part.width).all() or variable.dtype == object:
+            return taken  # dates of cftime know no missing value
+        return taken.where(there, -1) if "empty_slot" in variable.attrs else taken.where(there)
+
+    dataset = patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
+    names = {n: moved(v) for n, v in dataset.variables.items() if members.dim in v.dims}
+    bare = dataset.drop_vars(list(names))
+    coords = {n: v for n, v in names.items() if n in dataset.coords}
+    out = bare.assign({n: v for n, v in names.items() if n not in coords}).assign_coords(coords)
+    if isinstance(patches, xr.DataArray):
+        return patches._from_temp_dataset(out)
+    return out[list(dataset.data_vars)]
+
+
+def _taken(variable: Variable, at: Variable, dim: Hashable, slot: Hashable) -> Variable:
+    """Take slots of each patch, which differ from patch to patch."""
+    axis, width = variable.get_axis_num(slot), at.shape[1]
+    place = variable.get_axis_num(dim)
+    shape = [1] * variable.ndim
+    shape[place], shape[axis] = at.shape
+    index = (at.values if place < axis else at.values.T).reshape(shape)
+    if variable.chunks is None:
+        data = np.take_along_axis(variable.to_numpy(), index, axis)
+        return Variable(variable.dims, data, variable.attrs)
+    import dask.array as da
+
+    own = variable.chunksizes
+    rows = {dim: own[dim], slot: (width,)}
+    places = da.from_array(index, tuple(rows.get(d, (1,)) for d in variable.dims))
+    chunks = tuple((width,) if d == slot else c for d, c in own.items())
+    data = da.map_blocks(
+        np.take_along_axis, variable.data, places, axis, dtype=variable.dtype, chunks=chunks
+    )
+    return Variable(variable.dims, data, variable.attrs)
+
+
+def as_patches(outputs: list[Any], patches: Any, dim: Hashable) -> Any:
+    """Put what a function made of single patches together, as patches like those it was given.
+
+    Outputs with fewer slots than the patches have, because the others are empty, are filled up.
+    """
+    full = []
+    for output in outputs:
+        short = {d: (0, n - output.sizes[d]) for d, n in patches.sizes.items() if d in output.sizes}
+        short = {d: pair for d, pair in short.items() if pair[1] > 0}
+        bare = output.drop_vars([n for n in output.coords if n in patches.coords])
+        full.append(bare.pad(short) if short else bare)
+    whole = xr.concat(full, dim, coords="minimal", compat="override", join="override")
+    whole = whole.transpose(dim, *(d for d in patches.dims if d in whole.dims and d != dim), ...)
+    sizes = whole.sizes
+    kept = {
+        n: c
+        for n, c in patches.coords.items()
+        if all(sizes.get(d) == m for d, m in c.sizes.items())
+    }
+    index = patch_index(patches)
+    out = whole.assign_coords({n: c.variable for n, c in kept.items() if n != dim})
+    if index is None:
+        return out.assign_coords({dim: patches.coords[dim]})
+    return with_index(out.assign_coords({dim: index.ordinals}), index)
 
 
 def _not_empty(size: int, past: bool, plan: Plan) -> None:

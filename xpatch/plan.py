@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xpatch.domain import Lattice, domain_of
 from xpatch.domain.sites import horizontal_dims
 from xpatch.geometry import Places
+from xpatch.joint import Hood, Joint, inner_sizes, space_part, time_part
 from xpatch.neighborhood import Boxes, Members
 
 __all__ = ["Plan", "best_plan"]
@@ -27,7 +28,7 @@ class Plan:
     ----------
     domain : Lattice
         What the field lay on.
-    hood : Boxes or Members
+    hood : Boxes, Members or Joint
         The neighborhood of each anchor.
     window : Window, optional
         The analysis window, which the patches are multiplied by.
@@ -39,15 +40,18 @@ class Plan:
         Identity of the anchors, if they were taken from other patches.
     places : Places, optional
         Where lists of members are anchored.
+    events : int64 array (patch,), optional
+        Which pair of coupled anchors each patch comes from.
     """
 
     domain: Lattice
-    hood: Boxes | Members
+    hood: Hood
     window: Any = None
     aggregation: Any = None
     spec: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     origin: str | None = None
     places: Places | None = None
+    events: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.hood)
@@ -60,9 +64,7 @@ class Plan:
     @property
     def inner(self) -> dict[Hashable, int]:
         """In-patch dimensions and their sizes."""
-        if isinstance(self.hood, Members):
-            return {self.hood.dim: self.hood.width}
-        return dict(zip(self.hood.dims, self.hood.sizes, strict=True))
+        return inner_sizes(self.hood)
 
     @property
     def boxes(self) -> Boxes:
@@ -73,12 +75,56 @@ class Plan:
         TypeError
             If they are lists of members.
         """
-        if isinstance(self.hood, Members):
+        if not isinstance(self.hood, Boxes):
+            dims = [m.dim for m in self.lists]
             raise TypeError(
-                f"this needs patches that are boxes; these are lists of members along "
-                f"{self.hood.dim!r}"
+                f"this needs patches that are boxes; these are lists of members along {dims}"
             )
         return self.hood
+
+    @property
+    def lists(self) -> tuple[Members, ...]:
+        """The neighborhoods, or parts of them, that are lists of members."""
+        if isinstance(self.hood, Joint):
+            return self.hood.lists
+        return (self.hood,) if isinstance(self.hood, Members) else ()
+
+    @property
+    def boxed(self) -> Plan | None:
+        """The same patches along the dimensions in which they are boxes."""
+        if isinstance(self.hood, Boxes):
+            return self
+        boxes = self.hood.boxed if isinstance(self.hood, Joint) else None
+        return None if boxes is None else dataclasses.replace(self, hood=boxes, places=None)
+
+    def in_space(self, ordinals: NDArray) -> tuple[Plan, NDArray]:
+        """Give the plan in space alone, and which of its patches those with ``ordinals`` are."""
+        part = space_part(self.hood)
+        if part is None or not isinstance(self.hood, Joint):
+            return self, ordinals
+        k = self.hood.parts.index(part)
+        spec = self.spec.get("spatial") or self.spec
+        plan = dataclasses.replace(self, hood=part, spec=spec)
+        return plan, self.hood.entries(np.asarray(ordinals))[k]
+
+    def in_time(self, ordinals: NDArray) -> tuple[Boxes | Members, NDArray[np.int64]]:
+        """Give the windows in time, and which of them the patches with ``ordinals`` take."""
+        part, entries = time_part(self.hood), np.asarray(ordinals)
+        assert part is not None
+        if isinstance(self.hood, Joint):
+            entries = self.hood.entries(entries)[self.hood.parts.index(part)]
+        return part, entries
+
+    def steps(self, ordinals: NDArray) -> NDArray[np.int64]:
+        """Give the steps that windows in time are anchored at."""
+        part, entries = self.in_time(ordinals)
+        if isinstance(part, Members):
+            assert part.anchors is not None
+            return part.anchors[entries]
+        k = next(k for k, at in enumerate(part.anchors) if at is not None)
+        at = part.anchors[k]
+        assert at is not None
+        return part.starts(entries)[:, k] + at
 
     def points(self, ordinals: NDArray) -> tuple[NDArray, NDArray, Any]:
         """Give x and y of anchors, and the CRS (None: that of the field is not known).
@@ -88,6 +134,9 @@ class Plan:
         ValueError
             If the patches were not cut in space.
         """
+        if isinstance(self.hood, Joint):
+            plan, entries = self.in_space(ordinals)
+            return plan.points(entries)
         if self.places is not None and isinstance(self.hood, Members):
             sites = self.domain.sites(self.hood.dims[0] if self.domain.element_dims else None)
             crs = sites.crs if sites.crs is not None else "EPSG:4326" if sites.geographic else None
@@ -133,12 +182,15 @@ class Plan:
         if self.origin is not None:
             return self.origin
         digest = hashlib.sha1(str((len(self), self.dims)).encode())
+        where: dict[Hashable, NDArray] = {}
         if self.places is not None:
             p = self.places
-            where: dict[Hashable, NDArray] = {"x": p.x, "y": p.y, "element": p.elements}
-        else:
-            where = {**self.anchor_cells()}
-            where |= {("label", d): values for d, values in self.anchor_labels().items()}
+            where |= {"x": p.x, "y": p.y, "element": p.elements}
+        if self.boxed is not None:
+            where |= {**self.boxed.anchor_cells()}
+            where |= {("label", d): values for d, values in self.boxed.anchor_labels().items()}
+        if time_part(self.hood) is not None:
+            where["step"] = self.steps(np.arange(len(self)))
         for values in where.values():
             data = values if values.dtype != object else values.astype(str)
             digest.update(np.ascontiguousarray(data).tobytes())
@@ -146,10 +198,7 @@ class Plan:
 
     def renamed(self, names: Mapping[Hashable, Hashable]) -> Plan:
         """Give the plan with other names of dimensions and coordinates."""
-        dims = tuple(names.get(d, d) for d in self.dims)
-        hood = dataclasses.replace(self.hood, dims=dims)
-        if isinstance(hood, Members):
-            hood = dataclasses.replace(hood, dim=names.get(hood.dim, hood.dim))
+        hood = self.hood.renamed(names)
         domain = self.domain.renamed(names)
         return dataclasses.replace(self, domain=domain, hood=hood, origin=self.anchor_id)
 

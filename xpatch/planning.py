@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from xpatch.axes import Axes, SpaceTimeAxes, TimeAxes
 from xpatch.cutting import check_chunks
 from xpatch.domain import Lattice, domain_of, variables_of
+from xpatch.engine.memory import INDEX_PADS
 from xpatch.geometry import MemberGeometry, Places, PolygonIntersection
+from xpatch.joint import Hood, Joint
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.time.axis import TimeAxis
@@ -54,6 +56,7 @@ def make_plan(
         patcher.to_dict(),
         found.origin,
         found.places,
+        found.events,
     )
     return plan, np.arange(len(plan)) if found.ordinals is None else found.ordinals
 
@@ -76,11 +79,12 @@ def chosen(patcher: Any, geometry: Any, sampler: Any, window: Any) -> AnyAxes:
 class Found:
     """Neighborhoods, and what else a plan needs to know."""
 
-    hood: Boxes | Members
+    hood: Hood
     window: Any = None
     ordinals: NDArray[np.int64] | None = None
     origin: str | None = None
     places: Places | None = None
+    events: NDArray[np.int64] | None = None
 
 
 def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
@@ -98,21 +102,16 @@ def in_time(domain: Lattice, axes: TimeAxes) -> Found:
     axis = axes.geometry.axis(domain)
     anchors = axes.sampler.anchors(axis, axes.geometry)
     hood = axes.geometry.neighborhood(axis, anchors, axes.sampler.closed)
-    return Found(hood, axes.window, places=steps_as_places(hood, anchors))
-
-
-def steps_as_places(hood: Boxes | Members, anchors: NDArray[np.int64]) -> Places | None:
-    """Remember which steps lists are anchored at; boxes know it."""
-    if isinstance(hood, Boxes):
-        return None
-    nowhere = np.full(len(anchors), np.nan)
-    return Places(np.asarray(anchors, np.int64), nowhere, nowhere)
+    return Found(hood if isinstance(hood, Boxes) else Joint((hood,)), axes.window)
 
 
 def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
-    """Find the boxes of a SpatioTemporalPatcher: space outer, time inner; or one to one."""
+    """Find the patches of a SpatioTemporalPatcher: space outer, time inner; or one to one."""
     spatial, temporal = axes.spatial, axes.temporal
     space = in_space(domain, spatial, obj)
+    if space.ordinals is not None:  # anchors of some of another field's patches
+        places = None if space.places is None else space.places.take(space.ordinals)
+        space = Found(space.hood.take(space.ordinals), space.window, places=places)
     axis = temporal.geometry.axis(domain)
     if axis.dim in space.hood.dims:
         raise ValueError(
@@ -126,14 +125,32 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
     else:
         anchors = temporal.sampler.anchors(axis, temporal.geometry)
     hood = temporal.geometry.neighborhood(axis, anchors, closed)
-    if isinstance(space.hood, Members) or isinstance(hood, Members):
-        raise ValueError(
-            "SpatioTemporalPatcher combines boxes in space with windows in time of equal length; "
-            f"{spatial.geometry!r} with {temporal.geometry!r} gives lists of members. Split in time "
-            "first, and each patch in space"
-        )
+    assert not isinstance(space.hood, Joint)
+    check_apart(space.hood, axis.dim, spatial)
     window = joint_window(space, temporal.window, space.hood.dims, axis.dim)
-    return Found(joined(space.hood, hood, kept), window)
+    if isinstance(space.hood, Boxes) and isinstance(hood, Boxes):
+        return Found(joined(space.hood, hood, kept), window, events=kept)
+    picks = None if kept is None else (np.arange(len(kept)), kept)
+    check_padding(space.hood)
+    return Found(Joint((hood, space.hood), picks), window, places=space.places, events=kept)
+
+
+def check_apart(space: Boxes | Members, time: Hashable, spatial: Axes) -> None:
+    """Raise a ValueError if the patcher in space cuts time as well."""
+    if time in space.dims:
+        raise ValueError(
+            f"{spatial.geometry!r} cuts {time!r}, which the TimePatcher cuts as well; name only "
+            "dimensions of space in the spatial Patcher"
+        )
+
+
+def check_padding(space: Hood) -> None:
+    """Raise a ValueError if boxes that go with lists in time are padded by what is no cell."""
+    if isinstance(space, Boxes) and space.overhangs and space.pad_mode not in INDEX_PADS:
+        raise ValueError(
+            f"pad_mode={space.pad_mode!r} needs whole axes, which windows in time of unequal length do "
+            f"not have; use one of {list(INDEX_PADS)}, or windows of equal length"
+        )
 
 
 def joint_window(space: Found, temporal: Any, dims: tuple[Hashable, ...], time: Hashable) -> Any:

@@ -69,7 +69,7 @@ def plot(
         _, axes = plt.subplots(1, columns, figsize=size, squeeze=False, layout="constrained")
     axes = np.ravel(axes)
     source = provenance(patches, None)
-    if isinstance(source.plans[0].hood, Members):
+    if isinstance(source.plans[0].in_space(source.ordinals)[0].hood, Members):
         return plot_members.draw(patches, source, field, coverage, axes, most, color, kwargs)
     outlines, (y, x) = rectangles(patches)
     if field is not None:
@@ -86,7 +86,9 @@ def plot(
 def coverage_of(patches: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> NDArray:
     """Count the patches on each cell of the field along ``dims``, whatever their values."""
     source = provenance(patches, None)
-    boxes = source.plans[0].boxes.only(dims).inner(source.crop)
+    boxed = source.plans[0].boxed
+    assert boxed is not None
+    boxes = boxed.boxes.only(dims).inner(source.crop)
     arranged, _ = arrange(boxes, source.ordinals)
     total = Placement(arranged).cover()
     return np.multiply.outer(*total) if isinstance(total, list) else total

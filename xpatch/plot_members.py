@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ def draw(
     kwargs: dict[str, Any],
 ) -> Any:
     """Draw outlines and anchors over the elements, and how many patches hold each element."""
-    plan = source.plans[0]
+    plan, entries = source.plans[0].in_space(source.ordinals)
+    source = dataclasses.replace(source, ordinals=entries)
     sites = listed.sites_of(plan)
     assert plan.places is not None
     n = len(source.ordinals)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import zlib
 from collections.abc import Hashable, Mapping
@@ -15,12 +16,15 @@ from numpy.typing import NDArray
 from xpatch.domain import GridDomain, Lattice
 from xpatch.geometry import Places
 from xpatch.index import RECIPE
+from xpatch.joint import Hood, Joint, in_time
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.spec import decode
+from xpatch.window import ByDim
 
 VERSION = 1
 ANCHOR = "anchor_element"  # coordinate with the element that a list of members is anchored at
+STEP = "anchor_step"  # and with the step that a list in time is anchored at
 
 
 def start_name(dim: Hashable) -> str:
@@ -30,53 +34,61 @@ def start_name(dim: Hashable) -> str:
 
 def write_recipe(plan: Plan, orders: Mapping[Hashable | None, tuple]) -> str:
     """Write ``plan`` as JSON."""
-    if isinstance(plan.hood, Members):
-        return json.dumps(_of_members(plan, plan.hood, orders))
-    boxes = plan.boxes
+    if isinstance(plan.hood, Joint):
+        boxed = plan.hood.boxed
+        parts: list[Boxes | Members] = [*plan.hood.lists]
+        if boxed is not None:
+            parts.append(boxed)
+        own: dict[str, Any] = {"parts": [_hood(plan.domain, p, len(plan)) for p in parts]}
+    else:
+        own = _hood(plan.domain, plan.hood, len(plan))
     return json.dumps(
         {
             "version": VERSION,
-            "dims": list(map(str, boxes.dims)),
-            "sizes": list(boxes.sizes),
-            "shape": list(boxes.shape),
-            "wrap": list(boxes.wrap),
-            "anchor": list(boxes.anchors),
-            "pad_mode": boxes.pad_mode,
-            "starts": [pack(a) for a in boxes.axes] if boxes.product else None,
-            "labels": [_labels(plan.domain, d) for d in boxes.dims],
+            **own,
             "orders": [[n, list(map(str, dims))] for n, dims in orders.items()],
             "origin": plan.origin,
-            **plan.spec,
-            "sampler": _without_anchors(plan.spec.get("sampler")),
+            **_without_anchors(plan.spec),
         }
     )
 
 
-def _of_members(
-    plan: Plan, members: Members, orders: Mapping[Hashable | None, tuple]
-) -> dict[str, Any]:
-    """Say which elements there are; which of them each patch holds stands in the member numbers."""
-    lattice = not plan.domain.element_dims or members.numbers is not None
+def _hood(domain: Lattice, hood: Boxes | Members, count: int) -> dict[str, Any]:
+    """Say what neighborhoods there are; the members of lists stand in their numbers."""
+    own: dict[str, Any]
+    if isinstance(hood, Members):
+        labeled = not domain.element_dims or hood.numbers is not None
+        numbers = None if hood.numbers is None else str(hood.numbers)
+        own = {"members": str(hood.dim), "numbers": numbers}
+    else:
+        labeled = True
+        own = {
+            "sizes": list(hood.sizes),
+            "wrap": list(hood.wrap),
+            "anchor": list(hood.anchors),
+            "pad_mode": hood.pad_mode,
+            "pad_value": hood.pad_value,
+            "starts": [pack(a) for a in hood.axes] if hood.product else None,
+        }
     return {
-        "version": VERSION,
-        "members": str(members.dim),
-        "numbers": None if members.numbers is None else str(members.numbers),
-        "count": len(members),
-        "dims": list(map(str, members.dims)),
-        "shape": list(members.shape),
-        "labels": [_labels(plan.domain, d) if lattice else None for d in members.dims],
-        "orders": [[n, list(map(str, dims))] for n, dims in orders.items()],
-        "origin": plan.origin,
-        **plan.spec,
-        "sampler": _without_anchors(plan.spec.get("sampler")),
+        **own,
+        "count": count,
+        "dims": list(map(str, hood.dims)),
+        "shape": list(hood.shape),
+        "labels": [_labels(domain, d) if labeled else None for d in hood.dims],
     }
 
 
-def _without_anchors(sampler: Any) -> Any:
+def _without_anchors(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Anchors stand in a coordinate; in the attribute they would be too long."""
-    if isinstance(sampler, Mapping) and sampler.get("class") == "Explicit":
-        return {"class": "Explicit"}
-    return sampler
+    out = {}
+    for name, value in spec.items():
+        if name in ("spatial", "temporal"):
+            value = _without_anchors(value)
+        elif name == "sampler" and (value or {}).get("class") == "Explicit":
+            value = {"class": "Explicit"}
+        out[name] = value
+    return out
 
 
 def _labels(domain: Lattice, dim: Hashable) -> Any:
@@ -152,15 +164,12 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
     ValueError
         If the anchors or a window were not written.
     """
-    dims = tuple(recipe["dims"])
-    shape = dict(zip(dims, recipe["shape"], strict=True))
-    hood: Boxes | Members
-    if "members" in recipe:
-        hood, places = _read_members(obj, dim, recipe)
-    else:
-        hood, places = _read_boxes(obj, dim, recipe), None
+    parts = [{**part, "dims": tuple(part["dims"])} for part in recipe.get("parts") or [recipe]]
+    dims = tuple(d for part in parts for d in part["dims"])
+    shape = {d: n for part in parts for d, n in zip(part["dims"], part["shape"], strict=True)}
+    hood, places = _read_hood(obj, dim, parts)
     coords = {}
-    for d, packed in zip(dims, recipe["labels"], strict=True):
+    for d, packed in ((d, p) for x in parts for d, p in zip(x["dims"], x["labels"], strict=True)):
         values = unpack(packed) if packed is not None else None
         if values is not None:
             attrs = obj.coords[d].attrs if d in obj.coords else {}
@@ -171,14 +180,53 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
     sizes = {d: shape.get(str(d), carried.get(d, 0)) for d in every}
     domain = GridDomain(xr.Dataset(coords=coords), sizes, orders)
     try:
-        window, aggregation = decode(recipe.get("window")), decode(recipe.get("aggregation"))
+        window, aggregation = _decoded(recipe, hood)
     except ValueError as error:
         raise ValueError(
             f"{error}. Functions are not stored with patches: split the field again in the same way "
             "and put the stored values in, field.patch.split(…).copy(data=stored), then merge"
         ) from None
-    spec = {k: recipe.get(k) for k in ("geometry", "sampler", "window", "aggregation")}
+    axes = ("geometry", "sampler", "window", "aggregation", "spatial", "temporal", "coupling")
+    spec = {k: recipe[k] for k in axes if k in recipe}
     return Plan(domain, hood, window, aggregation, spec, recipe.get("origin"), places)
+
+
+def _decoded(recipe: Mapping[str, Any], hood: Hood) -> tuple[Any, Any]:
+    """Read the analysis window and the aggregation."""
+    if "spatial" not in recipe:
+        return decode(recipe.get("window")), decode(recipe.get("aggregation"))
+    space, time = recipe["spatial"], recipe["temporal"]
+    windows = decode(space.get("window")), decode(time.get("window"))
+    parts = hood.parts if isinstance(hood, Joint) else (hood,)
+    by_dim = {}
+    for part in parts:
+        for k, d in enumerate(part.dims):
+            timed = (
+                part.numbers is not None
+                if isinstance(part, Members)
+                else part.anchors[k] is not None
+            )
+            by_dim[d] = windows[timed]
+    found = decode(space.get("aggregation")), decode(time.get("aggregation"))
+    window = None if windows == (None, None) else ByDim.of(by_dim)
+    return window, found[0] or found[1]
+
+
+def _read_hood(obj: Any, dim: Hashable, parts: list[dict[str, Any]]) -> tuple[Hood, Places | None]:
+    """Rebuild the neighborhoods, and where lists in space are anchored."""
+    found: list[Boxes | Members] = []
+    places = None
+    for part in parts:
+        if "members" in part:
+            hood, where = _read_members(obj, dim, part)
+            places = where if where is not None else places
+            found.append(hood)
+        else:
+            found.append(_read_boxes(obj, dim, part))
+    if len(found) == 1 and not (isinstance(found[0], Members) and in_time(found[0])):
+        return found[0], places
+    found.sort(key=in_time, reverse=True)
+    return Joint(tuple(found), (np.arange(parts[0]["count"]),) * len(found)), places
 
 
 def _read_boxes(obj: Any, dim: Hashable, recipe: Mapping[str, Any]) -> Boxes:
@@ -192,15 +240,17 @@ def _read_boxes(obj: Any, dim: Hashable, recipe: Mapping[str, Any]) -> Boxes:
         product,
         tuple(recipe["wrap"]),
         recipe["pad_mode"],
-        (recipe.get("geometry") or {}).get("pad_value"),
+        recipe["pad_value"],
         tuple(recipe["anchor"]),
     )
 
 
 def _read_members(
     obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str, Any]
-) -> tuple[Members, Places]:
+) -> tuple[Members, Places | None]:
     """Rebuild the lists from the member numbers; their distances are not known.
+
+    Those of time have steps for anchors, those of space places.
 
     Raises
     ------
@@ -208,8 +258,8 @@ def _read_members(
         If the numbers or the anchors are lost, or are not those of this split.
     """
     slot, count = recipe["members"], recipe["count"]
-    number = recipe["numbers"] or slot
-    for name in (number, ANCHOR):
+    number, timed = recipe["numbers"] or slot, recipe["numbers"] is not None
+    for name in (number, STEP if timed else ANCHOR):
         if name not in obj.coords:
             raise ValueError(
                 f"these patches lost the coordinate {name!r}, which says which elements they hold; "
@@ -252,6 +302,9 @@ def _read_members(
             out[kept] = np.ravel(obj.coords[name].values)[first]
         return out
 
+    if timed:
+        steps = column(STEP, -1).astype(np.int64)
+        return dataclasses.replace(members, anchors=steps), None
     elements = column(ANCHOR, -1).astype(np.int64)
     places = Places(elements, column(f"{ANCHOR}_x", np.nan), column(f"{ANCHOR}_y", np.nan))
     return members, places
@@ -273,7 +326,7 @@ def _read_starts(
     labels = np.asarray(obj.coords[dim].values, dtype=np.int64).ravel()
     columns = []
     for name in names:
-        column = np.zeros(labels.max(initial=-1) + 1, np.int64)
+        column = np.zeros(recipe["count"], np.int64)
         column[labels] = np.ravel(obj.coords[name].values)
         columns.append(column)
     return tuple(columns), False

@@ -16,6 +16,7 @@ from xpatch.domain import Lattice, Sites, domain_of
 from xpatch.engine import dtypes
 from xpatch.geometry import Places
 from xpatch.index import patch_index
+from xpatch.joint import Joint
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.recipe import find_recipe, read_plan
@@ -61,11 +62,10 @@ def provenance(obj: xr.DataArray | xr.Dataset, like: Any) -> Provenance:
         dim, recipe = found
         ordinals = np.asarray(obj.coords[dim].values, dtype=np.int64).reshape(-1)
         plan = read_plan(obj, dim, recipe)
-        if isinstance(plan.hood, Members):
-            plan = measured(plan, recipe, like)
-        else:
+        plan = measured(plan, recipe, like)
+        if plan.boxed is not None:
             _check_ordinals(ordinals, plan)
-            _check_labels(obj, dim, ordinals, plan)
+            _check_labels(obj, dim, ordinals, plan.boxed)
         return Provenance(dim, ordinals, (plan,), {}, False)
     if like is not None:
         return _from_labels(obj, domain_of(like))
@@ -80,69 +80,79 @@ def measured(plan: Plan, recipe: Mapping[str, Any], like: Any) -> Plan:
     ValueError
         If they are not those of the patches.
     """
-    if like is None or plan.places is None or not isinstance(plan.hood, Members):
+    if like is None or not plan.lists:
         return plan
-    domain = domain_of(like)
-    if plan.hood.numbers is not None:
-        check_like(plan, domain)
-        return timed(plan, recipe, domain)
-    different = [
-        d for d, n in zip(plan.dims, plan.hood.shape, strict=True) if domain.sizes.get(d) != n
-    ]
-    if different:
-        raise ValueError(
-            f"like is not the field that was split: it has {domain.sizes.get(different[0])} cells along "
-            f"{different[0]!r}, not {dict(zip(plan.dims, plan.hood.shape, strict=True))[different[0]]}"
-        )
-    try:
-        geometry = decode(recipe.get("geometry"))
-    except (ValueError, TypeError):  # polygons and functions are not written
-        return dataclasses.replace(plan, domain=domain)
-    kept = np.flatnonzero(plan.hood.counts)
-    places = located(plan.places.take(kept), geometry.sites(domain))
-    found = geometry.neighborhood(domain, places).spread(kept, len(plan))
-    same = np.array_equal(found.offsets, plan.hood.offsets)
-    if not same or not np.array_equal(found.elements, plan.hood.elements):
-        raise ValueError(
-            f"like is not the field that was split: there {geometry!r} finds other members around "
-            "the anchors of these patches"
-        )
-    hood = dataclasses.replace(found, width=plan.hood.width)
+    domain, hood = domain_of(like), plan.hood
+    for part in plan.lists:
+        if part.numbers is not None:
+            different = plan.domain.same_lattice(domain, part.dims)
+            if different is not None:
+                raise ValueError(f"like is not the field that was split: {different}")
+            found = timed(part, recipe, domain)
+        else:
+            assert plan.places is not None
+            found = around(part, plan.places, recipe, domain)
+        hood = hood.replaced(part, found) if isinstance(hood, Joint) else found
     return dataclasses.replace(plan, hood=hood, domain=domain)
 
 
-def timed(plan: Plan, recipe: Mapping[str, Any], domain: Lattice) -> Plan:
-    """Give lists in time their leads, or differences in phase, from the steps of their anchors.
+def around(members: Members, places: Places, recipe: Mapping[str, Any], domain: Lattice) -> Members:
+    """Find lists in space again."""
+    for d, n in zip(members.dims, members.shape, strict=True):
+        if domain.sizes.get(d) != n:
+            raise ValueError(
+                f"like is not the field that was split: it has {domain.sizes.get(d)} cells along "
+                f"{d!r}, not {n}"
+            )
+    spec = recipe.get("spatial") or recipe
+    try:
+        geometry = decode(spec.get("geometry"))
+    except (ValueError, TypeError):  # polygons and functions are not written
+        return members
+    kept = np.flatnonzero(members.counts)
+    at = located(places.take(kept), geometry.sites(domain))
+    return same_lists(members, geometry.neighborhood(domain, at), kept, geometry)
+
+
+def timed(members: Members, recipe: Mapping[str, Any], domain: Lattice) -> Members:
+    """Find lists in time again."""
+    from xpatch.time.geometry import listed
+
+    spec = recipe.get("temporal") or recipe
+    geometry = decode(spec.get("geometry"))
+    closed = "left" if (spec.get("sampler") or {}).get("class") == "CausalRolling" else None
+    assert members.anchors is not None
+    kept = np.flatnonzero(members.anchors >= 0)
+    axis = geometry.axis(domain)
+    if len(axis) != members.shape[0]:
+        raise ValueError(
+            f"like is not the field that was split: it has {len(axis)} steps along {axis.dim!r}, not "
+            f"{members.shape[0]}"
+        )
+    found = geometry.neighborhood(axis, members.anchors[kept], closed)
+    if isinstance(found, Boxes):  # of the few patches that there are
+        cells = found.starts() + np.arange(found.sizes[0])
+        counts = np.full(len(kept), found.sizes[0])
+        found = listed(axis, members.anchors[kept], counts, cells.reshape(-1))
+    return same_lists(members, found, kept, geometry)
+
+
+def same_lists(members: Members, found: Members, kept: NDArray, geometry: Any) -> Members:
+    """Give the lists that were found again, with their distances.
 
     Raises
     ------
     ValueError
-        If they are not those of the patches.
+        If they are others.
     """
-    hood = plan.hood
-    assert isinstance(hood, Members)
-    assert plan.places is not None
-    anchors = plan.places.elements
-    plan = dataclasses.replace(plan, domain=domain)
-    if (recipe.get("geometry") or {}).get("class") != "PhaseWindow":
-        lead = hood.elements - np.repeat(anchors, hood.counts)
-        scales = np.zeros(len(hood))
-        np.maximum.at(scales, hood.patches, np.abs(lead) + 1.0)
-        hood = dataclasses.replace(hood, distances=lead.astype(float), scales=scales)
-        return dataclasses.replace(plan, hood=hood)
-    try:
-        geometry = decode(recipe["geometry"])
-    except (ValueError, TypeError):  # some offsets are not written
-        return plan
-    closed = "left" if (recipe.get("sampler") or {}).get("class") == "CausalRolling" else None
-    kept = np.flatnonzero(hood.counts)
-    found = geometry.neighborhood(geometry.axis(domain), anchors[kept], closed)
-    if not np.array_equal(found.elements, hood.elements):
+    found = found.take(np.arange(len(found))).spread(kept, len(members))
+    same = np.array_equal(found.offsets, members.offsets)
+    if not same or not np.array_equal(found.elements, members.elements):
         raise ValueError(
-            f"like is not the field that was split: there {geometry!r} finds other steps"
+            f"like is not the field that was split: there {geometry!r} finds other members around "
+            "the anchors of these patches"
         )
-    found = dataclasses.replace(found.spread(kept, len(plan)), width=hood.width)
-    return dataclasses.replace(plan, hood=found)
+    return dataclasses.replace(found, width=members.width)
 
 
 def located(places: Places, sites: Sites) -> Places:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ class Window(Spec):
     the dimensions of a box it is a separable product. On lists of members it is radial, of the
     distance from the anchor as a fraction of the radius.
     """
+
+    temporal: ClassVar[bool] = False  # whether it weighs along time only
 
     def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
         """Weight at normalized offsets in (−1, 1) from the center."""
@@ -239,6 +241,10 @@ class ByDim(Window):
     ) -> NDArray[np.float64]:
         window = self.dims.get(dim) or Boxcar()
         return window.rows(size, dim, low, high, anchor)
+
+    def radial(self, members: Members) -> NDArray[np.float64]:
+        window = self.dims.get(members.dims[0]) or Boxcar()
+        return window.radial(members)
 
 
 WINDOWS: dict[str, type[Window]] = {

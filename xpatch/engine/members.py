@@ -16,6 +16,7 @@ from xpatch.engine import dtypes
 from xpatch.engine.memory import THREADED_BYTES, available_threads, has_nan
 from xpatch.engine.reduce import Choose, How, Reducer, WeightedMean
 from xpatch.engine.stacked import Stacked
+from xpatch.joint import Joint
 from xpatch.neighborhood import Members
 
 LONG = 64  # patches with more members are copied one by one
@@ -26,7 +27,7 @@ STACK_BYTES = 1 << 25
 # --------------------------------------------------------------------------------------- gather
 
 
-def gather_fill(dtype: np.dtype, members: Members) -> tuple[np.dtype, Any]:
+def gather_fill(dtype: np.dtype, members: Members | Joint) -> tuple[np.dtype, Any]:
     """Give the dtype of patches, and the value of empty slots in it."""
     if not members.ragged:
         return dtype, None

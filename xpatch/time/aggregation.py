@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from xpatch.aggregation import AGGREGATIONS, Aggregation, Windowed
 from xpatch.engine import dtypes
 from xpatch.engine import reduce as r
-from xpatch.neighborhood import Members
-from xpatch.parts import anchor_steps, horizon, in_time_order, time_dim
-from xpatch.plan import Plan
+from xpatch.folding import is_both, sides_of
+from xpatch.parts import as_patches, horizon, in_time_order
 from xpatch.window import Window, as_window
 
 SELECT = ("latest", "mean", "cube")
@@ -97,24 +95,19 @@ class Sequential(Aggregation):
 
     def prepared(self, patches: Any, source: Any, like: Any) -> Any:
         """Run the fold, patch by patch, each place on its own, and give the outputs as patches."""
-        dim, labels = source.dim, source.ordinals
-        plan = source.plans[0]
-        places, steps = place_numbers(plan)[labels].tolist(), anchor_steps(plan)[labels]
+        dim, plan = source.dim, source.plans[0]
+        places = sides_of(plan, source.ordinals).where if is_both(plan) else source.ordinals * 0
+        order = np.argsort(plan.steps(source.ordinals), kind="stable")
         states: dict[int, Any] = {}
-        outputs: list[Any] = [None] * len(labels)
-        for k in np.lexsort((labels, steps)).tolist():
-            place = places[k]
+        outputs: list[Any] = [None] * len(order)
+        for k in order.tolist():
+            place = int(places[k])
             state = states.get(place, self.init)
             patch = patches.isel({dim: k}).load()
             states[place], outputs[k] = self._checked(self.step(state, patch), patch)
         if not outputs:
             return patches
-        whole = xr.concat(outputs, dim, coords="minimal", compat="override", join="override")
-        whole = whole.transpose(
-            dim, *(d for d in patches.dims if d in whole.dims and d != dim), ...
-        )
-        known = whole.drop_vars([n for n in whole.coords if n in patches.coords])
-        return known.assign_coords(patches.coords)
+        return as_patches(outputs, patches, dim)
 
     def _checked(self, result: Any, patch: Any) -> tuple[Any, Any]:
         """Raise if a step did not return a state and an output of the shape of a patch."""
@@ -137,15 +130,6 @@ class Sequential(Aggregation):
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.WeightedMean(dtype, skipna, dtypes.average(dtype))
-
-
-def place_numbers(plan: Plan) -> NDArray[np.int64]:
-    """Number the places of patches: those that were cut alike along all dimensions but time."""
-    if isinstance(plan.hood, Members) or len(plan.dims) == 1:
-        return np.zeros(len(plan), np.int64)
-    others = [d for d in plan.dims if d != time_dim(plan)]
-    starts = plan.hood.only(others).starts()
-    return np.unique(starts, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 AGGREGATIONS.update({"temporalmean": TemporalMean, "forecast": Forecast, "sequential": Sequential})

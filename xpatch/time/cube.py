@@ -5,55 +5,79 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
 from xarray import Variable
 
+from xpatch.folding import OTHER, Merger, is_both, merged_over, sides_of
 from xpatch.neighborhood import Members
 from xpatch.parts import horizon, time_dim
-from xpatch.restoring import provenance
+from xpatch.plan import Plan
+from xpatch.restoring import Provenance, provenance
+
+UNEVEN = (
+    "the horizons differ in length or in their leads, so that they make no cube; give the horizon in "
+    "steps, LookbackHorizon(…, horizon=7)"
+)
+REFERENCE, PERIOD = "forecast_reference_time", "forecast_period"
 
 
-def forecast_cube(patches: Any) -> Any:
+def forecast_cube(patches: Any, crop: Any, in_space: Merger) -> Any:
     """Give the horizons over ``forecast_reference_time`` and ``forecast_period`` (CF), in steps.
 
-    ``valid_time`` has both dimensions.
+    ``valid_time`` has both dimensions. Patches in space and time are merged in space first, for each
+    reference time.
 
     Raises
     ------
     ValueError
-        If the patches were cut in space, too, or their horizons differ in length.
+        If the horizons differ in length.
     """
     part = horizon(patches)
     source = provenance(part, None)
     plan, dim = source.plans[0], source.dim
     time = time_dim(plan)
-    if plan.dims != (time,):
-        others = [d for d in plan.dims if d != time]
-        raise ValueError(
-            f"a cube of forecasts is made of patches that were cut in time only, these were also cut "
-            f"along {others}; merge in space first, for each lead: patches.isel(…)"
-        )
-    hood, axis = plan.hood, plan.domain.coordinate(time)
-    if isinstance(hood, Members):
-        assert plan.places is not None
-        at = plan.places.elements[source.ordinals]
-        steps = hood.take(source.ordinals).elements.reshape(len(at), hood.width)
-    else:
-        at = plan.anchor_cells(source.ordinals)[time]
-        low, high = source.crop.get(time, (0, 0))
-        cells = np.arange(low, hood.sizes[0] - high)
-        steps = hood.starts(source.ordinals)[:, :1] + cells
+    at, steps = _steps(plan, source)
     lead = steps - at[:, None]
     if not (lead == lead[:1]).all():
-        raise ValueError("the horizons differ in their leads, so that they make no cube")
+        raise ValueError(UNEVEN)
+    cube = part
+    if is_both(plan):
+        sides = sides_of(plan, source.ordinals)
+        whole = part._to_temp_dataset() if isinstance(part, xr.DataArray) else part
+        merged, _ = merged_over(whole, dim, sides, "space", crop, in_space)
+        _, first = np.unique(sides.when, return_index=True)
+        at, steps = at[first], steps[first]
+        cube = merged.drop_vars([time], errors="ignore").rename({OTHER: dim})
+        order = [dim, time]
+        data = {n: v.transpose(*(d for d in order if d in v.dims), ...) for n, v in cube.items()}
+        cube = cube.assign(data)
+        if isinstance(part, xr.DataArray):
+            cube = part._from_temp_dataset(cube)
+    axis = plan.domain.coordinate(time)
     assert axis is not None
-    names = ("forecast_reference_time", "forecast_period")
-    lost = [n for n, c in part.coords.items() if {dim, time} & {n, *c.dims} or n in names]
-    bare = part.drop_vars(lost)
-    cube = bare.rename({dim: names[0], time: names[1]})
+    lost = [
+        n for n, c in cube.coords.items() if {dim, time} & {n, *c.dims} or n in (REFERENCE, PERIOD)
+    ]
+    cube = cube.drop_vars(lost).rename({dim: REFERENCE, time: PERIOD})
     return cube.assign_coords(
         {
-            names[0]: Variable(names[0], axis[at], {"standard_name": names[0]}),
-            names[1]: Variable(names[1], lead[0], {"standard_name": names[1], "units": "steps"}),
-            "valid_time": Variable(names, axis[steps], {"standard_name": "time"}),
+            REFERENCE: Variable(REFERENCE, axis[at], {"standard_name": REFERENCE}),
+            PERIOD: Variable(PERIOD, lead[0], {"standard_name": PERIOD, "units": "steps"}),
+            "valid_time": Variable((REFERENCE, PERIOD), axis[steps], {"standard_name": "time"}),
         }
     )
+
+
+def _steps(plan: Plan, source: Provenance) -> tuple[NDArray, NDArray]:
+    """Give the steps that patches are anchored at, and those that they hold, (patch, time)."""
+    hood, entries = plan.in_time(source.ordinals)
+    at = plan.steps(source.ordinals)
+    if isinstance(hood, Members):
+        if hood.ragged:
+            raise ValueError(UNEVEN)
+        return at, hood.take(entries).elements.reshape(len(at), -1)
+    k = hood.dims.index(time_dim(plan))
+    low, high = source.crop.get(hood.dims[k], (0, 0))
+    cells = np.arange(low, hood.sizes[k] - high)
+    return at, hood.starts(entries)[:, k, None] + cells

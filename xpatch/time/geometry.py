@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice
 from xpatch.neighborhood import Boxes, Members
+from xpatch.runs import Runs
 from xpatch.spec import Spec
 from xpatch.time.axis import Duration, TimeAxis, time_axis
 from xpatch.time.phase import cycle_length, phases, reach, span
 
 CLOSED = ("right", "left", "both", "neither")
 GAPS = ("keep", "drop")
-MOST = 1 << 28  # steps in windows of unequal length: lists of them take twelve bytes each
+MOST = 1 << 28  # steps in phase windows: lists of them take twelve bytes each
 LONG_STEP = 1.5  # of the usual step: a longer one is a gap
 
 
@@ -54,8 +55,11 @@ class TimeGeometry(Spec):
         return None
 
 
-def past_window(axis: TimeAxis, length: Duration, closed: str) -> Window:
-    """Give the window that ends at each step."""
+def past_window(axis: TimeAxis, length: Duration, closed: str, expanding: bool = False) -> Window:
+    """Give the window that ends at each step; one that expands begins with the record."""
+    if expanding:
+        found = past_window(axis, length, closed)
+        return found._replace(start=np.where(found.complete, 0, found.start))
     n = len(axis)
     here = np.arange(n)
     left, right = closed in ("left", "both"), closed in ("right", "both")
@@ -101,18 +105,11 @@ def windows_as(axis: TimeAxis, anchors: NDArray, start: NDArray, stop: NDArray) 
     """Give windows as boxes if they are equally long and equally far from their anchors."""
     lengths, leads = stop - start, start - anchors
     even = bool(len(anchors)) and (lengths == lengths[0]).all() and (leads == leads[0]).all()
-    if not even and lengths.sum() > MOST:
-        raise ValueError(
-            f"{len(anchors)} windows of unequal length hold {lengths.sum():,} steps along {axis.dim!r}, "
-            f"more than the {MOST:,} that lists may have; anchor fewer of them (RegularTimeStride), or "
-            "give the length in steps or days, so that windows are equally long"
-        )
     if even and lengths[0]:
         sizes, shape = (int(lengths[0]),), (len(axis),)
         at = (-int(leads[0]),)
         return Boxes((axis.dim,), sizes, shape, (start,), True, (False,), anchor=at)
-    elements = np.arange(lengths.sum()) + np.repeat(start - (np.cumsum(lengths) - lengths), lengths)
-    return listed(axis, anchors, lengths, elements)
+    return Runs(axis.dim, len(axis), start[:, None], stop[:, None], np.asarray(anchors, np.int64))
 
 
 def listed(
@@ -141,6 +138,7 @@ def listed(
         scales,
         max(1, int(counts.max(initial=0))),
         numbers=f"{axis.dim}_number",
+        anchors=np.asarray(anchors, np.int64),
     )
 
 
@@ -164,6 +162,9 @@ class FixedLookback(TimeGeometry):
         Whether windows across a gap in the record, a step longer than usual, are kept.
     dim : hashable, optional
         The time dimension, where the field has several.
+    expanding : bool, default: False
+        Begin every window with the record, so that it holds all that came before; the length is the
+        shortest that there is.
 
     Notes
     -----
@@ -174,6 +175,7 @@ class FixedLookback(TimeGeometry):
     closed: str = "right"
     gaps: str = "keep"
     dim: Hashable | None = None
+    expanding: bool = False
 
     def __post_init__(self) -> None:
         Duration.of(self.length, "length of FixedLookback")
@@ -182,7 +184,7 @@ class FixedLookback(TimeGeometry):
 
     def _window(self, axis: TimeAxis, closed: str | None) -> Window:
         length = Duration.of(self.length, "length of FixedLookback")
-        return past_window(axis, length, closed or self.closed)
+        return past_window(axis, length, closed or self.closed, self.expanding)
 
     def complete(self, axis: TimeAxis, closed: str | None = None) -> NDArray[np.bool_]:
         found = self._window(axis, closed)
@@ -215,6 +217,9 @@ class LookbackHorizon(TimeGeometry):
         Whether windows across a gap in the record are kept.
     dim : hashable, optional
         The time dimension, where the field has several.
+    expanding : bool, default: False
+        Begin every lookback with the record, so that it holds all that came before; ``lookback`` is the
+        shortest that there is.
     """
 
     lookback: Any
@@ -222,6 +227,7 @@ class LookbackHorizon(TimeGeometry):
     gap: Any = 0
     gaps: str = "keep"
     dim: Hashable | None = None
+    expanding: bool = False
 
     def __post_init__(self) -> None:
         Duration.of(self.lookback, "lookback")
@@ -233,7 +239,8 @@ class LookbackHorizon(TimeGeometry):
         return Duration.or_none(self.gap, "gap")
 
     def _windows(self, axis: TimeAxis, closed: str | None) -> tuple[Window, Window]:
-        past = past_window(axis, Duration.of(self.lookback, "lookback"), closed or "right")
+        length = Duration.of(self.lookback, "lookback")
+        past = past_window(axis, length, closed or "right", self.expanding)
         first = 0 if closed == "left" else 1
         horizon = Duration.of(self.horizon, "horizon")
         return past, future_window(axis, self._gap(), horizon, first)
@@ -253,11 +260,8 @@ class LookbackHorizon(TimeGeometry):
         parts = [(w.start[anchors], w.stop[anchors]) for w in (past, future)]
         if (parts[0][1] == parts[1][0]).all():
             return windows_as(axis, anchors, parts[0][0], parts[1][1])
-        counts = np.stack([stop - start for start, stop in parts], axis=-1)
-        starts = np.stack([start for start, _ in parts], axis=-1).ravel()
-        flat = counts.ravel()
-        elements = np.arange(flat.sum()) + np.repeat(starts - (np.cumsum(flat) - flat), flat)
-        return listed(axis, anchors, counts.sum(axis=1), elements)
+        starts, stops = (np.stack(ends, axis=-1) for ends in zip(*parts, strict=True))
+        return Runs(axis.dim, len(axis), starts, stops, np.asarray(anchors, np.int64))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -321,6 +325,12 @@ class PhaseWindow(TimeGeometry):
         high = np.searchsorted(three, phase[anchors] + width, side="right")
         high = np.minimum(high, low + len(axis))  # half a cycle to both sides is every step once
         counts = high - low
+        if counts.sum() > MOST:
+            raise ValueError(
+                f"{len(anchors)} phase windows hold {counts.sum():,} steps along {axis.dim!r}, more "
+                f"than the {MOST:,} that lists may have; anchor fewer of them (RegularTimeStride), or "
+                "use a smaller phase_width"
+            )
         place = np.arange(counts.sum()) + np.repeat(low - (np.cumsum(counts) - counts), counts)
         patch = np.repeat(np.arange(len(anchors)), counts)
         elements = order[place % len(axis)]

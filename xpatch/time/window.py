@@ -15,6 +15,8 @@ from xpatch.window import SMALLEST, Window
 class TimeWindow(Window):
     """Base of the windows of the lead: negative in the past, positive in the future."""
 
+    temporal = True
+
     def weights(self, lead: NDArray[np.float64]) -> NDArray[np.float64]:
         """Weight at leads in steps; the past reaches back to ``lead.min()``."""
         raise NotImplementedError

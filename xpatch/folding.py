@@ -1,0 +1,154 @@
+"""Merge patches in space and time one after the other: time within each place, places within each time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray import Variable
+from xarray.indexes import PandasIndex
+
+from xpatch.index import PatchIndex
+from xpatch.joint import Hood, Joint, time_part
+from xpatch.neighborhood import Boxes
+from xpatch.parts import time_dim
+from xpatch.plan import Plan
+from xpatch.restoring import Provenance
+
+OTHER = "__other__"  # what is carried while the rest is merged
+Merger = Callable[[xr.Dataset], xr.Dataset]
+
+
+class Sides(NamedTuple):
+    """The windows in time and the places of patches, each on its own."""
+
+    time: Plan
+    when: NDArray[np.int64]
+    space: Plan
+    where: NDArray[np.int64]
+
+
+def is_both(plan: Plan) -> bool:
+    """Whether patches were cut in time and in space."""
+    part = time_part(plan.hood)
+    return part is not None and len(plan.dims) > 1
+
+
+def sides_of(plan: Plan, ordinals: NDArray) -> Sides:
+    """Tell the windows in time of patches, and their places, apart."""
+    hood = plan.hood
+    if isinstance(hood, Joint):
+        when, where = hood.entries(ordinals)
+        time, space = hood.parts
+        alone = dataclasses.replace(plan, hood=time, places=None)
+        return Sides(alone, when, dataclasses.replace(plan, hood=space), where)
+    name = time_dim(plan)
+    found = []
+    for dims in ([name], [d for d in plan.dims if d != name]):
+        assert isinstance(hood, Boxes)
+        own = hood.only(dims)
+        starts, entries = np.unique(own.starts(ordinals), axis=0, return_inverse=True)
+        boxes = dataclasses.replace(own, axes=tuple(starts.T), product=False)
+        found.append((dataclasses.replace(plan, hood=boxes), entries.reshape(-1)))
+    return Sides(*found[0], *found[1])
+
+
+def grouped(outer: NDArray, inner: NDArray) -> list[tuple[NDArray, NDArray, NDArray]]:
+    """Group the entries of ``outer`` that go with the same entries of ``inner``.
+
+    Gives for each group its outer entries, their inner entries, and which patches these are, shape
+    (outer, inner).
+    """
+    order = np.lexsort((inner, outer))
+    cuts = np.flatnonzero(np.diff(outer[order])) + 1
+    groups: dict[bytes, list[NDArray]] = {}
+    for which in np.split(order, cuts):
+        groups.setdefault(inner[which].tobytes(), []).append(which)
+    return [(outer[w[:, 0]], inner[w[0]], w) for w in (np.stack(g) for g in groups.values())]
+
+
+def regrouped(
+    patches: xr.Dataset, dim: Hashable, which: NDArray, inner: NDArray, plan: Plan, crop: Any
+) -> xr.Dataset:
+    """Give patches along ``inner`` alone; the others are one carried dimension."""
+    part = patches.isel({dim: which.reshape(-1)})
+    shape, found = which.shape, {}
+    for name, v in part.data_vars.items():
+        if dim not in v.dims:
+            found[name] = v.variable
+            continue
+        own = v.variable.transpose(dim, ...)
+        data = own.data.reshape(*shape, *own.shape[1:])
+        found[name] = Variable((OTHER, dim, *own.dims[1:]), data, own.attrs).transpose(dim, ...)
+    index = PatchIndex(PandasIndex(np.asarray(inner), dim), (plan,), crop)
+    lost = {n for n, c in part.coords.items() if dim in c.dims or n in plan.domain.sizes}
+    kept = {n: c.variable for n, c in part.coords.items() if n not in lost}
+    coords = xr.Coordinates(
+        {**kept, **index.create_variables({dim: Variable(dim, inner)})}, indexes={dim: index}
+    )
+    return xr.Dataset(found, coords, patches.attrs)
+
+
+def merged_over(
+    patches: xr.Dataset, dim: Hashable, sides: Sides, over: str, crop: Any, merge: Merger
+) -> tuple[xr.Dataset, NDArray]:
+    """Merge over time or over space, for each of the others. Gives the result, and which others."""
+    outer, inner, plan = (
+        (sides.where, sides.when, sides.time)
+        if over == "time"
+        else (sides.when, sides.where, sides.space)
+    )
+    own = {d: c for d, c in crop.items() if d in plan.inner}
+    parts, names = [], []
+    for others, entries, which in grouped(outer, inner):
+        part = merge(regrouped(patches, dim, which, entries, plan, own))
+        parts.append(part)
+        names.append(others)
+    whole = parts[0]
+    if len(parts) > 1:
+        whole = xr.concat(
+            parts, OTHER, data_vars="minimal", coords="minimal", compat="override", join="override"
+        )
+    every = np.concatenate(names)
+    order = np.argsort(every, kind="stable")
+    return whole.isel({OTHER: order}), every[order]
+
+
+def merge_in_turn(
+    patches: xr.Dataset, source: Provenance, crop: Any, in_time: Merger, in_space: Merger
+) -> xr.Dataset:
+    """Merge time first, within each place, and then space."""
+    dim = source.dim
+    sides = sides_of(source.plans[0], source.ordinals)
+    series, places = merged_over(patches, dim, sides, "time", crop, in_time)
+    index = PatchIndex(
+        PandasIndex(places, dim),
+        (sides.space,),
+        {d: c for d, c in crop.items() if d in sides.space.inner},
+    )
+    coords = index.create_variables({dim: Variable(dim, places)})
+    lost = [n for n in series.coords if n in sides.space.dims]
+    found = series.drop_vars(lost).rename({OTHER: dim})
+    data = {n: v.transpose(dim, ...) if dim in v.dims else v for n, v in found.data_vars.items()}
+    found = found.assign(data).assign_coords(xr.Coordinates(coords, indexes={dim: index}))
+    return in_space(found)
+
+
+def by_time(source: Provenance) -> Provenance:
+    """Number patches in the order of their times, so that the last of them is the latest."""
+    plan = source.plans[0]
+    every = np.arange(len(plan))
+    order = np.argsort(plan.steps(every), kind="stable")
+    if isinstance(plan.hood, Joint):
+        picks = tuple(e[order] for e in plan.hood.entries(every))
+        hood: Hood = dataclasses.replace(plan.hood, picks=picks)
+    else:
+        hood = plan.boxes.take(order)
+    number = np.empty_like(order)
+    number[order] = every
+    plans = (dataclasses.replace(plan, hood=hood, origin=plan.anchor_id), *source.plans[1:])
+    return dataclasses.replace(source, plans=plans, ordinals=number[source.ordinals])

@@ -1,0 +1,138 @@
+"""Fit on the past of each window, predict what comes after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xpatch.parts import as_patches, horizon, lookback, time_dim
+from xpatch.progress import Bar
+from xpatch.restoring import provenance
+
+__all__ = ["fit_predict"]
+
+
+def fit_predict(
+    patches: Any,
+    fit: Callable[[Any], Any],
+    predict: Callable[[Any, Any], Any],
+    *,
+    known: Sequence[Hashable] = (),
+    progress: bool = False,
+) -> Any:
+    """Fit a model on the past of each patch, and predict its future, which it never sees.
+
+    With `LookbackHorizon` of a fixed lookback these are rolling fits; with ``expanding=True`` each
+    fit takes all that came before. One patch after the other is loaded, each fit stands alone; for
+    a state that is carried from one to the next see `Sequential`.
+
+    Parameters
+    ----------
+    patches : DataArray or Dataset
+        Patches of `LookbackHorizon`, in time or in space and time.
+    fit : callable
+        Takes the past of one patch, without patch dimension and without empty slots, and returns a
+        model of any kind.
+    predict : callable
+        Takes the model and the future: the horizon of the patch with its times, places and leads,
+        whose values are missing. Returns the values for it, as an array of the same shape or as
+        an object like it; dimensions may be new (members of an ensemble) or left out.
+    known : sequence of hashable
+        Variables of a Dataset, and coordinates along time, that are known beforehand (a forcing, a
+        calendar) and keep their values.
+    progress : bool, default: False
+        Draw a bar on stderr.
+
+    Returns
+    -------
+    DataArray or Dataset
+        The predictions, as the horizons of the patches: ``merge(Forecast(…))`` puts them on the
+        time axis. Of a Dataset, what ``predict`` returns.
+
+    Raises
+    ------
+    ValueError
+        If the patches have no past or no future, or a prediction does not fit its horizon.
+
+    Examples
+    --------
+    >>> time = np.arange("2000-01-01", "2000-03-01", dtype="M8[D]").astype("M8[ns]")
+    >>> series = xr.DataArray(np.arange(60.0), {"time": time}, ("time",))
+    >>> windows = series.patch.split(
+    ...     xpatch.TimePatcher(xpatch.LookbackHorizon(14, 7), xpatch.RegularTimeStride(7))
+    ... )
+    >>> line = xpatch.fit_predict(
+    ...     windows,
+    ...     lambda past: np.polyfit(past.lead, past, 1),
+    ...     lambda model, future: np.polyval(model, future.lead),
+    ... )
+    >>> bool(np.allclose(line, windows.patch.horizon))
+    True
+    >>> forecast = line.patch.merge(xpatch.Forecast("latest"))
+    >>> int(forecast.isnull().sum())  # the first lookback, and the rest of the record
+    18
+    """
+    past, future = lookback(patches), horizon(patches)
+    source = provenance(patches, None)
+    dim, time = source.dim, time_dim(source.plans[0])
+    unknown = [
+        n for n in known if n not in future.coords and n not in getattr(future, "data_vars", ())
+    ]
+    if unknown:
+        raise ValueError(f"known names {unknown[0]!r}, which the patches have not")
+    outputs = []
+    bar = Bar(len(source.ordinals)) if progress else None
+    for k in range(len(source.ordinals)):
+        before, after = (_alone(p, dim, time, k) for p in (past, future))
+        hidden = _hidden(after, time, set(known))
+        outputs.append(_like(predict(fit(before), hidden), hidden, k))
+        if bar is not None:
+            bar(1)
+    return as_patches(outputs, future, dim)
+
+
+def _alone(patches: Any, dim: Hashable, time: Hashable, k: int) -> Any:
+    """Give one patch, without the slots that are empty."""
+    patch = patches.isel({dim: k}).load()
+    number = f"{time}_number"
+    if number in patch.coords:
+        patch = patch.isel({time: np.flatnonzero(patch.coords[number].values >= 0)})
+    return patch
+
+
+def _hidden(future: Any, time: Hashable, known: set[Hashable]) -> Any:
+    """Leave only what is known beforehand of a horizon."""
+    own = {time, f"{time}_number", "lead", *known}
+    lost = [n for n, c in future.coords.items() if time in c.dims and n not in own]
+    future = future.drop_vars(lost)
+    if isinstance(future, xr.DataArray):
+        return future.where(False)
+    data = {n: v if n in known or time not in v.dims else v.where(False) for n, v in future.items()}
+    return future.assign(data)
+
+
+def _like(predicted: Any, hidden: Any, k: int) -> Any:
+    """Check a prediction against its horizon."""
+    if not isinstance(predicted, xr.DataArray | xr.Dataset):
+        values = np.asarray(predicted)
+        if not isinstance(hidden, xr.DataArray):
+            raise ValueError(
+                "predict must return a Dataset or a DataArray for patches that are a Dataset, got "
+                f"{type(predicted).__name__}"
+            )
+        if values.shape != hidden.shape:
+            raise ValueError(
+                f"predict returned shape {values.shape} for patch {k}, whose horizon has "
+                f"{dict(hidden.sizes)}; return that shape, or a DataArray with named dims"
+            )
+        return hidden.copy(data=values)
+    for d, n in predicted.sizes.items():
+        if d in hidden.sizes and hidden.sizes[d] != n:
+            raise ValueError(
+                f"predict returned {n} values along {d!r} for patch {k}, whose horizon has "
+                f"{hidden.sizes[d]}"
+            )
+    return predicted

@@ -1,0 +1,146 @@
+"""The calls of merge: of one field, of several, of time and space in turn."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xpatch.aggregation import OverlapAdd, as_aggregation
+from xpatch.domain import domain_of
+from xpatch.folding import Merger, is_both, merge_in_turn
+from xpatch.index import PatchIndex, with_index
+from xpatch.merging import Merge
+from xpatch.parts import time_dim
+from xpatch.plan import Plan, best_plan
+from xpatch.restoring import check_like, provenance
+from xpatch.time.aggregation import Forecast, Sequential, TemporalMean
+from xpatch.time.cube import forecast_cube
+
+
+def merge_one(
+    patches: Any, aggregation: Any, like: Any, skipna: Any, fill_value: Any, scale: Any
+) -> Any:
+    """Merge patches of one field, and give them the type of the field."""
+    rest = (like, skipna, fill_value, scale)
+    if isinstance(aggregation, tuple | list):
+        return merge_both(patches, aggregation, *rest)
+    merge = Merge(patches, aggregation, *rest)
+    if isinstance(merge.aggregation, Forecast) and merge.aggregation.select == "cube":
+        return as_cube(patches, None, merge.crop, *rest)
+    return merge.domain.wrap(merge.run())
+
+
+def merge_both(
+    patches: Any, aggregations: Any, like: Any, skipna: Any, fill_value: Any, scale: Any
+) -> Any:
+    """Merge time first within each place, and then space.
+
+    Raises
+    ------
+    ValueError
+        If the patches were not cut in both, or there are not two aggregations.
+    """
+    if len(aggregations) != 2:
+        raise ValueError(
+            f"merge takes one aggregation, or two of them, (spatial, temporal), got {aggregations!r}"
+        )
+    given = spatial, temporal = [as_aggregation(a) for a in aggregations]
+    if fill_value == fill_value:
+        raise ValueError(
+            f"merge((spatial, temporal)) leaves what is not covered missing, so that fill_value="
+            f"{fill_value!r} cannot be told from data in between; fill it afterwards, merged.fillna(…)"
+        )
+    source = provenance(patches, like)
+    if not is_both(source.plans[0]):
+        raise ValueError(
+            "merge((spatial, temporal)) is for patches of a SpatioTemporalPatcher; these were cut along "
+            f"{list(source.plans[0].dims)} only: merge({given[0]!r})"
+        )
+    first = Merge(patches, TemporalMean(), like, skipna, fill_value, scale)
+    if isinstance(temporal, Sequential):
+        patches, temporal = temporal.prepared(patches, source, like), TemporalMean()
+    if isinstance(temporal, Forecast) and temporal.select == "cube":
+        return as_cube(patches, spatial, first.crop, like, skipna, fill_value, scale)
+    whole = _whole(patches)
+    found = merge_in_turn(
+        whole,
+        _on(source, like),
+        first.crop,
+        _merger(temporal, skipna, scale, first.plan, "time"),
+        _merger(spatial, skipna, scale, first.plan, "space"),
+    )
+    return _back(patches, found, first)
+
+
+def as_cube(
+    patches: Any, spatial: Any, crop: Any, like: Any, skipna: Any, fill_value: Any, scale: Any
+) -> Any:
+    """Give forecasts as a cube, merged in space where they were cut there as well."""
+    plan = provenance(patches, like).plans[0]
+    spatial = OverlapAdd() if spatial is None else spatial
+    cube = forecast_cube(patches, crop, _merger(spatial, skipna, scale, plan, "space"))
+    return plan.domain.wrap(cube)
+
+
+def _on(source: Any, like: Any) -> Any:
+    """Put patches on the field that is given."""
+    if like is None:
+        return source
+    plan, domain = source.plans[0], domain_of(like)
+    check_like(plan, domain)
+    plans = (dataclasses.replace(plan, domain=domain), *source.plans[1:])
+    return dataclasses.replace(source, plans=plans)
+
+
+def _merger(aggregation: Any, skipna: Any, scale: Any, plan: Plan, over: str) -> Merger:
+    """Give a merge over time, or over space."""
+    timed = {d for d in plan.dims if d == time_dim(plan)}
+
+    def merged(patches: xr.Dataset) -> xr.Dataset:
+        own = {d: f for d, f in (scale or {}).items() if (d in timed) == (over == "time")}
+        return Merge(patches, aggregation, None, skipna, np.nan, own).run()
+
+    return merged
+
+
+def _whole(patches: Any) -> xr.Dataset:
+    return patches if isinstance(patches, xr.Dataset) else patches._to_temp_dataset()
+
+
+def _back(patches: Any, found: xr.Dataset, merge: Merge) -> Any:
+    """Give the result the type and the order of dims of the field."""
+    merged = found if isinstance(patches, xr.Dataset) else patches._from_temp_dataset(found)
+    order = merge.domain.dims
+    return merge.domain.wrap(merged.transpose(*(d for d in order if d in merged.dims), ...))
+
+
+def merge_each(
+    patches: xr.Dataset, index: PatchIndex, aggregation: Any, like: Any, *args: Any
+) -> xr.Dataset:
+    """Merge a Dataset of patches of several fields at the same anchors, each on its own field.
+
+    Variables without a dimension of any of them, such as one value a patch, go where all others go.
+    """
+    plans = index.plans
+    inner = {d for plan in plans for d in plan.inner}
+    sizes = {n: v.sizes for n, v in patches.data_vars.items()}
+    found = {n: best_plan(plans, s, like) for n, s in sizes.items() if inner & set(s)}
+    common = next(iter(found.values())) if len(set(found.values())) == 1 else None
+    groups: dict[Plan, list[Hashable]] = {}
+    for name in sizes:
+        plan = found.get(name) or common or best_plan(plans, sizes[name], like)
+        groups.setdefault(plan, []).append(name)
+    parts = []
+    for plan, names in groups.items():
+        part = with_index(patches, index.only(plan))[names]
+        others = {d for p in plans for d in (*p.dims, *p.inner)} - {*plan.dims, *plan.inner}
+        foreign = [n for n, c in part.coords.items() if others & {n, *c.dims}]
+        parts.append(Merge(part.drop_vars(foreign), aggregation, None, *args).run())
+    merged = xr.merge(parts, combine_attrs="override", compat="override", join="outer")
+    for plan in plans:
+        merged = plan.domain.wrap(merged)
+    return merged
