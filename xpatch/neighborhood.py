@@ -281,7 +281,8 @@ class Members:
     def radial(self) -> NDArray[np.float64]:
         """Offset of each member from its anchor, in [0, 1).
 
-        Distance / scale, but at most 1 − 1 / (2 · members), so that no window is ever zero there.
+        Distance / scale, but at most 1 − 1 / (2 · members), so that no window is ever zero there; of
+        lists in time, of which a part may be taken, 1 − 1 / (2 · scale).
 
         Raises
         ------
@@ -294,7 +295,8 @@ class Members:
                 "Give the field that was split, merge(like=field), or split again"
             )
         scale = np.repeat(np.where(self.scales > 0, self.scales, 1), self.counts)
-        most = 1 - 0.5 / np.repeat(np.maximum(self.counts, 1), self.counts)
+        cells = self.counts if self.numbers is None else self.scales
+        most = 1 - 0.5 / np.repeat(np.maximum(cells, 1), self.counts)
         return np.minimum(np.abs(self.distances) / scale, most)
 
     @property

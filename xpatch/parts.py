@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
+from xarray.indexes import PandasIndex
 
 from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.joint import Joint, time_part
@@ -44,6 +45,38 @@ def time_dim(plan: Plan) -> Hashable:
         return next(d for d, at in zip(part.dims, part.anchors, strict=True) if at is not None)
     raise ValueError(
         "these patches have no windows in time; split with TimePatcher(LookbackHorizon(…))"
+    )
+
+
+def in_time_order(patches: Any) -> Any:
+    """Number patches whose anchors were drawn or given in any order by the times of their anchors."""
+    index = patch_index(patches)
+    assert index is not None
+    plan = index.plans[0]
+    windows = time_part(plan.hood)
+    alone = plan.in_time(np.arange(len(plan)))[1]
+    first = np.unique(alone, return_index=True)[1]  # a patch of each window
+    steps = plan.steps(first if len(windows or ()) < len(plan) else np.arange(len(plan)))
+    if (steps[1:] >= steps[:-1]).all():
+        return patches
+    order = np.argsort(plan.steps(np.arange(len(plan))), kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    labels = PandasIndex(rank[index.ordinals], index.dim)
+    plans = tuple(_reordered(p, order) for p in index.plans)
+    return with_index(patches, PatchIndex(labels, plans, index.crop))
+
+
+def _reordered(plan: Plan, order: NDArray) -> Plan:
+    hood = plan.hood
+    events = None if plan.events is None else plan.events[order]
+    if isinstance(hood, Joint):
+        picks = tuple(e[order] for e in hood.entries(np.arange(len(hood))))
+        hood = dataclasses.replace(hood, picks=picks)
+        return dataclasses.replace(plan, hood=hood, events=events, origin=None)
+    places = None if plan.places is None else plan.places.take(order)
+    return dataclasses.replace(
+        plan, hood=hood.take(order), places=places, events=events, origin=None
     )
 
 

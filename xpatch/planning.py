@@ -129,6 +129,11 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
         places = None if space.places is None else space.places.take(space.ordinals)
         space = Found(space.hood.take(space.ordinals), space.window, places=places)
     axis = temporal.geometry.axis(domain)
+    if axis.dim in space.hood.dims:
+        raise ValueError(
+            f"{spatial.geometry!r} cuts {axis.dim!r}, too, along which {temporal.geometry!r} puts windows "
+            f"in time; leave {axis.dim!r} out of the geometry in space"
+        )
     closed = temporal.sampler.closed
     kept = None
     if axes.coupling == "coupled":

@@ -95,6 +95,9 @@ def measured(plan: Plan, recipe: Mapping[str, Any], like: Any) -> Plan:
     domain, hood = domain_of(like), plan.hood
     for part in plan.lists:
         if part.numbers is not None:
+            different = plan.domain.same_lattice(domain, part.dims)
+            if different is not None:
+                raise ValueError(f"like is not the field that was split: {different}")
             found = timed(part, recipe, domain)
         else:
             assert plan.places is not None
@@ -284,6 +287,8 @@ def restored_coords(
     for name, coord in patches.coords.items():
         if dim in coord.dims or name == dim or name in variables:
             continue
+        if name not in template.coords and set(coord.dims) & set(cut):
+            continue  # of cells in a patch, such as the lead
         if any(sizes.get(d) != coord.sizes[d] for d in coord.dims):
             continue
         known = name in template.coords and template.coords[name].dims == coord.dims

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 
 T = TypeVar("T", bound="Spec")
 
@@ -110,6 +112,10 @@ def encode(value: Any) -> Any:
         return value.to_dict()
     if isinstance(value, Mapping):
         return {"class": "DimMap", "items": [[str(k), encode(v)] for k, v in value.items()]}
+    if isinstance(value, np.datetime64):
+        return str(value)
+    if isinstance(value, np.timedelta64 | datetime.timedelta | pd.offsets.BaseOffset):
+        return _duration(value)
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -117,6 +123,18 @@ def encode(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [encode(v) for v in value]
     return value if isinstance(value, str | int | float | bool) else None
+
+
+def _duration(value: Any) -> str | None:
+    """Write a length of time as pandas reads it; None if it cannot be said in a word."""
+    if isinstance(value, np.timedelta64) and np.datetime_data(value)[0] in ("Y", "M"):
+        return f"{value.astype('m8[M]').astype(int)}MS"
+    if not isinstance(value, pd.offsets.BaseOffset):
+        return f"{pd.Timedelta(value) // pd.Timedelta('1us')}us"
+    kwds = value.kwds if type(value) is pd.DateOffset else {}
+    if kwds and set(kwds) <= {"months", "years"}:
+        return f"{value.n * (kwds.get('months', 0) + 12 * kwds.get('years', 0))}MS"
+    return None if kwds else str(value.freqstr)
 
 
 def decode(value: Any) -> Any:

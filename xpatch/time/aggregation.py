@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from xpatch.aggregation import AGGREGATIONS, Aggregation, Windowed
 from xpatch.engine import dtypes
 from xpatch.engine import reduce as r
 from xpatch.folding import is_both, sides_of
-from xpatch.parts import as_patches, horizon
+from xpatch.parts import as_patches, horizon, in_time_order
 from xpatch.window import Window, as_window
 
 SELECT = ("latest", "mean", "cube")
@@ -57,8 +58,8 @@ class Forecast(Aggregation):
         object.__setattr__(self, "window", as_window(self.window))
 
     def prepared(self, patches: Any, source: Any, like: Any) -> Any:
-        """Give the horizons of patches."""
-        return horizon(patches)
+        """Give the horizons of patches, the later made after the earlier."""
+        return in_time_order(horizon(patches))
 
     @property
     def synthesis(self) -> Window | None:
@@ -103,8 +104,29 @@ class Sequential(Aggregation):
             place = int(places[k])
             state = states.get(place, self.init)
             patch = patches.isel({dim: k}).load()
-            states[place], outputs[k] = self.step(state, patch)
+            states[place], outputs[k] = self._checked(self.step(state, patch), patch)
+        if not outputs:
+            return patches
         return as_patches(outputs, patches, dim)
+
+    def _checked(self, result: Any, patch: Any) -> tuple[Any, Any]:
+        """Raise if a step did not return a state and an output of the shape of a patch."""
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(
+                f"step of Sequential must return a state and an output, got {type(result).__name__}"
+            )
+        output = result[1]
+        if not isinstance(output, xr.DataArray | xr.Dataset):
+            raise TypeError(
+                "the output of step of Sequential must be a DataArray or Dataset, got "
+                f"{type(output).__name__}; patch.copy(data=…) makes one"
+            )
+        if any(output.sizes.get(d) != n for d, n in patch.sizes.items()):
+            raise ValueError(
+                f"the output of step of Sequential has sizes {dict(output.sizes)}, the patch "
+                f"{dict(patch.sizes)}; one value a window is put into it by xr.zeros_like(patch) + value"
+            )
+        return result
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.WeightedMean(dtype, skipna, dtypes.average(dtype))

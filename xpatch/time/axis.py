@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 from xpatch.domain import Lattice
 
 MICRO = 1_000_000  # cftime counts in microseconds
+EARLIEST, LATEST = np.iinfo(np.int64).min + 1, np.iinfo(np.int64).max  # the first is NaT
+FIXED = {"weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"}
+LONG_AGO = 12 * 280_000  # months: microseconds in int64 reach further
+SECONDS_OF_MONTH = 365.2425 / 12 * 86_400
 MONTHS = {"M": 1, "MS": 1, "ME": 1, "BM": 1, "Q": 3, "QS": 3, "QE": 3}
 MONTHS |= {"Y": 12, "YS": 12, "YE": 12, "A": 12, "AS": 12}
 
@@ -29,6 +33,18 @@ class Duration:
     months: int | None = None
 
     @classmethod
+    def or_none(cls, value: Any, what: str) -> Duration | None:
+        """Read a duration that may be zero: None."""
+        if isinstance(value, int | np.integer) and not isinstance(value, bool):
+            return cls.of(value, what) if value else None
+        if isinstance(value, str):
+            zero = re.fullmatch(r"0+ *[A-Za-z]*", value) is not None
+        else:
+            timed = isinstance(value, datetime.timedelta | np.timedelta64)
+            zero = timed and value == type(value)(0)
+        return None if zero else cls.of(value, what)
+
+    @classmethod
     def of(cls, value: Any, what: str) -> Duration:
         """Read a duration: an int (steps), "30D", "6h", "3MS", a timedelta, or an offset.
 
@@ -39,10 +55,12 @@ class Duration:
         """
         if isinstance(value, Duration):
             return value
+        if isinstance(value, np.timedelta64) and np.datetime_data(value)[0] in ("Y", "M"):
+            return cls(months=_positive(int(value.astype("m8[M]").astype(int)), what))
         if isinstance(value, datetime.timedelta | np.timedelta64):
             return cls(seconds=_positive(pd.Timedelta(value).total_seconds(), what))
         if isinstance(value, int | np.integer) and not isinstance(value, bool):
-            return cls(steps=_positive(int(value), what))
+            return cls(steps=min(_positive(int(value), what), LATEST // 4))
         if isinstance(value, str):
             try:
                 value = pd.tseries.frequencies.to_offset(value)
@@ -52,9 +70,11 @@ class Duration:
                     f"got {value!r}"
                 ) from None
         kwds = getattr(value, "kwds", None) or {}  # those of pandas.DateOffset(months=3)
-        if set(kwds) & {"months", "years"}:
+        if kwds and set(kwds) <= {"months", "years"}:
             months = (kwds.get("months", 0) + 12 * kwds.get("years", 0)) * value.n
             return cls(months=_positive(months, what))
+        if kwds and set(kwds) <= FIXED:
+            return cls(seconds=_positive(pd.Timedelta(**kwds).total_seconds() * value.n, what))
         if isinstance(value, pd.offsets.Tick | pd.offsets.Day | pd.offsets.Week):
             weeks = value.n * 7 if isinstance(value, pd.offsets.Week) else value.n
             days = isinstance(value, pd.offsets.Day | pd.offsets.Week)
@@ -63,14 +83,16 @@ class Duration:
         if hasattr(value, "as_timedelta"):
             seconds = value.as_timedelta().total_seconds()
             return cls(seconds=_positive(seconds, what))
-        name = str(getattr(value, "_freq", "") or getattr(value, "rule_code", "")).split("-")[0]
+        bare = type(value) is pd.DateOffset  # which has no name
+        name = "" if bare else str(getattr(value, "_freq", "") or getattr(value, "rule_code", ""))
+        name = name.split("-")[0]
         if name == "D":  # of cftime
             return cls(seconds=_positive(86_400.0 * value.n, what))
         if name in MONTHS and hasattr(value, "n"):
             return cls(months=_positive(MONTHS[name] * int(value.n), what))
         raise TypeError(
             f"{what} must be a number of steps or a duration ('30D', '3MS', timedelta, an offset of "
-            f"pandas or cftime), got {value!r}"
+            f"pandas or cftime in either months or days), got {value!r}"
         )
 
 
@@ -133,9 +155,16 @@ class TimeAxis:
         return int(np.median(np.diff(self.ticks))) if len(self) > 1 else 1
 
     @cached_property
-    def even(self) -> bool:
-        """Whether all steps are the same."""
-        return len(np.unique(np.diff(self.ticks))) <= 1
+    def ends(self) -> tuple[int, int]:
+        """Where a step before the first, and one after the last, would be; in months if they are so."""
+        first, last = self.ticks[:1], self.ticks[-1:]
+        months = round(self.step / (self.rate * SECONDS_OF_MONTH))
+        if months:
+            moved = self._by_months(self.ticks[:-1], months)
+            if (np.abs(moved - self.ticks[1:]) <= 3 * 86_400 * self.rate).mean() > 0.5:
+                low, high = self._by_months(first, -months), self._by_months(last, months)
+                return int(low[0]), int(high[0])
+        return int(first[0]) - self.step, int(last[0]) + self.step
 
     def ticks_of(self, times: Any) -> NDArray[np.int64]:
         """Turn times of the same calendar into integers.
@@ -145,42 +174,74 @@ class TimeAxis:
         TypeError
             If they are times of another calendar.
         """
-        given = np.asarray(times)
-        if self.values.dtype.kind == "M":
-            if given.dtype.kind != "M":
-                given = _as_datetime64(times, self.values.dtype)
-            if np.isnat(given).any():
-                raise ValueError("a time is NaT; leave it out")
-            return given.astype(self.values.dtype).astype(np.int64)
-        return _cftime_ticks(given, self.values[0])
+        return self.whole_ticks(times)[0]
+
+    def whole_ticks(self, times: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Turn times into integers, rounded down, and say which of them lie after theirs.
+
+        Times that the unit of the record cannot hold become the first or the last that it can.
+        """
+        if self.calendar is not None:
+            ticks = np.atleast_1d(_cftime_ticks(np.asarray(times), self.values[0]))
+            return ticks, np.zeros(ticks.shape, bool)
+        given = np.atleast_1d(_as_datetime64(times))
+        if np.isnat(given).any():
+            raise ValueError("a time is NaT; leave it out")
+        found = given.astype(self.values.dtype)
+        changed = found.astype(given.dtype) != given
+        if np.promote_types(given.dtype, found.dtype) != found.dtype:
+            return found.astype(np.int64), changed
+        ends = np.where(given > np.datetime64(0, "s"), LATEST, EARLIEST)
+        return np.where(changed, ends, found.astype(np.int64)), np.zeros(found.shape, bool)
 
     def shifted(self, ticks: NDArray[np.int64], duration: Duration, sign: int) -> NDArray[np.int64]:
-        """Move times by a duration that is not counted in steps."""
+        """Move times by a duration that is not counted in steps; at most to the ends of time."""
         if duration.months is not None:
-            return self._by_months(ticks, sign * duration.months)
+            return self._by_months(ticks, sign * min(duration.months, LONG_AGO))
         assert duration.seconds is not None
-        return ticks + sign * round(duration.seconds * self.rate)
+        length = min(round(duration.seconds * self.rate), LATEST)
+        if sign > 0:
+            return np.minimum(ticks, LATEST - length) + length
+        return np.maximum(ticks, EARLIEST + length) - length
+
+    @cached_property
+    def at_month_ends(self) -> bool:
+        """Whether every time is on the last day of its month, as in monthly data labeled by ends."""
+        if self.calendar is None:
+            month = self.values.astype("M8[M]")
+            return bool(((self.values.astype("M8[D]") + 1).astype("M8[M]") > month).all())
+        return all(t.day == t.daysinmonth for t in self.values)
 
     def _by_months(self, ticks: NDArray[np.int64], months: int) -> NDArray[np.int64]:
-        """Move times by months; a day that the month does not have becomes its last."""
+        """Move times by months; a day that the month does not have becomes its last.
+
+        If all times are at ends of months they stay there.
+        """
         if self.calendar is None:
             times = ticks.view(self.values.dtype)
             month = times.astype("M8[M]")
             rest = times - month.astype(self.values.dtype)
-            target = month + months
+            known = int(LATEST / (self.rate * SECONDS_OF_MONTH)) - 12
+            wanted = month.astype(np.int64) + months
+            target = np.clip(wanted, -known, known).astype("M8[M]")
             day = np.timedelta64(1, "D")
             last = (target + 1).astype("M8[D]") - target.astype("M8[D]") - day
-            whole = np.minimum(rest // day, last // day) * day + rest % day
-            return (target.astype(self.values.dtype) + whole).astype(np.int64)
+            days = last // day if self.at_month_ends else np.minimum(rest // day, last // day)
+            whole = days * day + rest % day
+            moved = (target.astype(self.values.dtype) + whole).astype(np.int64)
+            return np.where(wanted < -known, EARLIEST, np.where(wanted > known, LATEST, moved))
         import cftime
 
         times = cftime.num2date(ticks, _units(), calendar=self.calendar)
-        moved = []
-        for t in np.atleast_1d(times):
+        moved, early = [], np.zeros(np.size(times), bool)
+        for k, t in enumerate(np.atleast_1d(times)):
             year, month = divmod(t.year * 12 + t.month - 1 + months, 12)
-            first = t.replace(year=year, month=month + 1, day=1)
-            moved.append(first.replace(day=min(t.day, first.daysinmonth)))
-        return _cftime_ticks(np.array(moved, dtype=object), self.values[0])
+            early[k] = year < 1 <= t.year and not t.has_year_zero  # that year does not exist
+            first = t.replace(year=t.year if early[k] else year, month=month + 1, day=1)
+            last = first.daysinmonth
+            moved.append(first.replace(day=last if self.at_month_ends else min(t.day, last)))
+        found = _cftime_ticks(np.array(moved, dtype=object), self.values[0])
+        return np.where(early, EARLIEST, found)
 
 
 def _units() -> str:
@@ -190,20 +251,18 @@ def _units() -> str:
 def _cftime_ticks(given: NDArray, like: Any) -> NDArray[np.int64]:
     import cftime
 
+    if not given.size:
+        return np.empty(given.shape, np.int64)
     if given.dtype.kind in "US" or (given.size and isinstance(given.ravel()[0], str)):
         given = np.array([_parsed(str(t), like) for t in given.ravel()], dtype=object)
-    kinds = {type(t) for t in given.ravel()[:1]} | {type(t) for t in given.ravel()[-1:]}
-    if kinds and (not issubclass(kinds.pop(), cftime.datetime) or kinds):
-        raise TypeError(
-            f"expected times of the {like.calendar} calendar ({type(like).__name__}), got "
-            f"{type(given.ravel()[0]).__name__}; convert with convert_calendar"
-        )
-    calendars = {t.calendar for t in (*given.ravel()[:1], *given.ravel()[-1:])}
-    if calendars - {like.calendar}:
-        raise TypeError(
-            f"expected times of the {like.calendar} calendar, got {calendars.pop()}; convert with "
-            f"convert_calendar({like.calendar!r})"
-        )
+    for k, t in enumerate(given.ravel()):
+        if getattr(t, "calendar", None) != like.calendar:
+            what = f"one of the {t.calendar} calendar" if hasattr(t, "calendar") else repr(t)
+            raise TypeError(
+                f"expected times of the {like.calendar} calendar ({type(like).__name__}), got {what} "
+                f"(number {k}); convert with convert_calendar({like.calendar!r}), and leave missing ones "
+                "out"
+            )
     return np.asarray(cftime.date2num(given, _units(), calendar=like.calendar)).astype(np.int64)
 
 
@@ -212,12 +271,22 @@ def _parsed(text: str, like: Any) -> Any:
     numbers = [int(n) for n in re.findall(r"\d+", text)]
     if not re.fullmatch(r"\d{4}-\d{1,2}-\d{1,2}([ T]\d{1,2}(:\d{1,2}){0,2})?", text.strip()):
         raise ValueError(f"{text!r} is no time such as '2001-02-03' or '2001-02-03T04:05:06'")
-    return type(like)(*numbers)
-
-
-def _as_datetime64(times: Any, dtype: np.dtype) -> NDArray:
     try:
-        return np.asarray(pd.DatetimeIndex(np.atleast_1d(np.asarray(times, dtype=object))), dtype)
+        return type(like)(*numbers)
+    except ValueError:
+        raise ValueError(f"{text!r} is no date of the {like.calendar} calendar") from None
+
+
+def _as_datetime64(times: Any) -> NDArray:
+    given = np.asarray(times)
+    if given.dtype.kind == "M":
+        return given
+    listed = np.atleast_1d(np.asarray(times, dtype=object))
+    try:
+        if any(isinstance(t, int | float | np.number) for t in listed.flat):
+            raise TypeError("numbers are no times")
+        found = pd.DatetimeIndex(listed)
+        return np.asarray(found if found.tz is None else found.tz_convert(None))
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"expected times that pandas can read (datetime64), got {times!r}: {error}"
@@ -244,6 +313,9 @@ def time_axis(domain: Lattice, dim: Hashable | None = None) -> TimeAxis:
     preferred = {d: n for d, n in found.items() if domain.roles.get(n) == "T" and n == d}
     if len(found) > 1 and len(preferred) == 1:
         found = preferred
+    empty = [d for d, n in domain.sizes.items() if n == 0]
+    if empty and set(found) <= set(empty):
+        raise ValueError(f"the field has no steps along {empty[0]!r}, so that no window fits in it")
     if len(found) != 1:
         have = "no time axis" if not found else f"times along {list(found)}"
         asked = "" if dim is None else f" called {dim!r}"

@@ -14,7 +14,7 @@ from xpatch.neighborhood import Boxes, Members
 from xpatch.runs import Runs
 from xpatch.spec import Spec
 from xpatch.time.axis import Duration, TimeAxis, time_axis
-from xpatch.time.phase import cycle_length, phases
+from xpatch.time.phase import cycle_length, phases, reach, span
 
 CLOSED = ("right", "left", "both", "neither")
 GAPS = ("keep", "drop")
@@ -69,7 +69,7 @@ def past_window(axis: TimeAxis, length: Duration, closed: str, expanding: bool =
     edge = axis.shifted(axis.ticks, length, -1)
     start = np.searchsorted(axis.ticks, edge, side="left" if left else "right")
     stop = here + (1 if right else 0)
-    first = axis.ticks[0] if left or not n else axis.ticks[0] - axis.step
+    first = axis.ticks[0] if left else axis.ends[0]
     return Window(start, np.maximum(stop, start), edge >= first)
 
 
@@ -90,7 +90,7 @@ def future_window(axis: TimeAxis, gap: Duration | None, length: Duration, first:
         at = axis.ticks[np.clip(here + gap.steps, 0, n - 1)]
     edge = axis.shifted(at, length, 1)
     stop = np.searchsorted(axis.ticks, edge, side="right" if first else "left")
-    last = axis.ticks[-1] if first else axis.ticks[-1] + axis.step
+    last = axis.ticks[-1] if first else axis.ends[1]
     return Window(begin, np.maximum(stop, begin), edge <= last)
 
 
@@ -236,8 +236,7 @@ class LookbackHorizon(TimeGeometry):
         _check_word(self.gaps, GAPS, "gaps")
 
     def _gap(self) -> Duration | None:
-        zero = isinstance(self.gap, int | np.integer) and not self.gap
-        return None if zero else Duration.of(self.gap, "gap")
+        return Duration.or_none(self.gap, "gap")
 
     def _windows(self, axis: TimeAxis, closed: str | None) -> tuple[Window, Window]:
         length = Duration.of(self.lookback, "lookback")
@@ -274,7 +273,7 @@ class PhaseWindow(TimeGeometry):
     period : int, str, timedelta or offset
         Length of a cycle: "1D" is diurnal, "1YS" annual, on the calendar of the field.
     phase_width : int, str, timedelta or offset
-        Largest difference in phase, inclusive.
+        Largest difference in phase, inclusive; of months the longest: 31 days for "1MS".
     causal : bool, default: False
         Keep nothing later than the anchor.
     dim : hashable, optional
@@ -288,12 +287,11 @@ class PhaseWindow(TimeGeometry):
 
     def __post_init__(self) -> None:
         Duration.of(self.period, "period")
-        if not (isinstance(self.phase_width, int) and self.phase_width == 0):
-            Duration.of(self.phase_width, "phase_width")
+        Duration.or_none(self.phase_width, "phase_width")
 
     def complete(self, axis: TimeAxis, closed: str | None = None) -> NDArray[np.bool_]:
-        length = cycle_length(axis, Duration.of(self.period, "period"))
-        if axis.ticks[-1] - axis.ticks[0] + axis.step < length:
+        period = Duration.of(self.period, "period")
+        if axis.ends[1] - axis.ticks[0] < span(axis, period):
             raise ValueError(
                 f"the record along {axis.dim!r} is shorter than the period {self.period!r}; a phase "
                 "window needs at least one cycle"
@@ -312,9 +310,8 @@ class PhaseWindow(TimeGeometry):
         return listed(axis, anchors, counts, elements, far / axis.step, width or 1.0)
 
     def _width(self, axis: TimeAxis) -> float:
-        if isinstance(self.phase_width, int) and self.phase_width == 0:
-            return 0.0
-        return cycle_length(axis, Duration.of(self.phase_width, "phase_width"))
+        width = Duration.or_none(self.phase_width, "phase_width")
+        return 0.0 if width is None else reach(axis, width)
 
     def _found(
         self, axis: TimeAxis, anchors: NDArray, closed: str | None

@@ -23,6 +23,26 @@ def cycle_length(axis: TimeAxis, period: Duration) -> float:
     return days * 86_400 * axis.rate * period.months / 12
 
 
+def reach(axis: TimeAxis, width: Duration) -> float:
+    """Give a largest difference in phase in ticks; that of months is the longest run of so many."""
+    if width.months is None:
+        return cycle_length(axis, width)
+    year = EVEN_YEARS.get(str(axis.calendar), LEAP)
+    days = np.diff([*DAYS_BEFORE, LEAP]) if year != 360 else np.full(12, 30)
+    days[1] -= year == 365
+    years, months = divmod(width.months, 12)
+    runs = np.convolve(np.tile(days, 2), np.ones(months), "valid") if months else np.zeros(1)
+    return float((years * year + runs.max()) * 86_400 * axis.rate)
+
+
+def span(axis: TimeAxis, period: Duration) -> float:
+    """Give the length in ticks of the cycle that begins with the record."""
+    if period.months is None:
+        return cycle_length(axis, period)
+    first = axis.ticks[:1]
+    return float(axis.shifted(first, period, 1)[0] - first[0])
+
+
 def phases(axis: TimeAxis, period: Duration) -> NDArray[np.float64]:
     """Give the place of each time in its cycle, in ticks from its beginning.
 

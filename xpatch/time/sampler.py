@@ -71,24 +71,29 @@ class RegularTimeStride(TimeSampler):
         if step.steps is not None:
             wanted = np.arange(first, len(axis), step.steps)
         else:
-            at = [axis.ticks[first : first + 1]]
-            k = 1
-            while at[-1][0] <= axis.ticks[-1]:  # months are counted from the first, not added up
-                at.append(axis.shifted(at[0], times(step, k), 1))
-                k += 1
-            wanted = np.searchsorted(axis.ticks, np.concatenate(at[:-1]), side="right") - 1
-            wanted = wanted[np.diff(wanted, prepend=-1) > 0]
+            at = multiples(axis, first, step)
+            wanted = np.unique(np.searchsorted(axis.ticks, at, side="right") - 1)
         complete = np.zeros(len(axis), bool)
         complete[whole] = True
         return wanted[complete[wanted]]
 
 
-def times(duration: Duration, k: int) -> Duration:
-    """Give a multiple of a duration."""
-    if duration.months is not None:
-        return Duration(months=duration.months * k)
-    assert duration.seconds is not None
-    return Duration(seconds=duration.seconds * k)
+def multiples(axis: TimeAxis, first: int, step: Duration) -> NDArray[np.int64]:
+    """Give the times at multiples of a duration after a step, of which steps stand for some.
+
+    Those are left out that lie between two steps and are not the first to do so.
+    """
+    if step.months is not None:  # counted from the first, not added up
+        at = [axis.ticks[first : first + 1]]
+        while at[-1][0] <= axis.ticks[-1]:
+            months = Duration(months=step.months * len(at))
+            at.append(axis.shifted(at[0], months, 1))
+        return np.concatenate(at[:-1])
+    assert step.seconds is not None
+    since = axis.ticks[first:] - axis.ticks[first]
+    length = int(np.clip(round(step.seconds * axis.rate), 1, since[-1] + 1))
+    after = np.unique(-(-since // length)) * length
+    return axis.ticks[first] + after[after <= since[-1]]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -135,12 +140,12 @@ class EventTriggered(TimeSampler):
         ValueError
             If one has none, or none near enough.
         """
-        events = np.atleast_1d(axis.ticks_of(self.event_times))
+        events, beyond = axis.whole_ticks(self.event_times)
         if not len(events):
             raise ValueError(f"{type(self).__name__} was given no times")
         n = len(axis)
         before = np.searchsorted(axis.ticks, events, side="right") - 1
-        after = np.searchsorted(axis.ticks, events, side="left")
+        after = np.searchsorted(axis.ticks, events + beyond, side="left")
         if self.method == "pad":
             found = before
         elif self.method == "backfill":
@@ -199,8 +204,8 @@ class ExplicitTimes(EventTriggered):
 
     def steps(self, axis: TimeAxis) -> NDArray[np.int64]:
         found = super().steps(axis)
-        events = np.atleast_1d(axis.ticks_of(self.event_times))
-        off = axis.ticks[found] != events
+        events, beyond = axis.whole_ticks(self.event_times)
+        off = (axis.ticks[found] != events) | beyond
         if off.any():
             k = int(np.flatnonzero(off)[0])
             raise ValueError(
@@ -238,8 +243,8 @@ class RandomTime(TimeSampler):
             given = np.asarray(self.weights, float)
             if given.shape != (len(axis),) or (given < 0).any() or not np.isfinite(given).all():
                 raise ValueError(
-                    f"weights of RandomTime must be one number ≥ 0 for each of the {len(axis)} steps, "
-                    f"got shape {given.shape}"
+                    f"weights of RandomTime must be one finite number ≥ 0 for each of the {len(axis)} "
+                    f"steps, got shape {given.shape}, least {given.min(initial=np.inf)}"
                 )
             share = given[whole]
             whole, share = whole[share > 0], share[share > 0]

@@ -93,10 +93,22 @@ class TaperedTukey(TimeWindow):
             raise ValueError(f"TaperedTukey alpha must lie between 0 and 1, got {self.alpha!r}")
 
     def weights(self, lead: NDArray[np.float64]) -> NDArray[np.float64]:
-        if not self.alpha or not len(lead):
+        if not len(lead):
             return np.ones_like(lead)
-        past, future = max(-lead.min(), 0) + 0.5, max(lead.max(), 0) + 0.5
-        offset = np.abs(lead) / np.where(lead <= 0, past, future)
+        return self._tapered(lead, max(-lead.min(), 0), max(lead.max(), 0))
+
+    def radial(self, members: Members) -> NDArray[np.float64]:
+        super().radial(members)  # which checks
+        lead, patches = np.asarray(members.distances), members.patches
+        past, future = np.zeros(len(members)), np.zeros(len(members))  # each list has its own reach
+        np.maximum.at(past, patches, -lead)
+        np.maximum.at(future, patches, lead)
+        return self._tapered(lead, past[patches], future[patches])
+
+    def _tapered(self, lead: NDArray[np.float64], past: Any, future: Any) -> NDArray[np.float64]:
+        if not self.alpha:
+            return np.ones_like(lead)
+        offset = np.abs(lead) / (np.where(lead <= 0, past, future) + 0.5)
         flank = np.clip((offset - (1 - self.alpha)) / self.alpha, 0, 1)
         return np.maximum(0.5 * (1 + np.cos(np.pi * flank)), SMALLEST)
 
