@@ -345,6 +345,26 @@ def test_a_cube_of_forecasts(gap):
         assert (one.valid_time.values == np.array(made + step)).all()
 
 
+def test_windows_weigh_months_as_they_weigh_as_many_days():
+    field = series(200, places=1)
+    for window in (xpatch.Hann(), xpatch.Gaussian(0.4), xpatch.Tukey(), xpatch.TaperedTukey(0.5)):
+        patcher = xpatch.TimePatcher(xpatch.FixedLookback("1MS"), window=window)
+        months = field.patch.split(patcher).patch.weights
+        for days in (30, 31):
+            row = months[int((months > 0).sum("time").values.tolist().index(days))]
+            boxes = xpatch.TimePatcher(xpatch.FixedLookback(days), window=window)
+            np.testing.assert_allclose(row[:days], field.patch.split(boxes).patch.weights[0])
+
+
+def test_parts_of_months_are_weighed_as_parts():
+    field = series(200, places=1)
+    geometry = xpatch.LookbackHorizon("2MS", "1MS", gap=3)
+    patches = field.patch.split(xpatch.TimePatcher(geometry, window="hann"))
+    for part in (patches.patch.lookback, patches.patch.horizon):
+        merged = part.isel(patch=[3, 50, 51, 90]).patch.merge()
+        xr.testing.assert_allclose(merged, field.where(merged.notnull()))
+
+
 def test_the_aggregation_of_a_patcher_is_the_default():
     field = series(60)
     for aggregation in (xpatch.Forecast("latest"), xpatch.Forecast("cube"), "median"):

@@ -13,7 +13,7 @@ from xarray import Variable
 from xarray.indexes import PandasIndex
 
 from xpatch.index import PatchIndex
-from xpatch.joint import Hood, Joint, time_part
+from xpatch.joint import Joint, time_part
 from xpatch.neighborhood import Boxes
 from xpatch.parts import time_dim
 from xpatch.plan import Plan
@@ -136,19 +136,3 @@ def merge_in_turn(
     data = {n: v.transpose(dim, ...) if dim in v.dims else v for n, v in found.data_vars.items()}
     found = found.assign(data).assign_coords(xr.Coordinates(coords, indexes={dim: index}))
     return in_space(found)
-
-
-def by_time(source: Provenance) -> Provenance:
-    """Number patches in the order of their times, so that the last of them is the latest."""
-    plan = source.plans[0]
-    every = np.arange(len(plan))
-    order = np.argsort(plan.steps(every), kind="stable")
-    if isinstance(plan.hood, Joint):
-        picks = tuple(e[order] for e in plan.hood.entries(every))
-        hood: Hood = dataclasses.replace(plan.hood, picks=picks)
-    else:
-        hood = plan.boxes.take(order)
-    number = np.empty_like(order)
-    number[order] = every
-    plans = (dataclasses.replace(plan, hood=hood, origin=plan.anchor_id), *source.plans[1:])
-    return dataclasses.replace(source, plans=plans, ordinals=number[source.ordinals])

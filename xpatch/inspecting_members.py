@@ -106,7 +106,7 @@ def outlines(source: Provenance, plan: Plan, which: NDArray | None = None) -> tu
     import shapely
 
     sites = sites_of(plan)
-    crs = sites.crs if sites.crs is not None else "EPSG:4326" if sites.geographic else None
+    crs = sites.known_crs
     ordinals = source.ordinals if which is None else source.ordinals[which]
     part = _members(plan).take(ordinals)
     spec = plan.spec.get("geometry") or {}

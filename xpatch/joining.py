@@ -17,6 +17,7 @@ from xpatch.engine import dtypes
 from xpatch.engine import joint as engine
 from xpatch.engine import reduce as r
 from xpatch.engine.lazy import Deferred, lazily
+from xpatch.engine.memory import weigh
 from xpatch.joint import Joint, in_time
 from xpatch.listing import MemberJob
 from xpatch.neighborhood import Boxes, Members
@@ -92,7 +93,7 @@ class Cut:
                 names = list(sizes)
                 w = w.reshape(len(out), *sizes.values())
                 w = w.transpose(0, *(1 + names.index(d) for d in order))
-                out *= w.reshape(shape).astype(out.real.dtype)
+                weigh(out, w.reshape(shape).astype(out.real.dtype))
         return out
 
 

@@ -18,6 +18,7 @@ from xpatch.engine import dtypes
 from xpatch.engine import members as engine
 from xpatch.engine import reduce as r
 from xpatch.engine.lazy import Deferred, lazily
+from xpatch.engine.memory import weigh
 from xpatch.engine.stacked import Modeled
 from xpatch.neighborhood import Members
 from xpatch.window import Window, is_boxcar, member_weights
@@ -38,7 +39,7 @@ class Taper:
         if weights is not None:
             shape = [len(members)] + [1] * (out.ndim - 1)
             shape[self.axis + 1] = members.width
-            out *= members.padded(weights, 1.0).reshape(shape).astype(out.real.dtype)
+            weigh(out, members.padded(weights, 1.0).reshape(shape).astype(out.real.dtype))
         return out
 
 

@@ -15,7 +15,6 @@ from xpatch.combining import inverse_variance, most_probable, most_probable_each
 from xpatch.cutting import check_chunks
 from xpatch.domain import Lattice, domain_of
 from xpatch.engine.members import gather_fill, numbers
-from xpatch.folding import by_time, is_both
 from xpatch.joining import JointJob, flattened
 from xpatch.joint import Hood, Joint, inner_sizes
 from xpatch.listing import MemberJob
@@ -57,8 +56,6 @@ class Merge:
         if isinstance(self.aggregation, Forecast | Sequential):
             patches = self.aggregation.prepared(patches, self.source, like)
             self.source = provenance(patches, like)
-            if isinstance(self.aggregation, Forecast) and is_both(self.source.plans[0]):
-                self.source = by_time(self.source)
         self.patches = patches
         self.plan = best_plan(self.source.plans, patches.sizes, like)
         self.domain: Lattice = self.plan.domain

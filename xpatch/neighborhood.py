@@ -236,6 +236,8 @@ class Members:
         are signed: negative before the anchor.
     anchors : int64 array (patch,), optional
         Of lists in time the steps that they are anchored at.
+    positions : float64 array (member,), optional
+        Of runs of steps the place of each in its window, from −1 to 1, which is its offset.
     """
 
     dims: tuple[Hashable, ...]
@@ -248,6 +250,7 @@ class Members:
     width: int
     numbers: Hashable | None = None
     anchors: NDArray[np.int64] | None = None
+    positions: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -279,7 +282,7 @@ class Members:
 
     @property
     def radial(self) -> NDArray[np.float64]:
-        """Offset of each member from its anchor, in [0, 1).
+        """Offset of each member from its anchor, or from the middle of its run, in [0, 1).
 
         Distance / scale, but at most 1 − 1 / (2 · members), so that no window is ever zero there; of
         lists in time, of which a part may be taken, 1 − 1 / (2 · scale).
@@ -289,6 +292,8 @@ class Members:
         ValueError
             If the distances are not known.
         """
+        if self.positions is not None:
+            return np.abs(self.positions)
         if self.distances is None:
             raise ValueError(
                 "the distances of the members are not known: they are not written with patches. "
@@ -325,6 +330,7 @@ class Members:
             distances=None if self.distances is None else self.distances[where],
             scales=self.scales[ordinals],
             anchors=None if self.anchors is None else self.anchors[ordinals],
+            positions=None if self.positions is None else self.positions[where],
         )
 
     def renamed(self, names: Mapping[Hashable, Hashable]) -> Members:

@@ -158,7 +158,7 @@ class Plan:
             return plan.points(entries)
         if self.places is not None and isinstance(self.hood, Members):
             sites = self.domain.sites(self.hood.dims[0] if self.domain.element_dims else None)
-            crs = sites.crs if sites.crs is not None else "EPSG:4326" if sites.geographic else None
+            crs = sites.known_crs
             return self.places.x[ordinals], self.places.y[ordinals], crs
         cells = self.anchor_cells(ordinals)
         if self.domain.curvilinear and all(d in cells for d in self.domain.spatial_dims):

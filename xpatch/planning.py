@@ -142,7 +142,6 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
         anchors = temporal.sampler.anchors(axis, temporal.geometry)
     hood = temporal.geometry.neighborhood(axis, anchors, closed)
     assert not isinstance(space.hood, Joint)
-    check_apart(space.hood, axis.dim, spatial)
     window = joint_window(space, temporal.window, space.hood.dims, axis.dim)
     which = None if kept is None else kept.tobytes()
     origin = identity_of(axis, anchors, known, which)
@@ -152,15 +151,6 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
     check_padding(space.hood)
     joint = Joint((hood, space.hood), picks)
     return Found(joint, window, origin=origin, places=space.places, events=kept)
-
-
-def check_apart(space: Boxes | Members, time: Hashable, spatial: Axes) -> None:
-    """Raise a ValueError if the patcher in space cuts time as well."""
-    if time in space.dims:
-        raise ValueError(
-            f"{spatial.geometry!r} cuts {time!r}, which the TimePatcher cuts as well; name only "
-            "dimensions of space in the spatial Patcher"
-        )
 
 
 def check_padding(space: Hood) -> None:

@@ -19,6 +19,7 @@ from xpatch.index import RECIPE
 from xpatch.joint import Hood, Joint, in_time
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
+from xpatch.runs import Runs
 from xpatch.spec import decode, encode
 from xpatch.window import ByDim
 
@@ -75,6 +76,8 @@ def _hood(domain: Lattice, hood: Boxes | Members, count: int) -> dict[str, Any]:
         labeled = not domain.element_dims or hood.numbers is not None
         numbers = None if hood.numbers is None else str(hood.numbers)
         own = {"members": str(hood.dim), "numbers": numbers}
+        if isinstance(hood, Runs):
+            own["runs"] = not hood.is_part
     else:
         labeled = True
         own = {
@@ -343,6 +346,11 @@ def _read_members(
 
     if timed:
         steps = column(STEP, -1).astype(np.int64)
+        if recipe.get("runs"):
+            lead = members.elements - np.repeat(steps, members.counts).astype(float)
+            cells = np.repeat(members.counts, members.counts)
+            within = (2 * members.slots + 1 - cells) / cells
+            members = dataclasses.replace(members, distances=lead, positions=within)
         return dataclasses.replace(members, anchors=steps), None
     elements = column(ANCHOR, -1).astype(np.int64)
     places = Places(elements, column(f"{ANCHOR}_x", np.nan), column(f"{ANCHOR}_y", np.nan))

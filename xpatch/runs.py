@@ -28,10 +28,19 @@ class Runs(Members):
         First step of each run, and the one behind its last.
     anchors : int64 array (patch,)
         The steps that the windows are anchored at.
+    before, whole : int64 arrays (patch,), optional
+        Of a part of windows: how many steps of each come before it, and how many there are in all.
     """
 
     def __init__(
-        self, dim: Hashable, length: int, starts: NDArray, stops: NDArray, anchors: NDArray
+        self,
+        dim: Hashable,
+        length: int,
+        starts: NDArray,
+        stops: NDArray,
+        anchors: NDArray,
+        before: NDArray | None = None,
+        whole: NDArray | None = None,
     ):
         stops = np.maximum(starts, stops)
         counts = stops - starts
@@ -49,12 +58,21 @@ class Runs(Members):
             "anchors": np.asarray(anchors, np.int64),
             "starts": starts,
             "stops": stops,
+            "before": np.zeros(len(total), np.int64) if before is None else before,
+            "whole": total if whole is None else whole,
         }
         for name, value in own.items():
             object.__setattr__(self, name, value)
 
     starts: NDArray[np.int64]
     stops: NDArray[np.int64]
+    before: NDArray[np.int64]
+    whole: NDArray[np.int64]
+
+    @property
+    def is_part(self) -> bool:
+        """Whether some windows had more steps."""
+        return bool((self.whole != self.counts).any())
 
     @cached_property
     def elements(self) -> NDArray[np.int32]:
@@ -70,10 +88,17 @@ class Runs(Members):
         assert self.anchors is not None
         return self.elements - np.repeat(self.anchors, self.counts).astype(float)
 
+    @cached_property
+    def positions(self) -> NDArray[np.float64]:
+        """Places of the steps in the whole window, from −1 to 1."""
+        whole = np.repeat(self.whole, self.counts)
+        return (2 * (self.slots + np.repeat(self.before, self.counts)) + 1 - whole) / whole
+
     @property
     def identity(self) -> tuple[object, ...]:
         """All that patches and merges depend on."""
-        return (self.dims, self.shape, self.starts, self.stops, self.anchors)
+        own = (self.starts, self.stops, self.anchors, self.before, self.whole)
+        return (self.dims, self.shape, *own)
 
     @property
     def extent(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -104,13 +129,14 @@ class Runs(Members):
             self.width,
             self.numbers,
             part.anchors,
+            part.positions,
         )
 
     def some(self, ordinals: NDArray) -> Runs:
         """Give some patches as runs."""
         assert self.anchors is not None
-        rows = self.starts[ordinals], self.stops[ordinals], self.anchors[ordinals]
-        return Runs(self.dim, self.shape[0], *rows)
+        own = (self.starts, self.stops, self.anchors, self.before, self.whole)
+        return Runs(self.dim, self.shape[0], *(values[ordinals] for values in own))
 
     def clipped(self, low: NDArray | None, high: NDArray | None) -> Runs:
         """Keep the steps of each patch from ``low`` on, and before ``high``."""
@@ -118,20 +144,24 @@ class Runs(Members):
         assert self.anchors is not None
         if low is not None:
             starts = np.minimum(np.maximum(starts, low[:, None]), stops)
+        before = self.before + (starts - self.starts).sum(axis=1)
         if high is not None:
             stops = np.maximum(np.minimum(stops, high[:, None]), starts)
-        return Runs(self.dim, self.shape[0], starts, stops, self.anchors)
+        return Runs(self.dim, self.shape[0], starts, stops, self.anchors, before, self.whole)
 
     def renamed(self, names: Mapping[Hashable, Hashable]) -> Runs:
         """Give the same runs along a dimension of another name."""
         assert self.anchors is not None
         dim = names.get(self.dim, self.dim)
-        return Runs(dim, self.shape[0], self.starts, self.stops, self.anchors)
+        own = (self.starts, self.stops, self.anchors, self.before, self.whole)
+        return Runs(dim, self.shape[0], *own)
 
     def equals(self, other: object) -> bool:
         """Whether both are the same windows in the same order."""
         if isinstance(other, Runs):
-            mine, theirs = (self.starts, self.stops), (other.starts, other.stops)
             same = (self.dims, self.shape) == (other.dims, other.shape)
-            return same and all(map(np.array_equal, mine, theirs))
+            return same and all(
+                np.array_equal(getattr(self, name), getattr(other, name))
+                for name in ("starts", "stops", "anchors", "before", "whole")
+            )
         return super().equals(other)

@@ -58,6 +58,11 @@ class Sites:
     adjacency: Callable[[], Any] | None = None
     outlines: Callable[[NDArray], NDArray] | None = None
 
+    @property
+    def known_crs(self) -> Any:
+        """The CRS, of longitude and latitude of any sphere WGS 84; None where nothing says."""
+        return "EPSG:4326" if self.crs is None and self.geographic else self.crs
+
     def __post_init__(self) -> None:
         if self.geographic and len(self.y) and np.nanmax(np.abs(self.y), initial=0) > 90 + 1e-9:
             worst = self.y[np.nanargmax(np.abs(self.y))]

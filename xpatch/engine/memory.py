@@ -224,12 +224,20 @@ def taper(
         shape[axis] = patches.shape[axis + 1]
         rows = w.rows.astype(np.empty(0, patches.dtype).real.dtype)
         if len(rows) == 1:
-            patches *= rows.reshape(1, *shape)
+            weigh(patches, rows.reshape(1, *shape))
             continue
         chosen = w.pick[pick]
         for r, row in enumerate(rows):
             which = chosen == r
-            patches[which] *= row.reshape(shape)
+            patches[which] = weigh(patches[which], row.reshape(shape))
+
+
+def weigh(patches: NDArray, weights: NDArray) -> NDArray:
+    """Multiply patches by weights in place; zero times infinity is zero."""
+    if (zeros := weights == 0).any():
+        np.copyto(patches, 0, where=zeros & np.isinf(patches))
+    patches *= weights
+    return patches
 
 
 # -------------------------------------------------------------------------------------- scatter

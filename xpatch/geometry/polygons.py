@@ -88,7 +88,7 @@ class PolygonIntersection(MemberGeometry):
         xindexes = getattr(self.polygons, "xindexes", {})
         for index in xindexes.values() if source is None else ():
             source = getattr(index, "crs", None) or source
-        target = sites.crs if sites.crs is not None else "EPSG:4326" if sites.geographic else None
+        target = sites.known_crs
         if source is None and hasattr(self.polygons, "set_crs") and sites.crs is not None:
             raise ValueError(
                 f"the polygons know no CRS, but the field is in {crs_name(sites.crs)}; say which "

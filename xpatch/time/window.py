@@ -55,6 +55,13 @@ class CausalBoxcar(TimeWindow):
     def weights(self, lead: NDArray[np.float64]) -> NDArray[np.float64]:
         return (lead <= 0).astype(float)
 
+    def radial(self, members: Members) -> NDArray[np.float64]:
+        super().radial(members)  # which checks
+        assert members.anchors is not None  # distances may be those of phases
+        return self.weights(
+            members.elements - np.repeat(members.anchors, members.counts).astype(float)
+        )
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class ExponentialDecay(TimeWindow):
