@@ -123,6 +123,41 @@ def test_what_predict_is_given_holds_no_value_of_the_future():
         xpatch.fit_predict(patches, len, predict, known=["wind"])
 
 
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+@pytest.mark.parametrize(
+    "sampler", [xpatch.RegularTimeStride(10), xpatch.CausalRolling(10)], ids=str
+)
+def test_leads_are_there_whether_windows_are_equally_long_or_not(geometry, sampler):
+    patches = cut(series(), geometry, sampler)
+    first = 0 if isinstance(sampler, xpatch.CausalRolling) else 1
+    gap = 2 if geometry.gap else 0
+
+    def fit(past):
+        n = past.sizes["time"]
+        np.testing.assert_array_equal(past.lead, np.arange(first - n, first))
+
+    def predict(model, future):
+        n = future.sizes["time"]
+        np.testing.assert_array_equal(future.lead, np.arange(n) + first + gap)
+        return future.fillna(0) + future.lead
+
+    found = xpatch.fit_predict(patches, fit, predict)
+    assert ("lead" in found.coords) == ("lead" in patches.patch.horizon.coords)
+    if geometry.horizon != "1MS":
+        cube = found.patch.merge(xpatch.Forecast("cube"))
+        np.testing.assert_array_equal(found.lead, cube.forecast_period)
+        assert bool((cube == cube.forecast_period).all())
+
+
+def test_horizons_after_windows_that_expand_have_leads_and_the_windows_none():
+    patches = cut(series(), xpatch.LookbackHorizon(20, 5, expanding=True))
+    assert "lead" not in patches.coords
+    assert "lead" not in patches.patch.lookback.coords
+    assert patches.patch.horizon.lead.values.tolist() == [1, 2, 3, 4, 5]
+    merged = patches.patch.horizon.patch.merge()
+    assert set(merged.coords) == {"time", "place"}
+
+
 def test_ensembles_and_lazy_patches():
     field = series()
     patches = cut(field.chunk(time=30), GEOMETRIES[0])

@@ -428,6 +428,31 @@ def test_a_cube_of_forecasts_in_space(space, chunks):
         ).all()
 
 
+@pytest.mark.parametrize("temporal", ["latest", "cube"])
+@pytest.mark.parametrize(
+    "new",
+    [
+        pd.Index(["ridge", "persistence"], name="model"),
+        pd.MultiIndex.from_tuples([(1, "a"), (2, "b")], names=["run", "kind"]),
+    ],
+    ids=["plain", "multi"],
+)
+def test_new_dimensions_keep_their_index_in_turn(temporal, new):
+    one = field("grid")
+    patches = one.patch.split(
+        patcher(xpatch.Rectangular(y=3, x=4), xpatch.LookbackHorizon(5, 3))
+    ).patch.horizon
+    coords = (
+        xr.Coordinates.from_pandas_multiindex(new, "model") if new.nlevels > 1 else {"model": new}
+    )
+    members = (patches + xr.DataArray([0.0, 1.0], dims="model")).assign_coords(coords)
+    found = members.patch.merge((xpatch.OverlapAdd("hann"), xpatch.Forecast(temporal)))
+    expected = patches.patch.merge((xpatch.OverlapAdd("hann"), xpatch.Forecast(temporal)))
+    assert found.indexes["model"].equals(new)
+    second = found.sel(model=new[1]).drop_vars(["model", *new.names], errors="ignore")
+    xr.testing.assert_allclose(second, expected + 1)
+
+
 def test_states_are_carried_on_in_each_place_on_its_own():
     one = field("stations")
     patches = one.patch.split(patcher(xpatch.KNNGraph(2), xpatch.FixedLookback(4)))

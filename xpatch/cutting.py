@@ -29,6 +29,7 @@ from xpatch.thinning import thinned
 from xpatch.time.window import stepwise
 from xpatch.window import box_weights
 
+LEAD_ATTRS = {"long_name": "steps from the anchor", "units": "1"}
 GRANULE = 1 << 22  # bytes that are read at a time of data on disk that are not stored in chunks
 
 
@@ -306,19 +307,18 @@ def lead_coordinate(plan: Plan) -> dict[Hashable, Variable]:
 
     It gets no index: one on a coordinate that is no dimension breaks `xarray.map_blocks`.
     """
-    attrs = {"long_name": "steps from the anchor", "units": "1"}
     part = time_part(plan.hood)
     if isinstance(part, Members):
         if part.ragged or part.anchors is None or not len(part):
             return {}
         lead = part.elements.reshape(len(part), part.width) - part.anchors[:, None]
         even = bool((lead == lead[0]).all())
-        return {"lead": Variable(part.dim, lead[0], attrs)} if even else {}
+        return {"lead": Variable(part.dim, lead[0], LEAD_ATTRS)} if even else {}
     if part is None:
         return {}
     for d, size, at in zip(part.dims, part.sizes, part.anchors, strict=True):
         if at is not None:
-            return {"lead": Variable(d, np.arange(size) - at, attrs)}
+            return {"lead": Variable(d, np.arange(size) - at, LEAD_ATTRS)}
     return {}
 
 

@@ -87,8 +87,11 @@ def regrouped(
     index = PatchIndex(PandasIndex(np.asarray(inner), dim), (plan,), crop)
     lost = {n for n, c in part.coords.items() if dim in c.dims or n in plan.domain.sizes}
     kept = {n: c.variable for n, c in part.coords.items() if n not in lost}
+    all_of = part.xindexes.get_all_coords
+    indexes = {n: x for n, x in part.xindexes.items() if set(all_of(n)) <= set(kept)}
     coords = xr.Coordinates(
-        {**kept, **index.create_variables({dim: Variable(dim, inner)})}, indexes={dim: index}
+        {**kept, **index.create_variables({dim: Variable(dim, inner)})},
+        indexes={**indexes, dim: index},
     )
     return xr.Dataset(found, coords, patches.attrs)
 
@@ -133,6 +136,6 @@ def merge_in_turn(
     coords = index.create_variables({dim: Variable(dim, places)})
     lost = [n for n in series.coords if n in sides.space.dims]
     found = series.drop_vars(lost).rename({OTHER: dim})
-    data = {n: v.transpose(dim, ...) if dim in v.dims else v for n, v in found.data_vars.items()}
+    data = {n: v.variable.transpose(dim, ...) for n, v in found.data_vars.items() if dim in v.dims}
     found = found.assign(data).assign_coords(xr.Coordinates(coords, indexes={dim: index}))
     return in_space(found)

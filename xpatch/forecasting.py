@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xpatch.cutting import LEAD_ATTRS
 from xpatch.parts import as_patches, horizon, lookback, time_dim
 from xpatch.progress import Bar
 from xpatch.restoring import provenance
@@ -35,7 +36,8 @@ def fit_predict(
         Patches of `LookbackHorizon`, in time or in space and time.
     fit : callable
         Takes the past of one patch, without patch dimension and without empty slots, and returns a
-        model of any kind.
+        model of any kind. There is always a coordinate ``lead``, whether windows are equally long
+        or not.
     predict : callable
         Takes the model and the future: the horizon of the patch with its times, places and leads,
         whose values are missing. Returns the values for it, as an array of the same shape or as
@@ -83,23 +85,28 @@ def fit_predict(
     ]
     if unknown:
         raise ValueError(f"known names {unknown[0]!r}, which the patches have not")
+    steps = source.plans[0].steps(source.ordinals)
     outputs = []
     bar = Bar(len(source.ordinals)) if progress else None
     for k in range(len(source.ordinals)):
-        before, after = (_alone(p, dim, time, k) for p in (past, future))
+        before, after = (_alone(p, dim, time, k, int(steps[k])) for p in (past, future))
         hidden = _hidden(after, time, set(known))
-        outputs.append(_like(predict(fit(before), hidden), hidden, k))
+        output = _like(predict(fit(before), hidden), hidden, k)
+        if "lead" not in future.coords:  # it differs from patch to patch
+            output = output.drop_vars("lead", errors="ignore")
+        outputs.append(output)
         if bar is not None:
             bar(1)
     return as_patches(outputs, future, dim)
 
 
-def _alone(patches: Any, dim: Hashable, time: Hashable, k: int) -> Any:
-    """Give one patch, without the slots that are empty."""
+def _alone(patches: Any, dim: Hashable, time: Hashable, k: int, step: int) -> Any:
+    """Give one patch, anchored at a step, without the slots that are empty."""
     patch = patches.isel({dim: k}).load()
     number = f"{time}_number"
     if number in patch.coords:
         patch = patch.isel({time: np.flatnonzero(patch.coords[number].values >= 0)})
+        patch = patch.assign_coords(lead=(time, patch.coords[number].values - step, LEAD_ATTRS))
     return patch
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex
 
+from xpatch.cutting import lead_coordinate
 from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.joint import Joint, time_part
 from xpatch.neighborhood import Boxes, Members
@@ -149,6 +150,7 @@ def _of_lists(
     if isinstance(plan.hood, Joint):
         entries = plan.hood.entries(entries)[plan.hood.parts.index(members)]
     inner = _shifted(patches, members, part, first[entries], counts[entries], index.dim)
+    inner = inner.assign_coords(lead_coordinate(own))  # one part may be even where both are not
     return with_index(inner, PatchIndex(index._index, (own,), index.crop))
 
 

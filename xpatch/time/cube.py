@@ -50,7 +50,8 @@ def forecast_cube(patches: Any, crop: Any, in_space: Merger) -> Any:
         at, steps = at[first], steps[first]
         cube = merged.drop_vars([time], errors="ignore").rename({OTHER: dim})
         order = [dim, time]
-        data = {n: v.transpose(*(d for d in order if d in v.dims), ...) for n, v in cube.items()}
+        inner = {n: v.variable for n, v in cube.data_vars.items()}
+        data = {n: v.transpose(*(d for d in order if d in v.dims), ...) for n, v in inner.items()}
         cube = cube.assign(data)
         if isinstance(part, xr.DataArray):
             cube = part._from_temp_dataset(cube)
