@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import xpatch
-from tests.test_scales import CALENDARS, cube, cut, series, times
+from tests.test_scales import CALENDARS, cube, cut, series
 from xpatch import HierarchicalCombine, MultiScale, TimePatcher, painting
 
 
@@ -300,12 +300,3 @@ def test_errors_of_merge():
     odd = xr.DataTree.from_dict({"5": tree["5"].to_dataset(), "20": node.rename(v="w")[["w"]]})
     with pytest.raises(ValueError, match="different variables"):
         odd.patch.merge()
-    points = xr.Dataset(
-        {"v": (("time", "obs"), np.zeros((30, 4)))},
-        {"time": times(30), "lat": ("obs", np.arange(4.0)), "lon": ("obs", np.arange(4.0))},
-    )
-    patcher = xpatch.SpatioTemporalPatcher(
-        xpatch.Patcher(xpatch.SphericalCap(200)), TimePatcher(MultiScale([2, 4]))
-    )
-    with pytest.raises(ValueError, match="lists of members"):
-        points.patch.split(patcher)

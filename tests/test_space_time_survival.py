@@ -130,3 +130,27 @@ def test_apply_returns_other_variables():
         lazy = ds.chunk(time=9).patch.apply(model, many, aggregation="median").compute()
         assert set(out) == {"v", "w"}
         xr.testing.assert_allclose(out.v, lazy.v)
+
+
+@pytest.mark.parametrize("chunks", [None, {"time": 11}])
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_scales_in_every_kind_of_place(kind, chunks, tmp_path):
+    one, space = field(kind), xpatch.Patcher(SPACE[kind][0])
+
+    def split(geometry, window=None, chunks=None):
+        time = xpatch.TimePatcher(geometry, xpatch.RegularTimeStride(4), window=window)
+        return field(kind, chunks=chunks).patch.split(xpatch.SpatioTemporalPatcher(space, time))
+
+    for window in (None, xpatch.ExponentialDecay(3.0)):
+        tree = split(xpatch.MultiScale([4, 12]), window, chunks)
+        fine = tree.patch.merge(xpatch.HierarchicalCombine([4])).compute()
+        xr.testing.assert_allclose(fine, one.where(fine.notnull()))
+        coarse = tree["12"].to_dataset().sortby("patch").compute()["v"]
+        expected = split(xpatch.FixedLookback(12)).coarsen(time=3).mean()
+        if window is None:
+            np.testing.assert_allclose(coarse.values, expected.values)
+        both = tree.patch.merge().compute()
+        if kind != "mesh":
+            tree.to_netcdf(tmp_path / f"{window}.nc")
+            back = xr.open_datatree(tmp_path / f"{window}.nc").load()
+            xr.testing.assert_allclose(back.patch.merge(like=one), both)

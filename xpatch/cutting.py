@@ -100,7 +100,7 @@ def cut_variable(
     boxes = plan.hood.only(dims)
     assert not isinstance(boxes, Members)
     if isinstance(boxes, Joint):
-        return cut_jointly(variable, boxes, dim, ordinals, groups, window, defer)
+        return cut_jointly(variable, boxes, dim, ordinals, groups, window, defer, plan.coarse)
     axes = tuple(variable.get_axis_num(d) for d in dims)
     taper = None if window is None else Taper(stepwise(window, plan.coarse), axes)
     coarse = [

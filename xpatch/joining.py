@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,14 @@ from xpatch.aggregation import Learned
 from xpatch.engine import dtypes
 from xpatch.engine import joint as engine
 from xpatch.engine import reduce as r
+from xpatch.engine.coarsen import mean_dtype, mean_of
 from xpatch.engine.lazy import Deferred, lazily
 from xpatch.engine.memory import weigh
 from xpatch.joint import Joint, in_time
 from xpatch.listing import MemberJob
 from xpatch.neighborhood import Boxes, Members
 from xpatch.runs import Runs
+from xpatch.time.window import Stepwise, stepwise
 from xpatch.window import Boxcar, ByDim, Window, box_weights, member_weights
 
 BATCH = 1 << 24  # cells of patches that are looked at together in memory
@@ -38,16 +40,24 @@ class Cut:
     dtype: np.dtype  # of gathered cells
     fills: tuple[Any, ...]
     window: Window | None
+    coarse: Mapping[Hashable, int]  # every how many cells are averaged
 
     @classmethod
-    def of(cls, variable: Variable, joint: Joint, window: Window | None) -> Cut:
+    def of(cls, variable: Variable, joint: Joint, window: Window | None, coarse: Any) -> Cut:
         dtype, fills = engine.dtype_and_fills(variable.dtype, joint)
-        return cls(joint, variable.dims, dtype, tuple(fills), window)
+        own = {d: f for d, f in (coarse or {}).items() if d in variable.dims}
+        return cls(joint, variable.dims, dtype, tuple(fills), stepwise(window, own), own)
 
     @property
     def final(self) -> np.dtype:
         """The dtype of the patches."""
-        return self.dtype if self.window is None else dtypes.average(self.dtype)
+        dtype = self.dtype if self.window is None else dtypes.average(self.dtype)
+        return mean_dtype(dtype) if self.coarse else dtype
+
+    @property
+    def sizes(self) -> dict[Hashable, int]:
+        """In-patch dimensions of patches and their sizes."""
+        return {d: n // self.coarse.get(d, 1) for d, n in self.joint.slots.items()}
 
     @property
     def patch_dims(self) -> tuple[Hashable, ...]:
@@ -80,10 +90,14 @@ class Cut:
             size = {d: b - a for d, (a, b) in region.items()}
             found = [t.within([low[d] for d in t.dims], [size[d] for d in t.dims]) for t in found]
         out = engine.gather(part, self.dims, self.joint, found, self.dtype, self.fills)
-        return out if self.window is None else self._tapered(out, ordinals, found)
+        if self.window is not None:
+            out = self._tapered(out, ordinals, found)
+        for d, factor in self.coarse.items():
+            out = mean_of(out, 1 + self.patch_dims.index(d), factor)
+        return out
 
     def _tapered(self, patches: NDArray, ordinals: NDArray, found: list[engine.Table]) -> NDArray:
-        out = patches.astype(self.final)
+        out = patches.astype(dtypes.average(self.dtype))
         dims = self.patch_dims
         for t, w in zip(found, weight_tables(self.window, self.joint, ordinals), strict=True):
             if w is not None:
@@ -123,9 +137,10 @@ def cut_jointly(
     groups: list[NDArray] | None,
     window: Window | None = None,
     defer: bool = False,
+    coarse: Mapping[Hashable, int] | None = None,
 ) -> Variable:
     """Take what the patches with ``ordinals`` hold out of one variable, which has all its dims."""
-    cut = Cut.of(variable, joint, window)
+    cut = Cut.of(variable, joint, window, coarse)
     dims = (dim, *cut.patch_dims)
     if variable.chunks is not None:
         from xpatch.engine import chunked_joint
@@ -136,7 +151,7 @@ def cut_jointly(
     rows = Rows(source, cut)
     if variable._in_memory and not defer:
         return Variable(dims, rows(ordinals), variable.attrs)
-    sizes = {**variable.sizes, **joint.slots}
+    sizes = {**variable.sizes, **cut.sizes}
     data = Deferred(rows, ordinals, tuple(sizes[d] for d in dims[1:]), cut.final)
     return Variable(dims, lazily(data), variable.attrs)
 
@@ -162,6 +177,10 @@ def weight_tables(
 
 def _window_of(window: Window | None, part: Boxes | Members) -> Window | None:
     """Give what a window is along the dims of one part: a window in time is one only there."""
+    if isinstance(window, Stepwise):
+        inner = _window_of(window.window, part)
+        lists = isinstance(part, Members) or inner is None
+        return inner if lists else Stepwise(inner, window.factors)
     if isinstance(window, ByDim):
         own = {d: window.dims.get(d) for d in part.dims}
         return window if any(own.values()) else None

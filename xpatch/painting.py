@@ -78,9 +78,16 @@ def painted(patches: Any, like: Any, scale: Mapping[Hashable, int] | None) -> tu
     return with_recipe(out, source.dim, fine), within_of(plan)
 
 
+def first_cells(plan: Plan, ordinals: NDArray, d: Hashable) -> NDArray[np.int64]:
+    """Give the first cell of patches along a dimension in which they are boxes, (patch, 1)."""
+    assert plan.boxed is not None
+    boxes = plan.boxed.boxes
+    return boxes.starts(ordinals)[:, boxes.dims.index(d), None]
+
+
 def labeled(patches: Any, source: Provenance, plan: Plan, d: Hashable, cells: NDArray) -> Any:
     """Give patches the labels of some of their cells."""
-    starts = plan.boxes.starts(source.ordinals)[:, plan.dims.index(d), None]
+    starts = first_cells(plan, source.ordinals, d)
     values = np.asarray(plan.domain.labels_at(d, starts + cells, False))
     single = source.dim not in patches.dims
     return patches.assign_coords({d: (d, values[0]) if single else ((source.dim, d), values)})
@@ -164,7 +171,7 @@ def run_of(labels: Variable, source: Provenance, plan: Plan, d: Hashable) -> tup
     if source.dim in labels.dims:
         labels = labels.isel({source.dim: rows}).transpose(source.dim, d)
     given = np.broadcast_to(labels.to_numpy(), (len(ordinals), labels.sizes[d]))
-    cells = plan.boxes.starts(ordinals)[:, plan.dims.index(d), None] + plan.offsets(d)
+    cells = first_cells(plan, ordinals, d) + plan.offsets(d)
     expected = plan.domain.labels_at(d, cells, False)
     if expected is None:
         return None

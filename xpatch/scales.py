@@ -11,7 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.cutting import cut_field
-from xpatch.neighborhood import Boxes
+from xpatch.joint import time_part
+from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.restoring import is_coarse, provenance
 
@@ -42,29 +43,21 @@ def split_scales(
 
 
 def plans_of(plan: Plan, temporal: Any) -> dict[str, Plan]:
-    """Give the plan of each scale: the last steps of the longest windows, averaged.
-
-    Raises
-    ------
-    ValueError
-        If the windows are not boxes.
-    """
+    """Give the plan of each scale: the last steps of the longest windows, averaged."""
     geometry, hood = temporal.geometry, plan.hood
     axis = geometry.axis(plan.domain)
-    if not isinstance(hood, Boxes):
-        raise ValueError(
-            f"MultiScale goes with boxes in space, and these patches are lists of members along "
-            f"{list(plan.inner)}; split in time first, and each patch in space"
-        )
-    k = hood.dims.index(axis.dim)
-    at = hood.anchors[k]
+    part = time_part(hood)
+    assert isinstance(part, Boxes)
+    assert not isinstance(hood, Members)
+    k = part.dims.index(axis.dim)
+    at = part.anchors[k]
     assert at is not None
-    steps = geometry.steps(axis, np.unique(hood.axes[k]) + at, temporal.sampler.closed)
+    steps = geometry.steps(axis, np.unique(part.axes[k]) + at, temporal.sampler.closed)
     small, longest = min(steps.values()), max(steps.values())
     out = {}
     for name, n in steps.items():
-        part = hood.inner({axis.dim: (longest - n, 0)})
-        out[name] = dataclasses.replace(plan, hood=part, coarse={axis.dim: n // small})
+        own = hood.inner({axis.dim: (longest - n, 0)})
+        out[name] = dataclasses.replace(plan, hood=own, coarse={axis.dim: n // small})
     return out
 
 

@@ -105,8 +105,8 @@ def _within(chunks: tuple[int, ...], low: int, high: int) -> range:
 @uncollected
 def gather(array: da.Array, cut: Any, groups: list[NDArray]) -> da.Array:
     """Cut patches out of ``array``: one task for each group and block of the other dims."""
-    joint, dims, sizes = cut.joint, cut.dims, cut.joint.slots
-    token = tokenize(array.name, joint.identity, groups, str(cut.final), cut.window)
+    joint, dims, sizes = cut.joint, cut.dims, cut.sizes
+    token = tokenize(array.name, joint.identity, groups, str(cut.final), cut.window, cut.coarse)
     name, node = f"xpatch-split-{token}", (f"xpatch-joint-{token}",)
     order = cut.patch_dims
     inside = [d for part in joint.parts for d in part.dims]
