@@ -18,6 +18,7 @@ from xpatch.engine import joint as engine
 from xpatch.engine import reduce as r
 from xpatch.engine.coarsen import mean_dtype, mean_of
 from xpatch.engine.lazy import Deferred, lazily
+from xpatch.engine.members import added, put_together
 from xpatch.engine.memory import weigh
 from xpatch.joint import Joint, in_time
 from xpatch.listing import MemberJob
@@ -278,7 +279,6 @@ class JointJob(MemberJob):
 
     def in_memory(self, patches: NDArray) -> NDArray:
         """Merge a NumPy array; in batches, where the reducer can put parts together."""
-        from xpatch.engine.chunked_joint import add, end
         from xpatch.engine.stacked import Stacked
 
         batches = self._batches()
@@ -291,10 +291,13 @@ class JointJob(MemberJob):
         ):
             return super().in_memory(patches)
         fill = self._fill(reducer.dtype, covered, bool(covered.all()))
-        parts = (add(self.group(self.ordinals[b]), patches[b], self.axis, reducer) for b in batches)
+        parts = (
+            added(self.group(self.ordinals[b]).contributions(patches[b], self.axis), reducer)
+            for b in batches
+        )
         others = tuple(n for k, n in enumerate(patches.shape[1:]) if k != self.axis)
         shape = self.members.shape
-        return end(parts, reducer, self.axis, shape, others, fill, fill.dtype)
+        return put_together(parts, reducer, self.axis, shape, others, fill, fill.dtype)
 
     def chunked(
         self, patches: Any, present: Any = None, chunks: tuple[tuple[int, ...], ...] | None = None

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from xpatch.engine import members as listed
 from xpatch.engine.chunked import subdivide
-from xpatch.engine.chunked_members import Listed, joined
+from xpatch.engine.chunked_members import Listed
 from xpatch.engine.layers import layered, uncollected
 from xpatch.engine.reduce import Reducer
 from xpatch.engine.stacked import Stacked
@@ -165,46 +165,6 @@ class Take:
 # --------------------------------------------------------------------------------------- reduce
 
 
-def add(group: Any, patches: NDArray, axis: int, reducer: Reducer) -> Any:
-    """Add patches up, on the elements that they touch; order statistics keep contributions."""
-    given = group.contributions(patches, axis)
-    if isinstance(reducer, Stacked):
-        return given
-    touched, local = listed.compact(given.elements)
-    given = dataclasses.replace(given, elements=local)
-    return touched, listed.state_of(given, len(touched), reducer)
-
-
-def end(
-    parts: Iterable[Any],
-    reducer: Reducer,
-    axis: int,
-    shape: tuple[int, ...],
-    others: tuple[int, ...],
-    finish: Finish,
-    dtype: np.dtype,
-) -> NDArray:
-    """Put together what groups of patches came to, on the elements of a chunk."""
-    n, width = math.prod(shape), math.prod(others)
-    covered = np.zeros(n, bool)
-    if isinstance(reducer, Stacked):
-        whole = joined(list(parts))
-        covered[whole.elements] = True
-        merged = listed.reduce(whole, n, reducer)
-    else:
-        state = reducer.start((n, width))
-        for touched, part in parts:
-            views = [s[touched] for s in state]
-            reducer.combine(views, part)
-            for s, view in zip(state, views, strict=True):
-                s[touched] = view
-            covered[touched] = True
-        merged = reducer.finish(state)
-    merged = finish(merged, covered)
-    full = np.moveaxis(merged.reshape(n, *others), 0, axis)
-    return full.reshape(*others[:axis], *shape, *others[axis:]).astype(dtype, copy=False)
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Add:
     """Adds the patches of one block up, and cuts the sum where output chunks end."""
@@ -217,7 +177,8 @@ class Add:
         job, ordinals = node.value, self.ordinals
         if present is not None and not present.all():
             ordinals, patches = ordinals[present], patches[present]
-        given = add(job.group(ordinals), patches, job.axis, self.reducer)
+        contributions = job.group(ordinals).contributions(patches, job.axis)
+        given = listed.added(contributions, self.reducer)
         stacked = isinstance(self.reducer, Stacked)
         elements = given.elements if stacked else given[0]
         cells = np.unravel_index(elements, tuple(map(sum, self.chunks)))
@@ -249,7 +210,7 @@ class End:
         own = [p[self.chunk] for p in parts if self.chunk in p]
         _, _, shape, others, finish, dtype = self.args
         if own or not isinstance(self.args[0], Stacked):
-            return end(own, *self.args)
+            return listed.put_together(own, *self.args)
         n, width = math.prod(shape), math.prod(others)
         empty = finish(np.zeros((n, width), self.args[0].dtype), np.zeros(n, bool))
         full = np.moveaxis(empty.reshape(n, *others), 0, self.args[1])

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from xpatch.engine import members as own
 from xpatch.engine.layers import layered
 from xpatch.engine.reduce import Reducer
-from xpatch.engine.stacked import Stacked
 from xpatch.neighborhood import Members
 
 
@@ -157,12 +156,7 @@ class Add:
         group: Group = listed.value
         if present is not None and not present.all():
             group, patches = group.some(present), patches[present]
-        given = group.contributions(patches, self.axis)
-        if isinstance(self.reducer, Stacked):
-            return given
-        touched, local = own.compact(given.elements)
-        given = dataclasses.replace(given, elements=local)
-        return touched, own.state_of(given, len(touched), self.reducer)
+        return own.added(group.contributions(patches, self.axis), self.reducer)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -177,35 +171,5 @@ class End:
     dtype: np.dtype
 
     def __call__(self, parts: list[Any]) -> NDArray:
-        n, width = int(np.prod(self.shape)), int(np.prod(self.others))
-        if isinstance(self.reducer, Stacked):
-            whole = joined(parts)
-            covered = np.zeros(n, bool)
-            covered[whole.elements] = True
-            merged = own.reduce(whole, n, self.reducer)
-        else:
-            state = self.reducer.start((n, width))
-            covered = np.zeros(n, bool)
-            for touched, part in parts:
-                views = [s[touched] for s in state]
-                self.reducer.combine(views, part)
-                for s, view in zip(state, views, strict=True):
-                    s[touched] = view
-                covered[touched] = True
-            merged = self.reducer.finish(state)
-        merged = self.finish(merged, covered)
-        full = np.moveaxis(merged.reshape(n, *self.others), 0, self.axis)
-        lead, rest = self.others[: self.axis], self.others[self.axis :]
-        return full.reshape(*lead, *self.shape, *rest).astype(self.dtype, copy=False)
-
-
-def joined(parts: list[own.Contributions]) -> own.Contributions:
-    """Put contributions together, sorted by label."""
-
-    def column(name: str) -> Any:
-        values = [getattr(p, name) for p in parts]
-        return None if any(v is None for v in values) else np.concatenate(values)
-
-    names = ("values", "elements", "weights", "mass", "labels", "radial")
-    whole = dataclasses.replace(parts[0], **{name: column(name) for name in names})
-    return whole.take(np.argsort(whole.labels, kind="stable"))
+        where = (self.axis, self.shape, self.others)
+        return own.put_together(parts, self.reducer, *where, self.finish, self.dtype)

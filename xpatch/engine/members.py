@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -334,3 +334,57 @@ def _stacked(given: Contributions, n: int, reducer: Stacked) -> NDArray:
                 result[lost] = null_out
             out[where] = result
     return out
+
+
+# ---------------------------------------------------------------------------------- in parts
+
+
+def added(given: Contributions, reducer: Reducer) -> Any:
+    """Add contributions up, on the elements that they touch; order statistics keep them."""
+    if isinstance(reducer, Stacked):
+        return given
+    touched, local = compact(given.elements)
+    given = dataclasses.replace(given, elements=local)
+    return touched, state_of(given, len(touched), reducer)
+
+
+def put_together(
+    parts: Iterable[Any],
+    reducer: Reducer,
+    axis: int,
+    shape: tuple[int, ...],
+    others: tuple[int, ...],
+    finish: Callable[[NDArray, NDArray[np.bool_]], NDArray],
+    dtype: np.dtype,
+) -> NDArray:
+    """Put together what groups of patches came to, on the elements of a chunk."""
+    n, width = math.prod(shape), math.prod(others)
+    covered = np.zeros(n, bool)
+    if isinstance(reducer, Stacked):
+        whole = joined(list(parts))
+        covered[whole.elements] = True
+        merged = reduce(whole, n, reducer)
+    else:
+        state = reducer.start((n, width))
+        for touched, part in parts:
+            views = [s[touched] for s in state]
+            reducer.combine(views, part)
+            for s, view in zip(state, views, strict=True):
+                s[touched] = view
+            covered[touched] = True
+        merged = reducer.finish(state)
+    merged = finish(merged, covered)
+    full = np.moveaxis(merged.reshape(n, *others), 0, axis)
+    return full.reshape(*others[:axis], *shape, *others[axis:]).astype(dtype, copy=False)
+
+
+def joined(parts: Sequence[Contributions]) -> Contributions:
+    """Put contributions together, sorted by label."""
+
+    def column(name: str) -> Any:
+        values = [getattr(p, name) for p in parts]
+        return None if any(v is None for v in values) else np.concatenate(values)
+
+    names = ("values", "elements", "weights", "mass", "labels", "radial")
+    whole = dataclasses.replace(parts[0], **{name: column(name) for name in names})
+    return whole.take(np.argsort(whole.labels, kind="stable"))
