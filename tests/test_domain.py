@@ -178,6 +178,20 @@ def test_repr_says_what_was_found():
     ]
 
 
+def test_repr_says_when():
+    days = xr.date_range("2000-01-01", periods=6, freq="MS")
+    field = xr.DataArray(np.zeros((2, 6)), {"run": ["a", "b"], "time": days}, ("run", "time"))
+    assert repr(xpatch.domain_of(field)).splitlines()[2:] == [
+        "  run: a to b",
+        "  time: 2000-01-01 to 2000-06-01, steps of 29 days to 31 days, datetime64",
+    ]
+    hours = xr.date_range("2000-02-29", periods=6, freq="6h", calendar="360_day", use_cftime=True)
+    text = repr(xpatch.domain_of(field.assign_coords(time=hours)))
+    assert "time: 2000-02-29 to 2000-02-30 06:00:00, steps of 06:00:00, 360_day" in text
+    one = repr(xpatch.domain_of(field.isel(time=[0])))
+    assert "time: 2000-01-01 to 2000-01-01, datetime64" in one
+
+
 @pytest.mark.parametrize(
     ("values", "step"),
     [

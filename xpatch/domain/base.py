@@ -6,6 +6,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Self
 
+import numpy as np
+import pandas as pd
 import xarray as xr
 
 import xpatch.domain.axes as ax
@@ -106,13 +108,35 @@ class Domain:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{d}: {n}" for d, n in self.sizes.items())
-        return f"<{type(self).__name__} ({sizes})>\n" + "\n".join(self._findings())
+        return f"<{type(self).__name__} ({sizes})>\n" + "\n".join(
+            [*self._findings(), *self._times()]
+        )
 
     def _findings(self) -> list[str]:
         return [f"  spatial dims: {', '.join(map(str, self.spatial_dims)) or 'none'}"]
+
+    def _times(self) -> list[str]:
+        """Say from when to when the times along each dimension reach, and by which steps."""
+        out = []
+        for name, coord in self.template.coords.items():
+            values = coord.values if coord.dims == (name,) and coord.size else None
+            calendar = None if values is None else getattr(values[0], "calendar", None)
+            if values is None or (values.dtype.kind != "M" and calendar is None):
+                continue
+            steps = np.unique(np.diff(values))[[0, -1][: coord.size - 1]]
+            ends = dict.fromkeys(_brief(pd.Timedelta(s)) for s in steps)
+            first, last = (_brief(str(t)[:19].replace("T", " ")) for t in values[[0, -1]])
+            how = [f"steps of {' to '.join(ends)}"] if ends else []
+            out.append(", ".join([f"  {name}: {first} to {last}", *how, calendar or "datetime64"]))
+        return out
 
     def __copy__(self) -> Domain:
         return self
 
     def __deepcopy__(self, memo: object) -> Domain:
         return self
+
+
+def _brief(time: Any) -> str:
+    """Leave out what is zero."""
+    return str(time).removesuffix(" 00:00:00").removeprefix("0 days ")

@@ -220,8 +220,9 @@ class Lattice(Domain):
                 found.append(f"  {dim}: no labels")
                 continue
             step = self.spacing(dim)
-            how = "uneven" if step is None else f"step {_show(step)}"
-            found.append(f"  {dim}: {_show(values[0])} to {_show(values[-1])}, {how}")
+            how = ", uneven" if step is None else f", step {_show(step)}"
+            how = how if values.dtype.kind in "iufmM" else ""
+            found.append(f"  {dim}: {_show(values[0])} to {_show(values[-1])}{how}")
         if self.curvilinear:
             found.append(f"  curvilinear: {', '.join(map(str, self.curvilinear))}")
         return found
