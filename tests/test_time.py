@@ -263,6 +263,8 @@ def test_random_times_are_seeded_and_weighted():
     weights = (field.time.dt.month == 2).values.astype(float)
     winter = cut(field, xpatch.FixedLookback(9), xpatch.RandomTime(20, seed=4, weights=weights))
     assert set(winter.patch.anchors.time.dt.month.values) == {2}
+    with pytest.raises(TypeError, match="windows in time are chosen after the split"):
+        xpatch.Valid(xpatch.RandomTime(3))
     with pytest.raises(ValueError, match="more than the 92"):
         cut(field, xpatch.FixedLookback(9), xpatch.RandomTime(93, seed=4))
 
@@ -533,6 +535,33 @@ def test_several_time_coordinates_are_asked_for():
     with pytest.raises(ValueError, match=r"times along \['reference', 'valid'\].*say which"):
         cut(field, xpatch.FixedLookback(2))
     assert cut(field, xpatch.FixedLookback(2, dim="valid")).dims == ("patch", "reference", "valid")
+    with pytest.raises(ValueError, match=r"called 'time', but the field has times along \['refer"):
+        cut(field, xpatch.FixedLookback(2, dim="time"))
+    slower = times(5, freq="2D")
+    for name in ("run", "zulu"):  # before and behind the coordinate of the dimension
+        two = field.isel(valid=0, drop=True).assign_coords({name: ("reference", slower)})
+        assert cut(two, xpatch.FixedLookback("4D")).sizes["reference"] == 4
+        assert cut(two, xpatch.FixedLookback("4D", dim=name)).sizes["reference"] == 2
+
+
+@pytest.mark.parametrize("calendar", ["datetime64", "noleap", "360_day"])
+@pytest.mark.parametrize("freq", ["MS", "ME", "QS"])
+def test_a_period_of_steps_counts_months(calendar, freq):
+    cycle = 12 if freq != "QS" else 4
+    field = xr.DataArray(np.arange(240), {"time": times(240, freq, calendar)}, ("time",))
+    for period in (cycle, "1YS"):
+        patches = cut(field, xpatch.PhaseWindow(period, 0 if freq != "ME" else "2D"))
+        assert patches.sizes == {"patch": 240, "time": 240 // cycle}
+        assert (patches % cycle == patches["patch"] % cycle).all()
+    beside = cut(field, xpatch.PhaseWindow(cycle, 1)).isel(patch=17)
+    near = sorted({n % cycle for n in (16, 17, 18)})
+    assert sorted(set((beside[beside.notnull()] % cycle).values)) == near
+    gappy = field.isel(time=np.r_[0:70, 73:240])
+    patches = cut(gappy, xpatch.PhaseWindow(cycle, 0))
+    values = gappy.isel(time=patches.anchor_step)
+    assert (
+        (patches % cycle == (values % cycle).drop_vars("time")).where(patches.notnull(), True).all()
+    )
 
 
 @pytest.mark.parametrize("value", [0, -3, "0D", "-1D"])
@@ -560,8 +589,18 @@ def test_durations():
         assert Duration.of(to_offset(text), "x") == Duration.of(text, "x")
     with pytest.raises(ValueError, match="'30D', '6h' or '3MS'"):
         Duration.of("thirty days", "x")
+    with pytest.raises(ValueError, match="years are '1YS'"):
+        Duration.of("1Y", "x")
     with pytest.raises(TypeError, match="number of steps or a duration"):
         Duration.of(2.5, "x")
+
+
+@pytest.mark.parametrize("window", [xpatch.ExponentialDecay, xpatch.Periodic])
+def test_windows_are_measured_in_steps(window):
+    with pytest.raises(TypeError, match="must be a number of steps, got '5D'"):
+        window("5D")
+    with pytest.raises(ValueError, match="must be positive"):
+        window(0)
 
 
 def test_a_day_that_a_month_does_not_have_becomes_its_last():

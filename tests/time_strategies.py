@@ -66,16 +66,23 @@ class Record:
     def step(self) -> int:
         return int(np.median(np.diff(self.ticks))) if len(self.dates) > 1 else 0
 
-    def ends(self) -> tuple[int, int]:
-        """When a step before the first and one after the last would be."""
-        t = self.ticks
+    @property
+    def months(self) -> int:
+        """Months in the usual step; 0 if that is not a number of months."""
         months = round(self.step / (365.2425 / 12 * 86_400e6))
         if months:
             by_months = self.ticks_of(self.moved(self.dates[:-1], Length(0, months=months)))
-            if np.mean(abs(by_months - t[1:]) <= 3 * 86_400e6) > 0.5:
-                one = Length(0, months=months)
-                ends = [*self.moved(self.dates[:1], one, -1), *self.moved(self.dates[-1:], one)]
-                return tuple(self.ticks_of(np.array(ends)).tolist())
+            if np.mean(abs(by_months - self.ticks[1:]) <= 3 * 86_400e6) > 0.5:
+                return months
+        return 0
+
+    def ends(self) -> tuple[int, int]:
+        """When a step before the first and one after the last would be."""
+        t = self.ticks
+        if self.months:
+            one = Length(0, months=self.months)
+            ends = [*self.moved(self.dates[:1], one, -1), *self.moved(self.dates[-1:], one)]
+            return tuple(self.ticks_of(np.array(ends)).tolist())
         return int(t[0]) - self.step, int(t[-1]) + self.step
 
     def moved(self, dates, length, sign=1) -> np.ndarray:
@@ -207,6 +214,9 @@ def same_phase(record, period, width, causal, closed) -> Windows:
         cycle = period.steps * record.step if period.steps else period.seconds * 1_000_000
         if record.ends()[1] - t[0] < cycle:
             return [None] * n
+        if period.steps and record.months:  # counted, times their length
+            t = np.array([d.year * 12 + d.month for d in record.dates]) * record.step
+            cycle, width = cycle * record.months, width * record.months
     far = (t[:, None] - t) % cycle
     near = np.minimum(far, cycle - far) <= width
     if causal or closed == "left":

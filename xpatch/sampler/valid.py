@@ -35,7 +35,10 @@ class Valid(Sampler):
 
     def __post_init__(self) -> None:
         if not isinstance(self.sampler, Sampler):
-            raise TypeError(f"Valid wraps a sampler, got {self.sampler!r}")
+            raise TypeError(
+                f"Valid wraps a sampler, got {self.sampler!r}; windows in time are chosen after the split, "
+                "patches.isel(patch=…)"
+            )
         if not 0 <= self.min_fraction <= 1:
             raise ValueError(f"min_fraction must lie between 0 and 1, got {self.min_fraction!r}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import re
+import reprlib
 from collections.abc import Hashable
 from functools import cached_property
 from typing import Any
@@ -66,8 +67,8 @@ class Duration:
                 value = pd.tseries.frequencies.to_offset(value)
             except ValueError:
                 raise ValueError(
-                    f"{what} must be a number of steps, or a duration such as '30D', '6h' or '3MS'; "
-                    f"got {value!r}"
+                    f"{what} must be a number of steps, or a duration such as '30D', '6h' or '3MS' "
+                    f"(months; years are '1YS'); got {value!r}"
                 ) from None
         kwds = getattr(value, "kwds", None) or {}  # those of pandas.DateOffset(months=3)
         if kwds and set(kwds) <= {"months", "years"}:
@@ -155,16 +156,30 @@ class TimeAxis:
         return int(np.median(np.diff(self.ticks))) if len(self) > 1 else 1
 
     @cached_property
+    def months(self) -> int:
+        """Months in the usual step; 0 if steps are not whole months."""
+        months = round(self.step / (self.rate * SECONDS_OF_MONTH))
+        if not months:
+            return 0
+        moved = self._by_months(self.ticks[:-1], months)
+        near = np.abs(moved - self.ticks[1:]) <= 3 * 86_400 * self.rate
+        return months if near.mean() > 0.5 else 0
+
+    @cached_property
     def ends(self) -> tuple[int, int]:
         """Where a step before the first, and one after the last, would be; in months if they are so."""
         first, last = self.ticks[:1], self.ticks[-1:]
-        months = round(self.step / (self.rate * SECONDS_OF_MONTH))
-        if months:
-            moved = self._by_months(self.ticks[:-1], months)
-            if (np.abs(moved - self.ticks[1:]) <= 3 * 86_400 * self.rate).mean() > 0.5:
-                low, high = self._by_months(first, -months), self._by_months(last, months)
-                return int(low[0]), int(high[0])
+        if self.months:
+            low, high = self._by_months(first, -self.months), self._by_months(last, self.months)
+            return int(low[0]), int(high[0])
         return int(first[0]) - self.step, int(last[0]) + self.step
+
+    @cached_property
+    def month_numbers(self) -> NDArray[np.int64]:
+        """Months from the beginning of an era to each time."""
+        if self.calendar is None:
+            return self.values.astype("M8[M]").astype(np.int64)
+        return np.array([t.year * 12 + t.month - 1 for t in self.values])
 
     def ticks_of(self, times: Any) -> NDArray[np.int64]:
         """Turn times of the same calendar into integers.
@@ -289,7 +304,8 @@ def _as_datetime64(times: Any) -> NDArray:
         return np.asarray(found if found.tz is None else found.tz_convert(None))
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"expected times that pandas can read (datetime64), got {times!r}: {error}"
+            f"expected times that pandas can read (datetime64), got {type(times).__name__} "
+            f"{reprlib.repr(times)}: {error}"
         ) from None
 
 
@@ -306,8 +322,11 @@ def time_axis(domain: Lattice, dim: Hashable | None = None) -> TimeAxis:
     for name, coord in coords.items():
         if coord.ndim != 1 or not _is_time(coord):
             continue
-        if coord.dims[0] not in found or name == coord.dims[0]:
-            found[coord.dims[0]] = name
+        (own,) = coord.dims
+        # Of several along one dimension the one that is asked for, else that of the dimension
+        if own not in found or name == dim or (name == own and found[own] != dim):
+            found[own] = name
+    there = list(found)
     if dim is not None:
         found = {d: n for d, n in found.items() if dim in (d, n)}
     preferred = {d: n for d, n in found.items() if domain.roles.get(n) == "T" and n == d}
@@ -317,7 +336,7 @@ def time_axis(domain: Lattice, dim: Hashable | None = None) -> TimeAxis:
     if empty and set(found) <= set(empty):
         raise ValueError(f"the field has no steps along {empty[0]!r}, so that no window fits in it")
     if len(found) != 1:
-        have = "no time axis" if not found else f"times along {list(found)}"
+        have = f"times along {there}" if there else "no time axis"
         asked = "" if dim is None else f" called {dim!r}"
         raise ValueError(
             f"windows in time need one time axis{asked}, but the field has {have}; it needs a "

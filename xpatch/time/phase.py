@@ -60,6 +60,9 @@ def phases(axis: TimeAxis, period: Duration) -> NDArray[np.float64]:
             f"the period along {axis.dim!r} is shorter than the usual step of the record; a phase "
             "needs several steps in a period"
         )
+    if period.steps is not None and axis.months:  # which are not equally long
+        cycle = axis.month_numbers % (period.steps * axis.months)
+        return np.asarray(cycle * axis.step / axis.months, float)
     if period.months is None:
         origin = axis.ticks[0] if period.steps is not None else 0
         return np.asarray((axis.ticks - origin) % length, float)

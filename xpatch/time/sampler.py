@@ -176,7 +176,7 @@ class EventTriggered(TimeSampler):
                 f"{int(lost.sum())} of {len(events)} events have no step by method={self.method!r} "
                 f"within tolerance={self.tolerance!r}, the first is number {k}, "
                 f"{np.ravel(np.asarray(self.event_times, dtype=object))[k]}; the record along "
-                f"{axis.dim!r} runs from {axis.values[0]} to {axis.values[-1]}"
+                f"{axis.dim!r} runs from {axis.values[0]} to {axis.values[-1]}; leave out those events"
             )
         return found.astype(np.int64)
 

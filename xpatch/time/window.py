@@ -14,6 +14,16 @@ from xpatch.spec import DimMap
 from xpatch.window import SMALLEST, Window
 
 
+def _check_steps(value: Any, what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TypeError(
+            f"{what} must be a number of steps, got {value!r}; windows are functions of the lead, which "
+            "is counted in steps"
+        )
+    if not value > 0:
+        raise ValueError(f"{what} must be positive, got {value!r}")
+
+
 class TimeWindow(Window):
     """Base of the windows of the lead: negative in the past, positive in the future."""
 
@@ -76,8 +86,7 @@ class ExponentialDecay(TimeWindow):
     tau: float
 
     def __post_init__(self) -> None:
-        if not self.tau > 0:
-            raise ValueError(f"ExponentialDecay tau must be positive, got {self.tau!r}")
+        _check_steps(self.tau, "ExponentialDecay tau")
 
     def weights(self, lead: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.maximum(np.exp(-np.abs(lead) / self.tau), SMALLEST)
@@ -135,8 +144,7 @@ class Periodic(TimeWindow):
     period: float
 
     def __post_init__(self) -> None:
-        if not self.period > 0:
-            raise ValueError(f"Periodic period must be positive, got {self.period!r}")
+        _check_steps(self.period, "Periodic period")
 
     def weights(self, lead: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.maximum(0.5 * (1 + np.cos(2 * np.pi * lead / self.period)), SMALLEST)
