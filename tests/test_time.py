@@ -78,8 +78,39 @@ def test_lookback_on_an_irregular_record_is_the_rolling_of_pandas():
     assert patches.isel(patch=7).time.dtype.kind == "M"
     identical_where_covered(patches, field)
     identical_where_covered(patches, field, "median")
-    dropped = cut(field, xpatch.FixedLookback("4D", gaps="drop"))
+    dropped = cut(field, xpatch.FixedLookback("2D", gaps="drop"))
     assert 0 < dropped.sizes["patch"] < patches.sizes["patch"]
+
+
+GAPLESS = {
+    **{f"5D {c}": xpatch.FixedLookback("5D", closed=c, gaps="drop") for c in ("right", "left")},
+    **{f"5D {c}": xpatch.FixedLookback("5D", closed=c, gaps="drop") for c in ("both", "neither")},
+    "horizon": xpatch.LookbackHorizon("5D", "3D", gaps="drop"),
+    "gap": xpatch.LookbackHorizon("5D", "3D", gap="2D", gaps="drop"),
+    "steps and days": xpatch.LookbackHorizon(5, "3D", gap=2, gaps="drop"),
+    "days and steps": xpatch.LookbackHorizon("5D", 3, gaps="drop"),
+}
+
+
+@pytest.mark.parametrize("name", GAPLESS)
+@pytest.mark.parametrize(
+    "sampler", [xpatch.RegularTimeStride(), xpatch.CausalRolling()], ids=lambda s: type(s).__name__
+)
+def test_windows_without_gaps_are_those_of_the_whole_record(name, sampler):
+    whole = series(300)
+    there = np.ones(300, bool)
+    there[np.random.default_rng(2).choice(300, 18, replace=False)] = False
+    there[100:104] = there[200:210] = False
+    expected = cut(whole, GAPLESS[name], sampler)
+    steps = expected.patch.anchors.cell_time.values
+    low, high = expected.lead.values[[0, -1]]
+    low, high = min(low, 0), max(high, 0)
+    unbroken = np.array([there[s + low : s + high + 1].all() for s in steps])
+    found = cut(whole.isel(time=there), GAPLESS[name], sampler)
+    assert 0 < unbroken.sum() < len(unbroken)
+    np.testing.assert_array_equal(found.patch.anchors.time, expected.patch.anchors.time[unbroken])
+    np.testing.assert_array_equal(found, expected[unbroken])
+    np.testing.assert_array_equal(found.lead, expected.lead)
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,15 @@ LONG_STEP = 1.5  # of the usual step: a longer one is a gap
 
 
 class Window(NamedTuple):
-    """First steps of windows, and those behind their last, one for each step as anchor."""
+    """First steps of windows, and those behind their last, one for each step as anchor.
+
+    Torn are those that begin or end within a gap of the record, which their steps do not show.
+    """
 
     start: NDArray[np.int64]
     stop: NDArray[np.int64]
     complete: NDArray[np.bool_]
+    torn: Any = False
 
 
 class TimeGeometry(Spec):
@@ -59,7 +63,7 @@ def past_window(axis: TimeAxis, length: Duration, closed: str, expanding: bool =
     """Give the window that ends at each step; one that expands begins with the record."""
     if expanding:
         found = past_window(axis, length, closed)
-        return found._replace(start=np.where(found.complete, 0, found.start))
+        return found._replace(start=np.where(found.complete, 0, found.start), torn=False)
     n = len(axis)
     here = np.arange(n)
     left, right = closed in ("left", "both"), closed in ("right", "both")
@@ -70,7 +74,10 @@ def past_window(axis: TimeAxis, length: Duration, closed: str, expanding: bool =
     start = np.searchsorted(axis.ticks, edge, side="left" if left else "right")
     stop = here + (1 if right else 0)
     first = axis.ticks[0] if left else axis.ends[0]
-    return Window(start, np.maximum(stop, start), edge >= first)
+    at = np.clip(start, 0, n - 1)
+    lacking = axis.ticks[at] - axis.step  # the step before the first that there is
+    torn = gap_before(axis)[at] & ((lacking >= edge) if left else (lacking > edge))
+    return Window(start, np.maximum(stop, start), edge >= first, torn)
 
 
 def future_window(axis: TimeAxis, gap: Duration | None, length: Duration, first: int) -> Window:
@@ -91,12 +98,21 @@ def future_window(axis: TimeAxis, gap: Duration | None, length: Duration, first:
     edge = axis.shifted(at, length, 1)
     stop = np.searchsorted(axis.ticks, edge, side="right" if first else "left")
     last = axis.ticks[-1] if first else axis.ends[1]
-    return Window(begin, np.maximum(stop, begin), edge <= last)
+    lacking = axis.ticks[np.clip(stop - 1, 0, n - 1)] + axis.step
+    torn = gap_before(axis)[np.clip(stop, 0, n - 1)] & (stop < n)
+    torn &= (lacking <= edge) if first else (lacking < edge)
+    return Window(begin, np.maximum(stop, begin), edge <= last, torn)
+
+
+def gap_before(axis: TimeAxis) -> NDArray[np.bool_]:
+    """Say which steps come after a longer pause than usual."""
+    long = np.diff(axis.ticks) > LONG_STEP * axis.step
+    return np.concatenate([np.zeros(min(1, len(axis)), bool), long])
 
 
 def without_gaps(axis: TimeAxis, start: NDArray, stop: NDArray) -> NDArray[np.bool_]:
     """Say which windows hold no step that is longer than usual."""
-    long = np.concatenate([[0], np.cumsum(np.diff(axis.ticks) > LONG_STEP * axis.step)])
+    long = np.cumsum(gap_before(axis))
     inside = np.clip(start, 0, len(axis) - 1), np.clip(stop - 1, 0, len(axis) - 1)
     return (stop <= start) | (long[inside[1]] == long[inside[0]])
 
@@ -190,9 +206,8 @@ class FixedLookback(TimeGeometry):
         found = self._window(axis, closed)
         whole = found.complete & (found.stop > found.start)
         if self.gaps == "drop":
-            whole &= without_gaps(
-                axis, found.start, np.maximum(found.stop, np.arange(len(axis)) + 1)
-            )
+            stop = np.maximum(found.stop, np.arange(len(axis)) + 1)
+            whole &= without_gaps(axis, found.start, stop) & np.logical_not(found.torn)
         return whole
 
     def neighborhood(
@@ -251,6 +266,7 @@ class LookbackHorizon(TimeGeometry):
         whole &= (past.stop > past.start) & (future.stop > future.start)
         if self.gaps == "drop":
             whole &= without_gaps(axis, past.start, future.stop)
+            whole &= np.logical_not(past.torn) & np.logical_not(future.torn)
         return whole
 
     def neighborhood(
