@@ -318,6 +318,238 @@ def neighborhoods(seed=3):
     save(fig, "neighborhoods")
 
 
+# Time
+
+
+def record(n, **kwargs):
+    """Give a series on which every value is the number of its step."""
+    time = xr.date_range("2001-01-01", periods=n, **kwargs)
+    return xr.DataArray(np.arange(float(n)), {"time": time}, ("time",))
+
+
+def held(patches, k=0):
+    """Give the numbers of the steps that a window holds."""
+    values = patches.isel(patch=k).values
+    return values[~np.isnan(values)].astype(int)
+
+
+def cells(ax, steps, y, color, **style):
+    """Draw steps as cells of a row."""
+    for step in steps:
+        look = {"fc": color, "ec": "white", "lw": 1.2} | style
+        ax.add_patch(Rectangle((step, y), 1, 0.74, **look))
+
+
+def time_geometries(n=25, at=14):
+    """The windows of one anchor, one geometry in each row."""
+    stride, rolling = xpatch.RegularTimeStride(), xpatch.CausalRolling()
+    rows = [
+        ("FixedLookback(5)", xpatch.FixedLookback(5), stride),
+        ("closed='left'", xpatch.FixedLookback(5, closed="left"), stride),
+        ("closed='both'", xpatch.FixedLookback(5, closed="both"), stride),
+        ("closed='neither'", xpatch.FixedLookback(5, closed="neither"), stride),
+        ("expanding=True", xpatch.FixedLookback(5, expanding=True), stride),
+        ("LookbackHorizon(5, 3)", xpatch.LookbackHorizon(5, 3), stride),
+        ("gap=2", xpatch.LookbackHorizon(5, 3, gap=2), stride),
+        ("with CausalRolling()", xpatch.LookbackHorizon(5, 3), rolling),
+        ("PhaseWindow(8, 1)", xpatch.PhaseWindow(8, 1), stride),
+        ("causal=True", xpatch.PhaseWindow(8, 1, causal=True), stride),
+    ]
+    fig, ax = plt.subplots(figsize=(8.6, 3.9))
+    fig.subplots_adjust(0, 0, 1, 1)
+    tops = -np.arange(len(rows)) - 0.5 * np.cumsum([k in (5, 8) for k in range(len(rows))])
+    for y, (name, geometry, sampler) in zip(tops, rows, strict=True):
+        patches = record(n).patch.split(xpatch.TimePatcher(geometry, sampler))
+        steps = held(patches, int(np.flatnonzero(patches.patch.anchors.cell_time == at)[0]))
+        first = at if sampler is rolling else at + 1
+        cells(ax, range(n), y, "#e9edf1")
+
+        cells(ax, steps[steps < first], y, COLORS[0])
+        cells(ax, steps[steps >= first], y, COLORS[1])
+        ax.add_patch(Rectangle((at, y), 1, 0.74, fc="none", ec=INK, lw=1.6, zorder=3))
+        ax.text(
+            -0.4, y + 0.37, name, ha="right", va="center", fontsize=9, color=INK, family="monospace"
+        )
+    y = tops[-1] - 0.45
+    for lead in range(-12, 11, 2):
+        ax.text(
+            at + lead + 0.5,
+            y,
+            f"{lead:+d}".replace("-", "−") if lead else "0",
+            ha="center",
+            va="center",
+            size=8,
+            color=SOFT,
+        )
+    ax.text(-0.4, y, "lead", ha="right", va="center", fontsize=8, color=SOFT)
+    ax.text(at + 0.5, 1.1, "anchor", ha="center", va="center", fontsize=9, color=INK)
+    ax.text(at - 4.5, 1.1, "past", ha="center", va="center", fontsize=9, color=COLORS[0])
+    ax.text(at + 5.5, 1.1, "future", ha="center", va="center", fontsize=9, color=COLORS[1])
+    ax.set(xlim=(-8.2, n + 0.3), ylim=(y - 0.5, 1.6))
+    ax.axis("off")
+    save(fig, "time-geometries")
+
+
+def time_strides(n=14, size=4, step=3):
+    """Windows on a stride, up to their anchors and before them."""
+    fig, axes = plt.subplots(1, 2, figsize=(9.2, 2.1))
+    fig.subplots_adjust(0.01, 0, 0.99, 0.9, wspace=0.03)
+    for ax, sampler in zip(
+        axes, (xpatch.RegularTimeStride(step), xpatch.CausalRolling(step)), strict=True
+    ):
+        patches = record(n).patch.split(xpatch.TimePatcher(xpatch.FixedLookback(size), sampler))
+        cells(ax, range(n), 0, "#e9edf1")
+        for step_ in range(n):
+            ax.text(step_ + 0.5, 0.37, step_, ha="center", va="center", fontsize=8, color=INK)
+        for k, at in enumerate(patches.patch.anchors.cell_time.values):
+            cells(ax, held(patches, k), -k - 1, COLORS[k])
+            ax.add_patch(Rectangle((at, -k - 1), 1, 0.74, fc="none", ec=INK, lw=1.6, zorder=3))
+            ax.text(-0.3, -k - 0.63, f"patch {k}", ha="right", va="center", fontsize=8, color=INK)
+        ax.set_title(repr(sampler), fontsize=9, family="monospace", color=INK)
+        ax.set(xlim=(-2.6, n + 0.2), ylim=(-4.2, 1))
+        ax.axis("off")
+    save(fig, "time-strides")
+
+
+def time_gaps(n=16, gap=(7, 10)):
+    """Windows of days on a record with a gap: complete ones, and what they hold."""
+    whole = record(n)
+    field = whole.isel(time=[k for k in range(n) if not gap[0] <= k < gap[1]])
+    every = field.patch.split(xpatch.TimePatcher(xpatch.FixedLookback("4D")))
+    good = field.patch.split(xpatch.TimePatcher(xpatch.FixedLookback("4D", gaps="drop")))
+    unbroken = set(good.patch.anchors.time.values.tolist())
+    fig, ax = plt.subplots(figsize=(8.2, 2.5))
+    fig.subplots_adjust(0, 0, 1, 1)
+    for k in range(n):
+        there = not gap[0] <= k < gap[1]
+        cells(
+            ax,
+            [k],
+            0,
+            "#e9edf1" if there else "white",
+            ec="white" if there else SOFT,
+            ls="-" if there else ":",
+        )
+        if there:
+            ax.text(k + 0.5, 0.37, k + 1, ha="center", va="center", fontsize=8, color=INK)
+    ax.text(-0.3, 0.37, "day", ha="right", va="center", fontsize=9, color=INK)
+    anchors = every.patch.anchors.time.values
+    for row, at in enumerate((1, 3, 6, 10, 12, 14)):
+        y, days = -row - 1, range(at - 3, at + 1)
+        here = np.flatnonzero(anchors == whole.time.values[at])
+        cells(ax, days, y, "none", ec=SOFT, ls=":")
+        if len(here):
+            steps = held(every, int(here[0]))
+            cells(ax, steps, y, COLORS[0])
+            told = f"{len(steps)} step{'s' * (len(steps) > 1)}" + (
+                "" if whole.time.values[at].item() in unbroken else ", not with gaps='drop'"
+            )
+        else:
+            told = "begins before the record: left out"
+        color = ALERT if not len(here) else INK
+        ax.add_patch(Rectangle((at, y), 1, 0.74, fc="none", ec=INK, lw=1.6, zorder=3))
+        ax.text(n + 0.4, y + 0.37, told, va="center", fontsize=9, color=color)
+    ax.set(xlim=(-2.3, n + 8.2), ylim=(-6.3, 1))
+    ax.axis("off")
+    save(fig, "time-gaps")
+
+
+def time_months():
+    """One month back from the same dates on three calendars."""
+    fig, ax = plt.subplots(figsize=(8.2, 2.0))
+    fig.subplots_adjust(0, 0, 1, 1)
+    for row, calendar in enumerate(("standard", "noleap", "360_day")):
+        field = record(130, calendar=calendar, use_cftime=True)
+        field["time"] = xr.date_range("2000-01-01", periods=130, calendar=calendar, use_cftime=True)
+        sampler = xpatch.ExplicitTimes(["2000-02-15", "2000-03-15", "2000-04-15"])
+        patches = field.patch.split(xpatch.TimePatcher(xpatch.FixedLookback("1MS"), sampler))
+        y = -row
+        ax.add_patch(Rectangle((0, y), 110, 0.74, fc="#e9edf1", ec="none"))
+        for k in range(3):
+            steps = held(patches, k)
+            ax.add_patch(
+                Rectangle((steps[0], y), len(steps), 0.74, fc=COLORS[k], ec="white", lw=1.2)
+            )
+            ax.text(
+                steps.mean() + 0.5,
+                y + 0.37,
+                f"{len(steps)} days",
+                ha="center",
+                va="center",
+                size=9,
+                color="white",
+            )
+        ax.text(
+            -2,
+            y + 0.37,
+            calendar,
+            ha="right",
+            va="center",
+            fontsize=9,
+            color=INK,
+            family="monospace",
+        )
+    for day, name in ((15, "15 Jan"), (45.5, "15 Feb"), (74.8, "15 Mar"), (105.5, "15 Apr")):
+        ax.text(day, 1.0, name, ha="center", va="center", fontsize=8, color=SOFT)
+    ax.set(xlim=(-18, 112), ylim=(-2.2, 1.3))
+    ax.axis("off")
+    save(fig, "time-months")
+
+
+def time_windows():
+    """Weights over the lead."""
+    shown = [
+        xpatch.CausalBoxcar(),
+        xpatch.ExponentialDecay(6),
+        xpatch.TaperedTukey(0.5),
+        xpatch.Periodic(12),
+    ]
+    fig, axes = plt.subplots(1, 4, figsize=(11, 2.2), sharey=True, layout="constrained")
+    for ax, window in zip(axes, shown, strict=True):
+        geometry = xpatch.LookbackHorizon(25, 12)
+        patches = record(60).patch.split(xpatch.TimePatcher(geometry, window=window))
+        lead, weights = patches.lead.values, patches.patch.weights.values[0]
+        ax.axvline(0, color=SOFT, lw=1, zorder=0)
+        for part, color in ((lead <= 0, COLORS[0]), (lead > 0, COLORS[1])):
+            ax.vlines(lead[part], 0, weights[part], color=color, lw=1)
+            ax.plot(lead[part], weights[part], ".", color=color, ms=5)
+        ax.set_title(repr(window), fontsize=9)
+        ax.set(ylim=(0, 1.08), xticks=[-24, -12, 0, 12], yticks=[0, 0.5, 1])
+        ax.set_xlabel("lead", fontsize=8, color=INK)
+        ax.spines[["top", "right"]].set_visible(False)
+    save(fig, "time-windows")
+
+
+def time_coupling():
+    """Which pairs of a place and a window are patches."""
+    time, places = record(16).time, np.arange(4)
+    field = xr.DataArray(np.zeros((16, 4)), {"time": time, "x": places}, ("time", "x"))
+    product = xpatch.SpatioTemporalPatcher(
+        xpatch.Patcher({"x": 1}),
+        xpatch.TimePatcher(xpatch.FixedLookback(4), xpatch.RegularTimeStride(4)),
+    )
+    coupled = xpatch.SpatioTemporalPatcher(
+        xpatch.Patcher({"x": 1}, xpatch.Explicit([(1,), (3,), (0,)])),
+        xpatch.TimePatcher(xpatch.FixedLookback(4), xpatch.EventTriggered(time[[4, 8, 13]])),
+        coupling="coupled",
+    )
+    fig, axes = plt.subplots(1, 2, figsize=(7.6, 2.0))
+    fig.subplots_adjust(0.06, 0.12, 0.99, 0.88, wspace=0.14)
+    for ax, patcher in zip(axes, (product, coupled), strict=True):
+        at = field.patch.split(patcher).patch.anchors
+        ax.add_patch(Rectangle((0, 0), 16, 4, fc="#f4f6f8", ec="none"))
+        for k, (x, t) in enumerate(zip(at.cell_x.values, at.cell_time.values, strict=True)):
+            color = COLORS[int(x) % len(COLORS)]
+            ax.add_patch(Rectangle((t - 3, 3 - x), 4, 1, fc=color, ec="white", lw=1.5))
+            ax.text(t - 1, 3.5 - x, k, ha="center", va="center", fontsize=9, color="white")
+        ax.set(xlim=(-0.1, 16.1), ylim=(-0.1, 4.1), xticks=[], yticks=[])
+        ax.set_title(f"coupling={patcher.coupling!r}", fontsize=9, color=INK, family="monospace")
+        ax.set_xlabel("time", fontsize=9, color=INK)
+        ax.set_ylabel("place", fontsize=9, color=INK)
+        ax.set_frame_on(False)
+    save(fig, "time-coupling")
+
+
 def main():
     """Draw all pictures."""
     neighborhoods()
@@ -327,6 +559,12 @@ def main():
         boundary(word)
     windows()
     plan()
+    time_geometries()
+    time_strides()
+    time_gaps()
+    time_months()
+    time_windows()
+    time_coupling()
 
 
 if __name__ == "__main__":
