@@ -120,7 +120,7 @@ def test_what_predict_is_given_holds_no_value_of_the_future():
     last = field.isel(time=patches.patch.anchors.cell_time.values, place=0)
     np.testing.assert_array_equal(found.isel(time=0, place=1), last)
     with pytest.raises(ValueError, match="'wind', which the patches have not"):
-        xpatch.fit_predict(patches, len, predict, known=["wind"])
+        xpatch.fit_predict(patches, len, predict, known="wind")
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
@@ -179,6 +179,9 @@ def test_predictions_that_do_not_fit_are_refused():
         xpatch.fit_predict(patches, line, lambda model, future: np.zeros(3))
     with pytest.raises(ValueError, match="4 values along 'time'"):
         xpatch.fit_predict(patches, line, lambda model, future: future.isel(time=slice(4)))
+    mean = patches.patch.lookback.mean("time")
+    with pytest.raises(ValueError, match=r"comes first in a sum: xr.zeros_like\(patches.patch.hor"):
+        (mean + xr.zeros_like(patches.patch.horizon)).patch.merge("forecast")
     with pytest.raises(ValueError, match="future part"):
         xpatch.fit_predict(cut(series(), xpatch.FixedLookback(5)), line, extended)
 

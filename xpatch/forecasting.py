@@ -21,7 +21,7 @@ def fit_predict(
     fit: Callable[[Any], Any],
     predict: Callable[[Any, Any], Any],
     *,
-    known: Sequence[Hashable] = (),
+    known: str | Sequence[Hashable] = (),
     progress: bool = False,
 ) -> Any:
     """Fit a model on the past of each patch, and predict its future, which it never sees.
@@ -42,7 +42,7 @@ def fit_predict(
         Takes the model and the future: the horizon of the patch with its times, places and leads,
         whose values are missing. Returns the values for it, as an array of the same shape or as
         an object like it; dimensions may be new (members of an ensemble) or left out.
-    known : sequence of hashable
+    known : str or sequence of hashable
         Variables of a Dataset, and coordinates along time, that are known beforehand (a forcing, a
         calendar) and keep their values.
     progress : bool, default: False
@@ -77,6 +77,7 @@ def fit_predict(
     >>> int(forecast.isnull().sum())  # the first lookback, and the rest of the record
     18
     """
+    known = [known] if isinstance(known, str) else known
     past, future = lookback(patches), horizon(patches)
     source = provenance(patches, None)
     dim, time = source.dim, time_dim(source.plans[0])

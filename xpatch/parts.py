@@ -236,4 +236,9 @@ def as_patches(outputs: list[Any], patches: Any, dim: Hashable) -> Any:
 def _not_empty(size: int, past: bool, plan: Plan) -> None:
     if size <= 0:
         part, need = ("past", "FixedLookback") if past else ("future", "LookbackHorizon")
-        raise ValueError(f"these patches have no {part} part; split with {need}(…)")
+        name = "lookback" if past else "horizon"
+        raise ValueError(
+            f"these patches have no {part} part; split with {need}(…), and where they are the other part "
+            "of such windows, put the values on this one, which comes first in a sum: "
+            f"xr.zeros_like(patches.patch.{name}) + values"
+        )
