@@ -10,6 +10,7 @@ import xarray as xr
 
 import xpatch
 from tests import time_strategies as own
+from tests.test_space_time import field as space_time_field
 from tests.test_time_laws import cut, series
 
 # ------------------------------------------------------------------ lists, files, aggregations
@@ -197,7 +198,7 @@ ERRORS = {
         "'2000-02-29' is no date of the noleap calendar",
     ),
     "no such month": (at(DAYS, ["2000-13-01"]), TypeError, "month must be in 1..12"),
-    "a missing event": (at(DAYS, [pd.NaT]), ValueError, "a time is NaT; leave it out"),
+    "a missing event": (at(DAYS, [pd.NaT]), ValueError, "time number 0 is NaT; leave it out"),
     "no events": (at(NOLEAP, []), ValueError, "was given no times"),
     "strings out of range": (
         at(DAYS, ["0001-01-01", "2000-01-09"]),
@@ -315,3 +316,44 @@ def test_errors(name):
     call, kind, message = ERRORS[name]
     with pytest.raises(kind, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "time", [xpatch.LookbackHorizon(6, 3, gap=1), xpatch.LookbackHorizon("1MS", "5D")], ids=str
+)
+@pytest.mark.parametrize("kind", ["series", "stations", "grid"])
+def test_patches_that_were_read_know_their_parts_and_their_places(time, kind, tmp_path):
+    one = space_time_field("grid" if kind == "grid" else "stations")
+    patcher = xpatch.TimePatcher(time, xpatch.RegularTimeStride(4))
+    if kind != "series":
+        space = {"y": 3, "x": 4} if kind == "grid" else xpatch.KNNGraph(3)
+        patcher = xpatch.SpatioTemporalPatcher(xpatch.Patcher(space), patcher)
+    patches = one.patch.split(patcher)
+    patches.to_netcdf(tmp_path / "p.nc")
+    back = xr.open_dataarray(tmp_path / "p.nc").load()
+    cube = [xpatch.Forecast("cube")] if time.horizon == 3 else []
+    for how in (xpatch.Forecast("latest"), xpatch.Forecast("mean"), *cube):
+        xr.testing.assert_allclose(back.patch.merge(how, like=one), patches.patch.merge(how))
+    for part in ("lookback", "horizon"):
+        merged = getattr(back.patch, part).patch.merge(like=one)
+        xr.testing.assert_allclose(merged, getattr(patches.patch, part).patch.merge())
+
+    def counted(state, patch):
+        return state + 1, patch * 0 + state
+
+    counts = xpatch.Sequential(counted, 0)
+    xr.testing.assert_allclose(back.patch.merge(counts, like=one), patches.patch.merge(counts))
+    if kind != "series":
+        both = ("mean", "max")
+        xr.testing.assert_allclose(back.patch.merge(both, like=one), patches.patch.merge(both))
+
+
+def test_patchers_are_rebuilt_from_their_specification():
+    time = xpatch.TimePatcher(
+        xpatch.LookbackHorizon("3MS", 2, expanding=True),
+        xpatch.RandomTime(3, seed=0),
+        aggregation=xpatch.Forecast("mean", xpatch.ExponentialDecay(2.0)),
+    )
+    both = xpatch.SpatioTemporalPatcher(xpatch.Patcher({"y": 4}, window="hann"), time)
+    for patcher in (time, both, xpatch.TimePatcher(xpatch.MultiScale(["7D", "28D"]))):
+        assert type(patcher).from_spec(patcher.to_dict()) == patcher

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex
 
+from xpatch.geometry import Places
 from xpatch.index import PatchIndex
 from xpatch.joint import Joint, time_part
-from xpatch.neighborhood import Boxes
+from xpatch.neighborhood import Boxes, Members
 from xpatch.parts import time_dim
 from xpatch.plan import Plan
 from xpatch.restoring import Provenance
@@ -42,8 +43,13 @@ def sides_of(plan: Plan, ordinals: NDArray) -> Sides:
     """Tell the windows in time of patches, and their places, apart."""
     hood = plan.hood
     if isinstance(hood, Joint):
-        when, where = hood.entries(ordinals)
         time, space = hood.parts
+        when, where = hood.entries(ordinals)
+        if (
+            hood.picks is not None
+        ):  # patches that were read, or coupled, may repeat a window or place
+            when = first_alike(time)[when]
+            where = first_alike(space, plan.places)[where]
         alone = dataclasses.replace(plan, hood=time, places=None)
         return Sides(alone, when, dataclasses.replace(plan, hood=space), where)
     name = time_dim(plan)
@@ -55,6 +61,22 @@ def sides_of(plan: Plan, ordinals: NDArray) -> Sides:
         boxes = dataclasses.replace(own, axes=tuple(starts.T), product=False)
         found.append((dataclasses.replace(plan, hood=boxes), entries.reshape(-1)))
     return Sides(*found[0], *found[1])
+
+
+def first_alike(hood: Boxes | Members, places: Places | None = None) -> NDArray[np.int64]:
+    """Give, for each neighborhood, the first one that is the same."""
+    if isinstance(hood, Boxes):
+        _, first, which = np.unique(hood.starts(), axis=0, return_index=True, return_inverse=True)
+        return first[which.reshape(-1)]
+    lists = hood.take(np.arange(len(hood)))
+    known: dict[Any, int] = {}
+    out = np.empty(len(hood), np.int64)
+    for k, elements in enumerate(np.split(lists.elements, lists.offsets[1:-1])):
+        at: tuple[Any, ...] = () if lists.anchors is None else (int(lists.anchors[k]),)
+        if places is not None:
+            at = (int(places.elements[k]), str(places.x[k]), str(places.y[k]))
+        out[k] = known.setdefault((elements.tobytes(), *at), k)
+    return out
 
 
 def grouped(outer: NDArray, inner: NDArray) -> list[tuple[NDArray, NDArray, NDArray]]:

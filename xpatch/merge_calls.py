@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from xarray.indexes import PandasIndex
 
 from xpatch.aggregation import OverlapAdd, as_aggregation
 from xpatch.domain import domain_of
@@ -80,7 +81,11 @@ def as_cube(
     patches: Any, spatial: Any, crop: Any, like: Any, skipna: Any, fill_value: Any, scale: Any
 ) -> Any:
     """Give forecasts as a cube, merged in space where they were cut there as well."""
-    plan = provenance(patches, like).plans[0]
+    source = _on(provenance(patches, like), like)
+    plan = source.plans[0]
+    if like is not None:
+        own = PatchIndex(PandasIndex(source.ordinals, source.dim), source.plans, source.crop)
+        patches = with_index(patches, own)
     spatial = OverlapAdd() if spatial is None else spatial
     cube = forecast_cube(patches, crop, _merger(spatial, skipna, scale, plan, "space"))
     return plan.domain.wrap(cube)

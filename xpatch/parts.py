@@ -92,10 +92,8 @@ def _part(patches: Any, past: bool) -> Any:
     plan = source.plans[0]
     dim = time_dim(plan)
     index = patch_index(patches)
-    if index is None:
-        raise ValueError(
-            "lookback and horizon need patches with their index; those read from a file have lost it"
-        )
+    if index is None:  # read from a file: the recipe says where patches lie
+        index = PatchIndex(PandasIndex(source.ordinals, source.dim), source.plans, source.crop)
     if dim not in patches.dims:
         raise ValueError(
             f"these patches have no dimension {dim!r} any more; put one value a window on the part that "

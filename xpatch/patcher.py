@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self, cast
 
 from xpatch.api import merge, split
 from xpatch.axes import Axes, SpaceTimeAxes, TimeAxes
@@ -13,8 +13,34 @@ from xpatch.spec import decode
 __all__ = ["Patcher", "SpatioTemporalPatcher", "TimePatcher"]
 
 
+class Splits:
+    """What patchers of every kind can do."""
+
+    aggregation: Any
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
+        """Rebuild a patcher from ``patches.patch.spec``.
+
+        Raises
+        ------
+        ValueError
+            If the specification holds a function, which cannot be written.
+        """
+        names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        return cls(**{name: decode(spec[name]) for name in names if name in spec})
+
+    def split(self, obj: Any, **kwargs: Any) -> Any:
+        """Split a field; see `xpatch.split`."""
+        return split(obj, cast(Any, self), **kwargs)
+
+    def merge(self, patches: Any, **kwargs: Any) -> Any:
+        """Merge patches with the aggregation of this patcher; see `xpatch.merge`."""
+        return merge(patches, self.aggregation, **kwargs)
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
-class Patcher(Axes):
+class Patcher(Splits, Axes):
     """Geometry, sampler, window and aggregation, to be used on many fields.
 
     Parameters
@@ -38,29 +64,9 @@ class Patcher(Axes):
     True
     """
 
-    @classmethod
-    def from_spec(cls, spec: Mapping[str, Any]) -> Patcher:
-        """Rebuild a patcher from ``patches.patch.spec``.
-
-        Raises
-        ------
-        ValueError
-            If the specification holds a function, which cannot be written.
-        """
-        names = [f.name for f in dataclasses.fields(cls)]
-        return cls(**{name: decode(spec.get(name)) for name in names})
-
-    def split(self, obj: Any, **kwargs: Any) -> Any:
-        """Split a field; see `xpatch.split`."""
-        return split(obj, self, **kwargs)
-
-    def merge(self, patches: Any, **kwargs: Any) -> Any:
-        """Merge patches with the aggregation of this patcher; see `xpatch.merge`."""
-        return merge(patches, self.aggregation, **kwargs)
-
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class TimePatcher(TimeAxes):
+class TimePatcher(Splits, TimeAxes):
     """Geometry, sampler, window and aggregation in time.
 
     Parameters
@@ -85,17 +91,9 @@ class TimePatcher(TimeAxes):
     True
     """
 
-    def split(self, obj: Any, **kwargs: Any) -> Any:
-        """Split a field; see `xpatch.split`."""
-        return split(obj, self, **kwargs)
-
-    def merge(self, patches: Any, **kwargs: Any) -> Any:
-        """Merge patches with the aggregation of this patcher; see `xpatch.merge`."""
-        return merge(patches, self.aggregation, **kwargs)
-
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class SpatioTemporalPatcher(SpaceTimeAxes):
+class SpatioTemporalPatcher(Splits, SpaceTimeAxes):
     """A Patcher in space and a TimePatcher, together.
 
     Parameters
@@ -118,11 +116,3 @@ class SpatioTemporalPatcher(SpaceTimeAxes):
     >>> dict(field.patch.split(patcher).sizes)
     {'patch': 24, 'time': 5, 'y': 3, 'x': 4}
     """
-
-    def split(self, obj: Any, **kwargs: Any) -> Any:
-        """Split a field; see `xpatch.split`."""
-        return split(obj, self, **kwargs)
-
-    def merge(self, patches: Any, **kwargs: Any) -> Any:
-        """Merge patches with the aggregation of this patcher; see `xpatch.merge`."""
-        return merge(patches, self.aggregation, **kwargs)

@@ -201,7 +201,8 @@ class TimeAxis:
             return ticks, np.zeros(ticks.shape, bool)
         given = np.atleast_1d(_as_datetime64(times))
         if np.isnat(given).any():
-            raise ValueError("a time is NaT; leave it out")
+            number = int(np.flatnonzero(np.isnat(given))[0])
+            raise ValueError(f"time number {number} is NaT; leave it out")
         found = given.astype(self.values.dtype)
         changed = found.astype(given.dtype) != given
         if np.promote_types(given.dtype, found.dtype) != found.dtype:

@@ -43,6 +43,7 @@ def complete_steps(
         raise ValueError(
             f"no window of {geometry!r} fits in the record along {axis.dim!r}, which has {len(axis)} "
             f"steps from {axis.values[0]} to {axis.values[-1]}; use a shorter one"
+            + (", or gaps='keep'" if getattr(geometry, "gaps", "") == "drop" else "")
             if len(axis)
             else f"the field has no steps along {axis.dim!r}"
         )
