@@ -109,7 +109,9 @@ def _part(patches: Any, past: bool) -> Any:
     k = hood.dims.index(dim)
     at, size = hood.anchors[k], hood.sizes[k]
     assert at is not None
-    low, high = source.crop.get(dim, (0, 0))
+    low, high = _kept(patches, dim, size, at, source.crop.get(dim, (0, 0)))
+    own = index.crop.get(dim, (0, 0))
+    index = index.cropped({dim: (low - own[0], high - own[1])})
     cut = min(max(at + begin, low), size - high)
     cells = slice(0, cut - low) if past else slice(cut - low, size - high - low)
     more = (0, size - high - cut) if past else (cut - low, 0)
@@ -117,11 +119,36 @@ def _part(patches: Any, past: bool) -> Any:
     return with_index(patches.isel({dim: cells}), index.cropped({dim: more}))
 
 
+def _kept(
+    patches: Any, dim: Hashable, size: int, at: int | None, crop: tuple[int, int]
+) -> tuple[int, int]:
+    """Find how many steps were cut off at both ends: from the lead, else as the index knows.
+
+    Raises
+    ------
+    ValueError
+        If nothing says which steps were left.
+    """
+    n = patches.sizes[dim]
+    lead = patches.coords["lead"].variable if "lead" in patches.coords else None
+    if at is not None and n and lead is not None and lead.dims == (dim,) and lead.chunks is None:
+        first = int(lead.values[0]) + at
+        if first >= 0 and np.array_equal(lead.values, np.arange(n) + first - at):
+            return first, size - first - n
+    elif n == size - sum(crop):
+        return crop
+    raise ValueError(
+        f"the patches have {n} steps along {dim!r}, of {size} that were cut, and these are not a run, or "
+        "nothing says which they are; take lookback or horizon first, and select steps of that"
+    )
+
+
 def _of_lists(
     patches: Any, index: PatchIndex, plan: Plan, members: Members, begin: int, past: bool
 ) -> Any:
     """Keep the members of one part, which may stand in other slots of every patch."""
     assert members.anchors is not None
+    _kept(patches, members.dim, members.width, None, (0, 0))
     part: Members
     if isinstance(members, Runs):
         edge = members.anchors + begin
