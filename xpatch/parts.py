@@ -54,13 +54,10 @@ def in_time_order(patches: Any) -> Any:
     index = patch_index(patches)
     assert index is not None
     plan = index.plans[0]
-    windows = time_part(plan.hood)
-    alone = plan.in_time(np.arange(len(plan)))[1]
-    first = np.unique(alone, return_index=True)[1]  # a patch of each window
-    steps = plan.steps(first if len(windows or ()) < len(plan) else np.arange(len(plan)))
+    steps = plan.steps(np.arange(len(plan)))
     if (steps[1:] >= steps[:-1]).all():
         return patches
-    order = np.argsort(plan.steps(np.arange(len(plan))), kind="stable")
+    order = np.argsort(steps, kind="stable")
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     labels = PandasIndex(rank[index.ordinals], index.dim)
