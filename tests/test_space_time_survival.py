@@ -130,3 +130,27 @@ def test_apply_returns_other_variables():
         lazy = ds.chunk(time=9).patch.apply(model, many, aggregation="median").compute()
         assert set(out) == {"v", "w"}
         xr.testing.assert_allclose(out.v, lazy.v)
+
+
+def test_every_field_at_the_same_anchors_is_merged_on_its_own():
+    grid = field("grid").rename(y="lat", x="lon")
+    stations = field("stations").assign_coords(
+        lon=("obs", np.linspace(0, 7, 9)), lat=("obs", np.linspace(0, 6, 9))
+    )
+    tiles = xpatch.Patcher(xpatch.Rectangular(lat=3, lon=4))
+    near = xpatch.Patcher(xpatch.KNNGraph(2), xpatch.Explicit(grid.patch.split(tiles)))
+    time = xpatch.TimePatcher(xpatch.LookbackHorizon(5, 3))
+    a = grid.patch.split(xpatch.SpatioTemporalPatcher(tiles, time))
+    b = stations.patch.split(xpatch.SpatioTemporalPatcher(near, time))
+    both = xr.merge([a.rename("a"), b.rename("b")], join="outer", compat="override")
+    for how in (("mean", "median"), "forecast", xpatch.Forecast("cube")):
+        for name, alone in (("a", a), ("b", b)):
+            merged = both[name].patch.merge(how)
+            xr.testing.assert_equal(merged.rename("v"), alone.patch.merge(how).rename("v"))
+            if not isinstance(how, tuple):
+                together = both.patch.merge(how)[name]
+                assert together.dims == merged.dims
+                np.testing.assert_array_equal(together, merged)
+    with pytest.raises(ValueError, match="takes those of one"):
+        both.patch.merge(("mean", "mean"))
+    np.testing.assert_array_equal(both.b.patch.horizon, b.patch.horizon)

@@ -16,7 +16,7 @@ from xpatch.cutting import lead_coordinate
 from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.joint import Joint, time_part
 from xpatch.neighborhood import Boxes, Members
-from xpatch.plan import Plan
+from xpatch.plan import Plan, best_plan
 from xpatch.restoring import provenance
 from xpatch.runs import Runs
 
@@ -47,6 +47,20 @@ def time_dim(plan: Plan) -> Hashable:
     raise ValueError(
         "these patches have no windows in time; split with TimePatcher(LookbackHorizon(…))"
     )
+
+
+def of_one_field(patches: Any, like: Any = None) -> Any:
+    """Leave out what a DataArray of patches knows of other fields at the same anchors.
+
+    Raises
+    ------
+    ValueError
+        If nothing says which of them it is.
+    """
+    index = patch_index(patches)
+    if index is None or len(index.plans) < 2 or not isinstance(patches, xr.DataArray):
+        return patches
+    return with_index(patches, index.only(best_plan(index.plans, patches.sizes, like)))
 
 
 def in_time_order(patches: Any) -> Any:
@@ -85,6 +99,7 @@ def first_future(plan: Plan) -> int:
 
 
 def _part(patches: Any, past: bool) -> Any:
+    patches = of_one_field(patches)
     source = provenance(patches, None)
     plan = source.plans[0]
     dim = time_dim(plan)
