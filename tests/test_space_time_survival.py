@@ -154,3 +154,20 @@ def test_every_field_at_the_same_anchors_is_merged_on_its_own():
     with pytest.raises(ValueError, match="takes those of one"):
         both.patch.merge(("mean", "mean"))
     np.testing.assert_array_equal(both.b.patch.horizon, b.patch.horizon)
+
+
+@pytest.mark.parametrize("time", ["1MS", 5], ids=str)
+def test_no_patch_leaves_everything_missing(time):
+    one = field("grid")
+    windows = xpatch.TimePatcher(xpatch.LookbackHorizon(time, 3))
+    space = xpatch.Patcher(xpatch.Rectangular(y=3, x=4))
+    for patcher_ in (windows, xpatch.SpatioTemporalPatcher(space, windows)):
+        none = one.patch.split(patcher_).isel(patch=[])
+        assert none.patch.horizon.sizes["time"] == 3
+        merged = none.patch.merge("forecast")
+        assert merged.dims == one.dims
+        assert merged.isnull().all()
+        assert none.patch.merge(xpatch.Forecast("cube")).sizes["forecast_period"] == 3
+    both = none.patch.merge(("mean", "mean"))
+    assert both.dims == one.dims
+    assert both.isnull().all()

@@ -198,7 +198,8 @@ def _shifted(
 ) -> Any:
     """Take ``counts`` slots from ``first`` on, of each patch; slots beyond are empty."""
     if (first == first[:1]).all() and (counts == part.width).all():
-        slots = slice(int(first[0]), int(first[0]) + part.width) if len(first) else slice(0, 0)
+        low = int(first[0]) if len(first) else 0
+        slots = slice(low, low + part.width)
         return patches.isel({members.dim: slots})
     many = np.minimum(first[:, None] + np.arange(part.width), members.width - 1)
     at = xr.Variable((dim, members.dim), many)
