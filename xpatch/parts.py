@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import numpy as np
@@ -245,6 +245,45 @@ def _taken(variable: Variable, at: Variable, dim: Hashable, slot: Hashable) -> V
         np.take_along_axis, variable.data, places, axis, dtype=variable.dtype, chunks=chunks
     )
     return Variable(variable.dims, data, variable.attrs)
+
+
+def one_by_one(
+    parts: tuple[Any, ...], dim: Hashable, order: NDArray
+) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Load patches one after the other; a block of dask is made once, and kept until it is used up."""
+    parts = tuple(p if isinstance(p, xr.DataArray) else p.unify_chunks() for p in parts)
+    sizes = next((p.chunksizes[dim] for p in parts if dim in p.chunksizes), None)
+    if sizes is None:
+        for k in order.tolist():
+            yield k, tuple(p.isel({dim: k}).load() for p in parts)
+        return
+    import dask
+
+    parts = tuple(_settled(p, dim) for p in parts)
+    edges = np.concatenate([[0], np.cumsum(sizes)])
+    block = np.searchsorted(edges, order, side="right") - 1
+    left = np.bincount(block, minlength=len(sizes))
+    made: dict[int, tuple[Any, ...]] = {}
+    for k, b in zip(order.tolist(), block.tolist(), strict=True):
+        if b not in made:
+            rows = slice(edges[b], edges[b + 1])
+            made[b] = dask.compute(*(p.isel({dim: rows}) for p in parts))
+        yield k, tuple(p.isel({dim: k - edges[b]}).load() for p in made[b])
+        left[b] -= 1
+        if not left[b]:
+            del made[b]
+
+
+def _settled(patches: Any, dim: Hashable) -> Any:
+    """Load what all patches share, which after `xarray.map_blocks` is made with one of the blocks."""
+    dataset = patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
+    names = [n for n, v in dataset.variables.items() if dim not in v.dims and v.chunks is not None]
+    loaded = dataset[names].compute().variables
+    dataset = dataset.assign({n: loaded[n] for n in names if n not in dataset.coords})
+    dataset = dataset.assign_coords({n: loaded[n] for n in names if n in dataset.coords})
+    if isinstance(patches, xr.DataArray):
+        return patches._from_temp_dataset(dataset)
+    return dataset
 
 
 def as_patches(outputs: list[Any], patches: Any, dim: Hashable) -> Any:
