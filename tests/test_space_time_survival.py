@@ -171,3 +171,11 @@ def test_no_patch_leaves_everything_missing(time):
     both = none.patch.merge(("mean", "mean"))
     assert both.dims == one.dims
     assert both.isnull().all()
+
+
+@pytest.mark.parametrize("how", [xpatch.Forecast("cube"), ("mean", "mean")], ids=str)
+def test_what_is_no_merge_of_blocks_is_refused_by_apply(how):
+    space = xpatch.Patcher(xpatch.Rectangular(y=3, x=4))
+    both = xpatch.SpatioTemporalPatcher(space, xpatch.TimePatcher(xpatch.LookbackHorizon(5, 3)))
+    with pytest.raises(ValueError, match="block by block"):
+        field("grid").patch.apply(lambda p: p, both, aggregation=how)
