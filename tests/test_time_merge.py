@@ -117,6 +117,8 @@ def test_steps_that_were_left_out_do_not_move_the_anchor():
     months = cut(series(80), xpatch.LookbackHorizon("1MS", 4))
     with pytest.raises(ValueError, match="steps along 'time'"):
         _ = months.isel(time=slice(2, None)).patch.horizon
+    with pytest.raises(ValueError, match="were reordered"):
+        _ = months.isel(time=slice(None, None, -1)).patch.lookback
 
 
 def test_the_latest_forecast_of_some_places_is_the_latest_of_all():

@@ -13,6 +13,7 @@ from xarray import Variable
 from xarray.indexes import PandasIndex
 
 from xpatch.cutting import lead_coordinate
+from xpatch.engine.members import numbers
 from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.joint import Joint, time_part
 from xpatch.neighborhood import Boxes, Members
@@ -161,6 +162,7 @@ def _of_lists(
     """Keep the members of one part, which may stand in other slots of every patch."""
     assert members.anchors is not None
     _kept(patches, members.dim, members.width, None, (0, 0))
+    _check_order(patches, index, plan, members)
     part: Members
     if isinstance(members, Runs):
         edge = members.anchors + begin
@@ -191,6 +193,20 @@ def _of_lists(
     inner = _shifted(patches, members, part, first[entries], counts[entries], index.dim)
     inner = inner.assign_coords(lead_coordinate(own))  # one part may be even where both are not
     return with_index(inner, PatchIndex(index._index, (own,), index.crop))
+
+
+def _check_order(patches: Any, index: PatchIndex, plan: Plan, members: Members) -> None:
+    """Raise a ValueError if the numbers of steps are not those of the first few patches."""
+    labels = patches.coords[members.numbers].variable if members.numbers in patches.coords else None
+    if labels is None or set(labels.dims) != {index.dim, members.dim} or labels.chunks is not None:
+        return
+    hood: Any = plan.hood.only(members.dims) if isinstance(plan.hood, Joint) else members
+    given = labels.transpose(index.dim, members.dim).isel({index.dim: slice(3)}).to_numpy()
+    if not np.array_equal(given, numbers(hood.take(index.ordinals[:3]))):
+        raise ValueError(
+            f"the steps along {members.dim!r} were reordered, so that past and future are not where they "
+            "were cut; take lookback or horizon first"
+        )
 
 
 def _shifted(
