@@ -119,6 +119,9 @@ def _part(patches: Any, past: bool) -> Any:
     if isinstance(hood, Members):
         return _of_lists(patches, index, plan, hood, begin, past)
     assert hood is not None
+    if plan.coarse:  # scales end with their anchor
+        _not_empty(int(past), past, plan)
+        return patches
     k = hood.dims.index(dim)
     at, size = hood.anchors[k], hood.sizes[k]
     assert at is not None
