@@ -205,3 +205,32 @@ def test_progress_is_drawn_only_when_asked_for(capsys):
     assert capsys.readouterr() == ("", "")
     xpatch.fit_predict(patches, line, extended, progress=True)
     assert "3/3 patches" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("length", [20, "1MS"])
+def test_blocks_of_a_lazy_model_are_made_once(length):
+    made = []
+
+    def model(block):
+        made.extend(block["patch"].values.tolist())
+        return block * 2
+
+    field = series().chunk(time=40)
+    time = xpatch.TimePatcher(xpatch.LookbackHorizon(length, 5), xpatch.RegularTimeStride(5))
+    space = xpatch.Patcher({"place": 1})
+    patches = field.patch.split(xpatch.SpatioTemporalPatcher(space, time), chunks=4)
+    lazy = xr.map_blocks(model, patches, template=patches)
+    expected = patches.compute() * 2
+    shared = max(patches.chunksizes["patch"])  # the lead of all is made with one of the blocks
+
+    def step(state, patch):
+        return 0, patch
+
+    merged = lazy.patch.merge(xpatch.Sequential(step))
+    xr.testing.assert_allclose(merged, expected.patch.merge(xpatch.Sequential(step)))
+    assert len(made) <= len(patches) + shared
+    made.clear()
+    out = xpatch.fit_predict(lazy, lambda past: past.mean(), lambda m, f: f.copy(data=f * 0 + m))
+    assert len(made) <= len(patches) + 2 * shared
+    again = xpatch.fit_predict(expected, lambda p: p.mean(), lambda m, f: f.copy(data=f * 0 + m))
+    np.testing.assert_allclose(out, again)

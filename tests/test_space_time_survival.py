@@ -154,3 +154,52 @@ def test_several_scales_in_every_kind_of_place(kind, chunks, tmp_path):
             tree.to_netcdf(tmp_path / f"{window}.nc")
             back = xr.open_datatree(tmp_path / f"{window}.nc").load()
             xr.testing.assert_allclose(back.patch.merge(like=one), both)
+
+
+def test_every_field_at_the_same_anchors_is_merged_on_its_own():
+    grid = field("grid").rename(y="lat", x="lon")
+    stations = field("stations").assign_coords(
+        lon=("obs", np.linspace(0, 7, 9)), lat=("obs", np.linspace(0, 6, 9))
+    )
+    tiles = xpatch.Patcher(xpatch.Rectangular(lat=3, lon=4))
+    near = xpatch.Patcher(xpatch.KNNGraph(2), xpatch.Explicit(grid.patch.split(tiles)))
+    time = xpatch.TimePatcher(xpatch.LookbackHorizon(5, 3))
+    a = grid.patch.split(xpatch.SpatioTemporalPatcher(tiles, time))
+    b = stations.patch.split(xpatch.SpatioTemporalPatcher(near, time))
+    both = xr.merge([a.rename("a"), b.rename("b")], join="outer", compat="override")
+    for how in (("mean", "median"), "forecast", xpatch.Forecast("cube")):
+        for name, alone in (("a", a), ("b", b)):
+            merged = both[name].patch.merge(how)
+            xr.testing.assert_equal(merged.rename("v"), alone.patch.merge(how).rename("v"))
+            if not isinstance(how, tuple):
+                together = both.patch.merge(how)[name]
+                assert together.dims == merged.dims
+                np.testing.assert_array_equal(together, merged)
+    with pytest.raises(ValueError, match="takes those of one"):
+        both.patch.merge(("mean", "mean"))
+    np.testing.assert_array_equal(both.b.patch.horizon, b.patch.horizon)
+
+
+@pytest.mark.parametrize("time", ["1MS", 5], ids=str)
+def test_no_patch_leaves_everything_missing(time):
+    one = field("grid")
+    windows = xpatch.TimePatcher(xpatch.LookbackHorizon(time, 3))
+    space = xpatch.Patcher(xpatch.Rectangular(y=3, x=4))
+    for patcher_ in (windows, xpatch.SpatioTemporalPatcher(space, windows)):
+        none = one.patch.split(patcher_).isel(patch=[])
+        assert none.patch.horizon.sizes["time"] == 3
+        merged = none.patch.merge("forecast")
+        assert merged.dims == one.dims
+        assert merged.isnull().all()
+        assert none.patch.merge(xpatch.Forecast("cube")).sizes["forecast_period"] == 3
+    both = none.patch.merge(("mean", "mean"))
+    assert both.dims == one.dims
+    assert both.isnull().all()
+
+
+@pytest.mark.parametrize("how", [xpatch.Forecast("cube"), ("mean", "mean")], ids=str)
+def test_what_is_no_merge_of_blocks_is_refused_by_apply(how):
+    space = xpatch.Patcher(xpatch.Rectangular(y=3, x=4))
+    both = xpatch.SpatioTemporalPatcher(space, xpatch.TimePatcher(xpatch.LookbackHorizon(5, 3)))
+    with pytest.raises(ValueError, match="block by block"):
+        field("grid").patch.apply(lambda p: p, both, aggregation=how)

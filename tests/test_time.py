@@ -557,6 +557,15 @@ def test_errors(name):
         cut(make(), geometry)
 
 
+def test_times_of_a_zone_are_refused():
+    time = pd.date_range("2001-01-01", periods=9, tz="Asia/Tokyo")
+    field = xr.DataArray(np.arange(9.0), {"time": time}, ("time",))
+    with pytest.raises(ValueError, match=r"tz_convert\(None\)"):
+        field.patch.split(xpatch.TimePatcher(xpatch.FixedLookback(3)))
+    field = field.assign_coords({"time": field.indexes["time"].tz_convert(None)})
+    assert field.patch.split(xpatch.TimePatcher(xpatch.FixedLookback(3))).shape == (7, 3)
+
+
 def test_several_time_coordinates_are_asked_for():
     field = xr.DataArray(
         np.zeros((5, 6)),

@@ -104,6 +104,41 @@ def test_the_latest_forecast_in_space_and_time(gap, coupling):
             assert latest[valid, x] == max(known) if known else np.isnan(latest[valid, x])
 
 
+def test_steps_that_were_left_out_do_not_move_the_anchor():
+    patches = cut(series(40), xpatch.LookbackHorizon(8, 4))
+    few = patches.isel(time=slice(2, None))
+    assert few.patch.lookback.lead.values.tolist() == [-5, -4, -3, -2, -1, 0]
+    assert few.patch.horizon.lead.values.tolist() == [1, 2, 3, 4]
+    xr.testing.assert_equal(
+        few.patch.crop(time=(1, 0)).patch.lookback, patches.patch.lookback[:, 3:]
+    )
+    for lost in (patches.isel(time=slice(None, None, -1)), few.drop_vars("lead")):
+        with pytest.raises(ValueError, match="12 that were cut"):
+            _ = lost.patch.lookback
+    months = cut(series(80), xpatch.LookbackHorizon("1MS", 4))
+    with pytest.raises(ValueError, match="steps along 'time'"):
+        _ = months.isel(time=slice(2, None)).patch.horizon
+    with pytest.raises(ValueError, match="were reordered"):
+        _ = months.isel(time=slice(None, None, -1)).patch.lookback
+
+
+def test_the_latest_forecast_of_some_places_is_the_latest_of_all():
+    field = series(200).expand_dims(x=3).transpose("time", "x")
+    time = xpatch.TimePatcher(xpatch.LookbackHorizon("1MS", 9), xpatch.RegularTimeStride(2))
+    space = xpatch.Patcher({"x": 2}, xpatch.RegularStride(x=1))
+    made = field.patch.split(xpatch.SpatioTemporalPatcher(space, time)).patch.horizon
+    steps = made.anchor_step.values
+    made = (xr.zeros_like(made) + made.anchor_step)[
+        np.random.default_rng(0).random(len(made)) < 0.4
+    ]
+    latest = made.patch.merge("forecast").values
+    places, steps = made["patch"].values // len(set(steps)), made.anchor_step.values
+    for x in range(3):
+        for valid in range(200):
+            known = steps[(steps < valid) & (valid <= steps + 9) & (places <= x) & (x < places + 2)]
+            assert latest[valid, x] == max(known) if len(known) else np.isnan(latest[valid, x])
+
+
 def test_a_state_goes_through_each_place_in_the_order_of_time():
     field = series(40).expand_dims(x=np.arange(6.0)).transpose("time", "x")
     time = xpatch.TimePatcher(xpatch.FixedLookback(2), xpatch.RandomTime(5, seed=3))

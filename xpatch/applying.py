@@ -23,6 +23,7 @@ from xpatch.merging import Merge
 from xpatch.plan import Plan
 from xpatch.progress import Ticker
 from xpatch.running import Agreed, Apply, Form, Frame, Shipped, as_variables, whole_of
+from xpatch.time.aggregation import Forecast
 
 BLOCK_BYTES = 1 << 25  # of the patches that are cut at a time from a field that is not chunked
 KEPT_BYTES = 1 << 29  # of stored chunks that are kept while a field is read from disk
@@ -334,6 +335,7 @@ def apply_in_blocks(
 ) -> Any:
     """Split, run func and merge; see `xpatch.apply`."""
     _check(func, options)
+    _check_aggregation(merging["aggregation"] or plan.aggregation)
     variables = variables_of(obj)
     groups = patch_groups(variables, plan, ordinals, chunks)
     eager = groups is None
@@ -369,6 +371,16 @@ def _check(func: Any, options: Mapping[str, Any]) -> None:
         raise TypeError(f"batch_size must be an int or None, got {size!r}")
     if size < 1:
         raise ValueError(f"batch_size must be at least 1, got {size}")
+
+
+def _check_aggregation(aggregation: Any) -> None:
+    """Raise a ValueError if patches are not merged to the field at once."""
+    cube = isinstance(aggregation, Forecast) and aggregation.select == "cube"
+    if cube or isinstance(aggregation, tuple | list):
+        raise ValueError(
+            f"apply merges patches to the field block by block, which {aggregation!r} does not; of a dask "
+            "field patches are lazy: func(field.patch.split(patcher)).patch.merge(aggregation)"
+        )
 
 
 def _stored(merged: Any) -> Any:

@@ -85,6 +85,8 @@ def grouped(outer: NDArray, inner: NDArray) -> list[tuple[NDArray, NDArray, NDAr
     Gives for each group its outer entries, their inner entries, and which patches these are, shape
     (outer, inner).
     """
+    if not len(outer):
+        return [(outer, inner, np.empty((0, 0), np.int64))]
     order = np.lexsort((inner, outer))
     cuts = np.flatnonzero(np.diff(outer[order])) + 1
     groups: dict[bytes, list[NDArray]] = {}

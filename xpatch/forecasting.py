@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xpatch.cutting import LEAD_ATTRS
-from xpatch.parts import as_patches, horizon, lookback, time_dim
+from xpatch.parts import as_patches, horizon, lookback, one_by_one, time_dim
 from xpatch.progress import Bar
 from xpatch.restoring import provenance
 
@@ -89,8 +89,8 @@ def fit_predict(
     steps = source.plans[0].steps(source.ordinals)
     outputs = []
     bar = Bar(len(source.ordinals)) if progress else None
-    for k in range(len(source.ordinals)):
-        before, after = (_alone(p, dim, time, k, int(steps[k])) for p in (past, future))
+    for k, both in one_by_one((past, future), dim, np.arange(len(source.ordinals))):
+        before, after = (_alone(p, time, int(steps[k])) for p in both)
         hidden = _hidden(after, time, set(known))
         output = _like(predict(fit(before), hidden), hidden, k)
         if "lead" not in future.coords:  # it differs from patch to patch
@@ -101,9 +101,8 @@ def fit_predict(
     return as_patches(outputs, future, dim)
 
 
-def _alone(patches: Any, dim: Hashable, time: Hashable, k: int, step: int) -> Any:
+def _alone(patch: Any, time: Hashable, step: int) -> Any:
     """Give one patch, anchored at a step, without the slots that are empty."""
-    patch = patches.isel({dim: k}).load()
     number = f"{time}_number"
     if number in patch.coords:
         patch = patch.isel({time: np.flatnonzero(patch.coords[number].values >= 0)})

@@ -15,7 +15,7 @@ from xpatch.domain import domain_of
 from xpatch.folding import Merger, is_both, merge_in_turn
 from xpatch.index import PatchIndex, with_index
 from xpatch.merging import Merge
-from xpatch.parts import time_dim
+from xpatch.parts import of_one_field, time_dim
 from xpatch.plan import Plan, best_plan
 from xpatch.restoring import check_like, provenance
 from xpatch.time.aggregation import Forecast, Sequential, TemporalMean
@@ -27,6 +27,7 @@ def merge_one(
 ) -> Any:
     """Merge patches of one field, and give them the type of the field."""
     rest = (like, skipna, fill_value, scale)
+    patches = of_one_field(patches, like)
     if isinstance(aggregation, tuple | list):
         return merge_both(patches, aggregation, *rest)
     merge = Merge(patches, aggregation, *rest)
@@ -130,6 +131,11 @@ def merge_each(
 
     Variables without a dimension of any of them, such as one value a patch, go where all others go.
     """
+    if isinstance(aggregation, tuple | list):
+        raise ValueError(
+            "these are patches of several fields; merge((spatial, temporal)) takes those of one: "
+            "patches[name].patch.merge((spatial, temporal))"
+        )
     plans = index.plans
     inner = {d for plan in plans for d in plan.inner}
     sizes = {n: v.sizes for n, v in patches.data_vars.items()}
@@ -144,7 +150,13 @@ def merge_each(
         part = with_index(patches, index.only(plan))[names]
         others = {d for p in plans for d in (*p.dims, *p.inner)} - {*plan.dims, *plan.inner}
         foreign = [n for n, c in part.coords.items() if others & {n, *c.dims}]
-        parts.append(Merge(part.drop_vars(foreign), aggregation, None, *args).run())
+        merge = Merge(part.drop_vars(foreign), aggregation, None, *args)
+        if isinstance(merge.aggregation, Forecast) and merge.aggregation.select == "cube":
+            skipna, _, scale = args
+            merger = _merger(OverlapAdd(), skipna, scale, plan, "space")
+            parts.append(forecast_cube(part.drop_vars(foreign), merge.crop, merger))
+        else:
+            parts.append(merge.run())
     merged = xr.merge(parts, combine_attrs="override", compat="override", join="outer")
     for plan in plans:
         merged = plan.domain.wrap(merged)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,11 @@ from xarray import Variable
 from xarray.indexes import PandasIndex
 
 from xpatch.cutting import lead_coordinate
+from xpatch.engine.members import numbers
 from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.joint import Joint, time_part
 from xpatch.neighborhood import Boxes, Members
-from xpatch.plan import Plan
+from xpatch.plan import Plan, best_plan
 from xpatch.restoring import provenance
 from xpatch.runs import Runs
 
@@ -49,18 +50,29 @@ def time_dim(plan: Plan) -> Hashable:
     )
 
 
+def of_one_field(patches: Any, like: Any = None) -> Any:
+    """Leave out what a DataArray of patches knows of other fields at the same anchors.
+
+    Raises
+    ------
+    ValueError
+        If nothing says which of them it is.
+    """
+    index = patch_index(patches)
+    if index is None or len(index.plans) < 2 or not isinstance(patches, xr.DataArray):
+        return patches
+    return with_index(patches, index.only(best_plan(index.plans, patches.sizes, like)))
+
+
 def in_time_order(patches: Any) -> Any:
     """Number patches whose anchors were drawn or given in any order by the times of their anchors."""
     index = patch_index(patches)
     assert index is not None
     plan = index.plans[0]
-    windows = time_part(plan.hood)
-    alone = plan.in_time(np.arange(len(plan)))[1]
-    first = np.unique(alone, return_index=True)[1]  # a patch of each window
-    steps = plan.steps(first if len(windows or ()) < len(plan) else np.arange(len(plan)))
+    steps = plan.steps(np.arange(len(plan)))
     if (steps[1:] >= steps[:-1]).all():
         return patches
-    order = np.argsort(plan.steps(np.arange(len(plan))), kind="stable")
+    order = np.argsort(steps, kind="stable")
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     labels = PandasIndex(rank[index.ordinals], index.dim)
@@ -88,6 +100,7 @@ def first_future(plan: Plan) -> int:
 
 
 def _part(patches: Any, past: bool) -> Any:
+    patches = of_one_field(patches)
     source = provenance(patches, None)
     plan = source.plans[0]
     dim = time_dim(plan)
@@ -104,10 +117,15 @@ def _part(patches: Any, past: bool) -> Any:
     if isinstance(hood, Members):
         return _of_lists(patches, index, plan, hood, begin, past)
     assert hood is not None
+    if plan.coarse:  # scales end with their anchor
+        _not_empty(int(past), past, plan)
+        return patches
     k = hood.dims.index(dim)
     at, size = hood.anchors[k], hood.sizes[k]
     assert at is not None
-    low, high = source.crop.get(dim, (0, 0))
+    low, high = _kept(patches, dim, size, at, source.crop.get(dim, (0, 0)))
+    own = index.crop.get(dim, (0, 0))
+    index = index.cropped({dim: (low - own[0], high - own[1])})
     cut = min(max(at + begin, low), size - high)
     cells = slice(0, cut - low) if past else slice(cut - low, size - high - low)
     more = (0, size - high - cut) if past else (cut - low, 0)
@@ -115,11 +133,37 @@ def _part(patches: Any, past: bool) -> Any:
     return with_index(patches.isel({dim: cells}), index.cropped({dim: more}))
 
 
+def _kept(
+    patches: Any, dim: Hashable, size: int, at: int | None, crop: tuple[int, int]
+) -> tuple[int, int]:
+    """Find how many steps were cut off at both ends: from the lead, else as the index knows.
+
+    Raises
+    ------
+    ValueError
+        If nothing says which steps were left.
+    """
+    n = patches.sizes[dim]
+    lead = patches.coords["lead"].variable if "lead" in patches.coords else None
+    if at is not None and n and lead is not None and lead.dims == (dim,) and lead.chunks is None:
+        first = int(lead.values[0]) + at
+        if first >= 0 and np.array_equal(lead.values, np.arange(n) + first - at):
+            return first, size - first - n
+    elif n == size - sum(crop):
+        return crop
+    raise ValueError(
+        f"the patches have {n} steps along {dim!r}, of {size} that were cut, and these are not a run, or "
+        "nothing says which they are; take lookback or horizon first, and select steps of that"
+    )
+
+
 def _of_lists(
     patches: Any, index: PatchIndex, plan: Plan, members: Members, begin: int, past: bool
 ) -> Any:
     """Keep the members of one part, which may stand in other slots of every patch."""
     assert members.anchors is not None
+    _kept(patches, members.dim, members.width, None, (0, 0))
+    _check_order(patches, index, plan, members)
     part: Members
     if isinstance(members, Runs):
         edge = members.anchors + begin
@@ -152,12 +196,27 @@ def _of_lists(
     return with_index(inner, PatchIndex(index._index, (own,), index.crop))
 
 
+def _check_order(patches: Any, index: PatchIndex, plan: Plan, members: Members) -> None:
+    """Raise a ValueError if the numbers of steps are not those of the first few patches."""
+    labels = patches.coords[members.numbers].variable if members.numbers in patches.coords else None
+    if labels is None or set(labels.dims) != {index.dim, members.dim} or labels.chunks is not None:
+        return
+    hood: Any = plan.hood.only(members.dims) if isinstance(plan.hood, Joint) else members
+    given = labels.transpose(index.dim, members.dim).isel({index.dim: slice(3)}).to_numpy()
+    if not np.array_equal(given, numbers(hood.take(index.ordinals[:3]))):
+        raise ValueError(
+            f"the steps along {members.dim!r} were reordered, so that past and future are not where they "
+            "were cut; take lookback or horizon first"
+        )
+
+
 def _shifted(
     patches: Any, members: Members, part: Members, first: NDArray, counts: NDArray, dim: Hashable
 ) -> Any:
     """Take ``counts`` slots from ``first`` on, of each patch; slots beyond are empty."""
     if (first == first[:1]).all() and (counts == part.width).all():
-        slots = slice(int(first[0]), int(first[0]) + part.width) if len(first) else slice(0, 0)
+        low = int(first[0]) if len(first) else 0
+        slots = slice(low, low + part.width)
         return patches.isel({members.dim: slots})
     many = np.minimum(first[:, None] + np.arange(part.width), members.width - 1)
     at = xr.Variable((dim, members.dim), many)
@@ -203,6 +262,45 @@ def _taken(variable: Variable, at: Variable, dim: Hashable, slot: Hashable) -> V
         np.take_along_axis, variable.data, places, axis, dtype=variable.dtype, chunks=chunks
     )
     return Variable(variable.dims, data, variable.attrs)
+
+
+def one_by_one(
+    parts: tuple[Any, ...], dim: Hashable, order: NDArray
+) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Load patches one after the other; a block of dask is made once, and kept until it is used up."""
+    parts = tuple(p if isinstance(p, xr.DataArray) else p.unify_chunks() for p in parts)
+    sizes = next((p.chunksizes[dim] for p in parts if dim in p.chunksizes), None)
+    if sizes is None:
+        for k in order.tolist():
+            yield k, tuple(p.isel({dim: k}).load() for p in parts)
+        return
+    import dask
+
+    parts = tuple(_settled(p, dim) for p in parts)
+    edges = np.concatenate([[0], np.cumsum(sizes)])
+    block = np.searchsorted(edges, order, side="right") - 1
+    left = np.bincount(block, minlength=len(sizes))
+    made: dict[int, tuple[Any, ...]] = {}
+    for k, b in zip(order.tolist(), block.tolist(), strict=True):
+        if b not in made:
+            rows = slice(edges[b], edges[b + 1])
+            made[b] = dask.compute(*(p.isel({dim: rows}) for p in parts))
+        yield k, tuple(p.isel({dim: k - edges[b]}).load() for p in made[b])
+        left[b] -= 1
+        if not left[b]:
+            del made[b]
+
+
+def _settled(patches: Any, dim: Hashable) -> Any:
+    """Load what all patches share, which after `xarray.map_blocks` is made with one of the blocks."""
+    dataset = patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
+    names = [n for n, v in dataset.variables.items() if dim not in v.dims and v.chunks is not None]
+    loaded = dataset[names].compute().variables
+    dataset = dataset.assign({n: loaded[n] for n in names if n not in dataset.coords})
+    dataset = dataset.assign_coords({n: loaded[n] for n in names if n in dataset.coords})
+    if isinstance(patches, xr.DataArray):
+        return patches._from_temp_dataset(dataset)
+    return dataset
 
 
 def as_patches(outputs: list[Any], patches: Any, dim: Hashable) -> Any:

@@ -13,7 +13,7 @@ from xpatch.aggregation import AGGREGATIONS, Aggregation, Windowed
 from xpatch.engine import dtypes
 from xpatch.engine import reduce as r
 from xpatch.folding import is_both, sides_of
-from xpatch.parts import as_patches, horizon, in_time_order
+from xpatch.parts import as_patches, horizon, in_time_order, one_by_one
 from xpatch.window import Window, as_window
 
 SELECT = ("latest", "mean", "cube")
@@ -100,10 +100,9 @@ class Sequential(Aggregation):
         order = np.argsort(plan.steps(source.ordinals), kind="stable")
         states: dict[int, Any] = {}
         outputs: list[Any] = [None] * len(order)
-        for k in order.tolist():
+        for k, (patch,) in one_by_one((patches,), dim, order):
             place = int(places[k])
             state = states.get(place, self.init)
-            patch = patches.isel({dim: k}).load()
             states[place], outputs[k] = self._checked(self.step(state, patch), patch)
         if not outputs:
             return patches

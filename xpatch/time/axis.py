@@ -347,6 +347,11 @@ def time_axis(domain: Lattice, dim: Hashable | None = None) -> TimeAxis:
     values = np.asarray(coords[name].values)
     if values.dtype.kind == "M" and np.isnat(values).any():
         raise ValueError(f"some times along {time_dim!r} are NaT; leave them out (dropna)")
+    if values.dtype == object and not hasattr(values.flat[0], "calendar"):
+        raise ValueError(
+            f"the times along {time_dim!r} have a time zone, which windows in time do not know: "
+            f"assign_coords({{{time_dim!r}: field.indexes[{time_dim!r}].tz_convert(None)}})"
+        )
     return TimeAxis(time_dim, values)
 
 

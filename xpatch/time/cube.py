@@ -13,7 +13,7 @@ from xpatch.folding import OTHER, Merger, is_both, merged_over, sides_of
 from xpatch.neighborhood import Members
 from xpatch.parts import horizon, time_dim
 from xpatch.plan import Plan
-from xpatch.restoring import Provenance, provenance
+from xpatch.restoring import provenance
 
 UNEVEN = (
     "the horizons differ in length or in their leads, so that they make no cube; give the horizon in "
@@ -37,8 +37,11 @@ def forecast_cube(patches: Any, crop: Any, in_space: Merger) -> Any:
     source = provenance(part, None)
     plan, dim = source.plans[0], source.dim
     time = time_dim(plan)
-    at, steps = _steps(plan, source)
-    lead = steps - at[:, None]
+    at, steps = _steps(plan, source.ordinals, source.crop)
+    known = at, steps
+    if not len(at) and len(plan):  # of no patch, the leads of the others
+        known = _steps(plan, np.zeros(1, np.int64), source.crop)
+    lead = known[1] - known[0][:, None]
     if not (lead == lead[:1]).all():
         raise ValueError(UNEVEN)
     cube = part
@@ -70,15 +73,15 @@ def forecast_cube(patches: Any, crop: Any, in_space: Merger) -> Any:
     )
 
 
-def _steps(plan: Plan, source: Provenance) -> tuple[NDArray, NDArray]:
+def _steps(plan: Plan, ordinals: NDArray, crop: Any) -> tuple[NDArray, NDArray]:
     """Give the steps that patches are anchored at, and those that they hold, (patch, time)."""
-    hood, entries = plan.in_time(source.ordinals)
-    at = plan.steps(source.ordinals)
+    hood, entries = plan.in_time(ordinals)
+    at = plan.steps(ordinals)
     if isinstance(hood, Members):
         if hood.ragged:
             raise ValueError(UNEVEN)
-        return at, hood.take(entries).elements.reshape(len(at), -1)
+        return at, hood.take(entries).elements.reshape(len(at), hood.width)
     k = hood.dims.index(time_dim(plan))
-    low, high = source.crop.get(hood.dims[k], (0, 0))
+    low, high = crop.get(hood.dims[k], (0, 0))
     cells = np.arange(low, hood.sizes[k] - high)
     return at, hood.starts(entries)[:, k, None] + cells
