@@ -180,8 +180,11 @@ def test_predictions_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="4 values along 'time'"):
         xpatch.fit_predict(patches, line, lambda model, future: future.isel(time=slice(4)))
     mean = patches.patch.lookback.mean("time")
+    right = xr.zeros_like(patches.patch.horizon) + mean
+    swapped = mean + xr.zeros_like(patches.patch.horizon)  # the lead tells where these are
+    xr.testing.assert_equal(swapped.patch.merge("forecast"), right.patch.merge("forecast"))
     with pytest.raises(ValueError, match=r"comes first in a sum: xr.zeros_like\(patches.patch.hor"):
-        (mean + xr.zeros_like(patches.patch.horizon)).patch.merge("forecast")
+        patches.patch.lookback.patch.merge("forecast")
     with pytest.raises(ValueError, match="future part"):
         xpatch.fit_predict(cut(series(), xpatch.FixedLookback(5)), line, extended)
 

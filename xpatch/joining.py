@@ -76,7 +76,12 @@ class Cut:
 
     def tables(self, ordinals: NDArray) -> list[engine.Table]:
         """Give the cells that patches hold."""
-        return engine.tables(self.joint, ordinals, mirrored=True)
+        found = engine.tables(self.joint, ordinals, mirrored=True)
+        if (
+            self.dtype == object
+        ):  # dates of cftime and text know no missing value that can be written
+            found = [t.filled() for t in found]
+        return found
 
     def __call__(
         self,

@@ -177,6 +177,15 @@ def time_part(hood: Hood) -> Boxes | Members | None:
     return next((p for p in parts if in_time(p)), None)
 
 
+def time_dims(hood: Hood) -> tuple[Hashable, ...]:
+    """Give the dimension along which there are windows in time, if there is one."""
+    part = time_part(hood)
+    if isinstance(part, Members):
+        return part.dims
+    anchors = () if part is None else zip(part.dims, part.anchors, strict=True)
+    return tuple(d for d, at in anchors if at is not None)
+
+
 def space_part(hood: Hood) -> Boxes | Members | None:
     """Give the part that is not only windows in time."""
     if isinstance(hood, Joint):

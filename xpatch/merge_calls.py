@@ -56,6 +56,11 @@ def merge_both(
             f"merge((spatial, temporal)) leaves what is not covered missing, so that fill_value="
             f"{fill_value!r} cannot be told from data in between; fill it afterwards, merged.fillna(…)"
         )
+    if skipna is False:
+        raise ValueError(
+            "merge((spatial, temporal)) leaves out what a place does not cover in time, which skipna="
+            "False cannot tell from missing data; merge at once, or mark them yourself"
+        )
     source = provenance(patches, like)
     if not is_both(source.plans[0]):
         raise ValueError(

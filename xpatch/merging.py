@@ -10,13 +10,13 @@ import numpy as np
 import xarray as xr
 from xarray import Variable
 
-from xpatch.aggregation import InvVarWeightedMean, OverlapAdd, SoftVote, as_aggregation
+from xpatch.aggregation import First, InvVarWeightedMean, OverlapAdd, SoftVote, as_aggregation
 from xpatch.combining import inverse_variance, most_probable, most_probable_each
 from xpatch.cutting import check_chunks
 from xpatch.domain import Lattice, domain_of
-from xpatch.engine.members import gather_fill, numbers
+from xpatch.engine.members import numbers
 from xpatch.joining import JointJob, flattened
-from xpatch.joint import Hood, Joint, inner_sizes
+from xpatch.joint import Hood, Joint, inner_sizes, time_dims
 from xpatch.listing import MemberJob
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan, best_plan
@@ -54,6 +54,12 @@ class Merge:
         default = self.source.plans[0].aggregation or OverlapAdd()
         self.aggregation = default if aggregation is None else as_aggregation(aggregation)
         if isinstance(self.aggregation, Forecast | Sequential):
+            if scale and set(scale) & set(time_dims(self.source.plans[0].hood)):
+                raise ValueError(
+                    f"{self.aggregation!r} goes by the steps of the field, and scale={dict(scale)!r} says that "
+                    "the patches have finer ones; take patches.patch.horizon before the model refines "
+                    "it, and merge with 'last' or TemporalMean()"
+                )
             patches = self.aggregation.prepared(patches, self.source, like)
             self.source = provenance(patches, like)
         self.patches = patches
@@ -250,39 +256,43 @@ class Merge:
         out = merged.assign_coords(coords)
         if self.source.indexed:
             return out
-        for members in self.plan.lists:
-            out = out.assign_coords(self._placed(out, members))
+        out = out.assign_coords(self._placed(out))
         return out if self.boxed is None else out.assign_coords(self._read_back(out, self.boxed))
 
-    def _placed(self, merged: xr.Dataset, members: Members) -> dict[Hashable, Variable]:
+    def _placed(self, merged: xr.Dataset) -> dict[Hashable, Variable]:
         """Put coordinates of the elements, which stand beside their numbers, back."""
         found = {}
-        hood = self.plan.hood
-        hood = hood.only(members.dims) if isinstance(hood, Joint) else members
-        part = hood.take(self.source.ordinals)
-        assert isinstance(part, Members)
+        hood, slots = self.plan.hood, {m.dim for m in self.plan.lists}
+        parts = hood.parts if isinstance(hood, Joint) else (hood,)
+        numbers = slots | {m.numbers for m in self.plan.lists}
         for name, coord in self.patches.coords.items():
-            known = name in merged.coords or name in (members.dim, members.numbers)
-            if known or set(coord.dims) != {self.dim, members.dim} or coord.dtype == object:
+            known = name in merged.coords or name in numbers or self.dim not in coord.dims
+            if known or not slots & set(coord.dims) or coord.dtype.kind in "OT":
                 continue
-            values = coord.transpose(self.dim, members.dim).to_numpy()
-            dtype, fill = gather_fill(values.dtype, dataclasses.replace(part, width=part.width + 1))
-            out = np.full(int(np.prod(members.shape)), fill, dtype)
-            out[part.elements] = values[part.patches, part.slots]
-            found[name] = Variable(members.dims, out.reshape(members.shape), coord.attrs)
+            own = [
+                d
+                for p in parts
+                for d in p.dims
+                if d in coord.dims or (isinstance(p, Members) and p.dim in coord.dims)
+            ]
+            part = hood.only(own) if isinstance(hood, Joint) else hood
+            assert not isinstance(part, Boxes)
+            values = coord.variable.compute()
+            fill = "" if values.dtype.kind in "US" else None
+            found[name] = self._listed(values, None, First(), part, None, fill)
         return found
 
     def _read_back(self, merged: xr.Dataset, boxed: Plan) -> dict[Hashable, Variable]:
         """Merge coordinates that no recipe holds: auxiliary ones, labels that are not numbers."""
         part = dataclasses.replace  # the coordinates are placed, not averaged
-        found = {}
+        found: dict[Hashable, Variable] = {}
         for name, coord in self.patches.coords.items():
             dims = [d for d in coord.dims if d in boxed.dims]
             if self.dim not in coord.dims or not dims or name in merged.coords:
                 continue
-            if coord.dtype == object and name not in boxed.dims:
+            if coord.dtype.kind in "OT" and name not in boxed.dims:
                 continue
-            if set(coord.dims) - {self.dim, *dims}:
+            if set(coord.dims) & {m.dim for m in self.plan.lists}:
                 continue
             plan = part(boxed, hood=boxed.boxes.only(dims), window=None)
             found[name] = place(coord.variable, plan, self.source.ordinals, self.crop, self.dim)
@@ -304,7 +314,8 @@ class Merge:
             hood: Hood = cut.inner(self.crop) if isinstance(cut, Joint) else cut
             hood = hood.only(own)
             if not isinstance(hood, Boxes):
-                return self._listed(variable, name, aggregation, hood)
+                rest = (self.plan.window, self.fill_value)
+                return self._listed(variable, name, aggregation, hood, *rest)
             plan = dataclasses.replace(self.plan, hood=cut.only(own))
             return self._boxes(variable, name, aggregation, plan)
         return self._boxes(variable, name, aggregation, self.plan)
@@ -342,7 +353,13 @@ class Merge:
         return variable.dtype.kind in "fcmM" if self.skipna is None else bool(self.skipna)
 
     def _listed(
-        self, variable: Variable, name: Hashable, aggregation: Any, hood: Members | Joint
+        self,
+        variable: Variable,
+        name: Hashable,
+        aggregation: Any,
+        hood: Members | Joint,
+        window: Any,
+        fill: Any,
     ) -> Variable:
         """Merge one variable of lists of members, or of lists and boxes."""
         inner = inner_sizes(hood)
@@ -357,8 +374,7 @@ class Merge:
         dims = list(ordered(tuple(dims), order))
         variable = variable.transpose(self.dim, *dims[:place], *inner, *dims[place:])
         anchors = None if self.plan.places is None else self.plan.places.elements
-        skips, fill = self._skips(variable, name), self.fill_value
-        rest = (place, self.plan.window, aggregation, skips, fill)
+        rest = (place, window, aggregation, self._skips(variable, name), fill)
         out_dims = (*dims[:place], *hood.dims, *dims[place:])
         known_chunks = self.domain.chunks.get(name) or next(iter(self.domain.chunks.values()), {})
         wanted = {d: tuple(c) for d, c in known_chunks.items() if d in hood.dims}

@@ -58,8 +58,8 @@ def of_one_field(patches: Any, like: Any = None) -> Any:
     ValueError
         If nothing says which of them it is.
     """
-    index = patch_index(patches)
-    if index is None or len(index.plans) < 2 or not isinstance(patches, xr.DataArray):
+    index = patch_index(patches) if isinstance(patches, xr.DataArray) else None
+    if index is None or len(index.plans) < 2:
         return patches
     return with_index(patches, index.only(best_plan(index.plans, patches.sizes, like)))
 
@@ -320,7 +320,7 @@ def as_patches(outputs: list[Any], patches: Any, dim: Hashable) -> Any:
     kept = {
         n: c
         for n, c in patches.coords.items()
-        if all(sizes.get(d) == m for d, m in c.sizes.items())
+        if c.chunks is None and all(sizes.get(d) == m for d, m in c.sizes.items())
     }
     index = patch_index(patches)
     out = whole.assign_coords({n: c.variable for n, c in kept.items() if n != dim})

@@ -355,7 +355,9 @@ def place(
     values = variable.transpose(dim, *boxes.dims, *others).to_numpy()
     starts = boxes.starts(ordinals)
     shape = [*boxes.shape, *(variable.sizes[d] for d in others)]
-    dtype, fill = dtypes.filled(values.dtype, None) if values.dtype != object else (object, None)
+    dtype, fill = np.dtype(object), None
+    if values.dtype.kind not in "OT":
+        dtype, fill = dtypes.filled(values.dtype, "" if values.dtype.kind in "US" else None)
     out = np.full(shape, fill, dtype)
     for value, start in zip(values, starts, strict=True):
         cells = [s + np.arange(n) for s, n in zip(start, boxes.sizes, strict=True)]

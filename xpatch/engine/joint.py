@@ -43,6 +43,12 @@ class Table:
             local = local * n + (cells - a)
         return dataclasses.replace(self, shape=tuple(shape), cells=np.where(there, local, -1))
 
+    def filled(self) -> Table:
+        """Let slots without a cell hold the last cell of their patch again."""
+        there = self.cells >= 0
+        last = np.maximum.accumulate(np.where(there, np.arange(self.cells.shape[1]), 0), axis=1)
+        return dataclasses.replace(self, cells=np.take_along_axis(self.cells, last, axis=1))
+
 
 def tables(joint: Joint, ordinals: NDArray, mirrored: bool = False) -> list[Table]:
     """Lay out which cells the patches with ``ordinals`` hold.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import re
 import reprlib
 from collections.abc import Hashable
@@ -210,12 +211,21 @@ class TimeAxis:
         ends = np.where(given > np.datetime64(0, "s"), LATEST, EARLIEST)
         return np.where(changed, ends, found.astype(np.int64)), np.zeros(found.shape, bool)
 
-    def shifted(self, ticks: NDArray[np.int64], duration: Duration, sign: int) -> NDArray[np.int64]:
-        """Move times by a duration that is not counted in steps; at most to the ends of time."""
+    def shifted(
+        self, ticks: NDArray[np.int64], duration: Duration, sign: int, up: bool | None = None
+    ) -> NDArray[np.int64]:
+        """Move times by a duration that is not counted in steps; at most to the ends of time.
+
+        What is no whole number of ticks is rounded: to the nearest, or as ``up`` says.
+        """
         if duration.months is not None:
             return self._by_months(ticks, sign * min(duration.months, LONG_AGO))
         assert duration.seconds is not None
-        length = min(round(duration.seconds * self.rate), LATEST)
+        exact = duration.seconds * self.rate
+        length = round(exact)
+        if up is not None and abs(exact - length) > 1e-6:
+            length = math.ceil(exact) if up else math.floor(exact)
+        length = min(length, LATEST)
         if sign > 0:
             return np.minimum(ticks, LATEST - length) + length
         return np.maximum(ticks, EARLIEST + length) - length

@@ -70,7 +70,7 @@ def past_window(axis: TimeAxis, length: Duration, closed: str, expanding: bool =
     if length.steps is not None:
         start = here - length.steps + (0 if left else 1)
         return Window(start, here + (1 if right else 0), start >= 0)
-    edge = axis.shifted(axis.ticks, length, -1)
+    edge = axis.shifted(axis.ticks, length, -1, up=not left)
     start = np.searchsorted(axis.ticks, edge, side="left" if left else "right")
     stop = here + (1 if right else 0)
     first = axis.ticks[0] if left else axis.ends[0]
@@ -89,13 +89,17 @@ def future_window(axis: TimeAxis, gap: Duration | None, length: Duration, first:
     if gap is not None and gap.steps is not None:
         begin = begin + gap.steps
     elif gap is not None:
-        at = axis.shifted(axis.ticks, gap, 1)
+        at = axis.shifted(axis.ticks, gap, 1, up=not first)
         begin = np.searchsorted(axis.ticks, at, side="right" if first else "left")
     if length.steps is not None:
         return Window(begin, begin + length.steps, begin + length.steps <= n)
     if gap is not None and gap.steps is not None:
         at = axis.ticks[np.clip(here + gap.steps, 0, n - 1)]
-    edge = axis.shifted(at, length, 1)
+    if gap is not None and gap.seconds is not None and length.seconds is not None:
+        both = Duration(seconds=gap.seconds + length.seconds)
+        edge = axis.shifted(axis.ticks, both, 1, up=not first)
+    else:
+        edge = axis.shifted(at, length, 1, up=not first)
     stop = np.searchsorted(axis.ticks, edge, side="right" if first else "left")
     last = axis.ticks[-1] if first else axis.ends[1]
     lacking = axis.ticks[np.clip(stop - 1, 0, n - 1)] + axis.step
