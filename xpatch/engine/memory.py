@@ -79,11 +79,8 @@ def gather(array: NDArray, axes: Sequence[int], boxes: Boxes, threads: int = 1) 
     out = np.empty((len(boxes), *shape), dtype)
     if boxes.product and axes:
         grid = out.reshape(*boxes.grid, *shape)
-        if threads == 1 or out.nbytes < THREADED_BYTES:
-            _gather_product(array, axes, boxes, grid, fill, map)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                _gather_product(array, axes, boxes, grid, fill, pool.map)
+        threads = threads if out.nbytes >= THREADED_BYTES else 1
+        _gather_product(array, axes, boxes, grid, fill, threads)
     else:
         _gather_listed(array, axes, boxes, out, fill)
     return out
@@ -144,9 +141,9 @@ def source_cells(cells: NDArray, n: int, wrap: bool, pad_mode: str) -> NDArray:
 
 
 def _gather_product(
-    array: NDArray, axes: Sequence[int], boxes: Boxes, out: NDArray, fill: Any, each: Any
+    array: NDArray, axes: Sequence[int], boxes: Boxes, out: NDArray, fill: Any, threads: int
 ) -> None:
-    """Copy runs of windows, ``each`` (`map`) of their blocks one after the other or at a time."""
+    """Copy runs of windows, block by block; each thread has blocks that follow each other."""
     slowest = max(range(len(axes)), key=lambda k: abs(array.strides[axes[k]]))
     runs = [_runs(starts, boxes, k) for k, starts in enumerate(boxes.axes)]
     for chosen in itertools.product(*runs):
@@ -164,9 +161,18 @@ def _gather_product(
         windows = {axis: array.ndim + k for k, axis in enumerate(order)}
         rest = [windows.get(k, k) for k in range(array.ndim)]
         target = out[tuple(run.grid for run in chosen)]
-        targets, views = _blocks(target, view.transpose(*order, *rest), slowest)
-        for _ in each(copy, targets, views):
-            pass
+        pairs = list(zip(*_blocks(target, view.transpose(*order, *rest), slowest), strict=True))
+        if threads == 1:
+            _copy_all(pairs)
+            continue
+        step = -(-len(pairs) // threads)  # threads in turn would wait for each other's new memory
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(_copy_all, [pairs[i : i + step] for i in range(0, len(pairs), step)]))
+
+
+def _copy_all(pairs: Sequence[tuple[NDArray, NDArray]]) -> None:
+    for target, source in pairs:
+        copy(target, source)
 
 
 def _blocks(

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from xpatch.neighborhood import Boxes
 
-BLOCK_BYTES = 1 << 20  # of small patches handled at a time: what a core's cache holds
+BLOCK_BYTES = 1 << 22  # of patches handled at a time: calls of NumPy weigh less, caches still help
+LARGE_BYTES = 1 << 13  # of a patch: the weights of blocks of such are kept only if they are alike
 SHORT = 128  # patches with shorter rows are small
 
 
@@ -104,16 +105,17 @@ class Axis:
         first = np.searchsorted(order, order - self.size, side="right")
         return int((np.arange(len(order)) - first).max(initial=0)) + 1
 
-    def segments(self, labels: NDArray | None, most: int) -> list[Segment]:
+    def segments(self, labels: NDArray | None, most: int, alike: bool = False) -> list[Segment]:
         """Group windows of equal distance into segments of at most ``most``, block by block.
 
-        Windows that are alone come in the order of the axis.
+        Windows that are alone come in the order of the axis. ``alike``: only windows of one label.
         """
         depth = self.depth()
         order = np.argsort(self.start, kind="stable")
         index, start = self.index[order], self.start[order]
         out: list[Segment] = []
-        for i, stop, step in self._even_runs(index, start):
+        kinds = labels[index] if alike and labels is not None else np.zeros(len(index), int)
+        for i, stop, step in self._even_runs(index, start, kinds):
             for low in range(i, stop, most * depth):
                 high = min(low + most * depth, stop)
                 for first in range(low, min(high, low + depth)):
@@ -139,11 +141,14 @@ class Axis:
                     )
         return out if most > 1 else sorted(out, key=lambda s: (s.block.start, s.target.start))
 
-    def _even_runs(self, index: NDArray, start: NDArray) -> Iterator[tuple[int, int, int]]:
-        """Find runs of windows inside of the region at one distance: first, behind last, step."""
+    def _even_runs(
+        self, index: NDArray, start: NDArray, kinds: NDArray
+    ) -> Iterator[tuple[int, int, int]]:
+        """Find runs of windows of a kind, in the region, at one distance: first, behind last, step."""
         inside = (start >= 0) & (start + self.size <= self.length)
         step = np.diff(start, append=start[-1:])
         same = inside[1:] & inside[:-1] & (np.diff(index) == 1) & (step[:-1] > 0)
+        same &= kinds[1:] == kinds[:-1]
         i = 0
         while i < len(start):
             stop = i + 1
@@ -328,12 +333,15 @@ class Placement:
         order = sorted(range(len(axes)), key=axes.__getitem__)
         depths = [a.depth() for a in found]
         most = [1] * len(axes)
-        if math.prod(shape[axes[order[-1]] :]) < SHORT:  # many patches at a time make longer rows
-            room = BLOCK_BYTES // max(1, itemsize * math.prod(shape))
-            for k in reversed(order[1:] or order):  # bands are cut along the first
-                most[k] = max(1, room // depths[k])
-                room //= len(found[k].index)
-        segments = [a.segments(p, m) for a, p, m in zip(found, self._labels(), most, strict=True)]
+        patch = itemsize * math.prod(shape)
+        room = BLOCK_BYTES // max(1, patch)
+        for k in reversed(order[1:] or order):  # bands are cut along the first
+            most[k] = max(1, room // depths[k])
+            room //= len(found[k].index)
+        alike = patch >= LARGE_BYTES
+        segments = [
+            a.segments(p, m, alike) for a, p, m in zip(found, self._labels(), most, strict=True)
+        ]
         back = sorted(range(len(order)), key=order.__getitem__)
         for chosen in itertools.product(*(segments[k] for k in order)):
             mine = [chosen[k] for k in back]
