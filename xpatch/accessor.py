@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from xpatch import api, parts
+from xpatch import api
 from xpatch.domain import Domain, domain_of
 from xpatch.index import patch_index
+from xpatch.later import Later
 
 if TYPE_CHECKING:
-    from xpatch import inspecting
+    from xpatch import inspecting, parts
     from xpatch.batching import Batches
     from xpatch.scales import TreeBatches
 else:
-
-    class _Later:
-        """`xpatch.inspecting`, imported when it is first asked: importing xpatch stays quick."""
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(importlib.import_module("xpatch.inspecting"), name)
-
-    inspecting = _Later()
+    inspecting, parts = Later("xpatch.inspecting"), Later("xpatch.parts")
 
 
 class PatchAccessor:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 import xarray as xr
 
 from xpatch.aggregation import Aggregation
 from xpatch.axes import several_scales
-from xpatch.cutting import cut_field, patch_groups
 from xpatch.domain import variables_of
 from xpatch.index import patch_index
-from xpatch.merge_calls import merge_each, merge_one
-from xpatch.planning import AnyAxes, make_plan
-from xpatch.restoring import is_coarse
+from xpatch.later import Later
+
+if TYPE_CHECKING:
+    from xpatch import cutting, merge_calls, planning, restoring
+    from xpatch.planning import AnyAxes
+else:
+    cutting, merge_calls = Later("xpatch.cutting"), Later("xpatch.merge_calls")
+    planning, restoring = Later("xpatch.planning"), Later("xpatch.restoring")
 
 __all__ = ["apply", "merge", "split"]
 
@@ -78,14 +82,14 @@ def split(
     >>> bool(xpatch.merge(patches).equals(field))
     True
     """
-    plan, ordinals = make_plan(obj, patcher, geometry, sampler, window, dim)
-    groups = patch_groups(variables_of(obj), plan, ordinals, chunks)
+    plan, ordinals = planning.make_plan(obj, patcher, geometry, sampler, window, dim)
+    groups = cutting.patch_groups(variables_of(obj), plan, ordinals, chunks)
     if several_scales(patcher):
         from xpatch.scales import split_scales
 
         tree: Any = split_scales(obj, patcher, plan, dim, ordinals, groups)
         return tree
-    return cut_field(obj, plan, dim, ordinals, groups)
+    return cutting.cut_field(obj, plan, dim, ordinals, groups)
 
 
 @overload
@@ -163,15 +167,15 @@ def merge(
         from xpatch.combining_scales import merge_scales
 
         return merge_scales(patches, aggregation, like, skipna, fill_value, scale)
-    if is_coarse(patches):
+    if restoring.is_coarse(patches):
         from xpatch.painting import merge_scale
 
         return merge_scale(patches, aggregation, like, skipna, fill_value, scale)
     given = (aggregation, like, skipna, fill_value, scale)
     index = patch_index(patches) if isinstance(patches, xr.Dataset) else None
     if index is not None and len(index.plans) > 1 and isinstance(patches, xr.Dataset):
-        return merge_each(patches, index, *given)
-    return merge_one(patches, *given)
+        return merge_calls.merge_each(patches, index, *given)
+    return merge_calls.merge_one(patches, *given)
 
 
 def apply(
@@ -263,7 +267,7 @@ def apply(
             "tree = field.patch.split(patcher), then tree.map_over_datasets(func).patch.merge(); of a dask "
             "field that is lazy, too"
         )
-    plan, ordinals = make_plan(obj, patcher, geometry, sampler, window, dim)
+    plan, ordinals = planning.make_plan(obj, patcher, geometry, sampler, window, dim)
     return apply_in_blocks(
         obj,
         func,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from xpatch.cutting import LEAD_ATTRS
-from xpatch.parts import as_patches, horizon, lookback, one_by_one, time_dim
+from xpatch.later import Later
 from xpatch.progress import Bar
-from xpatch.restoring import provenance
+
+if TYPE_CHECKING:
+    from xpatch import cutting, parts, restoring
+else:
+    cutting, parts = Later("xpatch.cutting"), Later("xpatch.parts")
+    restoring = Later("xpatch.restoring")
 
 __all__ = ["fit_predict"]
 
@@ -78,9 +82,9 @@ def fit_predict(
     18
     """
     known = [known] if isinstance(known, str) else known
-    past, future = lookback(patches), horizon(patches)
-    source = provenance(patches, None)
-    dim, time = source.dim, time_dim(source.plans[0])
+    past, future = parts.lookback(patches), parts.horizon(patches)
+    source = restoring.provenance(patches, None)
+    dim, time = source.dim, parts.time_dim(source.plans[0])
     unknown = [
         n for n in known if n not in future.coords and n not in getattr(future, "data_vars", ())
     ]
@@ -89,7 +93,7 @@ def fit_predict(
     steps = source.plans[0].steps(source.ordinals)
     outputs = []
     bar = Bar(len(source.ordinals)) if progress else None
-    for k, both in one_by_one((past, future), dim, np.arange(len(source.ordinals))):
+    for k, both in parts.one_by_one((past, future), dim, np.arange(len(source.ordinals))):
         before, after = (_alone(p, time, int(steps[k])) for p in both)
         hidden = _hidden(after, time, set(known))
         output = _like(predict(fit(before), hidden), hidden, k)
@@ -98,7 +102,7 @@ def fit_predict(
         outputs.append(output)
         if bar is not None:
             bar(1)
-    return as_patches(outputs, future, dim)
+    return parts.as_patches(outputs, future, dim)
 
 
 def _alone(patch: Any, time: Hashable, step: int) -> Any:
@@ -106,7 +110,9 @@ def _alone(patch: Any, time: Hashable, step: int) -> Any:
     number = f"{time}_number"
     if number in patch.coords:
         patch = patch.isel({time: np.flatnonzero(patch.coords[number].values >= 0)})
-        patch = patch.assign_coords(lead=(time, patch.coords[number].values - step, LEAD_ATTRS))
+        patch = patch.assign_coords(
+            lead=(time, patch.coords[number].values - step, cutting.LEAD_ATTRS)
+        )
     return patch
 
 

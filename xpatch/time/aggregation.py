@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -12,9 +12,13 @@ import xarray as xr
 from xpatch.aggregation import AGGREGATIONS, Aggregation, Windowed
 from xpatch.engine import dtypes
 from xpatch.engine import reduce as r
-from xpatch.folding import is_both, sides_of
-from xpatch.parts import as_patches, horizon, in_time_order, one_by_one
+from xpatch.later import Later
 from xpatch.window import Window, as_window
+
+if TYPE_CHECKING:
+    from xpatch import folding, parts
+else:
+    folding, parts = Later("xpatch.folding"), Later("xpatch.parts")
 
 SELECT = ("latest", "mean", "cube")
 
@@ -59,7 +63,7 @@ class Forecast(Aggregation):
 
     def prepared(self, patches: Any, source: Any, like: Any) -> Any:
         """Give the horizons of patches, the later made after the earlier."""
-        return in_time_order(horizon(patches))
+        return parts.in_time_order(parts.horizon(patches))
 
     @property
     def synthesis(self) -> Window | None:
@@ -96,17 +100,21 @@ class Sequential(Aggregation):
     def prepared(self, patches: Any, source: Any, like: Any) -> Any:
         """Run the fold, patch by patch, each place on its own, and give the outputs as patches."""
         dim, plan = source.dim, source.plans[0]
-        places = sides_of(plan, source.ordinals).where if is_both(plan) else source.ordinals * 0
+        places = (
+            folding.sides_of(plan, source.ordinals).where
+            if folding.is_both(plan)
+            else source.ordinals * 0
+        )
         order = np.argsort(plan.steps(source.ordinals), kind="stable")
         states: dict[int, Any] = {}
         outputs: list[Any] = [None] * len(order)
-        for k, (patch,) in one_by_one((patches,), dim, order):
+        for k, (patch,) in parts.one_by_one((patches,), dim, order):
             place = int(places[k])
             state = states.get(place, self.init)
             states[place], outputs[k] = self._checked(self.step(state, patch), patch)
         if not outputs:
             return patches
-        return as_patches(outputs, patches, dim)
+        return parts.as_patches(outputs, patches, dim)
 
     def _checked(self, result: Any, patch: Any) -> tuple[Any, Any]:
         """Raise if a step did not return a state and an output of the shape of a patch."""
