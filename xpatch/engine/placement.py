@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xpatch.neighborhood import Boxes
 
 BLOCK_BYTES = 1 << 22  # of patches handled at a time: calls of NumPy weigh less, caches still help
+FEW = 16  # windows along a dimension: they are not worth cutting into those that are alike
 LARGE_BYTES = 1 << 13  # of a patch: the weights of blocks of such are kept only if they are alike
 SHORT = 128  # patches with shorter rows are small
 
@@ -338,7 +339,8 @@ class Placement:
         for k in reversed(order[1:] or order):  # bands are cut along the first
             most[k] = max(1, room // depths[k])
             room //= len(found[k].index)
-        alike = patch >= LARGE_BYTES
+        many = max(len(found[k].index) for k in order[1:] or order) > FEW
+        alike = patch >= LARGE_BYTES and many
         segments = [
             a.segments(p, m, alike) for a, p, m in zip(found, self._labels(), most, strict=True)
         ]
