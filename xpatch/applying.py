@@ -18,11 +18,11 @@ from xpatch.domain import variables_of
 from xpatch.engine import dtypes
 from xpatch.engine.lazy import keeping
 from xpatch.failures import PatchFailure, warn_of
-from xpatch.index import PatchIndex, patch_index, with_index
+from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
 from xpatch.merging import Merge
 from xpatch.plan import Plan
 from xpatch.progress import Ticker
-from xpatch.running import Agreed, Apply, Form, Frame, Shipped, as_variables, whole_of
+from xpatch.running import Agreed, Apply, Form, Frame, Shipped, as_variables
 from xpatch.time.aggregation import Forecast
 
 BLOCK_BYTES = 1 << 25  # of the patches that are cut at a time from a field that is not chunked
@@ -387,11 +387,11 @@ def _stored(merged: Any) -> Any:
     """Compute one task after the other, each chunk into its place."""
     import dask.array as da
 
-    whole = merged._to_temp_dataset() if isinstance(merged, xr.DataArray) else merged
+    whole = whole_of(merged)
     lazy = {n: v for n, v in whole.variables.items() if v.chunks is not None}
     targets = [np.empty(v.shape, v.dtype) for v in lazy.values()]
     sources = [v.data for v in lazy.values()]
     da.store(sources, targets, lock=False, scheduler="synchronous")
     for (name, v), target in zip(lazy.items(), targets, strict=True):
         whole[name] = Variable(v.dims, target, v.attrs, v.encoding)
-    return merged._from_temp_dataset(whole) if isinstance(merged, xr.DataArray) else whole
+    return as_given(whole, merged)

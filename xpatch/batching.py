@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from xpatch.cutting import groups_within
 from xpatch.domain import variables_of
 from xpatch.engine.lazy import Rows, keeping, rows_of
-from xpatch.index import patch_index
+from xpatch.index import patch_index, whole_of
 from xpatch.restoring import Provenance, provenance
-from xpatch.running import whole_of
 
 KEPT_BYTES = 1 << 29  # of stored chunks that are kept while batches are read from disk
 BUFFER = 16  # batches that shuffled patches are mixed within

@@ -20,7 +20,7 @@ from xpatch.engine.coarsen import CoarseRows, coarsened, mean_dtype
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.index import RECIPE, PatchIndex
 from xpatch.joining import cut_jointly
-from xpatch.joint import Hood, Joint, time_part
+from xpatch.joint import Joint, along, time_part
 from xpatch.listing import cut_members, number_variable
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
@@ -218,7 +218,7 @@ def cut_coordinates(
             padded = dataclasses.replace(_missing_outside(variable, part), coarse=None)
             variables[name] = cut_variable(variable, padded, dim, ordinals, groups, defer=True)
     for members in plan.lists:
-        hood: Hood = members if isinstance(plan.hood, Members) else plan.hood.only(members.dims)
+        hood = along(plan.hood, members)
         variables[members.numbers or members.dim] = number_variable(hood, members, dim, ordinals)
     variables |= anchor_coordinates(plan, dim, ordinals) | lead_coordinate(plan)
     if plan.coarse:

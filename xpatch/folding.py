@@ -45,9 +45,7 @@ def sides_of(plan: Plan, ordinals: NDArray) -> Sides:
     if isinstance(hood, Joint):
         time, space = hood.parts
         when, where = hood.entries(ordinals)
-        if (
-            hood.picks is not None
-        ):  # patches that were read, or coupled, may repeat a window or place
+        if hood.picks is not None:  # those read or coupled may repeat a window or a place
             when = first_alike(time)[when]
             where = first_alike(space, plan.places)[where]
         alone = dataclasses.replace(plan, hood=time, places=None)

@@ -203,3 +203,13 @@ def with_index(obj: Any, index: PatchIndex) -> Any:
     coords = index.create_variables({index.dim: obj.coords[index.dim].variable})
     plain = obj.drop_vars(index.dim)
     return plain.assign_coords(xr.Coordinates(coords, indexes={index.dim: index}))
+
+
+def whole_of(obj: Any) -> xr.Dataset:
+    """Give a DataArray as a Dataset of one variable."""
+    return obj._to_temp_dataset() if isinstance(obj, xr.DataArray) else obj
+
+
+def as_given(whole: xr.Dataset, given: Any) -> Any:
+    """Undo `whole_of`: give a DataArray if ``given`` is one."""
+    return given._from_temp_dataset(whole) if isinstance(given, xr.DataArray) else whole

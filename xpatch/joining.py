@@ -77,9 +77,7 @@ class Cut:
     def tables(self, ordinals: NDArray) -> list[engine.Table]:
         """Give the cells that patches hold."""
         found = engine.tables(self.joint, ordinals, mirrored=True)
-        if (
-            self.dtype == object
-        ):  # dates of cftime and text know no missing value that can be written
+        if self.dtype == object:  # cftime and text know no missing value that can be written
             found = [t.filled() for t in found]
         return found
 
@@ -287,15 +285,12 @@ class JointJob(MemberJob):
         from xpatch.engine.stacked import Stacked
 
         batches = self._batches()
-        covered, lone = self._cover()
-        reducer = self.reducer(patches.dtype, lone)
-        if (
-            len(batches) == 1
-            or isinstance(reducer, Stacked)
-            or isinstance(self.aggregation, Learned)
-        ):
+        at_once = isinstance(self.aggregation, Learned) or isinstance(
+            self.reducer(patches.dtype, False), Stacked
+        )
+        if len(batches) == 1 or at_once:
             return super().in_memory(patches)
-        fill = self._fill(reducer.dtype, covered, bool(covered.all()))
+        reducer, fill = self._planned(patches.dtype)
         parts = (
             added(self.group(self.ordinals[b]).contributions(patches[b], self.axis), reducer)
             for b in batches
@@ -312,10 +307,7 @@ class JointJob(MemberJob):
 
         if isinstance(self.aggregation, Learned) and self.aggregation.fits:
             return self._whole(patches, present)
-        covered, lone = self._cover()
-        full = bool(covered.all()) and present is None
-        reducer = self.reducer(patches.dtype, lone)
-        fill = self._fill(reducer.dtype, covered, full)
+        reducer, fill = self._planned(patches.dtype, present)
         chunks = chunks or tuple((n,) for n in self.members.shape)
         return chunked_joint.reduce(patches, self, chunks, reducer, fill, present)
 

@@ -177,26 +177,29 @@ def time_part(hood: Hood) -> Boxes | Members | None:
     return next((p for p in parts if in_time(p)), None)
 
 
-def time_dims(hood: Hood) -> tuple[Hashable, ...]:
-    """Give the dimension along which there are windows in time, if there is one."""
-    part = time_part(hood)
+def time_dims(part: Boxes | Members | None) -> tuple[Hashable, ...]:
+    """Give the dimension along which a part has windows in time, if there is one."""
+    if part is None:
+        return ()
     if isinstance(part, Members):
-        return part.dims
-    anchors = () if part is None else zip(part.dims, part.anchors, strict=True)
-    return tuple(d for d, at in anchors if at is not None)
+        return () if part.numbers is None else part.dims
+    return tuple(d for d, at in zip(part.dims, part.anchors, strict=True) if at is not None)
+
+
+def along(hood: Hood, part: Members) -> Members | Joint:
+    """Give the patches along the dimensions of one of their lists alone."""
+    found = hood.only(part.dims) if isinstance(hood, Joint) else part
+    assert not isinstance(found, Boxes)
+    return found
 
 
 def space_part(hood: Hood) -> Boxes | Members | None:
     """Give the part that is not only windows in time."""
     if isinstance(hood, Joint):
         return next((p for p in hood.parts if not in_time(p)), None)
-    if isinstance(hood, Members) and hood.numbers is not None:
-        return None
-    return hood
+    return None if isinstance(hood, Members) and in_time(hood) else hood
 
 
 def in_time(part: Boxes | Members) -> bool:
     """Whether a part has windows in time."""
-    if isinstance(part, Members):
-        return part.numbers is not None
-    return any(at is not None for at in part.anchors)
+    return bool(time_dims(part))

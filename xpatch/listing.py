@@ -216,6 +216,13 @@ class MemberJob:
         dtype, value = dtypes.filled(dtype, self.fill_value)
         return MemberFill(value, dtype)
 
+    def _planned(self, dtype: np.dtype, present: Any = None) -> tuple[r.Reducer, MemberFill]:
+        """Choose the reducer, and what is written where nothing covers an element."""
+        covered, lone = self._cover()
+        reducer = self.reducer(dtype, lone)
+        full = bool(covered.all()) and present is None
+        return reducer, self._fill(reducer.dtype, covered, full)
+
     def in_memory(self, patches: NDArray) -> NDArray:
         """Merge a NumPy array."""
         covered, lone = self._cover()
@@ -254,10 +261,7 @@ class MemberJob:
 
         if isinstance(self.aggregation, Learned) and self.aggregation.fits:
             return self._whole(patches, present)
-        covered, lone = self._cover()
-        full = bool(covered.all()) and present is None
-        reducer = self.reducer(patches.dtype, lone)
-        fill = self._fill(reducer.dtype, covered, full)
+        reducer, fill = self._planned(patches.dtype, present)
         bounds = np.concatenate([[0], np.cumsum(patches.chunks[0])])
         groups = [self.group(self.ordinals[a:b]) for a, b in itertools.pairwise(bounds)]
         token = tokenize(

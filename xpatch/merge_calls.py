@@ -13,7 +13,7 @@ from xarray.indexes import PandasIndex
 from xpatch.aggregation import OverlapAdd, as_aggregation
 from xpatch.domain import domain_of
 from xpatch.folding import Merger, is_both, merge_in_turn
-from xpatch.index import PatchIndex, with_index
+from xpatch.index import PatchIndex, as_given, whole_of, with_index
 from xpatch.merging import Merge
 from xpatch.parts import of_one_field, time_dim
 from xpatch.plan import Plan, best_plan
@@ -72,9 +72,8 @@ def merge_both(
         patches, temporal = temporal.prepared(patches, source, like), TemporalMean()
     if isinstance(temporal, Forecast) and temporal.select == "cube":
         return as_cube(patches, spatial, first.crop, like, skipna, fill_value, scale)
-    whole = _whole(patches)
     found = merge_in_turn(
-        whole,
+        whole_of(patches),
         _on(source, like),
         first.crop,
         _merger(temporal, skipna, scale, first.plan, "time"),
@@ -118,13 +117,9 @@ def _merger(aggregation: Any, skipna: Any, scale: Any, plan: Plan, over: str) ->
     return merged
 
 
-def _whole(patches: Any) -> xr.Dataset:
-    return patches if isinstance(patches, xr.Dataset) else patches._to_temp_dataset()
-
-
 def _back(patches: Any, found: xr.Dataset, merge: Merge) -> Any:
     """Give the result the type and the order of dims of the field."""
-    merged = found if isinstance(patches, xr.Dataset) else patches._from_temp_dataset(found)
+    merged = as_given(found, patches)
     order = merge.domain.dims
     return merge.domain.wrap(merged.transpose(*(d for d in order if d in merged.dims), ...))
 

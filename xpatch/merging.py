@@ -16,7 +16,7 @@ from xpatch.cutting import check_chunks
 from xpatch.domain import Lattice, domain_of
 from xpatch.engine.members import numbers
 from xpatch.joining import JointJob, flattened
-from xpatch.joint import Hood, Joint, inner_sizes, time_dims
+from xpatch.joint import Hood, Joint, along, inner_sizes, time_dims, time_part
 from xpatch.listing import MemberJob
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan, best_plan
@@ -54,7 +54,7 @@ class Merge:
         default = self.source.plans[0].aggregation or OverlapAdd()
         self.aggregation = default if aggregation is None else as_aggregation(aggregation)
         if isinstance(self.aggregation, Forecast | Sequential):
-            if scale and set(scale) & set(time_dims(self.source.plans[0].hood)):
+            if scale and set(scale) & set(time_dims(time_part(self.source.plans[0].hood))):
                 raise ValueError(
                     f"{self.aggregation!r} goes by the steps of the field, and scale={dict(scale)!r} says that "
                     "the patches have finer ones; take patches.patch.horizon before the model refines "
@@ -151,9 +151,7 @@ class Merge:
         labels = self.patches.coords[name].variable if name in self.patches.coords else None
         if labels is None or set(labels.dims) != {self.dim, d} or labels.chunks is not None:
             return
-        hood: Any = members
-        if isinstance(self.plan.hood, Joint):
-            hood = self.plan.hood.only(members.dims)
+        hood = along(self.plan.hood, members)
         rows = slice(None) if labels._in_memory else slice(0, 3)  # our own, put off: a look will do
         given = labels.transpose(self.dim, d).isel({self.dim: rows}).to_numpy()
         known = numbers(hood.take(self.source.ordinals[rows]))
@@ -264,9 +262,9 @@ class Merge:
         found = {}
         hood, slots = self.plan.hood, {m.dim for m in self.plan.lists}
         parts = hood.parts if isinstance(hood, Joint) else (hood,)
-        numbers = slots | {m.numbers for m in self.plan.lists}
+        own_names = slots | {m.numbers for m in self.plan.lists}
         for name, coord in self.patches.coords.items():
-            known = name in merged.coords or name in numbers or self.dim not in coord.dims
+            known = name in merged.coords or name in own_names or self.dim not in coord.dims
             if known or not slots & set(coord.dims) or coord.dtype.kind in "OT":
                 continue
             own = [

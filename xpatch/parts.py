@@ -14,9 +14,9 @@ from xarray.indexes import PandasIndex
 
 from xpatch.cutting import lead_coordinate
 from xpatch.engine.members import numbers
-from xpatch.index import PatchIndex, patch_index, with_index
-from xpatch.joint import Joint, time_part
-from xpatch.neighborhood import Boxes, Members
+from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
+from xpatch.joint import Joint, along, time_dims, time_part
+from xpatch.neighborhood import Members
 from xpatch.plan import Plan, best_plan
 from xpatch.restoring import provenance
 from xpatch.runs import Runs
@@ -40,11 +40,8 @@ def time_dim(plan: Plan) -> Hashable:
     ValueError
         If there is none.
     """
-    part = time_part(plan.hood)
-    if isinstance(part, Members):
-        return part.dim
-    if isinstance(part, Boxes):
-        return next(d for d, at in zip(part.dims, part.anchors, strict=True) if at is not None)
+    for d in time_dims(time_part(plan.hood)):
+        return d
     raise ValueError(
         "these patches have no windows in time; split with TimePatcher(LookbackHorizon(…))"
     )
@@ -201,7 +198,7 @@ def _check_order(patches: Any, index: PatchIndex, plan: Plan, members: Members) 
     labels = patches.coords[members.numbers].variable if members.numbers in patches.coords else None
     if labels is None or set(labels.dims) != {index.dim, members.dim} or labels.chunks is not None:
         return
-    hood: Any = plan.hood.only(members.dims) if isinstance(plan.hood, Joint) else members
+    hood = along(plan.hood, members)
     given = labels.transpose(index.dim, members.dim).isel({index.dim: slice(3)}).to_numpy()
     if not np.array_equal(given, numbers(hood.take(index.ordinals[:3]))):
         raise ValueError(
@@ -232,14 +229,12 @@ def _shifted(
             return taken  # dates of cftime know no missing value
         return taken.where(there, -1) if "empty_slot" in variable.attrs else taken.where(there)
 
-    dataset = patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
+    dataset = whole_of(patches)
     names = {n: moved(v) for n, v in dataset.variables.items() if members.dim in v.dims}
     bare = dataset.drop_vars(list(names))
     coords = {n: v for n, v in names.items() if n in dataset.coords}
     out = bare.assign({n: v for n, v in names.items() if n not in coords}).assign_coords(coords)
-    if isinstance(patches, xr.DataArray):
-        return patches._from_temp_dataset(out)
-    return out[list(dataset.data_vars)]
+    return as_given(out[list(dataset.data_vars)], patches)
 
 
 def _taken(variable: Variable, at: Variable, dim: Hashable, slot: Hashable) -> Variable:
@@ -293,14 +288,12 @@ def one_by_one(
 
 def _settled(patches: Any, dim: Hashable) -> Any:
     """Load what all patches share, which after `xarray.map_blocks` is made with one of the blocks."""
-    dataset = patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
+    dataset = whole_of(patches)
     names = [n for n, v in dataset.variables.items() if dim not in v.dims and v.chunks is not None]
     loaded = dataset[names].compute().variables
     dataset = dataset.assign({n: loaded[n] for n in names if n not in dataset.coords})
     dataset = dataset.assign_coords({n: loaded[n] for n in names if n in dataset.coords})
-    if isinstance(patches, xr.DataArray):
-        return patches._from_temp_dataset(dataset)
-    return dataset
+    return as_given(dataset, patches)
 
 
 def as_patches(outputs: list[Any], patches: Any, dim: Hashable) -> Any:

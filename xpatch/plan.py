@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from xpatch.domain import Lattice, domain_of
 from xpatch.domain.sites import horizontal_dims
 from xpatch.geometry import Places
-from xpatch.joint import Hood, Joint, inner_sizes, space_part, time_part
+from xpatch.joint import Hood, Joint, inner_sizes, space_part, time_dims, time_part
 from xpatch.neighborhood import Boxes, Members
 
 __all__ = ["Plan", "best_plan"]
@@ -140,7 +140,8 @@ class Plan:
         if isinstance(part, Members):
             assert part.anchors is not None
             return part.anchors[entries]
-        k = next(k for k, at in enumerate(part.anchors) if at is not None)
+        (dim,) = time_dims(part)
+        k = part.dims.index(dim)
         at = part.anchors[k]
         assert at is not None
         return part.starts(entries)[:, k] + at
@@ -158,8 +159,7 @@ class Plan:
             return plan.points(entries)
         if self.places is not None and isinstance(self.hood, Members):
             sites = self.domain.sites(self.hood.dims[0] if self.domain.element_dims else None)
-            crs = sites.known_crs
-            return self.places.x[ordinals], self.places.y[ordinals], crs
+            return self.places.x[ordinals], self.places.y[ordinals], sites.known_crs
         cells = self.anchor_cells(ordinals)
         if self.domain.curvilinear and all(d in cells for d in self.domain.spatial_dims):
             sites = self.domain.sites()
@@ -167,7 +167,7 @@ class Plan:
                 tuple(cells[d] % n for d, n in zip(sites.dims, sites.shape, strict=True)),
                 sites.shape,
             )
-            return sites.x[at], sites.y[at], sites.crs if sites.crs is not None else "EPSG:4326"
+            return sites.x[at], sites.y[at], sites.known_crs
         x, y = horizontal_dims(self.domain)
         labels = self.anchor_labels(ordinals)
         if x not in labels or y not in labels:

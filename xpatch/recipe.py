@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from xpatch.domain import GridDomain, Lattice
 from xpatch.geometry import Places
 from xpatch.index import RECIPE
-from xpatch.joint import Hood, Joint, in_time
+from xpatch.joint import Hood, Joint, in_time, time_dims, time_part
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.runs import Runs
@@ -239,16 +239,8 @@ def _decoded(recipe: Mapping[str, Any], hood: Hood) -> tuple[Any, Any]:
         return decode(recipe.get("window")), decode(recipe.get("aggregation"))
     space, time = recipe["spatial"], recipe["temporal"]
     windows = decode(space.get("window")), decode(time.get("window"))
-    parts = hood.parts if isinstance(hood, Joint) else (hood,)
-    by_dim = {}
-    for part in parts:
-        for k, d in enumerate(part.dims):
-            timed = (
-                part.numbers is not None
-                if isinstance(part, Members)
-                else part.anchors[k] is not None
-            )
-            by_dim[d] = windows[timed]
+    timed = time_dims(time_part(hood))
+    by_dim = {d: windows[d in timed] for d in hood.dims}
     found = decode(space.get("aggregation")), decode(time.get("aggregation"))
     window = None if windows == (None, None) else ByDim.of(by_dim)
     return window, found[0] or found[1]

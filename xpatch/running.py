@@ -12,13 +12,8 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.engine import dtypes
-from xpatch.index import patch_index
+from xpatch.index import patch_index, whole_of
 from xpatch.progress import Ticker
-
-
-def whole_of(patches: xr.DataArray | xr.Dataset) -> xr.Dataset:
-    """Give a DataArray as a Dataset of one variable."""
-    return patches._to_temp_dataset() if isinstance(patches, xr.DataArray) else patches
 
 
 class Shipped:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.engine import members as listed
 from xpatch.engine import memory
 from xpatch.engine.members import Contributions, gather_fill
 from xpatch.joint import Joint, inner_sizes
@@ -30,7 +29,6 @@ class Table:
     shape: tuple[int, ...]  # cells of the domain
     inner: tuple[tuple[Hashable, int], ...]  # in-patch dimensions and their sizes
     cells: NDArray[np.int64]
-    fill: Any = None  # of cells outside of the field; None: missing
 
     def within(self, low: Sequence[int], shape: Sequence[int]) -> Table:
         """Give the same cells as those of a part of the domain."""
@@ -58,15 +56,13 @@ def tables(joint: Joint, ordinals: NDArray, mirrored: bool = False) -> list[Tabl
     found = []
     for part, entries in zip(joint.parts, joint.entries(ordinals), strict=True):
         which, inverse = np.unique(entries, return_inverse=True)
-        fill = None
         if isinstance(part, Members):
             own = part.take(which)
             cells = own.padded(own.elements.astype(np.int64), -1)
         else:
             cells = _cells_of(part.take(which), mirrored)
-            fill = part.pad_value
         args = (part.dims, part.shape, tuple(inner_sizes(part).items()))
-        found.append(Table(*args, cells[inverse.reshape(-1)], fill))
+        found.append(Table(*args, cells[inverse.reshape(-1)]))
     return found
 
 
@@ -269,6 +265,3 @@ class Layout:
             others,
             axis,
         )
-
-
-state_of, reduce = listed.state_of, listed.reduce

@@ -18,7 +18,6 @@ from xpatch.neighborhood import Boxes
 BLOCK_BYTES = 1 << 22  # of patches handled at a time: calls of NumPy weigh less, caches still help
 FEW = 16  # windows along a dimension: they are not worth cutting into those that are alike
 LARGE_BYTES = 1 << 13  # of a patch: the weights of blocks of such are kept only if they are alike
-SHORT = 128  # patches with shorter rows are small
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from xpatch.engine import dtypes
-from xpatch.engine.placement import SHORT
 from xpatch.engine.scratch import Scratch
 
 State = list[NDArray]
+SHORT = 128  # rows of fewer cells are laid out like the state before they are added
 
 
 class How(NamedTuple):

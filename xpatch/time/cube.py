@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.folding import OTHER, Merger, is_both, merged_over, sides_of
+from xpatch.index import as_given, whole_of
 from xpatch.neighborhood import Members
 from xpatch.parts import horizon, time_dim
 from xpatch.plan import Plan
@@ -47,17 +47,14 @@ def forecast_cube(patches: Any, crop: Any, in_space: Merger) -> Any:
     cube = part
     if is_both(plan):
         sides = sides_of(plan, source.ordinals)
-        whole = part._to_temp_dataset() if isinstance(part, xr.DataArray) else part
-        merged, _ = merged_over(whole, dim, sides, "space", crop, in_space)
+        merged, _ = merged_over(whole_of(part), dim, sides, "space", crop, in_space)
         _, first = np.unique(sides.when, return_index=True)
         at, steps = at[first], steps[first]
         cube = merged.drop_vars([time], errors="ignore").rename({OTHER: dim})
         order = [dim, time]
         inner = {n: v.variable for n, v in cube.data_vars.items()}
         data = {n: v.transpose(*(d for d in order if d in v.dims), ...) for n, v in inner.items()}
-        cube = cube.assign(data)
-        if isinstance(part, xr.DataArray):
-            cube = part._from_temp_dataset(cube)
+        cube = as_given(cube.assign(data), part)
     axis = plan.domain.coordinate(time)
     assert axis is not None
     lost = [
