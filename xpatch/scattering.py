@@ -16,6 +16,7 @@ from xpatch.engine import dtypes, memory
 from xpatch.engine import reduce as r
 from xpatch.engine.placement import AxisWeights, Placement
 from xpatch.engine.stacked import Modeled
+from xpatch.engine.threads import available_threads
 from xpatch.neighborhood import Boxes, arrange, arranged
 from xpatch.window import Window, box_weights, is_boxcar
 
@@ -116,7 +117,7 @@ class Job:
             args = (self.aggregation, patches.dtype, self.skipna, reducer, placement.shape)
             look = partial(memory.reduce, patches, self.axes, placement)
             reducer = fitted_model(*args, look, self._target(patches, placement))
-        threads = memory.available_threads()
+        threads = available_threads()
         merged = memory.reduce(patches, self.axes, placement, reducer, threads)
         return self._filled(merged, cover)
 

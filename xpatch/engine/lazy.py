@@ -13,6 +13,7 @@ from xarray.core import indexing
 
 from xpatch.engine import memory
 from xpatch.engine.regions import Piece, assembled, bounds_of, span_of, within
+from xpatch.engine.threads import available_threads
 from xpatch.neighborhood import Boxes
 
 CROWDED = 4  # reading the region around some patches pays up to this many times their cells
@@ -105,7 +106,7 @@ class Rows:
             array, every = self._extended()
             out = memory.gather(array, self.axes, every if whole else every.take(ordinals))
         elif isinstance(self.source, np.ndarray):
-            out = memory.gather(self.source, self.axes, boxes, memory.available_threads())
+            out = memory.gather(self.source, self.axes, boxes, available_threads())
         else:
             out = self._from_disk(boxes)
         # some of the boxes may not overhang, and would keep a dtype that cannot hold the padding

@@ -6,16 +6,16 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.engine import dtypes
-from xpatch.engine.memory import THREADED_BYTES, available_threads, has_nan
+from xpatch.engine.memory import has_nan
 from xpatch.engine.reduce import Choose, How, Reducer, WeightedMean
 from xpatch.engine.stacked import Stacked
+from xpatch.engine.threads import THREADED_BYTES, available_threads, in_threads
 from xpatch.joint import Joint
 from xpatch.neighborhood import Members
 
@@ -92,8 +92,7 @@ def gather(
                 row[(*lead, slice(high - low, None))] = fill
 
         threads = available_threads() if out.nbytes >= THREADED_BYTES else 1
-        with ThreadPoolExecutor(threads) as pool:  # most of the time goes into new memory
-            list(pool.map(copied, np.array_split(np.arange(n), threads)))
+        in_threads(copied, np.array_split(np.arange(n), threads))  # new memory takes the most
         return np.moveaxis(out, place, 0)
     step = max(1, BLOCK_CELLS // width)
     slot = np.arange(width)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -27,18 +25,12 @@ from xpatch.engine.reduce import Choose, How, Reducer, Total, WeightedMean
 from xpatch.engine.scratch import Scratch
 from xpatch.engine.stacked import Stacked
 from xpatch.engine.stacking import normalized_offsets, reduce_stacked
+from xpatch.engine.threads import THREADED_BYTES, in_threads
 from xpatch.neighborhood import Boxes, common_pad
 
 INDEX_PADS = ("reflect", "symmetric", "edge", "wrap", "constant")
 KEPT_BYTES = 1 << 21  # of weights that are kept for the next blocks of their kind
 COPY_BYTES = 1 << 22  # of patches that a thread copies at a time
-THREADED_BYTES = 1 << 25  # smaller results are not worth a second thread
-
-
-def available_threads() -> int:
-    """Give how many threads a large merge may take: the cores of this process, at most four."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(cores or 1, 4))
 
 
 # --------------------------------------------------------------------------------------- gather
@@ -166,8 +158,7 @@ def _gather_product(
             _copy_all(pairs)
             continue
         step = -(-len(pairs) // threads)  # threads in turn would wait for each other's new memory
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(_copy_all, [pairs[i : i + step] for i in range(0, len(pairs), step)]))
+        in_threads(_copy_all, [pairs[i : i + step] for i in range(0, len(pairs), step)])
 
 
 def _copy_all(pairs: Sequence[tuple[NDArray, NDArray]]) -> None:
@@ -277,10 +268,7 @@ def scatter(
         cells = slice(first - placement.low[k], last - placement.low[k])
         mine = [s[(slice(None),) * axes[k] + (cells,)] for s in state]
         bands.append((mine, placement.within(low, high)))
-    with ThreadPoolExecutor(threads) as pool:
-        jobs = [pool.submit(_scatter_into, s, patches, axes, p, reducer) for s, p in bands]
-    for job in jobs:
-        job.result()
+    in_threads(lambda band: _scatter_into(band[0], patches, axes, band[1], reducer), bands)
     return state
 
 
@@ -401,6 +389,5 @@ def has_nan(array: NDArray, threads: int = 1) -> bool:
     if array.dtype.kind == "c":
         return has_nan(array.real, threads) or has_nan(array.imag, threads)
     if threads > 1 and array.nbytes >= THREADED_BYTES:
-        with ThreadPoolExecutor(threads) as pool:
-            return any(pool.map(has_nan, np.array_split(array, threads)))
+        return any(in_threads(has_nan, np.array_split(array, threads)))
     return bool(array.size) and bool(np.isnan(np.min(array)))
