@@ -173,8 +173,9 @@ def merge(
         return merge_scale(patches, aggregation, like, skipna, fill_value, scale)
     given = (aggregation, like, skipna, fill_value, scale)
     index = patch_index(patches) if isinstance(patches, xr.Dataset) else None
-    if index is not None and len(index.plans) > 1 and isinstance(patches, xr.Dataset):
-        return merge_calls.merge_each(patches, index, *given)
+    plans = () if index is None else restoring.told_plans(patches, index)
+    if len(plans) > 1:
+        return merge_calls.merge_each(patches, plans, *given)
     return merge_calls.merge_one(patches, *given)
 
 

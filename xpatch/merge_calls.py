@@ -13,7 +13,7 @@ from xarray.indexes import PandasIndex
 from xpatch.aggregation import OverlapAdd, as_aggregation
 from xpatch.domain import domain_of
 from xpatch.folding import Merger, is_both, merge_in_turn
-from xpatch.index import PatchIndex, as_given, whole_of, with_index
+from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
 from xpatch.merging import Merge
 from xpatch.parts import of_one_field, time_dim
 from xpatch.plan import Plan, best_plan
@@ -125,7 +125,7 @@ def _back(patches: Any, found: xr.Dataset, merge: Merge) -> Any:
 
 
 def merge_each(
-    patches: xr.Dataset, index: PatchIndex, aggregation: Any, like: Any, *args: Any
+    patches: xr.Dataset, plans: tuple[Plan, ...], aggregation: Any, like: Any, *args: Any
 ) -> xr.Dataset:
     """Merge a Dataset of patches of several fields at the same anchors, each on its own field.
 
@@ -136,7 +136,8 @@ def merge_each(
             "these are patches of several fields; merge((spatial, temporal)) takes those of one: "
             "patches[name].patch.merge((spatial, temporal))"
         )
-    plans = index.plans
+    index = patch_index(patches)
+    assert index is not None
     inner = {d for plan in plans for d in plan.inner}
     sizes = {n: v.sizes for n, v in patches.data_vars.items()}
     found = {n: best_plan(plans, s, like) for n, s in sizes.items() if inner & set(s)}

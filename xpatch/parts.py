@@ -58,7 +58,8 @@ def of_one_field(patches: Any, like: Any = None) -> Any:
     index = patch_index(patches) if isinstance(patches, xr.DataArray) else None
     if index is None or len(index.plans) < 2:
         return patches
-    return with_index(patches, index.only(best_plan(index.plans, patches.sizes, like)))
+    plans = provenance(patches, None).plans
+    return with_index(patches, index.only(best_plan(plans, patches.sizes, like)))
 
 
 def in_time_order(patches: Any) -> Any:

@@ -263,6 +263,8 @@ def best_plan(plans: tuple[Plan, ...], sizes: Mapping[Hashable, int], like: Any 
         raise ValueError(
             "these are patches of several fields at the same anchors, over "
             f"{[list(p.dims) for p in alike]}, and nothing says on which of them they shall be "
-            "merged: merge(like=field) does"
+            "merged. merge(like=field) does, and where they are parts of one field, such as lookback "
+            "and horizon, the coordinates of the one that is meant: "
+            "patches.patch.horizon.copy(data=values)"
         )
     return best

@@ -14,9 +14,10 @@ from xarray.indexes import PandasIndex
 
 from xpatch.domain import Lattice, Sites, domain_of
 from xpatch.engine import dtypes
+from xpatch.engine.members import numbers
 from xpatch.geometry import Places
-from xpatch.index import RECIPE, patch_index
-from xpatch.joint import Joint
+from xpatch.index import RECIPE, PatchIndex, patch_index
+from xpatch.joint import Joint, along
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.recipe import find_recipe, read_plan
@@ -56,7 +57,7 @@ def provenance(obj: xr.DataArray | xr.Dataset, like: Any) -> Provenance:
                 "these patches come from different splits and cannot be merged into one field; "
                 "merge the patches of each split on their own"
             )
-        return Provenance(index.dim, index.ordinals, index.plans, index.crop, True)
+        return Provenance(index.dim, index.ordinals, told_plans(obj, index), index.crop, True)
     found = find_recipe(obj)
     if found is not None:
         dim, recipe = found
@@ -70,6 +71,29 @@ def provenance(obj: xr.DataArray | xr.Dataset, like: Any) -> Provenance:
     if like is not None:
         return _from_labels(obj, domain_of(like))
     raise ValueError(NEVER_SPLIT)
+
+
+def told_plans(obj: Any, index: PatchIndex) -> tuple[Plan, ...]:
+    """Give the plans of patches without those whose members are others than their coordinates say.
+
+    So the sum of something on the horizon and something on the lookback is the one whose steps it has.
+    """
+    if len(index.plans) < 2:
+        return index.plans
+    denied = [any(_denied(obj, index, p, part) for part in p.lists) for p in index.plans]
+    return tuple(p for p, no in zip(index.plans, denied, strict=True) if not no) or index.plans
+
+
+def _denied(obj: Any, index: PatchIndex, plan: Plan, part: Members) -> bool:
+    """Whether the members that patches say they have are not those of a part of a plan."""
+    name = part.dim if part.numbers is None else part.numbers
+    said = obj.coords[name].variable if name in obj.coords else None
+    if said is None or set(said.dims) != {index.dim, part.dim} or said.chunks is not None:
+        return False
+    if said.sizes[part.dim] != part.width:  # best_plan goes by sizes
+        return False
+    own = along(plan.hood, part).take(index.ordinals)
+    return not np.array_equal(said.transpose(index.dim, part.dim).to_numpy(), numbers(own))
 
 
 def is_coarse(obj: Any) -> bool:
