@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,11 @@ from xarray.indexes import PandasIndex
 from xpatch.aggregation import OverlapAdd, as_aggregation
 from xpatch.domain import domain_of
 from xpatch.folding import Merger, is_both, merge_in_turn
-from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
+from xpatch.index import PatchIndex, as_given, whole_of, with_index
 from xpatch.merging import Merge
 from xpatch.parts import of_one_field, time_dim
-from xpatch.plan import Plan, best_plan
-from xpatch.restoring import check_like, provenance
+from xpatch.plan import Plan
+from xpatch.restoring import by_field, check_like, provenance
 from xpatch.time.aggregation import Forecast, Sequential, TemporalMean
 from xpatch.time.cube import forecast_cube
 
@@ -127,35 +126,19 @@ def _back(patches: Any, found: xr.Dataset, merge: Merge) -> Any:
 def merge_each(
     patches: xr.Dataset, plans: tuple[Plan, ...], aggregation: Any, like: Any, *args: Any
 ) -> xr.Dataset:
-    """Merge a Dataset of patches of several fields at the same anchors, each on its own field.
-
-    Variables without a dimension of any of them, such as one value a patch, go where all others go.
-    """
+    """Merge a Dataset of patches of several fields at the same anchors, each on its own field."""
     if isinstance(aggregation, tuple | list):
         raise ValueError(
             "these are patches of several fields; merge((spatial, temporal)) takes those of one: "
             "patches[name].patch.merge((spatial, temporal))"
         )
-    index = patch_index(patches)
-    assert index is not None
-    inner = {d for plan in plans for d in plan.inner}
-    sizes = {n: v.sizes for n, v in patches.data_vars.items()}
-    found = {n: best_plan(plans, s, like) for n, s in sizes.items() if inner & set(s)}
-    common = next(iter(found.values())) if len(set(found.values())) == 1 else None
-    groups: dict[Plan, list[Hashable]] = {}
-    for name in sizes:
-        plan = found.get(name) or common or best_plan(plans, sizes[name], like)
-        groups.setdefault(plan, []).append(name)
     parts = []
-    for plan, names in groups.items():
-        part = with_index(patches, index.only(plan))[names]
-        others = {d for p in plans for d in (*p.dims, *p.inner)} - {*plan.dims, *plan.inner}
-        foreign = [n for n, c in part.coords.items() if others & {n, *c.dims}]
-        merge = Merge(part.drop_vars(foreign), aggregation, None, *args)
+    for plan, part in by_field(patches, plans, like).items():
+        merge = Merge(part, aggregation, None, *args)
         if isinstance(merge.aggregation, Forecast) and merge.aggregation.select == "cube":
             skipna, _, scale = args
             merger = _merger(OverlapAdd(), skipna, scale, plan, "space")
-            parts.append(forecast_cube(part.drop_vars(foreign), merge.crop, merger))
+            parts.append(forecast_cube(part, merge.crop, merger))
         else:
             parts.append(merge.run())
     merged = xr.merge(parts, combine_attrs="override", compat="override", join="outer")

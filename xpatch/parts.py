@@ -18,7 +18,8 @@ from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
 from xpatch.joint import Joint, along, time_dims, time_part
 from xpatch.neighborhood import Members
 from xpatch.plan import Plan, best_plan
-from xpatch.restoring import provenance
+from xpatch.recipe import find_recipe
+from xpatch.restoring import by_field, provenance
 from xpatch.runs import Runs
 
 
@@ -98,8 +99,13 @@ def first_future(plan: Plan) -> int:
 
 
 def _part(patches: Any, past: bool) -> Any:
+    found = find_recipe(patches)
+    if found is not None and found[0] not in patches.dims:
+        return _part(_with_dim(patches, found[0]), past).isel({found[0]: 0})
     patches = of_one_field(patches)
     source = provenance(patches, None)
+    if len(source.plans) > 1:
+        return _of_each(patches, source.plans, past)
     plan = source.plans[0]
     dim = time_dim(plan)
     index = patch_index(patches)
@@ -129,6 +135,29 @@ def _part(patches: Any, past: bool) -> Any:
     more = (0, size - high - cut) if past else (cut - low, 0)
     _not_empty(cells.stop - cells.start, past, plan)
     return with_index(patches.isel({dim: cells}), index.cropped({dim: more}))
+
+
+def _of_each(patches: xr.Dataset, plans: tuple[Plan, ...], past: bool) -> xr.Dataset:
+    """Cut the part of each field that has windows in time out of patches of several fields."""
+    parts = by_field(patches, plans, None)
+    if not any(time_part(plan.hood) for plan in parts):
+        time_dim(plans[0])
+    cut = [_part(p, past) if time_part(plan.hood) else p for plan, p in parts.items()]
+    merged = xr.merge(cut, join="outer", compat="override", combine_attrs="override")
+    return merged[list(patches.data_vars)].assign_attrs(patches.attrs)
+
+
+def _with_dim(patch: Any, dim: Hashable) -> Any:
+    """Give a single patch its dimension back, on all that may differ from patch to patch."""
+    dataset = whole_of(patch)
+    same = {"lead", *dataset.xindexes}
+    names = [n for n, v in dataset.variables.items() if v.ndim and n not in same]
+    many = {n: dataset.variables[n].expand_dims(dim) for n in names}
+    labels = dataset.variables[dim].expand_dims(dim)
+    bare = dataset.drop_vars([dim, *names])
+    out = bare.assign({n: v for n, v in many.items() if n not in dataset.coords})
+    out = out.assign_coords({n: v for n, v in many.items() if n in dataset.coords})
+    return as_given(out.assign_coords({dim: labels})[list(dataset.data_vars)], patch)
 
 
 def _kept(
@@ -321,6 +350,19 @@ def as_patches(outputs: list[Any], patches: Any, dim: Hashable) -> Any:
     if index is None:
         return out.assign_coords({dim: patches.coords[dim]})
     return with_index(out.assign_coords({dim: index.ordinals}), index)
+
+
+def check_order(output: Any, patch: Any) -> None:
+    """Raise a ValueError if a function gave the cells of a patch back in another order."""
+    for name, coord in patch.coords.items():
+        given = output.coords.get(name)
+        if given is None or coord.ndim != 1 or coord.dtype == object:
+            continue
+        if given.dims == coord.dims and not given.variable.equals(coord.variable):
+            raise ValueError(
+                f"the function gave a patch back whose {name!r} is {given.values[:3]} …, not "
+                f"{coord.values[:3]} …; keep the order and the labels of the patch"
+            )
 
 
 def _not_empty(size: int, past: bool, plan: Plan) -> None:

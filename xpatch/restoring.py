@@ -16,10 +16,10 @@ from xpatch.domain import Lattice, Sites, domain_of
 from xpatch.engine import dtypes
 from xpatch.engine.members import numbers
 from xpatch.geometry import Places
-from xpatch.index import RECIPE, PatchIndex, patch_index
+from xpatch.index import RECIPE, PatchIndex, patch_index, with_index
 from xpatch.joint import Joint, along
 from xpatch.neighborhood import Boxes, Members
-from xpatch.plan import Plan
+from xpatch.plan import Plan, best_plan
 from xpatch.recipe import find_recipe, read_plan
 from xpatch.spec import decode
 
@@ -94,6 +94,30 @@ def _denied(obj: Any, index: PatchIndex, plan: Plan, part: Members) -> bool:
         return False
     own = along(plan.hood, part).take(index.ordinals)
     return not np.array_equal(said.transpose(index.dim, part.dim).to_numpy(), numbers(own))
+
+
+def by_field(patches: xr.Dataset, plans: tuple[Plan, ...], like: Any) -> dict[Plan, xr.Dataset]:
+    """Give the variables of patches of several fields field by field.
+
+    Variables without a dimension of any of them, such as one value a patch, go where all others go.
+    """
+    index = patch_index(patches)
+    assert index is not None
+    inner = {d for plan in plans for d in plan.inner}
+    sizes = {n: v.sizes for n, v in patches.data_vars.items()}
+    found = {n: best_plan(plans, s, like) for n, s in sizes.items() if inner & set(s)}
+    common = next(iter(found.values())) if len(set(found.values())) == 1 else None
+    groups: dict[Plan, list[Hashable]] = {}
+    for name in sizes:
+        plan = found.get(name) or common or best_plan(plans, sizes[name], like)
+        groups.setdefault(plan, []).append(name)
+    parts = {}
+    for plan, names in groups.items():
+        part = with_index(patches, index.only(plan))[names]
+        others = {d for p in plans for d in (*p.dims, *p.inner)} - {*plan.dims, *plan.inner}
+        foreign = [n for n, c in part.coords.items() if others & {n, *c.dims}]
+        parts[plan] = part.drop_vars(foreign)
+    return parts
 
 
 def is_coarse(obj: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import xarray as xr
 from xpatch.aggregation import AGGREGATIONS, Aggregation, Windowed
 from xpatch.engine import dtypes
 from xpatch.engine import reduce as r
+from xpatch.failures import noted
 from xpatch.later import Later
 from xpatch.window import Window, as_window
 
@@ -85,7 +87,7 @@ class Sequential(Aggregation):
         ``step(state, patch) -> (state, output)``; a patch is a DataArray or Dataset without patch
         dimension, the output has its shape.
     init : object, optional
-        The first state; for patches in space and time, that of each place.
+        The first state; for patches in space and time, each place begins with a copy of it.
     """
 
     step: Callable[[Any, Any], tuple[Any, Any]]
@@ -110,8 +112,10 @@ class Sequential(Aggregation):
         outputs: list[Any] = [None] * len(order)
         for k, (patch,) in parts.one_by_one((patches,), dim, order):
             place = int(places[k])
-            state = states.get(place, self.init)
-            states[place], outputs[k] = self._checked(self.step(state, patch), patch)
+            if place not in states:
+                states[place] = copy.deepcopy(self.init)
+            with noted(f"in step of Sequential, on patch {int(source.ordinals[k])}"):
+                states[place], outputs[k] = self._checked(self.step(states[place], patch), patch)
         if not outputs:
             return patches
         return parts.as_patches(outputs, patches, dim)
@@ -133,6 +137,7 @@ class Sequential(Aggregation):
                 f"the output of step of Sequential has sizes {dict(output.sizes)}, the patch "
                 f"{dict(patch.sizes)}; one value a window is put into it by xr.zeros_like(patch) + value"
             )
+        parts.check_order(output, patch)
         return result
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
