@@ -302,18 +302,18 @@ def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Has
     }
 
 
-def lead_coordinate(plan: Plan) -> dict[Hashable, Variable]:
+def lead_coordinate(plan: Plan, past: bool | None = None) -> dict[Hashable, Variable]:
     """Steps relative to the anchor, where all windows in time are equally long.
 
-    It gets no index: one on a coordinate that is no dimension breaks `xarray.map_blocks`.
+    ``past``: these are the past, or the future, of windows that may have been read back in part. It
+    gets no index: one on a coordinate that is no dimension breaks `xarray.map_blocks`.
     """
     part = time_part(plan.hood)
     if isinstance(part, Members):
-        if part.ragged or part.anchors is None or not len(part):
-            return {}
-        lead = part.elements.reshape(len(part), part.width) - part.anchors[:, None]
-        even = bool((lead == lead[0]).all())
-        return {"lead": Variable(part.dim, lead[0], LEAD_ATTRS)} if even else {}
+        if past is not None and part.halves is not None and part.halves[not past][1]:
+            part = part.take(np.flatnonzero(part.counts)[:1])
+        lead = part.lead
+        return {} if lead is None else {"lead": Variable(part.dim, lead, LEAD_ATTRS)}
     if part is None:
         return {}
     for d, size, at in zip(part.dims, part.sizes, part.anchors, strict=True):

@@ -68,7 +68,7 @@ def merge_both(
         )
     first = Merge(patches, TemporalMean(), like, skipna, fill_value, scale)
     if isinstance(temporal, Sequential):
-        patches, temporal = temporal.prepared(patches, source, like), TemporalMean()
+        (patches, _), temporal = temporal.prepared(patches, source), TemporalMean()
     if isinstance(temporal, Forecast) and temporal.select == "cube":
         return as_cube(patches, spatial, first.crop, like, skipna, fill_value, scale)
     found = merge_in_turn(

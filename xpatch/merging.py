@@ -60,7 +60,7 @@ class Merge:
                     "the patches have finer ones; take patches.patch.horizon before the model refines "
                     "it, and merge with 'last' or TemporalMean()"
                 )
-            patches = self.aggregation.prepared(patches, self.source, like)
+            patches, present = self.aggregation.prepared(patches, self.source, present)
             self.source = provenance(patches, like)
         self.patches = patches
         self.plan = best_plan(self.source.plans, patches.sizes, like)

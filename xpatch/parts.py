@@ -92,12 +92,6 @@ def _reordered(plan: Plan, order: NDArray) -> Plan:
     )
 
 
-def first_future(plan: Plan) -> int:
-    """Give the lead at which the future begins: 1, or 0 where the anchor is left out of the past."""
-    spec = plan.spec.get("temporal") or plan.spec
-    return 0 if (spec.get("sampler") or {}).get("class") == "CausalRolling" else 1
-
-
 def _part(patches: Any, past: bool) -> Any:
     found = find_recipe(patches)
     if found is not None and found[0] not in patches.dims:
@@ -116,7 +110,7 @@ def _part(patches: Any, past: bool) -> Any:
             f"these patches have no dimension {dim!r} any more; put one value a window on the part that "
             "it is meant for: xr.zeros_like(patches.patch.horizon) + value"
         )
-    begin = first_future(plan)
+    begin = plan.first_future
     hood = time_part(plan.hood)
     if isinstance(hood, Members):
         return _of_lists(patches, index, plan, hood, begin, past)
@@ -211,6 +205,8 @@ def _of_lists(
         first = np.zeros(len(members), np.int64)
         some = counts > 0
         first[some] = members.slots[keep][part.offsets[:-1][some]]
+    if members.halves is not None:  # of what was read back other patches may have longer windows
+        part = dataclasses.replace(part, width=members.halves[not past][0])
     counts = part.counts
     _not_empty(int(counts.max(initial=0)), past, plan)
     hood = plan.hood.replaced(members, part) if isinstance(plan.hood, Joint) else part
@@ -219,7 +215,9 @@ def _of_lists(
     if isinstance(plan.hood, Joint):
         entries = plan.hood.entries(entries)[plan.hood.parts.index(members)]
     inner = _shifted(patches, members, part, first[entries], counts[entries], index.dim)
-    inner = inner.assign_coords(lead_coordinate(own))  # one part may be even where both are not
+    inner = inner.assign_coords(
+        lead_coordinate(own, past)
+    )  # one part may be even where both are not
     return with_index(inner, PatchIndex(index._index, (own,), index.crop))
 
 
@@ -301,11 +299,15 @@ def one_by_one(
         return
     import dask
 
-    parts = tuple(_settled(p, dim) for p in parts)
     edges = np.concatenate([[0], np.cumsum(sizes)])
     block = np.searchsorted(edges, order, side="right") - 1
     left = np.bincount(block, minlength=len(sizes))
-    made: dict[int, tuple[Any, ...]] = {}
+    # what all patches share is made, by `xarray.map_blocks`, with the last block: in one go
+    last, shared = dask.compute(
+        [p.isel({dim: slice(edges[-2], None)}) for p in parts], [_shared(p, dim) for p in parts]
+    )
+    parts = tuple(_with(p, known) for p, known in zip(parts, shared, strict=True))
+    made: dict[int, Any] = {len(sizes) - 1: last}
     for k, b in zip(order.tolist(), block.tolist(), strict=True):
         if b not in made:
             rows = slice(edges[b], edges[b + 1])
@@ -316,14 +318,18 @@ def one_by_one(
             del made[b]
 
 
-def _settled(patches: Any, dim: Hashable) -> Any:
-    """Load what all patches share, which after `xarray.map_blocks` is made with one of the blocks."""
+def _shared(patches: Any, dim: Hashable) -> dict[Hashable, Variable]:
+    """Give the chunked variables that all patches share."""
+    variables = whole_of(patches).variables.items()
+    return {n: v for n, v in variables if dim not in v.dims and v.chunks is not None}
+
+
+def _with(patches: Any, known: dict[Hashable, Variable]) -> Any:
+    """Put values in the place of variables."""
     dataset = whole_of(patches)
-    names = [n for n, v in dataset.variables.items() if dim not in v.dims and v.chunks is not None]
-    loaded = dataset[names].compute().variables
-    dataset = dataset.assign({n: loaded[n] for n in names if n not in dataset.coords})
-    dataset = dataset.assign_coords({n: loaded[n] for n in names if n in dataset.coords})
-    return as_given(dataset, patches)
+    data = {n: v for n, v in known.items() if n not in dataset.coords}
+    coords = {n: v for n, v in known.items() if n in dataset.coords}
+    return as_given(dataset.assign(data).assign_coords(coords), patches)
 
 
 def as_patches(outputs: list[Any], patches: Any, dim: Hashable) -> Any:
@@ -337,7 +343,11 @@ def as_patches(outputs: list[Any], patches: Any, dim: Hashable) -> Any:
         short = {d: pair for d, pair in short.items() if pair[1] > 0}
         bare = output.drop_vars([n for n in output.coords if n in patches.coords])
         full.append(bare.pad(short) if short else bare)
-    whole = xr.concat(full, dim, coords="minimal", compat="override", join="override")
+    carried = [n for n, v in whole_of(patches).data_vars.items() if dim not in v.dims]
+    many: Any = "all"
+    if carried and isinstance(patches, xr.Dataset):
+        many = [n for n in full[0].data_vars if n not in carried or _differs(full, n)]
+    whole = xr.concat(full, dim, many, coords="minimal", compat="override", join="override")
     whole = whole.transpose(dim, *(d for d in patches.dims if d in whole.dims and d != dim), ...)
     sizes = whole.sizes
     kept = {
@@ -350,6 +360,12 @@ def as_patches(outputs: list[Any], patches: Any, dim: Hashable) -> Any:
     if index is None:
         return out.assign_coords({dim: patches.coords[dim]})
     return with_index(out.assign_coords({dim: index.ordinals}), index)
+
+
+def _differs(outputs: list[Any], name: Hashable) -> bool:
+    """Whether a variable is not the same in all outputs."""
+    first = outputs[0][name].variable
+    return not all(name in o and o[name].variable.equals(first) for o in outputs[1:])
 
 
 def check_order(output: Any, patch: Any) -> None:

@@ -146,6 +146,12 @@ class Plan:
         assert at is not None
         return part.starts(entries)[:, k] + at
 
+    @property
+    def first_future(self) -> int:
+        """The lead at which the future begins: 1, or 0 where the anchor is left out of the past."""
+        spec = self.spec.get("temporal") or self.spec
+        return 0 if (spec.get("sampler") or {}).get("class") == "CausalRolling" else 1
+
     def points(self, ordinals: NDArray) -> tuple[NDArray, NDArray, Any]:
         """Give x and y of anchors, and the CRS (None: that of the field is not known).
 

@@ -63,9 +63,9 @@ class Forecast(Aggregation):
             raise ValueError("the window of Forecast weighs a mean: Forecast('mean', window=…)")
         object.__setattr__(self, "window", as_window(self.window))
 
-    def prepared(self, patches: Any, source: Any, like: Any) -> Any:
-        """Give the horizons of patches, the later made after the earlier."""
-        return parts.in_time_order(parts.horizon(patches))
+    def prepared(self, patches: Any, source: Any, present: Any = None) -> tuple[Any, Any]:
+        """Give the horizons of patches, the later made after the earlier, and which are present."""
+        return parts.in_time_order(parts.horizon(patches)), present
 
     @property
     def synthesis(self) -> Window | None:
@@ -99,8 +99,11 @@ class Sequential(Aggregation):
                 f"step of Sequential must be a function (state, patch), got {self.step!r}"
             )
 
-    def prepared(self, patches: Any, source: Any, like: Any) -> Any:
-        """Run the fold, patch by patch, each place on its own, and give the outputs as patches."""
+    def prepared(self, patches: Any, source: Any, present: Any = None) -> tuple[Any, None]:
+        """Run the fold, patch by patch, each place on its own, and give the outputs as patches.
+
+        Those that are not present, because the function of `apply` failed on them, are left out.
+        """
         dim, plan = source.dim, source.plans[0]
         places = (
             folding.sides_of(plan, source.ordinals).where
@@ -110,15 +113,20 @@ class Sequential(Aggregation):
         order = np.argsort(plan.steps(source.ordinals), kind="stable")
         states: dict[int, Any] = {}
         outputs: list[Any] = [None] * len(order)
-        for k, (patch,) in parts.one_by_one((patches,), dim, order):
+        given = (patches,) if present is None else (patches, xr.DataArray(present, dims=dim))
+        for k, (patch, *there) in parts.one_by_one(given, dim, order):
+            if there and not there[0]:
+                continue
             place = int(places[k])
             if place not in states:
                 states[place] = copy.deepcopy(self.init)
             with noted(f"in step of Sequential, on patch {int(source.ordinals[k])}"):
                 states[place], outputs[k] = self._checked(self.step(states[place], patch), patch)
-        if not outputs:
-            return patches
-        return parts.as_patches(outputs, patches, dim)
+        kept = [k for k, output in enumerate(outputs) if output is not None]
+        if not kept:
+            return patches.isel({dim: kept}), None
+        made = [outputs[k] for k in kept]
+        return parts.as_patches(made, patches.isel({dim: kept}), dim), None
 
     def _checked(self, result: Any, patch: Any) -> tuple[Any, Any]:
         """Raise if a step did not return a state and an output of the shape of a patch."""
