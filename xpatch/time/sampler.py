@@ -157,20 +157,11 @@ class EventTriggered(TimeSampler):
             found = np.where(nearer, high, low)
         lost = (found < 0) | (found >= n)
         far = np.abs(axis.ticks[np.clip(found, 0, n - 1)] - events)
-        reach = np.inf
         if self.tolerance is not None:
-            allowed = Duration.of(self.tolerance, "tolerance")
-            some = axis.ticks[:1]
-            reach = (
-                allowed.steps * axis.step
-                if allowed.steps is not None
-                else int(axis.shifted(some, allowed, 1)[0] - some[0])
-            )
+            lost |= far > axis.reach(Duration.of(self.tolerance, "tolerance"))
         else:  # nothing beyond the record by more than a step
-            reach = axis.step if self.method == "nearest" else np.inf
-            lost |= (far > reach) & ((events < axis.ticks[0]) | (events > axis.ticks[-1]))
-            reach = np.inf
-        lost |= far > reach
+            outside = (events < axis.ticks[0]) | (events > axis.ticks[-1])
+            lost |= (far > axis.step) & outside
         if lost.any():
             k = int(np.flatnonzero(lost)[0])
             raise ValueError(
