@@ -58,6 +58,11 @@ class RegularTimeStride(TimeSampler):
     ----------
     step : int, str, timedelta or offset, default: 1
         Distance of anchors; with a duration the last step not after each multiple of it.
+
+    Notes
+    -----
+    The newest steps may be in no window. `ExplicitTimes` with ``field.time[::-step][::-1]`` counts
+    back from the end.
     """
 
     step: Any = 1
