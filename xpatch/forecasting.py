@@ -64,6 +64,11 @@ def fit_predict(
     ValueError
         If the patches have no past or no future, or a prediction does not fit its horizon.
 
+    Notes
+    -----
+    Patches of a dask field are computed one block after the other, and the predictions are in
+    memory.
+
     Examples
     --------
     >>> time = np.arange("2000-01-01", "2000-03-01", dtype="M8[D]").astype("M8[ns]")

@@ -88,6 +88,10 @@ class Sequential(Aggregation):
         dimension, the output has its shape.
     init : object, optional
         The first state; for patches in space and time, each place begins with a copy of it.
+
+    Notes
+    -----
+    Patches of a dask field are computed one block after the other, and the result is in memory.
     """
 
     step: Callable[[Any, Any], tuple[Any, Any]]
