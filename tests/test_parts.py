@@ -55,7 +55,8 @@ def by_hand(source, geometry, sampler):
         before = pd.DatetimeIndex(past.time.values[k]).dropna()
         after = pd.DatetimeIndex(future.time.values[k]).dropna()
         anchor = windows.patch.anchors.time.values[k]
-        assert before.max() <= anchor <= after.min() and not set(before) & set(after)
+        assert before.max() <= anchor <= after.min()
+        assert not set(before) & set(after)
         mean = source.values[times.get_indexer(before)].mean(axis=0)
         found[times.get_indexer(after)] = mean
     return found
@@ -134,8 +135,10 @@ def test_nothing_of_the_future_of_any_field_is_in_the_past(chunk, gap):
     assert (past.sizes["time"], past.sizes["hour"]) == (5, 24)
     assert (future.sizes["time"], future.sizes["hour"]) == (3, 12)
     anchors = DAYS[10:40:5].to_numpy()[:, None]
-    assert (past.hour.values <= anchors).all() and (past.time.values <= anchors).all()
-    assert (future.hour.values > anchors).all() and (future.time.values > anchors).all()
+    assert (past.hour.values <= anchors).all()
+    assert (past.time.values <= anchors).all()
+    assert (future.hour.values > anchors).all()
+    assert (future.time.values > anchors).all()
     fitted, predicted = [], []
 
     def fit(before):
@@ -149,7 +152,8 @@ def test_nothing_of_the_future_of_any_field_is_in_the_past(chunk, gap):
     merged = xpatch.fit_predict(both, fit, predict).patch.merge("forecast")
     assert fitted == [(a, a) for a in DAYS[10:40:5].to_numpy()]
     assert predicted == [0] * 6
-    assert int(merged.d.count()) == 6 * 3 and int(merged.h.count()) == 6 * 12
+    assert int(merged.d.count()) == 6 * 3
+    assert int(merged.h.count()) == 6 * 12
     at = pd.Timestamp(DAYS[10])
     assert (
         float(merged.h.sel(hour=at + pd.Timedelta("1h")))

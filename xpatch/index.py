@@ -148,8 +148,8 @@ class PatchIndex(Index):
             raise ValueError(
                 f"these patches do not belong together: the anchors along {self.dim!r} differ, so "
                 "equal labels mean different places. Split both fields at the same anchors, "
-                "field.patch.split(sampler=xpatch.Explicit(patches)), or put the patches one "
-                f"after the other with xr.concat([…], {self.dim!r})"
+                "sampler=xpatch.Explicit(patches), in time xpatch.ExplicitTimes(patches), or put the "
+                f"patches one after the other with xr.concat([…], {self.dim!r})"
             )
         mine, theirs = self._index.index, other._index.index
         index = self._index if mine.equals(theirs) else self._index.join(other._index, how=how)

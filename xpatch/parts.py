@@ -21,6 +21,11 @@ from xpatch.plan import Plan, best_plan
 from xpatch.recipe import find_recipe
 from xpatch.restoring import by_field, provenance
 from xpatch.runs import Runs
+from xpatch.time.axis import is_cftime, time_axis
+
+
+class NoPartError(ValueError):
+    """Patches have no past, or no future."""
 
 
 def lookback(patches: Any) -> Any:
@@ -46,6 +51,21 @@ def time_dim(plan: Plan) -> Hashable:
     raise ValueError(
         "these patches have no windows in time; split with TimePatcher(LookbackHorizon(…))"
     )
+
+
+def cut(obj: Any) -> bool:
+    """Whether a DataArray is of patches, and not of the times of their anchors."""
+    if obj.dtype.kind == "M" or (obj.dtype == object and is_cftime(obj)):
+        return False
+    return patch_index(obj) is not None or find_recipe(obj) is not None
+
+
+def anchor_times(patches: Any) -> NDArray:
+    """Give the times that patches are anchored at."""
+    source = provenance(patches, None)
+    plan = next((p for p in source.plans if time_part(p.hood)), source.plans[0])
+    axis = time_axis(plan.domain, time_dim(plan))
+    return axis.values[plan.steps(source.ordinals)]
 
 
 def of_one_field(patches: Any, like: Any = None) -> Any:
@@ -136,9 +156,16 @@ def _of_each(patches: xr.Dataset, plans: tuple[Plan, ...], past: bool) -> xr.Dat
     parts = by_field(patches, plans, None)
     if not any(time_part(plan.hood) for plan in parts):
         time_dim(plans[0])
-    cut = [_part(p, past) if time_part(plan.hood) else p for plan, p in parts.items()]
-    merged = xr.merge(cut, join="outer", compat="override", combine_attrs="override")
-    return merged[list(patches.data_vars)].assign_attrs(patches.attrs)
+    found, lacking = [], None
+    for plan, part in parts.items():
+        try:
+            found.append(_part(part, past) if time_part(plan.hood) else part)
+        except NoPartError as error:  # such as the future of a lookback
+            lacking = error
+    if not found and lacking is not None:
+        raise lacking
+    merged = xr.merge(found, join="outer", compat="override", combine_attrs="override")
+    return merged[[n for n in patches.data_vars if n in merged]].assign_attrs(patches.attrs)
 
 
 def _with_dim(patch: Any, dim: Hashable) -> Any:
@@ -243,7 +270,8 @@ def _shifted(
         low = int(first[0]) if len(first) else 0
         slots = slice(low, low + part.width)
         return patches.isel({members.dim: slots})
-    many = np.minimum(first[:, None] + np.arange(part.width), members.width - 1)
+    last = np.maximum(first + counts - 1, 0)[:, None]  # also in empty slots, which may keep it
+    many = np.minimum(first[:, None] + np.arange(part.width), last)
     at = xr.Variable((dim, members.dim), many)
     there = xr.Variable((dim, members.dim), np.arange(part.width) < counts[:, None])
 
@@ -385,7 +413,7 @@ def _not_empty(size: int, past: bool, plan: Plan) -> None:
     if size <= 0:
         part, need = ("past", "FixedLookback") if past else ("future", "LookbackHorizon")
         name = "lookback" if past else "horizon"
-        raise ValueError(
+        raise NoPartError(
             f"these patches have no {part} part; split with {need}(…), and where they are the other part "
             "of such windows, put the values on this one, which comes first in a sum: "
             f"xr.zeros_like(patches.patch.{name}) + values"

@@ -120,13 +120,16 @@ def by_field(patches: xr.Dataset, plans: tuple[Plan, ...], like: Any) -> dict[Pl
     return parts
 
 
-def is_coarse(obj: Any) -> bool:
+def is_coarse(obj: Any, like: Any = None) -> bool:
     """Whether these are patches of one scale, which were averaged over several steps."""
     if not isinstance(obj, xr.DataArray | xr.Dataset):
         return False
     index = patch_index(obj)
     if index is not None:
-        return any(plan.coarse for plan in index.plans)
+        plans = told_plans(obj, index)
+        if len(plans) > 1 and isinstance(obj, xr.DataArray):
+            plans = (best_plan(plans, obj.sizes, like),)
+        return any(plan.coarse for plan in plans)
     return any('"coarse": {' in str(c.attrs.get(RECIPE, "")) for c in obj.coords.values())
 
 
