@@ -15,10 +15,11 @@ from xpatch.index import patch_index
 from xpatch.later import Later
 
 if TYPE_CHECKING:
-    from xpatch import cutting, merge_calls, planning, restoring
+    from xpatch import cutting, fields, merge_calls, planning, restoring
     from xpatch.planning import AnyAxes
 else:
     cutting, merge_calls = Later("xpatch.cutting"), Later("xpatch.merge_calls")
+    fields = Later("xpatch.fields")
     planning, restoring = Later("xpatch.planning"), Later("xpatch.restoring")
 
 __all__ = ["apply", "merge", "split"]
@@ -173,7 +174,7 @@ def merge(
         return merge_scale(patches, aggregation, like, skipna, fill_value, scale)
     given = (aggregation, like, skipna, fill_value, scale)
     index = patch_index(patches) if isinstance(patches, xr.Dataset) else None
-    plans = () if index is None else restoring.told_plans(patches, index)
+    plans = () if index is None else fields.told_plans(patches, index)
     if len(plans) > 1:
         return merge_calls.merge_each(patches, plans, *given)
     return merge_calls.merge_one(patches, *given)

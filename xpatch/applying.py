@@ -18,12 +18,12 @@ from xpatch.domain import variables_of
 from xpatch.engine import dtypes
 from xpatch.engine.lazy import keeping
 from xpatch.failures import PatchFailure, warn_of
+from xpatch.fields import told_plans
 from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
 from xpatch.merging import Merge
 from xpatch.parts import of_one_field
 from xpatch.plan import Plan
 from xpatch.progress import Ticker
-from xpatch.restoring import told_plans
 from xpatch.running import Agreed, Apply, Form, Frame, Shipped, as_variables
 from xpatch.time.aggregation import Forecast
 

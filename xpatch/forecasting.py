@@ -113,7 +113,7 @@ def fit_predict(
         outputs.append(output)
         if bar is not None:
             bar(1)
-    return parts.as_patches(outputs, future, dim)
+    return parts.as_patches(outputs, future, dim) if outputs else future
 
 
 def _alone(patch: Any, steps: Mapping[Hashable, int]) -> Any:

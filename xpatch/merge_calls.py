@@ -11,12 +11,13 @@ from xarray.indexes import PandasIndex
 
 from xpatch.aggregation import OverlapAdd, as_aggregation
 from xpatch.domain import domain_of
+from xpatch.fields import by_field
 from xpatch.folding import Merger, is_both, merge_in_turn
 from xpatch.index import PatchIndex, as_given, whole_of, with_index
 from xpatch.merging import Merge
 from xpatch.parts import of_one_field, time_dim
 from xpatch.plan import Plan
-from xpatch.restoring import by_field, check_like, provenance
+from xpatch.restoring import check_like, provenance
 from xpatch.time.aggregation import Forecast, Sequential, TemporalMean
 from xpatch.time.cube import forecast_cube
 

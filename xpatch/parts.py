@@ -14,12 +14,13 @@ from xarray.indexes import PandasIndex
 
 from xpatch.cutting import lead_coordinate
 from xpatch.engine.members import numbers
+from xpatch.fields import by_field
 from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
 from xpatch.joint import Joint, along, time_dims, time_part
 from xpatch.neighborhood import Members
 from xpatch.plan import Plan, best_plan
 from xpatch.recipe import find_recipe
-from xpatch.restoring import by_field, provenance
+from xpatch.restoring import provenance
 from xpatch.runs import Runs
 from xpatch.time.axis import is_cftime, time_axis
 
@@ -283,7 +284,9 @@ def _shifted(
         taken = _taken(variable, at, dim, members.dim)
         if (counts == part.width).all() or variable.dtype == object:
             return taken  # dates of cftime know no missing value
-        return taken.where(there, -1) if "empty_slot" in variable.attrs else taken.where(there)
+        if "empty_slot" in variable.attrs:
+            return taken.where(there, -1)
+        return taken.where(there, "") if variable.dtype.kind == "U" else taken.where(there)
 
     dataset = whole_of(patches)
     names = {n: moved(v) for n, v in dataset.variables.items() if members.dim in v.dims}

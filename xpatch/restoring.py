@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
@@ -14,10 +15,10 @@ from xarray.indexes import PandasIndex
 
 from xpatch.domain import Lattice, Sites, domain_of
 from xpatch.engine import dtypes
-from xpatch.engine.members import numbers
+from xpatch.fields import told_plans
 from xpatch.geometry import Places
-from xpatch.index import RECIPE, PatchIndex, patch_index, with_index
-from xpatch.joint import Joint, along
+from xpatch.index import RECIPE, patch_index
+from xpatch.joint import Joint
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan, best_plan
 from xpatch.recipe import find_recipe, read_plan
@@ -71,53 +72,6 @@ def provenance(obj: xr.DataArray | xr.Dataset, like: Any) -> Provenance:
     if like is not None:
         return _from_labels(obj, domain_of(like))
     raise ValueError(NEVER_SPLIT)
-
-
-def told_plans(obj: Any, index: PatchIndex) -> tuple[Plan, ...]:
-    """Give the plans of patches without those whose members are others than their coordinates say.
-
-    So the sum of something on the horizon and something on the lookback is the one whose steps it has.
-    """
-    if len(index.plans) < 2:
-        return index.plans
-    denied = [any(_denied(obj, index, p, part) for part in p.lists) for p in index.plans]
-    return tuple(p for p, no in zip(index.plans, denied, strict=True) if not no) or index.plans
-
-
-def _denied(obj: Any, index: PatchIndex, plan: Plan, part: Members) -> bool:
-    """Whether the members that patches say they have are not those of a part of a plan."""
-    name = part.dim if part.numbers is None else part.numbers
-    said = obj.coords[name].variable if name in obj.coords else None
-    if said is None or set(said.dims) != {index.dim, part.dim} or said.chunks is not None:
-        return False
-    if said.sizes[part.dim] != part.width:  # best_plan goes by sizes
-        return False
-    own = along(plan.hood, part).take(index.ordinals)
-    return not np.array_equal(said.transpose(index.dim, part.dim).to_numpy(), numbers(own))
-
-
-def by_field(patches: xr.Dataset, plans: tuple[Plan, ...], like: Any) -> dict[Plan, xr.Dataset]:
-    """Give the variables of patches of several fields field by field.
-
-    Variables without a dimension of any of them, such as one value a patch, go where all others go.
-    """
-    index = patch_index(patches)
-    assert index is not None
-    inner = {d for plan in plans for d in plan.inner}
-    sizes = {n: v.sizes for n, v in patches.data_vars.items()}
-    found = {n: best_plan(plans, s, like) for n, s in sizes.items() if inner & set(s)}
-    common = next(iter(found.values())) if len(set(found.values())) == 1 else None
-    groups: dict[Plan, list[Hashable]] = {}
-    for name in sizes:
-        plan = found.get(name) or common or best_plan(plans, sizes[name], like)
-        groups.setdefault(plan, []).append(name)
-    parts = {}
-    for plan, names in groups.items():
-        part = with_index(patches, index.only(plan))[names]
-        others = {d for p in plans for d in (*p.dims, *p.inner)} - {*plan.dims, *plan.inner}
-        foreign = [n for n, c in part.coords.items() if others & {n, *c.dims}]
-        parts[plan] = part.drop_vars(foreign)
-    return parts
 
 
 def is_coarse(obj: Any, like: Any = None) -> bool:
@@ -270,23 +224,54 @@ def _from_labels(obj: xr.DataArray | xr.Dataset, domain: Lattice) -> Provenance:
         raise ValueError(NEVER_SPLIT)
     dim = dims.pop()
     cut = [d for d in domain.dims if d in cut]
-    starts = []
-    for d in cut:
-        labels = obj.coords[d].transpose(dim, d).values
-        first = domain.nearest(d, labels[:, 0])
-        expected = domain.labels_at(d, first[:, None] + np.arange(labels.shape[1]), False)
-        if expected is None or not _same(labels, expected):
-            raise ValueError(f"the labels of the patches along {d!r} do not occur in like")
-        starts.append(first)
+    cells = [_cells(obj.coords[d].transpose(dim, d).values, d, domain) for d in cut]
+    whole = np.arange(obj.sizes[dim])
+    runs = [bool((at == at[:, :1] + np.arange(at.shape[1])).all()) for at in cells]
+    if not all(runs):
+        if len(cut) > 1:
+            d = cut[runs.index(False)]
+            raise ValueError(f"the labels of the patches along {d!r} do not occur in like as runs")
+        plan = Plan(domain, Joint((_listed(cells[0], cut[0], domain),)))
+        return Provenance(dim, whole, (plan,), {}, False)
     boxes = Boxes(
         tuple(cut),
         tuple(obj.sizes[d] for d in cut),
         tuple(domain.sizes[d] for d in cut),
-        tuple(starts),
+        tuple(at[:, 0] for at in cells),
         False,
         (False,) * len(cut),
     )
-    return Provenance(dim, np.arange(obj.sizes[dim]), (Plan(domain, boxes),), {}, False)
+    return Provenance(dim, whole, (Plan(domain, boxes),), {}, False)
+
+
+def _cells(labels: NDArray, d: Hashable, domain: Lattice) -> NDArray[np.int64]:
+    """Find the cells that have the labels of patches; −1 where a slot is empty."""
+    known = domain.coordinate(d)
+    empty = np.asarray(pd.isnull(labels))
+    if known is None or labels.shape[1] == 0:
+        raise ValueError(f"the labels of the patches along {d!r} do not occur in like")
+    index = pd.Index(known)
+    if index.dtype.kind == "f":  # to rounding
+        first = domain.nearest(d, labels[:, 0])
+        at = first[:, None] + np.arange(labels.shape[1])
+        expected = domain.labels_at(d, at, False)
+        found = at if expected is not None and _same(labels, expected) else None
+    else:
+        found = index.get_indexer(labels.ravel()).reshape(labels.shape) if index.is_unique else None
+    if found is None or ((found < 0) & ~empty).any():
+        raise ValueError(f"the labels of the patches along {d!r} do not occur in like")
+    return found
+
+
+def _listed(cells: NDArray, d: Hashable, domain: Lattice) -> Members:
+    """Give lists of steps whose anchors and distances are not known."""
+    there = cells >= 0
+    offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int64)
+    size, width = domain.sizes[d], cells.shape[1]
+    elements = cells[there].astype(np.int32)
+    scales = np.zeros(len(cells))
+    number = f"{d}_number"
+    return Members((d,), (size,), d, offsets, elements, None, scales, width, number)
 
 
 def check_like(plan: Plan, like: Lattice) -> None:
