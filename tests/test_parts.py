@@ -250,3 +250,57 @@ def test_a_model_before_a_fold_or_a_fit_runs_once(dataset):
     runs.clear()
     xpatch.fit_predict(made, lambda past: past.mean(), lambda model, future: future.fillna(model))
     assert len(runs) == len(set(runs)) == len(patches.chunksizes["patch"])
+
+
+@pytest.mark.parametrize("order", [("pairs", "weeks"), ("weeks", "pairs")], ids=str)
+def test_a_field_without_a_future_is_no_part_of_the_horizon(order):
+    source = field().isel(x=0, drop=True)
+    pairs = source.patch.split(TimePatcher(LookbackHorizon(8, 4), RegularTimeStride(7)))
+    weeks = source.patch.split(TimePatcher(FixedLookback(7), ExplicitTimes(pairs)))
+    both = {"pairs": pairs, "weeks": weeks.rename(time="day", lead="lead_day")}
+    both = xr.Dataset({name: both[name] for name in order})
+    assert dict(both.patch.horizon.sizes) == {"patch": pairs.sizes["patch"], "time": 4}
+    assert dict(both.patch.lookback.sizes) == {**both.patch.horizon.sizes, "time": 8, "day": 7}
+    for part in ("horizon", "lookback"):
+        cut = getattr(both.patch, part).pairs
+        np.testing.assert_array_equal(cut, getattr(pairs.patch, part))
+
+
+@pytest.mark.parametrize("sampler", [RegularTimeStride(7), CausalRolling(7)], ids=str)
+def test_training_sets_of_several_splits_have_a_past_and_a_future(sampler):
+    patcher = TimePatcher(LookbackHorizon(8, 4), sampler)
+    several = [f.patch.split(patcher) for f in (field(), 2 * field().isel(time=slice(9, None)))]
+    every = xr.concat(several, "patch")
+    for part in ("lookback", "horizon"):
+        parts = [getattr(p.patch, part).values for p in several]
+        cut = getattr(every.patch, part)
+        np.testing.assert_array_equal(cut, np.concatenate(parts))
+        np.testing.assert_array_equal(cut.lead, getattr(several[0].patch, part).lead)
+    other = field().patch.split(TimePatcher(LookbackHorizon(6, 6), RegularTimeStride(7)))
+    mixed = xr.concat([several[0], other], "patch", coords="different", compat="equals")
+    with pytest.raises(ValueError, match="take lookback and horizon of each"):
+        _ = mixed.patch.lookback
+
+
+def test_a_fit_of_no_patches_is_none():
+    patches = field().patch.split(TimePatcher(LookbackHorizon(5, 2), RegularTimeStride(5)))
+    none = xpatch.fit_predict(patches.isel(patch=[]), lambda past: 0, lambda model, future: future)
+    merged = none.patch.merge("forecast")
+    assert merged.sizes == field().sizes
+    assert not merged.notnull().any()
+
+
+def test_text_of_uneven_horizons_stays_text():
+    words = xr.DataArray(np.array(["abc", "de"] * 80), {"time": DAYS}, ("time",))
+    horizon = words.patch.split(TimePatcher(LookbackHorizon(5, "1MS"))).patch.horizon
+    assert horizon.dtype == words.dtype
+    merged = horizon.patch.merge("last", fill_value="")
+    np.testing.assert_array_equal(merged[5:], words[5:])
+
+
+def test_empty_slots_of_the_past_hold_no_later_date():
+    time = xr.date_range("2000-01-01", periods=300, calendar="noleap", use_cftime=True)
+    series = xr.DataArray(np.arange(300.0), {"time": time}, ("time",))
+    patches = series.patch.split(TimePatcher(LookbackHorizon("3MS", "1MS")))
+    anchors = patches.patch.anchors.time.values[:, None]
+    assert (patches.patch.lookback.time.values <= anchors).all()

@@ -54,7 +54,7 @@ def time_dim(plan: Plan) -> Hashable:
     )
 
 
-def cut(obj: Any) -> bool:
+def is_patches(obj: Any) -> bool:
     """Whether a DataArray is of patches, and not of the times of their anchors."""
     if obj.dtype.kind == "M" or (obj.dtype == object and is_cftime(obj)):
         return False
@@ -117,6 +117,9 @@ def _part(patches: Any, past: bool) -> Any:
     found = find_recipe(patches)
     if found is not None and found[0] not in patches.dims:
         return _part(_with_dim(patches, found[0]), past).isel({found[0]: 0})
+    mixed = patch_index(patches)
+    if mixed is not None and mixed.mixed:
+        return _of_mixed(patches, mixed.future, past)
     patches = of_one_field(patches)
     source = provenance(patches, None)
     if len(source.plans) > 1:
@@ -167,6 +170,18 @@ def _of_each(patches: xr.Dataset, plans: tuple[Plan, ...], past: bool) -> xr.Dat
         raise lacking
     merged = xr.merge(found, join="outer", compat="override", combine_attrs="override")
     return merged[[n for n in patches.data_vars if n in merged]].assign_attrs(patches.attrs)
+
+
+def _of_mixed(patches: Any, begin: int | None, past: bool) -> Any:
+    """Cut a part out of patches of different splits, by the lead that all of them have."""
+    lead = patches.coords.get("lead")
+    if lead is None or lead.ndim != 1 or begin is None:
+        raise ValueError(
+            "these patches come from different splits, whose windows in time are not alike, so that they "
+            "have no past and future in common; take lookback and horizon of each before xr.concat"
+        )
+    wanted = (lead.values < begin) == past
+    return patches.isel({lead.dims[0]: np.flatnonzero(wanted)})
 
 
 def _with_dim(patch: Any, dim: Hashable) -> Any:

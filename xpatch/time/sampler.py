@@ -226,7 +226,9 @@ class ExplicitTimes(EventTriggered):
     """
 
     def __init__(self, times: Any):
-        if isinstance(times, xr.Dataset) or (isinstance(times, xr.DataArray) and parts.cut(times)):
+        if isinstance(times, xr.Dataset) or (
+            isinstance(times, xr.DataArray) and parts.is_patches(times)
+        ):
             times = parts.anchor_times(times)
         super().__init__(times, "nearest", None)
 
