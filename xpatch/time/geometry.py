@@ -22,7 +22,7 @@ MOST = 1 << 28  # steps in phase windows: lists of them take twelve bytes each
 LONG_STEP = 1.5  # of the usual step: a longer one is a gap
 
 
-class Window(NamedTuple):
+class Ends(NamedTuple):
     """First steps of windows, and those behind their last, one for each step as anchor.
 
     Torn are those that begin or end within a gap of the record, which their steps do not show.
@@ -53,13 +53,8 @@ class TimeGeometry(Spec):
         """Give the window of each anchor (a step of the axis)."""
         raise NotImplementedError
 
-    @property
-    def past(self) -> int | None:
-        """Number of steps of a patch that are its past part, if that is fixed."""
-        return None
 
-
-def past_window(axis: TimeAxis, length: Duration, closed: str, expanding: bool = False) -> Window:
+def past_window(axis: TimeAxis, length: Duration, closed: str, expanding: bool = False) -> Ends:
     """Give the window that ends at each step; one that expands begins with the record."""
     if expanding:
         found = past_window(axis, length, closed)
@@ -69,7 +64,7 @@ def past_window(axis: TimeAxis, length: Duration, closed: str, expanding: bool =
     left, right = closed in ("left", "both"), closed in ("right", "both")
     if length.steps is not None:
         start = here - length.steps + (0 if left else 1)
-        return Window(start, here + (1 if right else 0), start >= 0)
+        return Ends(start, here + (1 if right else 0), start >= 0)
     edge = axis.shifted(axis.ticks, length, -1, up=not left)
     start = np.searchsorted(axis.ticks, edge, side="left" if left else "right")
     stop = here + (1 if right else 0)
@@ -77,10 +72,10 @@ def past_window(axis: TimeAxis, length: Duration, closed: str, expanding: bool =
     at = np.clip(start, 0, n - 1)
     lacking = axis.ticks[at] - axis.step  # the step before the first that there is
     torn = gap_before(axis)[at] & ((lacking >= edge) if left else (lacking > edge))
-    return Window(start, np.maximum(stop, start), edge >= first, torn)
+    return Ends(start, np.maximum(stop, start), edge >= first, torn)
 
 
-def future_window(axis: TimeAxis, gap: Duration | None, length: Duration, first: int) -> Window:
+def future_window(axis: TimeAxis, gap: Duration | None, length: Duration, first: int) -> Ends:
     """Give the window that begins ``first`` steps (and a gap) after each step."""
     n = len(axis)
     here = np.arange(n)
@@ -92,7 +87,7 @@ def future_window(axis: TimeAxis, gap: Duration | None, length: Duration, first:
         at = axis.shifted(axis.ticks, gap, 1, up=not first)
         begin = np.searchsorted(axis.ticks, at, side="right" if first else "left")
     if length.steps is not None:
-        return Window(begin, begin + length.steps, begin + length.steps <= n)
+        return Ends(begin, begin + length.steps, begin + length.steps <= n)
     if gap is not None and gap.steps is not None:
         at = axis.ticks[np.clip(here + gap.steps, 0, n - 1)]
     if gap is not None and gap.seconds is not None and length.seconds is not None:
@@ -105,7 +100,7 @@ def future_window(axis: TimeAxis, gap: Duration | None, length: Duration, first:
     lacking = axis.ticks[np.clip(stop - 1, 0, n - 1)] + axis.step
     torn = gap_before(axis)[np.clip(stop, 0, n - 1)] & (stop < n)
     torn &= (lacking <= edge) if first else (lacking < edge)
-    return Window(begin, np.maximum(stop, begin), edge <= last, torn)
+    return Ends(begin, np.maximum(stop, begin), edge <= last, torn)
 
 
 def gap_before(axis: TimeAxis) -> NDArray[np.bool_]:
@@ -205,7 +200,7 @@ class FixedLookback(TimeGeometry):
         _check_word(self.closed, CLOSED, "closed")
         _check_word(self.gaps, GAPS, "gaps")
 
-    def _window(self, axis: TimeAxis, closed: str | None) -> Window:
+    def _window(self, axis: TimeAxis, closed: str | None) -> Ends:
         length = Duration.of(self.length, "length of FixedLookback")
         return past_window(axis, length, closed or self.closed, self.expanding)
 
@@ -260,7 +255,7 @@ class LookbackHorizon(TimeGeometry):
     def _gap(self) -> Duration | None:
         return Duration.or_none(self.gap, "gap")
 
-    def _windows(self, axis: TimeAxis, closed: str | None) -> tuple[Window, Window]:
+    def _windows(self, axis: TimeAxis, closed: str | None) -> tuple[Ends, Ends]:
         length = Duration.of(self.lookback, "lookback")
         past = past_window(axis, length, closed or "right", self.expanding)
         first = 0 if closed == "left" else 1
@@ -294,7 +289,9 @@ class PhaseWindow(TimeGeometry):
     Parameters
     ----------
     period : int, str, timedelta or offset
-        Length of a cycle: "1D" is diurnal, "1YS" annual, on the calendar of the field.
+        Length of a cycle: "1D" is diurnal, "1YS" annual, "1MS" the day of the month, on the calendar
+        of the field. In years of 365 days the 28th of February is two days before the 1st of March,
+        in cycles of less than a year every month is as long as the longest.
     phase_width : int, str, timedelta or offset
         Largest difference in phase, inclusive; of months the longest: 31 days for "1MS".
     causal : bool, default: False
