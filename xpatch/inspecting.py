@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from xpatch import inspecting_members as listed
 from xpatch.domain import Lattice, domain_of
 from xpatch.index import patch_index, with_index
-from xpatch.joint import Joint
+from xpatch.joint import Joint, time_dims, time_part
 from xpatch.neighborhood import Members
 from xpatch.plan import Plan
 from xpatch.recipe import ANCHOR
 from xpatch.restoring import Provenance, provenance
+from xpatch.time.dates import times_of
 from xpatch.time.window import stepwise
 from xpatch.window import box_weights
 
@@ -81,7 +82,8 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
     -------
     Dataset
         Variables ``y``, ``x`` … of shape (patch,): labels, or positions where there are none;
-        and coordinates ``cell_y``, ``cell_x`` … with the positions.
+        and coordinates ``cell_y``, ``cell_x`` … with the positions. Of windows in time also the times
+        of their anchors, where these are not the labels of the dimension.
     """
     source, plan = _plan(obj)
     template, at = plan.domain.template, source.ordinals
@@ -100,6 +102,10 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
         attrs = template.coords[d].attrs if d in template.coords else {}
         out[d] = (source.dim, cell if labels is None else labels, attrs)
         coords[f"cell_{d}"] = (source.dim, cell)
+    if time_dims(time_part(plan.hood)):
+        name, times = times_of(obj, source)
+        if name not in out:  # times that are not the labels of their dimension
+            out[name] = (source.dim, times.values[plan.steps(at)], times.attrs)
     found = xr.Dataset(out, coords=coords)
     space, entries = plan.in_space(at)
     if space.places is None:
