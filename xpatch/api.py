@@ -169,7 +169,7 @@ def merge(
         from xpatch.combining_scales import merge_scales
 
         return merge_scales(patches, aggregation, like, skipna, fill_value, scale)
-    if restoring.is_coarse(patches):
+    if restoring.is_coarse(patches, like):
         from xpatch.painting import merge_scale
 
         return merge_scale(patches, aggregation, like, skipna, fill_value, scale)

@@ -20,8 +20,10 @@ from xpatch.engine.lazy import keeping
 from xpatch.failures import PatchFailure, warn_of
 from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
 from xpatch.merging import Merge
+from xpatch.parts import of_one_field
 from xpatch.plan import Plan
 from xpatch.progress import Ticker
+from xpatch.restoring import told_plans
 from xpatch.running import Agreed, Apply, Form, Frame, Shipped, as_variables
 from xpatch.time.aggregation import Forecast
 
@@ -41,6 +43,7 @@ class Skeleton:
     like: Any  # some patches as they come back
     forms: dict[Hashable, Form]
     crop: dict[Hashable, tuple[int, int]]
+    plans: tuple[Plan, ...]  # of which part of the patches it is
     shared: dict[Hashable, Variable]  # of what has no patch dimension: what func made or changed
 
     @classmethod
@@ -61,6 +64,8 @@ class Skeleton:
             index = patch_index(given)
             assert index is not None
             result = with_index(rest.assign_coords({dim: given[dim].values}), index)
+        index = patch_index(of_one_field(result))
+        assert index is not None
         crop = Merge(result, None, None, None, np.nan, scale).crop
         forms = {}
         for name, v in variables.items():
@@ -69,7 +74,7 @@ class Skeleton:
             dims = tuple(d for d in v.dims if d != dim)
             filled = dtypes.filled(v.dtype, None)[0] if on_error == "nan" else v.dtype
             forms[name] = Form(dims, tuple(v.sizes[d] for d in dims), v.dtype, filled, v.attrs)
-        return cls(result, forms, crop, shared)
+        return cls(result, forms, crop, told_plans(result, index), shared)
 
     def patches(self, arrays: Mapping[Hashable, Variable], index: PatchIndex) -> Any:
         """Give the patches that will come back."""
@@ -81,7 +86,7 @@ class Skeleton:
             whole = whole.assign(carried).assign_attrs(self.like.attrs)
         names = {n: "_" if n is None else n for n in arrays}
         whole = whole.assign({names[n]: v for n, v in arrays.items()})
-        own = PatchIndex(index._index, index.plans, self.crop)
+        own = PatchIndex(index._index, self.plans, self.crop)
         whole = with_index(whole.assign_coords({dim: (dim, index.ordinals)}), own)
         if isinstance(self.like, xr.Dataset):
             order = [n for n in self.like.data_vars if n in whole.data_vars]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,7 +46,13 @@ class Axes(Spec):
         if isinstance(sampler, Mapping):
             sampler = RegularStride(sampler)
         if not isinstance(sampler, Sampler):
-            raise TypeError(f"sampler must be a Sampler, got {self.sampler!r}")
+            what = reprlib.repr(self.sampler)
+            if isinstance(self.sampler, TimeSampler):
+                what = (
+                    f"{what}, which is one in time: split(xpatch.TimePatcher(FixedLookback(31), "
+                    "sampler)), or RegularStride(time=…) for boxes along time"
+                )
+            raise TypeError(f"sampler must be a Sampler, got {what}")
         aggregation = None if self.aggregation is None else as_aggregation(self.aggregation)
         object.__setattr__(self, "geometry", geometry)
         object.__setattr__(self, "sampler", sampler)
@@ -65,14 +72,14 @@ class TimeAxes(Spec):
     def __post_init__(self) -> None:
         if not isinstance(self.geometry, TimeGeometry):
             raise TypeError(
-                f"a TimePatcher needs a geometry in time, such as FixedLookback('30D'), got "
-                f"{self.geometry!r}"
+                "a TimePatcher needs a geometry in time, such as FixedLookback('30D'), got "
+                f"{reprlib.repr(self.geometry)}"
             )
         sampler = RegularTimeStride() if self.sampler is None else self.sampler
         if not isinstance(sampler, TimeSampler):
             raise TypeError(
-                f"a TimePatcher needs a sampler in time, such as RegularTimeStride(step), got "
-                f"{self.sampler!r}"
+                "a TimePatcher needs a sampler in time, such as RegularTimeStride(step), or "
+                f"ExplicitTimes(times or patches), got {reprlib.repr(self.sampler)}"
             )
         several = isinstance(self.geometry, MultiScale)
         aggregation: Any = HierarchicalCombine() if several else TemporalMean()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from functools import partial
 from typing import Any
 
@@ -13,21 +13,9 @@ from xarray import Variable
 
 from xpatch.engine import dtypes
 from xpatch.neighborhood import Boxes
-from xpatch.plan import Plan
 from xpatch.scattering import Job, Weights
 
 CELL = "__cell__"  # of a patch, the only one
-
-
-def is_carried(
-    plan: Plan, name: Hashable, dims: Iterable[Hashable], cut: Iterable[Hashable] = ()
-) -> bool:
-    """Whether a variable of patches has none of the cut dimensions, and in the field had none.
-
-    ``cut`` are those of the field, where the plan has but a part of them.
-    """
-    order = None if name is None else plan.domain.orders.get(name)
-    return order is not None and not {*plan.dims, *plan.inner, *cut} & {*order, *dims}
 
 
 def carried(variable: Variable, name: Hashable, dim: Hashable, present: Any = None) -> Variable:

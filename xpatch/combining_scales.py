@@ -11,8 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.aggregation import as_aggregation
-from xpatch.carrying import is_carried
 from xpatch.painting import merge_scale
+from xpatch.plan import is_carried
 from xpatch.restoring import is_coarse, provenance
 from xpatch.scales import NO_SCALES, UNNAMED, nodes_of
 from xpatch.time.scales import LOST, HierarchicalCombine

@@ -18,7 +18,7 @@ from xpatch.domain import variables_of
 from xpatch.engine import dtypes, memory
 from xpatch.engine.coarsen import CoarseRows, coarsened, mean_dtype
 from xpatch.engine.lazy import Deferred, Rows, lazily
-from xpatch.index import RECIPE, PatchIndex
+from xpatch.index import RECIPE, PatchIndex, whole_of
 from xpatch.joining import cut_jointly
 from xpatch.joint import Joint, along, time_part
 from xpatch.listing import cut_members, number_variable
@@ -217,10 +217,13 @@ def cut_coordinates(
         else:
             padded = dataclasses.replace(_missing_outside(variable, part), coarse=None)
             variables[name] = cut_variable(variable, padded, dim, ordinals, groups, defer=True)
+    added = anchor_coordinates(plan, dim, ordinals) | lead_coordinate(plan)
     for members in plan.lists:
         hood = along(plan.hood, members)
-        variables[members.numbers or members.dim] = number_variable(hood, members, dim, ordinals)
-    variables |= anchor_coordinates(plan, dim, ordinals) | lead_coordinate(plan)
+        number = number_variable(hood, members, dim, ordinals)
+        (variables if members.numbers is None else added)[members.numbers or members.dim] = number
+    check_names(obj, added)
+    variables |= added
     if plan.coarse:
         variables = thinned(variables, plan)
     recipe = write_recipe(plan, plan.domain.orders)
@@ -231,6 +234,17 @@ def cut_coordinates(
     for variable in variables.values():
         variable.encoding = {}
     return xr.Coordinates(variables, indexes=indexes)
+
+
+def check_names(obj: xr.DataArray | xr.Dataset, added: Mapping[Hashable, Variable]) -> None:
+    """Raise a ValueError if the field has names of its own that coordinates of patches have."""
+    whole = whole_of(obj)
+    taken = [n for n in added if n in whole.variables or n in whole.dims]
+    if taken:
+        raise ValueError(
+            f"the field has {taken[0]!r} of its own, which is the name of a coordinate of its patches; rename "
+            f"it first: field.rename({{{taken[0]!r}: …}})"
+        )
 
 
 def _along(plan: Plan, dims: tuple[Hashable, ...]) -> Plan:
@@ -281,7 +295,7 @@ def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Has
     """Starts of patches that are not an outer product, and anchors of lists of members."""
     found: dict[Hashable, Variable] = {}
     if plan.events is not None:
-        attrs = {"long_name": "number of the pair of coupled anchors"}
+        attrs = {"long_name": "number of the event, or pair of coupled anchors"}
         found["event"] = Variable(dim, plan.events[ordinals], attrs)
     space, entries = plan.in_space(ordinals)
     if space.places is not None:
@@ -302,18 +316,18 @@ def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Has
     }
 
 
-def lead_coordinate(plan: Plan) -> dict[Hashable, Variable]:
+def lead_coordinate(plan: Plan, past: bool | None = None) -> dict[Hashable, Variable]:
     """Steps relative to the anchor, where all windows in time are equally long.
 
-    It gets no index: one on a coordinate that is no dimension breaks `xarray.map_blocks`.
+    ``past``: these are the past, or the future, of windows that may have been read back in part. It
+    gets no index: one on a coordinate that is no dimension breaks `xarray.map_blocks`.
     """
     part = time_part(plan.hood)
     if isinstance(part, Members):
-        if part.ragged or part.anchors is None or not len(part):
-            return {}
-        lead = part.elements.reshape(len(part), part.width) - part.anchors[:, None]
-        even = bool((lead == lead[0]).all())
-        return {"lead": Variable(part.dim, lead[0], LEAD_ATTRS)} if even else {}
+        if past is not None and part.halves is not None and part.halves[not past][1]:
+            part = part.take(np.flatnonzero(part.counts)[:1])
+        lead = part.lead
+        return {} if lead is None else {"lead": Variable(part.dim, lead, LEAD_ATTRS)}
     if part is None:
         return {}
     for d, size, at in zip(part.dims, part.sizes, part.anchors, strict=True):

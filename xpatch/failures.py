@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -28,3 +29,13 @@ def warn_of(failures: Mapping[int, str]) -> None:
     worker = sys.modules.get("distributed.worker")
     warn = warnings.warn if worker is None else worker.warn
     warn(PatchFailure(failures), stacklevel=2)
+
+
+@contextlib.contextmanager
+def noted(where: str) -> Iterator[None]:
+    """Add to an error of the user's function in which call of it it was raised."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(where)
+        raise

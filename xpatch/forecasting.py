@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from xpatch.failures import noted
 from xpatch.later import Later
 from xpatch.progress import Bar
 
 if TYPE_CHECKING:
-    from xpatch import cutting, parts, restoring
+    from xpatch import cutting, joint, parts, restoring
 else:
     cutting, parts = Later("xpatch.cutting"), Later("xpatch.parts")
-    restoring = Later("xpatch.restoring")
+    joint, restoring = Later("xpatch.joint"), Later("xpatch.restoring")
 
 __all__ = ["fit_predict"]
 
@@ -63,6 +64,11 @@ def fit_predict(
     ValueError
         If the patches have no past or no future, or a prediction does not fit its horizon.
 
+    Notes
+    -----
+    Patches of a dask field are computed one block after the other, and the predictions are in
+    memory.
+
     Examples
     --------
     >>> time = np.arange("2000-01-01", "2000-03-01", dtype="M8[D]").astype("M8[ns]")
@@ -84,19 +90,24 @@ def fit_predict(
     known = [known] if isinstance(known, str) else known
     past, future = parts.lookback(patches), parts.horizon(patches)
     source = restoring.provenance(patches, None)
-    dim, time = source.dim, parts.time_dim(source.plans[0])
+    dim = source.dim
+    steps = {
+        parts.time_dim(plan): plan.steps(source.ordinals)
+        for plan in source.plans
+        if joint.time_part(plan.hood)
+    }
     unknown = [
         n for n in known if n not in future.coords and n not in getattr(future, "data_vars", ())
     ]
     if unknown:
         raise ValueError(f"known names {unknown[0]!r}, which the patches have not")
-    steps = source.plans[0].steps(source.ordinals)
     outputs = []
     bar = Bar(len(source.ordinals)) if progress else None
     for k, both in parts.one_by_one((past, future), dim, np.arange(len(source.ordinals))):
-        before, after = (_alone(p, time, int(steps[k])) for p in both)
-        hidden = _hidden(after, time, set(known))
-        output = _like(predict(fit(before), hidden), hidden, k)
+        before, after = (_alone(p, {d: int(at[k]) for d, at in steps.items()}) for p in both)
+        hidden = _hidden(after, set(steps), set(known))
+        with noted(f"on patch {int(source.ordinals[k])}"):
+            output = _like(predict(fit(before), hidden), hidden, k)
         if "lead" not in future.coords:  # it differs from patch to patch
             output = output.drop_vars("lead", errors="ignore")
         outputs.append(output)
@@ -105,25 +116,28 @@ def fit_predict(
     return parts.as_patches(outputs, future, dim)
 
 
-def _alone(patch: Any, time: Hashable, step: int) -> Any:
-    """Give one patch, anchored at a step, without the slots that are empty."""
-    number = f"{time}_number"
-    if number in patch.coords:
+def _alone(patch: Any, steps: Mapping[Hashable, int]) -> Any:
+    """Give one patch, anchored at a step of each time axis, without the slots that are empty."""
+    for time, step in steps.items():
+        number = f"{time}_number"
+        if number not in patch.coords:
+            continue
         patch = patch.isel({time: np.flatnonzero(patch.coords[number].values >= 0)})
-        patch = patch.assign_coords(
-            lead=(time, patch.coords[number].values - step, cutting.LEAD_ATTRS)
-        )
+        if "lead" not in patch.coords:
+            lead = patch.coords[number].values - step
+            patch = patch.assign_coords(lead=(time, lead, cutting.LEAD_ATTRS))
     return patch
 
 
-def _hidden(future: Any, time: Hashable, known: set[Hashable]) -> Any:
+def _hidden(future: Any, times: set[Hashable], known: set[Hashable]) -> Any:
     """Leave only what is known beforehand of a horizon."""
-    own = {time, f"{time}_number", "lead", *known}
-    lost = [n for n, c in future.coords.items() if time in c.dims and n not in own]
+    own = {*times, *(f"{time}_number" for time in times), "lead", *known}
+    lost = [n for n, c in future.coords.items() if times & {*c.dims} and n not in own]
     future = future.drop_vars(lost)
     if isinstance(future, xr.DataArray):
         return future.where(False)
-    data = {n: v if n in known or time not in v.dims else v.where(False) for n, v in future.items()}
+    items = future.data_vars.items()
+    data = {n: v if n in known or not times & {*v.dims} else v.where(False) for n, v in items}
     return future.assign(data)
 
 
@@ -148,4 +162,5 @@ def _like(predicted: Any, hidden: Any, k: int) -> Any:
                 f"predict returned {n} values along {d!r} for patch {k}, whose horizon has "
                 f"{hidden.sizes[d]}"
             )
+    parts.check_order(predicted, hidden)
     return predicted

@@ -86,6 +86,9 @@ class PatchIndex(Index):
     def sel(self, labels: dict[Any, Any], **kwargs: Any) -> Any:
         return self._index.sel(labels, **kwargs)
 
+    def __getitem__(self, indexer: Any) -> Any:
+        return self._index[indexer]  # the labels of a block of map_blocks, without the plan
+
     def roll(self, shifts: Mapping[Any, int]) -> PatchIndex:
         return self._replace(self._index.roll(shifts))
 
@@ -130,6 +133,8 @@ class PatchIndex(Index):
         return self.plans[0].anchor_id == other.plans[0].anchor_id
 
     def equals(self, other: Index, *, exclude: frozenset[Hashable] | None = None) -> bool:
+        if isinstance(other, PandasIndex):  # a block of map_blocks knows labels alone
+            return self._index.equals(other, exclude=exclude)
         if not isinstance(other, PatchIndex):
             return False
         return self._index.equals(other._index) and self._plans_within(other)
@@ -143,8 +148,8 @@ class PatchIndex(Index):
             raise ValueError(
                 f"these patches do not belong together: the anchors along {self.dim!r} differ, so "
                 "equal labels mean different places. Split both fields at the same anchors, "
-                "field.patch.split(sampler=xpatch.Explicit(patches)), or put the patches one "
-                f"after the other with xr.concat([…], {self.dim!r})"
+                "sampler=xpatch.Explicit(patches), in time xpatch.ExplicitTimes(patches), or put the "
+                f"patches one after the other with xr.concat([…], {self.dim!r})"
             )
         mine, theirs = self._index.index, other._index.index
         index = self._index if mine.equals(theirs) else self._index.join(other._index, how=how)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,13 @@ import xarray as xr
 from xarray.indexes import PandasIndex
 
 from xpatch.aggregation import OverlapAdd, as_aggregation
-from xpatch.carrying import is_carried
 from xpatch.domain import domain_of
 from xpatch.folding import Merger, is_both, merge_in_turn
-from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
+from xpatch.index import PatchIndex, as_given, whole_of, with_index
 from xpatch.merging import Merge
 from xpatch.parts import of_one_field, time_dim
-from xpatch.plan import Plan, best_plan
-from xpatch.restoring import check_like, provenance
+from xpatch.plan import Plan
+from xpatch.restoring import by_field, check_like, provenance
 from xpatch.time.aggregation import Forecast, Sequential, TemporalMean
 from xpatch.time.cube import check_same_times, forecast_cube
 
@@ -64,7 +62,7 @@ def merge_both(
         return as_cube(patches, spatial, first.crop, like, skipna, fill_value, scale)
     _check_missing(skipna, fill_value)
     if isinstance(temporal, Sequential):
-        patches, temporal = temporal.prepared(patches, source, like), TemporalMean()
+        (patches, _), temporal = temporal.prepared(patches, source), TemporalMean()
     found = merge_in_turn(
         whole_of(patches),
         _on(source, like),
@@ -146,35 +144,17 @@ def _back(patches: Any, found: xr.Dataset, merge: Merge) -> Any:
 def merge_each(
     patches: xr.Dataset, plans: tuple[Plan, ...], aggregation: Any, like: Any, *args: Any
 ) -> xr.Dataset:
-    """Merge a Dataset of patches of several fields at the same anchors, each on its own field.
-
-    Variables without a dimension of any of them, such as one value a patch, go where all others go.
-    """
+    """Merge a Dataset of patches of several fields at the same anchors, each on its own field."""
     if isinstance(aggregation, tuple | list):
         raise ValueError(
             "these are patches of several fields; merge((spatial, temporal)) takes those of one: "
             "patches[name].patch.merge((spatial, temporal))"
         )
-    index = patch_index(patches)
-    assert index is not None
-    inner = {d for plan in plans for d in plan.inner}
-    sizes = {n: v.sizes for n, v in patches.data_vars.items()}
-    found = {n: best_plan(plans, s, like) for n, s in sizes.items() if inner & set(s)}
-    common = next(iter(found.values())) if len(set(found.values())) == 1 else None
-    groups: dict[Plan, list[Hashable]] = {}
-    for name, own in sizes.items():
-        bare = index.dim not in own
-        carrying = (p for p in plans if bare or is_carried(p, name, own))
-        plan = found.get(name) or common or next(carrying, None) or best_plan(plans, own, like)
-        groups.setdefault(plan, []).append(name)
     parts, cubes = [], []
-    for plan, names in groups.items():
-        part = with_index(patches, index.only(plan))[names]
-        others = {d for p in plans for d in (*p.dims, *p.inner)} - {*plan.dims, *plan.inner}
-        foreign = [n for n, c in part.coords.items() if others & {n, *c.dims}]
-        merge = Merge(part.drop_vars(foreign), aggregation, None, *args)
+    for part in by_field(patches, plans, like).values():
+        merge = Merge(part, aggregation, None, *args)
         if isinstance(merge.aggregation, Forecast) and merge.aggregation.select == "cube":
-            cubes.append(as_cube(part.drop_vars(foreign), None, merge.crop, None, *args))
+            cubes.append(as_cube(part, None, merge.crop, None, *args))
         else:
             parts.append(merge.run())
     check_same_times(cubes)

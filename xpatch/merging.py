@@ -11,7 +11,7 @@ import xarray as xr
 from xarray import Variable
 
 from xpatch.aggregation import First, InvVarWeightedMean, OverlapAdd, SoftVote, as_aggregation
-from xpatch.carrying import carried, is_carried, on_cells
+from xpatch.carrying import carried, on_cells
 from xpatch.combining import inverse_variance, most_probable, most_probable_each
 from xpatch.cutting import check_chunks
 from xpatch.domain import Lattice, domain_of
@@ -20,7 +20,7 @@ from xpatch.joining import JointJob, flattened
 from xpatch.joint import Hood, Joint, along, inner_sizes, time_dims, time_part
 from xpatch.listing import MemberJob
 from xpatch.neighborhood import Boxes, Members
-from xpatch.plan import Plan, best_plan
+from xpatch.plan import Plan, best_plan, is_carried
 from xpatch.recipe import ANCHOR, start_name
 from xpatch.restoring import check_like, ordered, place, provenance, restored_coords
 from xpatch.scattering import Job, Weights
@@ -62,7 +62,7 @@ class Merge:
                     "the patches have finer ones; take patches.patch.horizon before the model refines "
                     "it, and merge with 'last' or TemporalMean()"
                 )
-            patches = self.aggregation.prepared(patches, self.source, like)
+            patches, present = self.aggregation.prepared(patches, self.source, present)
             self.source = provenance(patches, like)
         self.patches = patches
         self.plan = best_plan(self.source.plans, patches.sizes, like)

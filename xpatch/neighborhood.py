@@ -238,6 +238,9 @@ class Members:
         Of lists in time the steps that they are anchored at.
     positions : float64 array (member,), optional
         Of runs of steps the place of each in its window, from −1 to 1, which is its offset.
+    halves : pair of (int, bool), optional
+        Of lists in time that were read back, of which some may be left: slots of the past and of the
+        future of all, and whether the leads there are the same for all.
     """
 
     dims: tuple[Hashable, ...]
@@ -251,6 +254,7 @@ class Members:
     numbers: Hashable | None = None
     anchors: NDArray[np.int64] | None = None
     positions: NDArray[np.float64] | None = None
+    halves: Sequence[tuple[int, bool]] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -269,6 +273,14 @@ class Members:
     def ragged(self) -> bool:
         """Whether any slot is empty."""
         return bool((self.counts < self.width).any())
+
+    @property
+    def lead(self) -> NDArray[np.int64] | None:
+        """Steps from the anchor, in time, if they are the same for all patches."""
+        if self.anchors is None or self.ragged or not len(self):
+            return None
+        lead = self.elements.reshape(len(self), self.width) - self.anchors[:, None]
+        return lead[0] if (lead == lead[0]).all() else None
 
     @property
     def patches(self) -> NDArray[np.int64]:

@@ -18,8 +18,14 @@ from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
 from xpatch.joint import Joint, along, time_dims, time_part
 from xpatch.neighborhood import Members
 from xpatch.plan import Plan, best_plan
-from xpatch.restoring import provenance
+from xpatch.recipe import find_recipe
+from xpatch.restoring import by_field, provenance
 from xpatch.runs import Runs
+from xpatch.time.axis import is_cftime, time_axis
+
+
+class NoPartError(ValueError):
+    """Patches have no past, or no future."""
 
 
 def lookback(patches: Any) -> Any:
@@ -45,6 +51,21 @@ def time_dim(plan: Plan) -> Hashable:
     raise ValueError(
         "these patches have no windows in time; split with TimePatcher(LookbackHorizon(…))"
     )
+
+
+def cut(obj: Any) -> bool:
+    """Whether a DataArray is of patches, and not of the times of their anchors."""
+    if obj.dtype.kind == "M" or (obj.dtype == object and is_cftime(obj)):
+        return False
+    return patch_index(obj) is not None or find_recipe(obj) is not None
+
+
+def anchor_times(patches: Any) -> NDArray:
+    """Give the times that patches are anchored at."""
+    source = provenance(patches, None)
+    plan = next((p for p in source.plans if time_part(p.hood)), source.plans[0])
+    axis = time_axis(plan.domain, time_dim(plan))
+    return axis.values[plan.steps(source.ordinals)]
 
 
 def of_one_field(patches: Any, like: Any = None) -> Any:
@@ -91,15 +112,14 @@ def _reordered(plan: Plan, order: NDArray) -> Plan:
     )
 
 
-def first_future(plan: Plan) -> int:
-    """Give the lead at which the future begins: 1, or 0 where the anchor is left out of the past."""
-    spec = plan.spec.get("temporal") or plan.spec
-    return 0 if (spec.get("sampler") or {}).get("class") == "CausalRolling" else 1
-
-
 def _part(patches: Any, past: bool) -> Any:
+    found = find_recipe(patches)
+    if found is not None and found[0] not in patches.dims:
+        return _part(_with_dim(patches, found[0]), past).isel({found[0]: 0})
     patches = of_one_field(patches)
     source = provenance(patches, None)
+    if len(source.plans) > 1:
+        return _of_each(patches, source.plans, past)
     plan = source.plans[0]
     dim = time_dim(plan)
     index = patch_index(patches)
@@ -110,7 +130,7 @@ def _part(patches: Any, past: bool) -> Any:
             f"these patches have no dimension {dim!r} any more; put one value a window on the part that "
             "it is meant for: xr.zeros_like(patches.patch.horizon) + value"
         )
-    begin = first_future(plan)
+    begin = plan.first_future
     hood = time_part(plan.hood)
     if isinstance(hood, Members):
         return _of_lists(patches, index, plan, hood, begin, past)
@@ -129,6 +149,36 @@ def _part(patches: Any, past: bool) -> Any:
     more = (0, size - high - cut) if past else (cut - low, 0)
     _not_empty(cells.stop - cells.start, past, plan)
     return with_index(patches.isel({dim: cells}), index.cropped({dim: more}))
+
+
+def _of_each(patches: xr.Dataset, plans: tuple[Plan, ...], past: bool) -> xr.Dataset:
+    """Cut the part of each field that has windows in time out of patches of several fields."""
+    parts = by_field(patches, plans, None)
+    if not any(time_part(plan.hood) for plan in parts):
+        time_dim(plans[0])
+    found, lacking = [], None
+    for plan, part in parts.items():
+        try:
+            found.append(_part(part, past) if time_part(plan.hood) else part)
+        except NoPartError as error:  # such as the future of a lookback
+            lacking = error
+    if not found and lacking is not None:
+        raise lacking
+    merged = xr.merge(found, join="outer", compat="override", combine_attrs="override")
+    return merged[[n for n in patches.data_vars if n in merged]].assign_attrs(patches.attrs)
+
+
+def _with_dim(patch: Any, dim: Hashable) -> Any:
+    """Give a single patch its dimension back, on all that may differ from patch to patch."""
+    dataset = whole_of(patch)
+    same = {"lead", *dataset.xindexes}
+    names = [n for n, v in dataset.variables.items() if v.ndim and n not in same]
+    many = {n: dataset.variables[n].expand_dims(dim) for n in names}
+    labels = dataset.variables[dim].expand_dims(dim)
+    bare = dataset.drop_vars([dim, *names])
+    out = bare.assign({n: v for n, v in many.items() if n not in dataset.coords})
+    out = out.assign_coords({n: v for n, v in many.items() if n in dataset.coords})
+    return as_given(out.assign_coords({dim: labels})[list(dataset.data_vars)], patch)
 
 
 def _kept(
@@ -182,6 +232,8 @@ def _of_lists(
         first = np.zeros(len(members), np.int64)
         some = counts > 0
         first[some] = members.slots[keep][part.offsets[:-1][some]]
+    if members.halves is not None:  # of what was read back other patches may have longer windows
+        part = dataclasses.replace(part, width=members.halves[not past][0])
     counts = part.counts
     _not_empty(int(counts.max(initial=0)), past, plan)
     hood = plan.hood.replaced(members, part) if isinstance(plan.hood, Joint) else part
@@ -190,7 +242,9 @@ def _of_lists(
     if isinstance(plan.hood, Joint):
         entries = plan.hood.entries(entries)[plan.hood.parts.index(members)]
     inner = _shifted(patches, members, part, first[entries], counts[entries], index.dim)
-    inner = inner.assign_coords(lead_coordinate(own))  # one part may be even where both are not
+    inner = inner.assign_coords(
+        lead_coordinate(own, past)
+    )  # one part may be even where both are not
     return with_index(inner, PatchIndex(index._index, (own,), index.crop))
 
 
@@ -216,7 +270,8 @@ def _shifted(
         low = int(first[0]) if len(first) else 0
         slots = slice(low, low + part.width)
         return patches.isel({members.dim: slots})
-    many = np.minimum(first[:, None] + np.arange(part.width), members.width - 1)
+    last = np.maximum(first + counts - 1, 0)[:, None]  # also in empty slots, which may keep it
+    many = np.minimum(first[:, None] + np.arange(part.width), last)
     at = xr.Variable((dim, members.dim), many)
     there = xr.Variable((dim, members.dim), np.arange(part.width) < counts[:, None])
 
@@ -272,11 +327,15 @@ def one_by_one(
         return
     import dask
 
-    parts = tuple(_settled(p, dim) for p in parts)
     edges = np.concatenate([[0], np.cumsum(sizes)])
     block = np.searchsorted(edges, order, side="right") - 1
     left = np.bincount(block, minlength=len(sizes))
-    made: dict[int, tuple[Any, ...]] = {}
+    # what all patches share is made, by `xarray.map_blocks`, with the last block: in one go
+    last, shared = dask.compute(
+        [p.isel({dim: slice(edges[-2], None)}) for p in parts], [_shared(p, dim) for p in parts]
+    )
+    parts = tuple(_with(p, known) for p, known in zip(parts, shared, strict=True))
+    made: dict[int, Any] = {len(sizes) - 1: last}
     for k, b in zip(order.tolist(), block.tolist(), strict=True):
         if b not in made:
             rows = slice(edges[b], edges[b + 1])
@@ -287,14 +346,18 @@ def one_by_one(
             del made[b]
 
 
-def _settled(patches: Any, dim: Hashable) -> Any:
-    """Load what all patches share, which after `xarray.map_blocks` is made with one of the blocks."""
+def _shared(patches: Any, dim: Hashable) -> dict[Hashable, Variable]:
+    """Give the chunked variables that all patches share."""
+    variables = whole_of(patches).variables.items()
+    return {n: v for n, v in variables if dim not in v.dims and v.chunks is not None}
+
+
+def _with(patches: Any, known: dict[Hashable, Variable]) -> Any:
+    """Put values in the place of variables."""
     dataset = whole_of(patches)
-    names = [n for n, v in dataset.variables.items() if dim not in v.dims and v.chunks is not None]
-    loaded = dataset[names].compute().variables
-    dataset = dataset.assign({n: loaded[n] for n in names if n not in dataset.coords})
-    dataset = dataset.assign_coords({n: loaded[n] for n in names if n in dataset.coords})
-    return as_given(dataset, patches)
+    data = {n: v for n, v in known.items() if n not in dataset.coords}
+    coords = {n: v for n, v in known.items() if n in dataset.coords}
+    return as_given(dataset.assign(data).assign_coords(coords), patches)
 
 
 def as_patches(outputs: list[Any], patches: Any, dim: Hashable) -> Any:
@@ -308,7 +371,11 @@ def as_patches(outputs: list[Any], patches: Any, dim: Hashable) -> Any:
         short = {d: pair for d, pair in short.items() if pair[1] > 0}
         bare = output.drop_vars([n for n in output.coords if n in patches.coords])
         full.append(bare.pad(short) if short else bare)
-    whole = xr.concat(full, dim, coords="minimal", compat="override", join="override")
+    carried = [n for n, v in whole_of(patches).data_vars.items() if dim not in v.dims]
+    many: Any = "all"
+    if carried and isinstance(patches, xr.Dataset):
+        many = [n for n in full[0].data_vars if n not in carried or _differs(full, n)]
+    whole = xr.concat(full, dim, many, coords="minimal", compat="override", join="override")
     whole = whole.transpose(dim, *(d for d in patches.dims if d in whole.dims and d != dim), ...)
     sizes = whole.sizes
     kept = {
@@ -323,11 +390,30 @@ def as_patches(outputs: list[Any], patches: Any, dim: Hashable) -> Any:
     return with_index(out.assign_coords({dim: index.ordinals}), index)
 
 
+def _differs(outputs: list[Any], name: Hashable) -> bool:
+    """Whether a variable is not the same in all outputs."""
+    first = outputs[0][name].variable
+    return not all(name in o and o[name].variable.equals(first) for o in outputs[1:])
+
+
+def check_order(output: Any, patch: Any) -> None:
+    """Raise a ValueError if a function gave the cells of a patch back in another order."""
+    for name, coord in patch.coords.items():
+        given = output.coords.get(name)
+        if given is None or coord.ndim != 1 or coord.dtype == object:
+            continue
+        if given.dims == coord.dims and not given.variable.equals(coord.variable):
+            raise ValueError(
+                f"the function gave a patch back whose {name!r} is {given.values[:3]} …, not "
+                f"{coord.values[:3]} …; keep the order and the labels of the patch"
+            )
+
+
 def _not_empty(size: int, past: bool, plan: Plan) -> None:
     if size <= 0:
         part, need = ("past", "FixedLookback") if past else ("future", "LookbackHorizon")
         name = "lookback" if past else "horizon"
-        raise ValueError(
+        raise NoPartError(
             f"these patches have no {part} part; split with {need}(…), and where they are the other part "
             "of such windows, put the values on this one, which comes first in a sum: "
             f"xr.zeros_like(patches.patch.{name}) + values"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import reprlib
 from collections.abc import Hashable
 from typing import Any
 
@@ -20,7 +21,8 @@ from xpatch.joint import Hood, Joint
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.time.axis import TimeAxis
-from xpatch.time.sampler import EventTriggered
+from xpatch.time.geometry import TimeGeometry
+from xpatch.time.sampler import EventTriggered, ExplicitTimes
 from xpatch.window import Boxcar, ByDim
 
 AnyAxes = Axes | TimeAxes | SpaceTimeAxes
@@ -67,8 +69,13 @@ def chosen(patcher: Any, geometry: Any, sampler: Any, window: Any) -> AnyAxes:
     if patcher is None:
         return Axes(geometry, sampler, window)
     if not isinstance(patcher, AnyAxes):
+        if isinstance(patcher, TimeGeometry):
+            raise TypeError(
+                f"{patcher!r} is a geometry in time; split with a TimePatcher: "
+                "split(xpatch.TimePatcher(geometry, sampler))"
+            )
         raise TypeError(
-            f"expected a Patcher, got {patcher!r}; name the axes: "
+            f"expected a Patcher, got {reprlib.repr(patcher)}; name the axes: "
             "split(geometry=…, sampler=…, window=…)"
         )
     if not (geometry is None and sampler is None and window is None):
@@ -101,10 +108,19 @@ def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
 def in_time(domain: Lattice, axes: TimeAxes) -> Found:
     """Find the windows of a TimePatcher."""
     axis = axes.geometry.axis(domain)
-    anchors = axes.sampler.anchors(axis, axes.geometry)
+    anchors, which = anchor_steps(axis, axes)
     hood = axes.geometry.neighborhood(axis, anchors, axes.sampler.closed)
     joint = hood if isinstance(hood, Boxes) else Joint((hood,))
-    return Found(joint, axes.window, origin=identity_of(axis, anchors))
+    return Found(joint, axes.window, origin=identity_of(axis, anchors), events=which)
+
+
+def anchor_steps(axis: TimeAxis, axes: TimeAxes) -> tuple[NDArray[np.int64], NDArray | None]:
+    """Give the steps that are anchors, and which of the events they are, if there are events."""
+    sampler = axes.sampler
+    if isinstance(sampler, EventTriggered):
+        steps, which = sampler.kept(axis, axes.geometry)
+        return steps, None if isinstance(sampler, ExplicitTimes) else which
+    return sampler.anchors(axis, axes.geometry), None
 
 
 def identity_of(axis: TimeAxis, anchors: NDArray[np.int64], *more: Any) -> str:
@@ -134,23 +150,25 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
             f"{spatial.geometry!r} cuts {axis.dim!r}, too, along which {temporal.geometry!r} puts windows "
             f"in time; leave {axis.dim!r} out of the geometry in space"
         )
-    closed = temporal.sampler.closed
-    kept = None
+    kept: NDArray | None = None
+    events: NDArray | None
     if axes.coupling == "coupled":
-        anchors, kept = coupled_steps(axis, temporal, len(space.hood))
+        anchors, events = coupled_steps(axis, temporal, len(space.hood))
+        kept = events
     else:
-        anchors = temporal.sampler.anchors(axis, temporal.geometry)
-    hood = temporal.geometry.neighborhood(axis, anchors, closed)
+        anchors, events = anchor_steps(axis, temporal)
+        events = None if events is None else np.tile(events, len(space.hood))
+    hood = temporal.geometry.neighborhood(axis, anchors, temporal.sampler.closed)
     assert not isinstance(space.hood, Joint)
     window = joint_window(space, temporal.window, space.hood.dims, axis.dim)
     which = None if kept is None else kept.tobytes()
     origin = identity_of(axis, anchors, known, which)
     if isinstance(space.hood, Boxes) and isinstance(hood, Boxes):
-        return Found(joined(space.hood, hood, kept), window, origin=origin, events=kept)
+        return Found(joined(space.hood, hood, kept), window, origin=origin, events=events)
     picks = None if kept is None else (np.arange(len(kept)), kept)
     check_padding(space.hood)
     joint = Joint((hood, space.hood), picks)
-    return Found(joint, window, origin=origin, places=space.places, events=kept)
+    return Found(joint, window, origin=origin, places=space.places, events=events)
 
 
 def check_padding(space: Hood) -> None:
@@ -190,7 +208,7 @@ def joined(space: Boxes, time: Boxes, kept: NDArray | None) -> Boxes:
 
 def coupled_steps(
     axis: TimeAxis, temporal: TimeAxes, count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray]:
     """Give the steps of events whose window is complete, and which of the events these are."""
     sampler, geometry = temporal.sampler, temporal.geometry
     if isinstance(sampler, EventTriggered):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch.inspecting import cell_edges
 from xpatch.neighborhood import Members
-from xpatch.parts import first_future, time_dim
+from xpatch.parts import time_dim
 from xpatch.plan import Plan
 from xpatch.restoring import Provenance
 from xpatch.time.dates import plan_steps, times_of
@@ -94,7 +94,7 @@ def _axis(patches: Any, source: Provenance) -> tuple[NDArray[np.float64], str, b
 def _bars(plan: Plan, ordinals: NDArray, crop: Any) -> list[tuple[int, int, int, bool]]:
     """Give (patch, first step, the step behind the last, whether in the future) of all bars."""
     steps, there = plan_steps(plan, ordinals, crop)
-    begin = plan.steps(ordinals) + first_future(plan)
+    begin = plan.steps(ordinals) + plan.first_future
     out = []
     for k, (row, known) in enumerate(zip(steps, there, strict=True)):
         own = np.sort(row[known])

@@ -42,9 +42,9 @@ def write_recipe(plan: Plan, orders: Mapping[Hashable | None, tuple]) -> str:
         parts: list[Boxes | Members] = [*plan.hood.lists]
         if boxed is not None:
             parts.append(boxed)
-        own: dict[str, Any] = {"parts": [_hood(plan.domain, p, len(plan)) for p in parts]}
+        own: dict[str, Any] = {"parts": [_hood(plan, p) for p in parts]}
     else:
-        own = _hood(plan.domain, plan.hood, len(plan))
+        own = _hood(plan, plan.hood)
     return json.dumps(
         {
             "version": VERSION,
@@ -69,8 +69,9 @@ def _averaged(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _hood(domain: Lattice, hood: Boxes | Members, count: int) -> dict[str, Any]:
+def _hood(plan: Plan, hood: Boxes | Members) -> dict[str, Any]:
     """Say what neighborhoods there are; the members of lists stand in their numbers."""
+    domain = plan.domain
     own: dict[str, Any]
     if isinstance(hood, Members):
         labeled = not domain.element_dims or hood.numbers is not None
@@ -78,6 +79,7 @@ def _hood(domain: Lattice, hood: Boxes | Members, count: int) -> dict[str, Any]:
         own = {"members": str(hood.dim), "numbers": numbers}
         if isinstance(hood, Runs):
             own["runs"] = not hood.is_part
+            own["halves"] = hood.halves_at(plan.first_future)
     else:
         labeled = True
         own = {
@@ -90,7 +92,7 @@ def _hood(domain: Lattice, hood: Boxes | Members, count: int) -> dict[str, Any]:
         }
     return {
         **own,
-        "count": count,
+        "count": len(plan),
         "dims": list(map(str, hood.dims)),
         "shape": list(hood.shape),
         "labels": [_labels(domain, d) if labeled else None for d in hood.dims],
@@ -338,6 +340,7 @@ def _read_members(
 
     if timed:
         steps = column(STEP, -1).astype(np.int64)
+        members = dataclasses.replace(members, halves=recipe.get("halves"))
         if recipe.get("runs"):
             lead = members.elements - np.repeat(steps, members.counts).astype(float)
             cells = np.repeat(members.counts, members.counts)

@@ -16,10 +16,10 @@ from xpatch.domain import Lattice, Sites, domain_of
 from xpatch.engine import dtypes
 from xpatch.engine.members import numbers
 from xpatch.geometry import Places
-from xpatch.index import RECIPE, PatchIndex, patch_index
+from xpatch.index import RECIPE, PatchIndex, patch_index, with_index
 from xpatch.joint import Joint, along
 from xpatch.neighborhood import Boxes, Members
-from xpatch.plan import Plan
+from xpatch.plan import Plan, best_plan, is_carried
 from xpatch.recipe import find_recipe, read_plan
 from xpatch.spec import decode
 
@@ -96,13 +96,43 @@ def _denied(obj: Any, index: PatchIndex, plan: Plan, part: Members) -> bool:
     return not np.array_equal(said.transpose(index.dim, part.dim).to_numpy(), numbers(own))
 
 
-def is_coarse(obj: Any) -> bool:
+def by_field(patches: xr.Dataset, plans: tuple[Plan, ...], like: Any) -> dict[Plan, xr.Dataset]:
+    """Give the variables of patches of several fields field by field.
+
+    Variables without a dimension of any of them, such as one value a patch, go where all others go, or
+    where the field has them.
+    """
+    index = patch_index(patches)
+    assert index is not None
+    inner = {d for plan in plans for d in plan.inner}
+    sizes = {n: v.sizes for n, v in patches.data_vars.items()}
+    found = {n: best_plan(plans, s, like) for n, s in sizes.items() if inner & set(s)}
+    common = next(iter(found.values())) if len(set(found.values())) == 1 else None
+    groups: dict[Plan, list[Hashable]] = {}
+    for name, own in sizes.items():
+        bare = index.dim not in own
+        carrying = (p for p in plans if bare or is_carried(p, name, own))
+        plan = found.get(name) or common or next(carrying, None) or best_plan(plans, own, like)
+        groups.setdefault(plan, []).append(name)
+    parts = {}
+    for plan, names in groups.items():
+        part = with_index(patches, index.only(plan))[names]
+        others = {d for p in plans for d in (*p.dims, *p.inner)} - {*plan.dims, *plan.inner}
+        foreign = [n for n, c in part.coords.items() if others & {n, *c.dims}]
+        parts[plan] = part.drop_vars(foreign)
+    return parts
+
+
+def is_coarse(obj: Any, like: Any = None) -> bool:
     """Whether these are patches of one scale, which were averaged over several steps."""
     if not isinstance(obj, xr.DataArray | xr.Dataset):
         return False
     index = patch_index(obj)
     if index is not None:
-        return any(plan.coarse for plan in index.plans)
+        plans = told_plans(obj, index)
+        if len(plans) > 1 and isinstance(obj, xr.DataArray):
+            plans = (best_plan(plans, obj.sizes, like),)
+        return any(plan.coarse for plan in plans)
     return any('"coarse": {' in str(c.attrs.get(RECIPE, "")) for c in obj.coords.values())
 
 

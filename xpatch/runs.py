@@ -74,6 +74,24 @@ class Runs(Members):
         """Whether some windows had more steps."""
         return bool((self.whole != self.counts).any())
 
+    @property
+    def lead(self) -> NDArray[np.int64] | None:
+        """Steps from the anchor, if they are the same for all patches."""
+        assert self.anchors is not None
+        full = self.stops > self.starts
+        begin = np.where(full, self.starts - self.anchors[:, None], 0)
+        end = np.where(full, self.stops - self.anchors[:, None], 0)
+        if not full.any() or (begin != begin[0]).any() or (end != end[0]).any():
+            return None
+        return np.concatenate([np.arange(a, b) for a, b in zip(begin[0], end[0], strict=True)])
+
+    def halves_at(self, begin: int) -> list[tuple[int, bool]]:
+        """Give slots, and whether leads are the same for all, before and from lead ``begin`` on."""
+        assert self.anchors is not None
+        edge = self.anchors + begin
+        both = self.clipped(None, edge), self.clipped(edge, None)
+        return [(part.width, part.lead is not None) for part in both]
+
     @cached_property
     def elements(self) -> NDArray[np.int32]:
         """Numbers of the steps."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import xarray as xr
 from xpatch.aggregation import AGGREGATIONS, Aggregation, Windowed
 from xpatch.engine import dtypes
 from xpatch.engine import reduce as r
+from xpatch.failures import noted
 from xpatch.later import Later
 from xpatch.window import Window, as_window
 
@@ -61,9 +63,9 @@ class Forecast(Aggregation):
             raise ValueError("the window of Forecast weighs a mean: Forecast('mean', window=…)")
         object.__setattr__(self, "window", as_window(self.window))
 
-    def prepared(self, patches: Any, source: Any, like: Any) -> Any:
-        """Give the horizons of patches, the later made after the earlier."""
-        return parts.in_time_order(parts.horizon(patches))
+    def prepared(self, patches: Any, source: Any, present: Any = None) -> tuple[Any, Any]:
+        """Give the horizons of patches, the later made after the earlier, and which are present."""
+        return parts.in_time_order(parts.horizon(patches)), present
 
     @property
     def synthesis(self) -> Window | None:
@@ -85,7 +87,11 @@ class Sequential(Aggregation):
         ``step(state, patch) -> (state, output)``; a patch is a DataArray or Dataset without patch
         dimension, the output has its shape.
     init : object, optional
-        The first state; for patches in space and time, that of each place.
+        The first state; for patches in space and time, each place begins with a copy of it.
+
+    Notes
+    -----
+    Patches of a dask field are computed one block after the other, and the result is in memory.
     """
 
     step: Callable[[Any, Any], tuple[Any, Any]]
@@ -97,8 +103,11 @@ class Sequential(Aggregation):
                 f"step of Sequential must be a function (state, patch), got {self.step!r}"
             )
 
-    def prepared(self, patches: Any, source: Any, like: Any) -> Any:
-        """Run the fold, patch by patch, each place on its own, and give the outputs as patches."""
+    def prepared(self, patches: Any, source: Any, present: Any = None) -> tuple[Any, None]:
+        """Run the fold, patch by patch, each place on its own, and give the outputs as patches.
+
+        Those that are not present, because the function of `apply` failed on them, are left out.
+        """
         dim, plan = source.dim, source.plans[0]
         places = (
             folding.sides_of(plan, source.ordinals).where
@@ -108,13 +117,20 @@ class Sequential(Aggregation):
         order = np.argsort(plan.steps(source.ordinals), kind="stable")
         states: dict[int, Any] = {}
         outputs: list[Any] = [None] * len(order)
-        for k, (patch,) in parts.one_by_one((patches,), dim, order):
+        given = (patches,) if present is None else (patches, xr.DataArray(present, dims=dim))
+        for k, (patch, *there) in parts.one_by_one(given, dim, order):
+            if there and not there[0]:
+                continue
             place = int(places[k])
-            state = states.get(place, self.init)
-            states[place], outputs[k] = self._checked(self.step(state, patch), patch)
-        if not outputs:
-            return patches
-        return parts.as_patches(outputs, patches, dim)
+            if place not in states:
+                states[place] = copy.deepcopy(self.init)
+            with noted(f"in step of Sequential, on patch {int(source.ordinals[k])}"):
+                states[place], outputs[k] = self._checked(self.step(states[place], patch), patch)
+        kept = [k for k, output in enumerate(outputs) if output is not None]
+        if not kept:
+            return patches.isel({dim: kept}), None
+        made = [outputs[k] for k in kept]
+        return parts.as_patches(made, patches.isel({dim: kept}), dim), None
 
     def _checked(self, result: Any, patch: Any) -> tuple[Any, Any]:
         """Raise if a step did not return a state and an output of the shape of a patch."""
@@ -133,6 +149,7 @@ class Sequential(Aggregation):
                 f"the output of step of Sequential has sizes {dict(output.sizes)}, the patch "
                 f"{dict(patch.sizes)}; one value a window is put into it by xr.zeros_like(patch) + value"
             )
+        parts.check_order(output, patch)
         return result
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:

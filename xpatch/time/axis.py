@@ -114,10 +114,13 @@ class TimeAxis:
         The dimension.
     values : array of datetime64 or cftime
         Its times.
+    name : hashable, optional
+        The coordinate that they are; default: that of the dimension.
     """
 
     dim: Hashable
     values: NDArray
+    name: Hashable | None = None
 
     def __post_init__(self) -> None:
         steps = np.diff(self.ticks)
@@ -125,9 +128,11 @@ class TimeAxis:
             kind = (
                 "occur twice" if (steps == 0).any() and not (steps < 0).any() else "are not sorted"
             )
+            name = self.dim if self.name is None else self.name
+            swap = "" if name == self.dim else f"swap_dims({{{self.dim!r}: {name!r}}})."
             raise ValueError(
                 f"the times along {self.dim!r} {kind}; windows in time need increasing times: "
-                f"sortby({self.dim!r}), drop_duplicates({self.dim!r})"
+                f"{swap}sortby({name!r}).drop_duplicates({name!r})"
             )
 
     def __len__(self) -> int:
@@ -304,6 +309,11 @@ def _parsed(text: str, like: Any) -> Any:
 
 
 def _as_datetime64(times: Any) -> NDArray:
+    if hasattr(times, "columns"):
+        raise TypeError(
+            f"expected times, got a table with the columns {list(times.columns)}; give the one that "
+            "holds times: table['time']"
+        )
     given = np.asarray(times)
     if given.dtype.kind == "M":
         return given
@@ -337,7 +347,7 @@ def time_axis(domain: Lattice, dim: Hashable | None = None) -> TimeAxis:
             f"the times along {time_dim!r} have a time zone, which windows in time do not know: "
             f"assign_coords({{{time_dim!r}: field.indexes[{time_dim!r}].tz_convert(None)}})"
         )
-    return TimeAxis(time_dim, values)
+    return TimeAxis(time_dim, values, name)
 
 
 def time_coordinate(domain: Lattice, dim: Hashable | None = None) -> tuple[Hashable, Hashable]:
@@ -378,10 +388,9 @@ def time_coordinate(domain: Lattice, dim: Hashable | None = None) -> tuple[Hasha
 
 
 def _is_time(coord: Any) -> bool:
-    if coord.dtype.kind == "M":
-        return True
-    return (
-        coord.dtype == object
-        and coord.size > 0
-        and hasattr(coord.variable.values.flat[0], "calendar")
-    )
+    return coord.dtype.kind == "M" or (coord.dtype == object and is_cftime(coord))
+
+
+def is_cftime(array: Any) -> bool:
+    """Whether an array of objects is of dates of cftime."""
+    return array.size > 0 and hasattr(array.variable.values.flat[0], "calendar")

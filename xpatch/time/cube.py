@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.aggregation import Mean
-from xpatch.carrying import carried, is_carried, on_cells
+from xpatch.carrying import carried, on_cells
 from xpatch.folding import OTHER, Merger, Sides, at_places, is_both, merged_over, sides_of
 from xpatch.index import as_given, whole_of
 from xpatch.neighborhood import Members
 from xpatch.parts import horizon, time_dim
-from xpatch.plan import Plan
+from xpatch.plan import Plan, is_carried
 from xpatch.restoring import Provenance, provenance
 from xpatch.time.dates import at_steps, plan_steps, times_of
 

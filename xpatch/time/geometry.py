@@ -189,6 +189,9 @@ class FixedLookback(TimeGeometry):
     Notes
     -----
     Windows that begin before the record are left out.
+
+    A month back from 29 February is 29 January, so windows of a month at the ends of months overlap.
+    Calendar months are ``FixedLookback("1MS", closed="left")`` at the first of each month.
     """
 
     length: Any

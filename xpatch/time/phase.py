@@ -8,8 +8,16 @@ from numpy.typing import NDArray
 from xpatch.time.axis import Duration, TimeAxis
 
 LEAP = 366  # days of the year to which dates of calendars with leap years are mapped
-DAYS_BEFORE = np.concatenate([[0], np.cumsum([31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30])])
+LEAP_MONTHS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 EVEN_YEARS = {"noleap": 365, "365_day": 365, "all_leap": 366, "366_day": 366, "360_day": 360}
+
+
+def months_of(axis: TimeAxis) -> NDArray[np.int64]:
+    """Give the days of the months of a year that has every date."""
+    year = EVEN_YEARS.get(str(axis.calendar), LEAP)
+    days = np.full(12, 30) if year == 360 else np.array(LEAP_MONTHS)
+    days[1] -= year == 365
+    return days
 
 
 def cycle_length(axis: TimeAxis, period: Duration) -> float:
@@ -19,20 +27,20 @@ def cycle_length(axis: TimeAxis, period: Duration) -> float:
     if period.seconds is not None:
         return period.seconds * axis.rate
     assert period.months is not None
-    days = EVEN_YEARS.get(str(axis.calendar), LEAP)
-    return days * 86_400 * axis.rate * period.months / 12
+    months = months_of(axis)
+    years = period.months % 12 == 0
+    days = months.sum() * period.months // 12 if years else months.max() * period.months
+    return float(days * 86_400 * axis.rate)
 
 
 def reach(axis: TimeAxis, width: Duration) -> float:
     """Give a largest difference in phase in ticks; that of months is the longest run of so many."""
     if width.months is None:
         return cycle_length(axis, width)
-    year = EVEN_YEARS.get(str(axis.calendar), LEAP)
-    days = np.diff([*DAYS_BEFORE, LEAP]) if year != 360 else np.full(12, 30)
-    days[1] -= year == 365
+    days = months_of(axis)
     years, months = divmod(width.months, 12)
     runs = np.convolve(np.tile(days, 2), np.ones(months), "valid") if months else np.zeros(1)
-    return float((years * year + runs.max()) * 86_400 * axis.rate)
+    return float((years * days.sum() + runs.max()) * 86_400 * axis.rate)
 
 
 def span(axis: TimeAxis, period: Duration) -> float:
@@ -46,8 +54,9 @@ def span(axis: TimeAxis, period: Duration) -> float:
 def phases(axis: TimeAxis, period: Duration) -> NDArray[np.float64]:
     """Give the place of each time in its cycle, in ticks from its beginning.
 
-    In periods of years the first of March lies at one place, in leap years as in others; shorter
-    periods of the calendar must divide a year.
+    In periods of years the first of March lies at one place, in leap years as in others. Shorter
+    periods of the calendar must divide a year, and every month of them is as long as the longest, so
+    that its first day lies at one place.
 
     Raises
     ------
@@ -70,30 +79,28 @@ def phases(axis: TimeAxis, period: Duration) -> NDArray[np.float64]:
         raise ValueError(
             f"a period of {period.months} months neither divides a year nor consists of years"
         )
-    year, place = _in_year(axis)
-    whole = cycle_length(axis, Duration(months=12))
-    if period.months >= 12:
-        return (year % (period.months // 12)) * whole + place
-    return place % length
+    year, month, rest = _in_month(axis)
+    days = months_of(axis)
+    if period.months % 12:
+        before = month % period.months * days.max()
+    else:
+        before = np.concatenate([[0], np.cumsum(days)])[month]
+        before += year % (period.months // 12) * days.sum()
+    return before * float(86_400 * axis.rate) + rest
 
 
-def _in_year(axis: TimeAxis) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Give the year, and the ticks since its beginning in a year that has every date."""
-    day = 86_400 * axis.rate
+def _in_month(axis: TimeAxis) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Give the year, the month from 0 on, and the ticks since its beginning."""
     if axis.calendar is None:
-        times = axis.values
-        year = times.astype("M8[Y]")
-        month = times.astype("M8[M]")
-        rest = (times - month.astype(times.dtype)).astype(np.int64)
-        before = DAYS_BEFORE[(month - year).astype(int)]
-        return year.astype(np.int64) + 1970, before * float(day) + rest
-    year = np.array([t.year for t in axis.values])
-    even = axis.calendar in EVEN_YEARS
-    days = np.array(
+        month = axis.values.astype("M8[M]")
+        rest = (axis.values - month.astype(axis.values.dtype)).astype(float)
+        number = month.astype(np.int64) + 1970 * 12
+        return number // 12, number % 12, rest
+    seconds = np.array(
         [
-            (t.dayofyr - 1 if even else DAYS_BEFORE[t.month - 1] + t.day - 1)
-            + (t.hour * 3600 + t.minute * 60 + t.second + t.microsecond / 1e6) / 86_400
+            (t.day - 1) * 86_400 + t.hour * 3600 + t.minute * 60 + t.second + t.microsecond / 1e6
             for t in axis.values
         ]
     )
-    return year, days * day
+    year, month = np.array([(t.year, t.month - 1) for t in axis.values], int).reshape(-1, 2).T
+    return year, month, seconds * axis.rate

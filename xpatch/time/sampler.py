@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
+from xpatch.later import Later
 from xpatch.sampler.base import check_integer
 from xpatch.spec import Spec
 from xpatch.time.axis import Duration, TimeAxis
 from xpatch.time.geometry import TimeGeometry
+
+if TYPE_CHECKING:
+    from xpatch import parts
+else:
+    parts = Later("xpatch.parts")
 
 METHODS = ("nearest", "pad", "backfill")
 
@@ -58,6 +65,11 @@ class RegularTimeStride(TimeSampler):
     ----------
     step : int, str, timedelta or offset, default: 1
         Distance of anchors; with a duration the last step not after each multiple of it.
+
+    Notes
+    -----
+    The newest steps may be in no window. `ExplicitTimes` with ``field.time[::-step][::-1]`` counts
+    back from the end.
     """
 
     step: Any = 1
@@ -153,24 +165,22 @@ class EventTriggered(TimeSampler):
             found = after
         else:
             low, high = np.clip(before, 0, n - 1), np.clip(after, 0, n - 1)
-            nearer = np.abs(axis.ticks[high] - events) < np.abs(events - axis.ticks[low])
-            found = np.where(nearer, high, low)
+            later = np.abs(axis.ticks[high] - events) - np.abs(events - axis.ticks[low])
+            found = np.where((later < 0) | (beyond & (later == 0)), high, low)
         lost = (found < 0) | (found >= n)
-        far = np.abs(axis.ticks[np.clip(found, 0, n - 1)] - events)
-        reach = np.inf
+        at = axis.ticks[np.clip(found, 0, n - 1)]
+        far = np.abs(at - events) + (beyond & (at <= events))
         if self.tolerance is not None:
             allowed = Duration.of(self.tolerance, "tolerance")
             some = axis.ticks[:1]
-            reach = (
+            lost |= far > (
                 allowed.steps * axis.step
                 if allowed.steps is not None
                 else int(axis.shifted(some, allowed, 1)[0] - some[0])
             )
         else:  # nothing beyond the record by more than a step
-            reach = axis.step if self.method == "nearest" else np.inf
-            lost |= (far > reach) & ((events < axis.ticks[0]) | (events > axis.ticks[-1]))
-            reach = np.inf
-        lost |= far > reach
+            outside = (events < axis.ticks[0]) | (events > axis.ticks[-1])
+            lost |= (far > axis.step) & outside
         if lost.any():
             k = int(np.flatnonzero(lost)[0])
             raise ValueError(
@@ -182,13 +192,27 @@ class EventTriggered(TimeSampler):
         return found.astype(np.int64)
 
     def anchors(self, axis: TimeAxis, geometry: TimeGeometry) -> NDArray[np.int64]:
-        found = self.steps(axis)
-        whole = geometry.complete(axis, self.closed)
-        kept = found[whole[found]]
-        if not len(kept):
+        return self.kept(axis, geometry)[0]
+
+    def kept(
+        self, axis: TimeAxis, geometry: TimeGeometry
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give the steps of events whose window is complete, and which of the events these are.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        steps = self.steps(axis)
+        which = np.flatnonzero(geometry.complete(axis, self.closed)[steps])
+        if not len(which):
             complete_steps(axis, geometry, self.closed)
-            raise ValueError(f"no event has a complete window of {geometry!r} in the record")
-        return kept
+            raise ValueError(
+                f"none of the {len(steps)} events has a complete window of {geometry!r} in the record, "
+                f"from {axis.values[0]} to {axis.values[-1]}"
+            )
+        return steps[which], which
 
 
 class ExplicitTimes(EventTriggered):
@@ -196,11 +220,14 @@ class ExplicitTimes(EventTriggered):
 
     Parameters
     ----------
-    times : array-like of times
-        datetime64, strings, or cftime of the calendar of the field.
+    times : array-like of times, or patches
+        datetime64, strings, or cftime of the calendar of the field; or the patches of another field,
+        to take the times of their anchors.
     """
 
     def __init__(self, times: Any):
+        if isinstance(times, xr.Dataset) or (isinstance(times, xr.DataArray) and parts.cut(times)):
+            times = parts.anchor_times(times)
         super().__init__(times, "nearest", None)
 
     def steps(self, axis: TimeAxis) -> NDArray[np.int64]:
@@ -251,7 +278,9 @@ class RandomTime(TimeSampler):
             whole, share = whole[share > 0], share[share > 0]
             share = share / share.sum() if len(share) else None
         if self.n > len(whole):
+            weighed = "" if share is None and self.weights is None else " of weight above 0"
             raise ValueError(
-                f"RandomTime(n={self.n}) asks for more than the {len(whole)} complete windows there are"
+                f"RandomTime(n={self.n}) asks for more than the {len(whole)} complete windows{weighed} "
+                "there are"
             )
         return np.random.default_rng(self.seed).choice(whole, self.n, replace=False, p=share)

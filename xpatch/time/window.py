@@ -24,8 +24,17 @@ def _check_steps(value: Any, what: str) -> None:
         raise ValueError(f"{what} must be positive, got {value!r}")
 
 
+def _leads(members: Members) -> NDArray[np.float64]:
+    """Give the steps from the anchor, where distances may be those of phases."""
+    assert members.anchors is not None
+    return members.elements - np.repeat(members.anchors, members.counts).astype(float)
+
+
 class TimeWindow(Window):
-    """Base of the windows of the lead: negative in the past, positive in the future."""
+    """Base of the windows of the lead: negative in the past, positive in the future.
+
+    In a `PhaseWindow` tapers are functions of the phase instead: the steps from the anchor's phase.
+    """
 
     temporal = True
 
@@ -67,15 +76,12 @@ class CausalBoxcar(TimeWindow):
 
     def radial(self, members: Members) -> NDArray[np.float64]:
         super().radial(members)  # which checks
-        assert members.anchors is not None  # distances may be those of phases
-        return self.weights(
-            members.elements - np.repeat(members.anchors, members.counts).astype(float)
-        )
+        return self.weights(_leads(members))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class ExponentialDecay(TimeWindow):
-    """``exp(−|lead| / tau)``: what is nearer to the anchor counts more.
+    """``exp(−|lead| / tau)``: what is nearer to the anchor counts more, in a `PhaseWindow` too.
 
     Parameters
     ----------
@@ -90,6 +96,10 @@ class ExponentialDecay(TimeWindow):
 
     def weights(self, lead: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.maximum(np.exp(-np.abs(lead) / self.tau), SMALLEST)
+
+    def radial(self, members: Members) -> NDArray[np.float64]:
+        super().radial(members)  # which checks
+        return self.weights(_leads(members))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
