@@ -160,6 +160,114 @@ def test_patches_along_one_dimension_have_no_outline(field):
         patches.patch.plot(field)
 
 
+def test_a_line_of_patches_says_where_to_look(field):
+    with pytest.raises(ValueError, match=r"cut along \['x'\]; .*patches\.patch\.anchors"):
+        field.patch.split(geometry={"x": 10}).patch.plot()
+
+
+# ---------------------------------------------------------------------------------- windows in time
+
+
+def series(calendar=None, n=40):
+    time = xr.date_range("2001-01-01", periods=n, calendar=calendar or "standard")
+    return xr.DataArray(np.zeros(n), {"time": time}, ("time",), name="v")
+
+
+def bars(ax):
+    """Give (x0, x1, row) of the bars, those of the past and those of the future."""
+    from matplotlib.collections import PatchCollection
+
+    found = []
+    for collection in (c for c in ax.collections if isinstance(c, PatchCollection)):
+        boxes = [path.get_extents() for path in collection.get_paths()]
+        found.append([(b.x0, b.x1, (b.y0 + b.y1) / 2) for b in boxes])
+    return found
+
+
+def drawn_counts(ax):
+    from matplotlib.patches import StepPatch
+
+    (steps,) = (p for p in ax.patches if isinstance(p, StepPatch))
+    return np.asarray(steps.get_data().values), np.asarray(steps.get_data().edges)
+
+
+DAY0 = 11323  # 2001-01-01 in days since 1970
+DAYS = np.array([DAY0, DAY0, 0])
+FORECASTS = xpatch.TimePatcher(xpatch.LookbackHorizon(5, 3), xpatch.RegularTimeStride(10))
+
+
+def test_windows_in_time_are_bars():
+    patches = series().patch.split(FORECASTS)
+    fig = patches.patch.plot()
+    assert [ax.get_ylabel() for ax in fig.axes] == ["patch", "coverage"]
+    past, future = bars(fig.axes[0])  # windows begin on day 0, 10, 20, 30
+    np.testing.assert_allclose(past, [(10 * k - 0.5, 10 * k + 4.5, k) for k in range(4)] + DAYS)
+    np.testing.assert_allclose(future, [(10 * k + 4.5, 10 * k + 7.5, k) for k in range(4)] + DAYS)
+    counts, edges = drawn_counts(fig.axes[1])
+    assert counts.tolist() == ([1] * 8 + [0] * 2) * 4
+    np.testing.assert_allclose(edges[[0, -1]], [DAY0 - 0.5, DAY0 + 39.5])
+    fig.canvas.draw()
+    some = patches.isel(patch=[3, 0, 0]).patch
+    counts, _ = drawn_counts(some.plot().axes[1])
+    assert counts[:10].tolist() == [2] * 8 + [0] * 2
+    assert counts[30:38].tolist() == [1] * 8
+    assert len(bars(some.plot(most=2).axes[0])[0]) == 2
+    assert len(bars(some.horizon.patch.plot(coverage=False).axes[0])) == 1
+
+
+def test_lists_in_time_are_bars_with_gaps():
+    patches = series().patch.split(
+        xpatch.TimePatcher(xpatch.PhaseWindow("10D", "1D"), xpatch.RegularTimeStride(20))
+    )
+    fig = patches.patch.plot()
+    first = sorted(
+        (a - DAY0, b - DAY0) for part in bars(fig.axes[0]) for a, b, row in part if row == 0
+    )
+    # around day 0, 10, 20, 30, of which the first ends with its anchor
+    assert first == [(-0.5, 0.5), (0.5, 1.5), (8.5, 11.5), (18.5, 21.5), (28.5, 31.5), (38.5, 39.5)]
+    assert drawn_counts(fig.axes[1])[0][:5].tolist() == [2, 2, 0, 0, 0]
+
+
+@pytest.mark.parametrize("calendar", ["noleap", "360_day"])
+def test_years_of_other_calendars(calendar):
+    days = 360 if calendar == "360_day" else 365
+    patches = series(calendar, n=2 * days).patch.split(
+        xpatch.TimePatcher(xpatch.FixedLookback(days), xpatch.RegularTimeStride(days))
+    )
+    fig = patches.patch.plot()
+    (past,) = bars(fig.axes[0])
+    np.testing.assert_allclose(past, [(2001, 2002, 0), (2002, 2003, 1)], atol=1 / days)
+    assert fig.axes[1].get_xlabel() == f"time (years, {calendar})"
+
+
+def test_windows_over_their_series_and_on_given_axes():
+    import matplotlib.pyplot as plt
+
+    field = series() + 3
+    patches = field.patch.split(FORECASTS)
+    fig, ax = plt.subplots()
+    assert patches.patch.plot(field.rename("v"), axes=ax) is fig
+    (line,) = fig.axes[1].lines
+    assert set(line.get_ydata()) == {3}
+    assert fig.axes[1].get_ylabel() == "v"
+    with pytest.raises(ValueError, match="series of 40 steps along 'time'"):
+        patches.patch.plot(field.expand_dims(x=2))
+
+
+def test_windows_that_were_read_and_no_windows(tmp_path):
+    patches = series().rename(time="obs").assign_coords(date=("obs", series().time.values))
+    patches = patches.drop_vars("obs").patch.split(FORECASTS)
+    patches.to_netcdf(tmp_path / "patches.nc")
+    with xr.open_dataarray(tmp_path / "patches.nc") as read:
+        fig = read.isel(patch=[1]).patch.plot()
+    past, _ = bars(fig.axes[0])
+    assert past == [(9.5, 14.5, 0)]  # not the time of every step is known
+    assert fig.axes[1].get_xlabel() == "obs (steps)"
+    fig = patches.isel(patch=[]).patch.plot()
+    assert bars(fig.axes[0]) == []
+    assert drawn_counts(fig.axes[1])[0].sum() == 0
+
+
 def test_without_matplotlib_the_extra_is_named(field, monkeypatch):
     import sys
 

@@ -234,6 +234,48 @@ def test_footprints():
     assert frame.geometry.area.tolist() == [96.0, 96.0]
 
 
+def test_footprints_are_outlines_in_space_alone():
+    time = np.arange("2000-01-01", "2000-01-11", dtype="M8[D]").astype("M8[ns]")
+    lat, lon = np.arange(6.0), np.arange(8.0)
+    field = xr.DataArray(
+        np.zeros((10, 6, 8)), {"time": time, "lat": lat, "lon": lon}, ("time", "lat", "lon")
+    )
+    with pytest.raises(ValueError, match=r"in space over \['lat', 'lon'\].*patch\.plot\(\)"):
+        field.patch.split(geometry={"lat": 3, "time": 5}).patch.footprints()
+    frame = field.patch.split(geometry={"lat": 3, "lon": 4, "time": 5}).patch.footprints()
+    assert frame.total_bounds.tolist() == [-0.5, -0.5, 7.5, 5.5]
+    series = field.isel(lat=0, lon=0, drop=True)
+    windows = series.patch.split(xpatch.TimePatcher(xpatch.FixedLookback(3)))
+    with pytest.raises(ValueError, match=r"in space, and .*\['time'\].*patch\.plot\(\)"):
+        windows.patch.footprints()
+    phases = series.patch.split(xpatch.TimePatcher(xpatch.PhaseWindow("3D", "1D")))
+    for patches, where in ((windows, r"patches\['lead'\]"), (phases, "'anchor_step'")):
+        with pytest.raises(ValueError, match=where):
+            _ = patches.patch.distance
+        with pytest.raises(ValueError, match="windows in time have no geometries"):
+            _ = patches.patch.geometries
+
+
+def test_repr_of_patches_in_space_and_time():
+    time = np.arange("2000-01-01", "2000-01-11", dtype="M8[D]").astype("M8[ns]")
+    field = xr.DataArray(np.zeros((10, 6)), {"time": time}, ("time", "x"))
+    space = xpatch.Patcher({"x": 3}, window="hann")
+    windows = xpatch.TimePatcher(xpatch.FixedLookback(4), xpatch.RegularTimeStride(3))
+    patches = field.patch.split(xpatch.SpatioTemporalPatcher(space, windows))
+    assert repr(patches.patch).splitlines() == [
+        "<6 of 6 patches (x: 3 of 6, time: 4 of 10)>",
+        "  spatial:",
+        "    geometry: Rectangular",
+        "    sampler: RegularStride",
+        "    window: Hann",
+        "  temporal:",
+        "    geometry: FixedLookback",
+        "    sampler: RegularTimeStride",
+        "    aggregation: TemporalMean",
+        "  coupling: product",
+    ]
+
+
 def test_footprints_of_a_curvilinear_grid_follow_its_cells():
     lon, lat = np.meshgrid(np.linspace(0, 30, 16), np.linspace(40, 60, 12))
     field = grid().drop_vars(["y", "x"])

@@ -129,7 +129,9 @@ def merge(
     patches : DataArray or Dataset, or DataTree
         What `split` gave, after any model. Dimensions may be new (channels), cropped, scaled by
         an integer, or reduced away (one value per patch paints its footprint); patches may be in
-        any order, be left out, or be repeated.
+        any order, be left out, or be repeated. A variable that the field has without any cut
+        dimension comes back as it was: it must be the same for all patches, missing values aside,
+        and one value per patch needs a name of its own.
     aggregation : Aggregation, str or pair of them, optional
         How overlapping patches become one value; default: that of the Patcher, or overlap-add. Of
         patches in space and time ``(spatial, temporal)`` merges time first, within each place, and
@@ -139,7 +141,7 @@ def merge(
     skipna : bool, optional
         Leave missing contributions out; default: for dtypes that can hold them.
     fill_value : scalar, default: NaN
-        Value of cells that no patch covers.
+        Value of cells that no patch covers; of a cube of forecasts, of places that none covers.
     scale : mapping, optional
         By which integer the patches are finer than the field along each dimension.
 

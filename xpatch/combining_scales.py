@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from xpatch.aggregation import as_aggregation
 from xpatch.painting import merge_scale
+from xpatch.plan import is_carried
 from xpatch.restoring import is_coarse, provenance
 from xpatch.scales import NO_SCALES, UNNAMED, nodes_of
 from xpatch.time.scales import LOST, HierarchicalCombine
@@ -84,11 +85,12 @@ def chosen(how: HierarchicalCombine, parts: Mapping[str, Any]) -> tuple[str, ...
 
 
 def touched(patches: Any) -> list[Hashable]:
-    """Give the variables that have the patch dimension; the others are carried."""
+    """Give the variables that are merged; the others are carried."""
     if isinstance(patches, xr.DataArray):
         return []
-    dim = provenance(patches, None).dim
-    return [n for n, v in patches.data_vars.items() if dim in v.dims]
+    source = provenance(patches, None)
+    own = {n: v.dims for n, v in patches.data_vars.items() if source.dim in v.dims}
+    return [n for n, dims in own.items() if not is_carried(source.plans[0], n, dims)]
 
 
 def variables(field: Any) -> set[Hashable]:

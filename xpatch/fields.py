@@ -12,7 +12,7 @@ from xpatch.engine.members import numbers
 from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.joint import along
 from xpatch.neighborhood import Members
-from xpatch.plan import Plan, best_plan
+from xpatch.plan import Plan, best_plan, is_carried
 
 __all__ = ["by_field", "told_plans"]
 
@@ -49,7 +49,8 @@ def _denied(obj: Any, index: PatchIndex, plan: Plan, part: Members) -> bool:
 def by_field(patches: xr.Dataset, plans: tuple[Plan, ...], like: Any) -> dict[Plan, xr.Dataset]:
     """Give the variables of patches of several fields field by field.
 
-    Variables without a dimension of any of them, such as one value a patch, go where all others go.
+    Variables without a dimension of any of them, such as one value a patch, go where all others go, or
+    where the field has them.
     """
     index = patch_index(patches)
     assert index is not None
@@ -58,8 +59,10 @@ def by_field(patches: xr.Dataset, plans: tuple[Plan, ...], like: Any) -> dict[Pl
     found = {n: best_plan(plans, s, like) for n, s in sizes.items() if inner & set(s)}
     common = next(iter(found.values())) if len(set(found.values())) == 1 else None
     groups: dict[Plan, list[Hashable]] = {}
-    for name in sizes:
-        plan = found.get(name) or common or best_plan(plans, sizes[name], like)
+    for name, own in sizes.items():
+        bare = index.dim not in own
+        carrying = (p for p in plans if bare or is_carried(p, name, own))
+        plan = found.get(name) or common or next(carrying, None) or best_plan(plans, own, like)
         groups.setdefault(plan, []).append(name)
     parts = {}
     for plan, names in groups.items():

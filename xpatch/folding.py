@@ -150,14 +150,17 @@ def merge_in_turn(
     dim = source.dim
     sides = sides_of(source.plans[0], source.ordinals)
     series, places = merged_over(patches, dim, sides, "time", crop, in_time)
-    index = PatchIndex(
-        PandasIndex(places, dim),
-        (sides.space,),
-        {d: c for d, c in crop.items() if d in sides.space.inner},
-    )
+    return in_space(at_places(series.rename({OTHER: dim}), dim, places, sides.space, crop))
+
+
+def at_places(
+    found: xr.Dataset, dim: Hashable, places: NDArray, plan: Plan, crop: Any
+) -> xr.Dataset:
+    """Label what stands along ``dim`` as patches in space alone."""
+    own = {d: c for d, c in crop.items() if d in plan.inner}
+    index = PatchIndex(PandasIndex(places, dim), (plan,), own)
     coords = index.create_variables({dim: Variable(dim, places)})
-    lost = [n for n in series.coords if n in sides.space.dims]
-    found = series.drop_vars(lost).rename({OTHER: dim})
+    lost = [n for n, c in found.coords.items() if n in plan.dims or dim in c.dims]
     data = {n: v.variable.transpose(dim, ...) for n, v in found.data_vars.items() if dim in v.dims}
-    found = found.assign(data).assign_coords(xr.Coordinates(coords, indexes={dim: index}))
-    return in_space(found)
+    bare = found.drop_vars(lost).assign(data)
+    return bare.assign_coords(xr.Coordinates(coords, indexes={dim: index}))

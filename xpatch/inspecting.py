@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from xpatch import inspecting_members as listed
 from xpatch.domain import Lattice, domain_of
 from xpatch.index import patch_index, with_index
-from xpatch.joint import Joint
+from xpatch.joint import Joint, time_dims, time_part
 from xpatch.neighborhood import Members
 from xpatch.plan import Plan
-from xpatch.recipe import ANCHOR
+from xpatch.recipe import ANCHOR, STEP
 from xpatch.restoring import Provenance, provenance
+from xpatch.time.dates import times_of
 from xpatch.time.window import stepwise
 from xpatch.window import box_weights
 
@@ -59,6 +60,15 @@ def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
         If the patches are boxes, or were read from a file.
     """
     source, plan = _in_space(obj)
+    if only_time(plan):
+        found = [
+            "patches['lead']",
+            *(f"patches[{m.numbers!r}] - patches[{STEP!r}]" for m in plan.lists),
+        ]
+        raise ValueError(
+            f"windows in time have no distances in space; {found[-1]} says how many steps each is from "
+            "the anchor"
+        )
     if not isinstance(plan.hood, Members):
         raise ValueError("boxes have no distances; these are those of lists of members")
     return listed.distance(obj, source, plan)
@@ -67,6 +77,8 @@ def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
 def geometries(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """Give the shapely geometry of each member, shape (patch, slot), None in empty slots."""
     source, plan = _in_space(obj)
+    if only_time(plan):
+        raise ValueError("windows in time have no geometries; patches.patch.plot() draws them")
     if not isinstance(plan.hood, Members) or plan.places is None:
         raise ValueError(
             "boxes have no geometries; patches.patch.footprints() gives their outlines"
@@ -81,7 +93,8 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
     -------
     Dataset
         Variables ``y``, ``x`` … of shape (patch,): labels, or positions where there are none;
-        and coordinates ``cell_y``, ``cell_x`` … with the positions.
+        and coordinates ``cell_y``, ``cell_x`` … with the positions. Of windows in time also the times
+        of their anchors, where these are not the labels of the dimension.
     """
     source, plan = _plan(obj)
     template, at = plan.domain.template, source.ordinals
@@ -100,6 +113,10 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
         attrs = template.coords[d].attrs if d in template.coords else {}
         out[d] = (source.dim, cell if labels is None else labels, attrs)
         coords[f"cell_{d}"] = (source.dim, cell)
+    if time_dims(time_part(plan.hood)):
+        name, times = times_of(obj, source)
+        if name not in out:  # times that are not the labels of their dimension
+            out[name] = (source.dim, times.values[plan.steps(at)], times.attrs)
     found = xr.Dataset(out, coords=coords)
     space, entries = plan.in_space(at)
     if space.places is None:
@@ -234,6 +251,11 @@ def axis_edges(domain: Lattice, dim: Hashable) -> NDArray[np.float64]:
     return cell_edges(values)
 
 
+def only_time(plan: Plan) -> bool:
+    """Whether patches are windows in time, and nothing else."""
+    return set(time_dims(time_part(plan.hood))) == set(plan.dims)
+
+
 def plane(domain: Lattice, dims: tuple[Hashable, ...]) -> tuple[Hashable, Hashable]:
     """Give the (y, x) dimensions of the plane in which patches are drawn."""
     roles = domain.roles
@@ -243,7 +265,8 @@ def plane(domain: Lattice, dims: tuple[Hashable, ...]) -> tuple[Hashable, Hashab
         return y[0], x[0]
     if len(dims) < 2:
         raise ValueError(
-            f"outlines need two cut dimensions, the patches were cut along {list(dims)}"
+            f"outlines need two cut dimensions, the patches were cut along {list(dims)}; where they are "
+            "says patches.patch.anchors"
         )
     return dims[-2], dims[-1]
 
@@ -277,6 +300,7 @@ def footprints(obj: Any) -> Any:
             "footprints need geopandas: pip install 'xarray-patch[vector]'"
         ) from error
     source, plan = _in_space(obj)
+    _check_in_space(plan)
     if isinstance(plan.hood, Members):
         outlines, crs = listed.outlines(source, plan)
     elif plan.domain.curvilinear and plan.domain.crs is None:
@@ -285,6 +309,25 @@ def footprints(obj: Any) -> Any:
         outlines, crs = shapely.box(*rectangles(obj)[0].T), _crs(obj, plan)
     index = pd.Index(_plan(obj)[0].ordinals, name=source.dim)
     return geopandas.GeoDataFrame(geometry=outlines, index=index, crs=crs)
+
+
+def _check_in_space(plan: Plan) -> None:
+    """Raise a ValueError if outlines would be over time, or over height."""
+    if isinstance(plan.hood, Members) and not only_time(plan):
+        return
+    horizontal = plan.domain.spatial_dims
+    if only_time(plan):
+        wrong = True
+    elif plan.domain.curvilinear:
+        wrong = not set(plan.dims) & set(horizontal)
+    else:
+        wrong = bool(horizontal) and not set(plane(plan.domain, plan.dims)) <= set(horizontal)
+    if wrong:
+        over = f" over {list(horizontal)}" if horizontal else ""
+        raise ValueError(
+            f"footprints are outlines in space{over}, and these patches were cut along {list(plan.dims)}; "
+            "patches.patch.plot() draws them as they are"
+        )
 
 
 def _crs(obj: Any, plan: Plan) -> Any:
@@ -337,8 +380,16 @@ def summary(obj: Any) -> str:
             found += [f"{d}: {s} of {n}" for d, s, n in each]
     sizes = ", ".join(found)
     lines = [f"<{len(index.ordinals)} of {len(plan)} patches ({sizes})>"]
-    for axis in ("geometry", "sampler", "window", "aggregation"):
-        value = plan.spec.get(axis)
-        if value is not None:
-            lines.append(f"  {axis}: {value['class']}")
+    for part in ("spatial", "temporal"):
+        if plan.spec.get(part) is not None:
+            lines += [f"  {part}:", *(f"  {line}" for line in _axes(plan.spec[part]))]
+    lines += _axes(plan.spec)
+    if plan.spec.get("coupling") is not None:
+        lines.append(f"  coupling: {plan.spec['coupling']}")
     return "\n".join(lines)
+
+
+def _axes(spec: Mapping[str, Any]) -> list[str]:
+    """Say what each axis of a patcher is."""
+    names = ("geometry", "sampler", "window", "aggregation")
+    return [f"  {n}: {spec[n]['class']}" for n in names if spec.get(n) is not None]

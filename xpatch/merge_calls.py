@@ -19,7 +19,7 @@ from xpatch.parts import of_one_field, time_dim
 from xpatch.plan import Plan
 from xpatch.restoring import check_like, provenance
 from xpatch.time.aggregation import Forecast, Sequential, TemporalMean
-from xpatch.time.cube import forecast_cube
+from xpatch.time.cube import check_same_times, forecast_cube
 
 
 def merge_one(
@@ -51,6 +51,40 @@ def merge_both(
             f"merge takes one aggregation, or two of them, (spatial, temporal), got {aggregations!r}"
         )
     given = spatial, temporal = [as_aggregation(a) for a in aggregations]
+    _check_order(spatial, temporal)
+    source = provenance(patches, like)
+    if not is_both(source.plans[0]):
+        raise ValueError(
+            "merge((spatial, temporal)) is for patches of a SpatioTemporalPatcher; these were cut along "
+            f"{list(source.plans[0].dims)} only: merge({given[0]!r})"
+        )
+    first = Merge(patches, TemporalMean(), like, skipna, fill_value, scale)
+    if isinstance(temporal, Forecast) and temporal.select == "cube":
+        return as_cube(patches, spatial, first.crop, like, skipna, fill_value, scale)
+    _check_missing(skipna, fill_value)
+    if isinstance(temporal, Sequential):
+        (patches, _), temporal = temporal.prepared(patches, source), TemporalMean()
+    found = merge_in_turn(
+        whole_of(patches),
+        _on(source, like),
+        first.crop,
+        _merger(temporal, skipna, scale, first.plan, "time"),
+        _merger(spatial, skipna, scale, first.plan, "space"),
+    )
+    return _back(patches, found, first)
+
+
+def _check_order(spatial: Any, temporal: Any) -> None:
+    """Raise a ValueError if the aggregation over time stands first."""
+    if isinstance(spatial, Forecast | Sequential):
+        raise ValueError(
+            f"merge takes (spatial, temporal), in this order, and got {spatial!r}, which is over time, "
+            f"first: merge(({temporal!r}, {spatial!r}))"
+        )
+
+
+def _check_missing(skipna: Any, fill_value: Any) -> None:
+    """Raise a ValueError if missing values have to be told from what is not covered in time."""
     if fill_value == fill_value:
         raise ValueError(
             f"merge((spatial, temporal)) leaves what is not covered missing, so that fill_value="
@@ -61,25 +95,6 @@ def merge_both(
             "merge((spatial, temporal)) leaves out what a place does not cover in time, which skipna="
             "False cannot tell from missing data; merge at once, or mark them yourself"
         )
-    source = provenance(patches, like)
-    if not is_both(source.plans[0]):
-        raise ValueError(
-            "merge((spatial, temporal)) is for patches of a SpatioTemporalPatcher; these were cut along "
-            f"{list(source.plans[0].dims)} only: merge({given[0]!r})"
-        )
-    first = Merge(patches, TemporalMean(), like, skipna, fill_value, scale)
-    if isinstance(temporal, Sequential):
-        (patches, _), temporal = temporal.prepared(patches, source), TemporalMean()
-    if isinstance(temporal, Forecast) and temporal.select == "cube":
-        return as_cube(patches, spatial, first.crop, like, skipna, fill_value, scale)
-    found = merge_in_turn(
-        whole_of(patches),
-        _on(source, like),
-        first.crop,
-        _merger(temporal, skipna, scale, first.plan, "time"),
-        _merger(spatial, skipna, scale, first.plan, "space"),
-    )
-    return _back(patches, found, first)
 
 
 def as_cube(
@@ -92,7 +107,8 @@ def as_cube(
         own = PatchIndex(PandasIndex(source.ordinals, source.dim), source.plans, source.crop)
         patches = with_index(patches, own)
     spatial = OverlapAdd() if spatial is None else spatial
-    cube = forecast_cube(patches, crop, _merger(spatial, skipna, scale, plan, "space"))
+    in_space = _merger(spatial, skipna, scale, plan, "space", fill_value)
+    cube = forecast_cube(patches, crop, in_space, skipna)
     return plan.domain.wrap(cube)
 
 
@@ -106,13 +122,15 @@ def _on(source: Any, like: Any) -> Any:
     return dataclasses.replace(source, plans=plans)
 
 
-def _merger(aggregation: Any, skipna: Any, scale: Any, plan: Plan, over: str) -> Merger:
+def _merger(
+    aggregation: Any, skipna: Any, scale: Any, plan: Plan, over: str, fill_value: Any = np.nan
+) -> Merger:
     """Give a merge over time, or over space."""
     timed = {d for d in plan.dims if d == time_dim(plan)}
 
     def merged(patches: xr.Dataset) -> xr.Dataset:
         own = {d: f for d, f in (scale or {}).items() if (d in timed) == (over == "time")}
-        return Merge(patches, aggregation, None, skipna, np.nan, own).run()
+        return Merge(patches, aggregation, None, skipna, fill_value, own, cut=plan.dims).run()
 
     return merged
 
@@ -133,16 +151,15 @@ def merge_each(
             "these are patches of several fields; merge((spatial, temporal)) takes those of one: "
             "patches[name].patch.merge((spatial, temporal))"
         )
-    parts = []
-    for plan, part in by_field(patches, plans, like).items():
+    parts, cubes = [], []
+    for part in by_field(patches, plans, like).values():
         merge = Merge(part, aggregation, None, *args)
         if isinstance(merge.aggregation, Forecast) and merge.aggregation.select == "cube":
-            skipna, _, scale = args
-            merger = _merger(OverlapAdd(), skipna, scale, plan, "space")
-            parts.append(forecast_cube(part, merge.crop, merger))
+            cubes.append(as_cube(part, None, merge.crop, None, *args))
         else:
             parts.append(merge.run())
-    merged = xr.merge(parts, combine_attrs="override", compat="override", join="outer")
+    check_same_times(cubes)
+    merged = xr.merge([*parts, *cubes], combine_attrs="override", compat="override", join="outer")
     for plan in plans:
         merged = plan.domain.wrap(merged)
     return merged

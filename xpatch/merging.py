@@ -11,6 +11,7 @@ import xarray as xr
 from xarray import Variable
 
 from xpatch.aggregation import First, InvVarWeightedMean, OverlapAdd, SoftVote, as_aggregation
+from xpatch.carrying import carried, on_cells
 from xpatch.combining import inverse_variance, most_probable, most_probable_each
 from xpatch.cutting import check_chunks
 from xpatch.domain import Lattice, domain_of
@@ -19,7 +20,7 @@ from xpatch.joining import JointJob, flattened
 from xpatch.joint import Hood, Joint, along, inner_sizes, time_dims, time_part
 from xpatch.listing import MemberJob
 from xpatch.neighborhood import Boxes, Members
-from xpatch.plan import Plan, best_plan
+from xpatch.plan import Plan, best_plan, is_carried
 from xpatch.recipe import ANCHOR, start_name
 from xpatch.restoring import check_like, ordered, place, provenance, restored_coords
 from xpatch.scattering import Job, Weights
@@ -43,6 +44,7 @@ class Merge:
         *,
         chunks: Mapping[Hashable, tuple[int, ...]] | None = None,
         present: Any = None,
+        cut: tuple[Hashable, ...] = (),
     ):
         if not isinstance(patches, xr.DataArray | xr.Dataset):
             raise TypeError(f"merge takes patches, got {type(patches).__name__}")
@@ -69,6 +71,7 @@ class Merge:
             self.domain = domain_of(like)
             check_like(self.plan, self.domain)
         self.chunks, self.present = chunks, present
+        self.cut = (*self.plan.dims, *cut)  # also where this is a merge of time or of space alone
         self.skipna = skipna
         self.fill_value = fill_value
         self.scale = self._checked_scale(scale)
@@ -235,13 +238,15 @@ class Merge:
             return out
         if isinstance(aggregation, InvVarWeightedMean):
             return self._wrap(inverse_variance(self, aggregation))
-        parts = {}
+        parts, voted = {}, []
         for name, array in self.patches.data_vars.items():
-            touched = self.dim in array.dims
-            parts[name] = self.variable(array.variable, name) if touched else array.variable
+            if self.dim not in array.dims or is_carried(self.plan, name, array.dims, self.cut):
+                parts[name] = carried(array.variable, name, self.dim, self.present)
+                continue
+            voted.append(name)
+            parts[name] = self.variable(array.variable, name)
         whole = self._wrap(xr.Dataset(parts, attrs=self.patches.attrs))
         if isinstance(aggregation, SoftVote):
-            voted = [n for n, a in self.patches.data_vars.items() if self.dim in a.dims]
             return most_probable_each(whole, voted, aggregation, self.fill_value)
         return whole
 
@@ -298,7 +303,12 @@ class Merge:
 
     def variable(self, variable: Variable, name: Hashable, aggregation: Any = None) -> Variable:
         """Merge one variable."""
-        merged = self._merged(variable, name, aggregation)
+        try:
+            merged = self._merged(variable, name, aggregation)
+        except TypeError as error:
+            if not isinstance(name, str):  # of a DataArray
+                raise
+            raise TypeError(f"variable {name!r}: {error}") from error
         mapping = self.domain.mappings.get(name)
         if mapping is not None:  # arithmetic loses it, and rioxarray looks for it
             merged.encoding = {"grid_mapping": mapping}
@@ -306,6 +316,10 @@ class Merge:
 
     def _merged(self, variable: Variable, name: Hashable, aggregation: Any) -> Variable:
         aggregation = self.aggregation if aggregation is None else aggregation
+        if is_carried(self.plan, name, variable.dims):
+            every, how = np.zeros_like(self.source.ordinals), (aggregation, self._skips(variable))
+            found = on_cells(variable, self.dim, every, 1, *how, self.fill_value, self.present)
+            return found.isel({self.dim: 0})
         own = self._own_dims(variable, name)
         if not isinstance(self.plan.hood, Boxes):
             cut = self.plan.hood
@@ -327,7 +341,7 @@ class Merge:
         dims = ordered(tuple(d for d in variable.dims if d != self.dim), order)
         variable = variable.transpose(self.dim, *dims)
         axes = tuple(dims.index(d) for d in own)
-        skipna = self._skips(variable, name)
+        skipna = self._skips(variable)
         weights = Weights(
             plan.window,
             aggregation.synthesis,
@@ -341,12 +355,12 @@ class Merge:
             return Variable(dims, job.chunked(variable.data, chunks, self.present), variable.attrs)
         return Variable(dims, job.in_memory(variable.to_numpy()), variable.attrs)
 
-    def _skips(self, variable: Variable, name: Hashable) -> bool:
+    def _skips(self, variable: Variable) -> bool:
         """Whether missing contributions are left out."""
         if variable.dtype == object:
             raise TypeError(
-                f"the patches{'' if name is None else f' of {name!r}'} have object dtype, which "
-                "cannot be merged; convert them to numbers, dates or fixed-width text"
+                "the patches have object dtype, which cannot be merged; convert them to numbers, dates "
+                "or fixed-width text"
             )
         return variable.dtype.kind in "fcmM" if self.skipna is None else bool(self.skipna)
 
@@ -372,7 +386,7 @@ class Merge:
         dims = list(ordered(tuple(dims), order))
         variable = variable.transpose(self.dim, *dims[:place], *inner, *dims[place:])
         anchors = None if self.plan.places is None else self.plan.places.elements
-        rest = (place, window, aggregation, self._skips(variable, name), fill)
+        rest = (place, window, aggregation, self._skips(variable), fill)
         out_dims = (*dims[:place], *hood.dims, *dims[place:])
         known_chunks = self.domain.chunks.get(name) or next(iter(self.domain.chunks.values()), {})
         wanted = {d: tuple(c) for d, c in known_chunks.items() if d in hood.dims}

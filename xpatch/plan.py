@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ from xpatch.geometry import Places
 from xpatch.joint import Hood, Joint, inner_sizes, space_part, time_dims, time_part
 from xpatch.neighborhood import Boxes, Members
 
-__all__ = ["Plan", "best_plan"]
+__all__ = ["Plan", "best_plan", "is_carried"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -245,6 +245,17 @@ class Plan:
 
     def __deepcopy__(self, memo: object) -> Plan:
         return self
+
+
+def is_carried(
+    plan: Plan, name: Hashable, dims: Iterable[Hashable], cut: Iterable[Hashable] = ()
+) -> bool:
+    """Whether a variable of patches has none of the cut dimensions, and in the field had none.
+
+    ``cut`` are those of the field, where the plan has but a part of them.
+    """
+    order = None if name is None else plan.domain.orders.get(name)
+    return order is not None and not {*plan.dims, *plan.inner, *cut} & {*order, *dims}
 
 
 def best_plan(plans: tuple[Plan, ...], sizes: Mapping[Hashable, int], like: Any = None) -> Plan:

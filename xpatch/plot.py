@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch import plot_members
+from xpatch import plot_members, plot_time
 from xpatch.engine.placement import Placement
-from xpatch.inspecting import axis_edges, rectangles
+from xpatch.inspecting import axis_edges, only_time, rectangles
 from xpatch.neighborhood import Members, arrange
 from xpatch.restoring import provenance
 
@@ -30,20 +30,23 @@ def plot(
 ) -> Any:
     """Draw the outlines of patches over the field, and how often each cell is covered.
 
+    Windows in time alone are bars over the time, one below the other: the past in blue, the future in
+    orange, a mark at each anchor. Dates of cftime are drawn as years.
+
     Parameters
     ----------
     patches : DataArray or Dataset
         Patches.
     field : DataArray, optional
-        Two-dimensional field to draw underneath; default: none.
+        Two-dimensional field to draw underneath, for windows in time a series; default: none.
     coverage : bool, default: True
-        Whether to draw a second picture with the number of patches on each cell.
+        Whether to draw a second picture with the number of patches on each cell or step.
     axes : matplotlib Axes or pair of them, optional
         Where to draw; default: a new figure. On a single Axes only the outlines are drawn.
     most : int, default: 400
-        Largest number of outlines; of more, an even choice is drawn.
+        Largest number of outlines or bars; of more, an even choice is drawn.
     color : str, default: "black"
-        Color of the outlines.
+        Color of the outlines, of windows in time that of the anchors.
     **kwargs
         Passed to ``field.plot``.
 
@@ -57,18 +60,19 @@ def plot(
     ImportError
         If matplotlib is not installed.
     ValueError
-        If fewer than two dimensions were cut, or the field has others than those drawn.
+        If a single dimension was cut that is not time, or the field has others than those drawn.
     """
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError("plots need matplotlib: pip install 'xarray-patch[plot]'") from error
-    if axes is None:
-        columns = 2 if coverage else 1
-        size = (5.2 * columns, 4.2)
-        _, axes = plt.subplots(1, columns, figsize=size, squeeze=False, layout="constrained")
-    axes = np.ravel(axes)
     source = provenance(patches, None)
+    timed = only_time(source.plans[0])
+    if axes is None:
+        axes = _figure(plt, 2 if coverage else 1, timed)
+    axes = np.ravel(axes)[: None if coverage else 1]
+    if timed:
+        return plot_time.draw(patches, source, field, axes, most, color, kwargs)
     if isinstance(source.plans[0].in_space(source.ordinals)[0].hood, Members):
         return plot_members.draw(patches, source, field, coverage, axes, most, color, kwargs)
     outlines, (y, x) = rectangles(patches)
@@ -81,6 +85,17 @@ def plot(
     if coverage and len(axes) > 1:
         _draw_coverage(patches, axes[1], y, x)
     return axes[0].figure
+
+
+def _figure(plt: Any, pictures: int, timed: bool) -> Any:
+    """Make axes side by side, for windows in time one below the other."""
+    if timed:
+        sizes = {"height_ratios": [3, 1][:pictures], "figsize": (7.0, 3.2 + 1.2 * (pictures - 1))}
+        return plt.subplots(pictures, 1, sharex=True, squeeze=False, layout="constrained", **sizes)[
+            1
+        ]
+    size = (5.2 * pictures, 4.2)
+    return plt.subplots(1, pictures, figsize=size, squeeze=False, layout="constrained")[1]
 
 
 def coverage_of(patches: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> NDArray:

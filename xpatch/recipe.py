@@ -309,7 +309,7 @@ def _read_members(
             "patches: the patch coordinate was overwritten; do not renumber patches"
         )
     given = obj.coords[number]
-    table = given.transpose(..., slot).values.reshape(len(labels), -1)
+    table = given.transpose(..., slot).values.reshape(len(labels), given.sizes[slot])
     table = np.where(table == table, table, -1).astype(np.int64)  # files may have made it float
     if table.max(initial=-1) >= np.prod(recipe["shape"], dtype=np.int64):
         raise ValueError(

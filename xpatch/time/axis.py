@@ -336,6 +336,26 @@ def time_axis(domain: Lattice, dim: Hashable | None = None) -> TimeAxis:
     Raises
     ------
     ValueError
+        If there is none, or several and none is asked for, or its times cannot be used.
+    """
+    time_dim, name = time_coordinate(domain, dim)
+    values = np.asarray(domain.template.coords[name].values)
+    if values.dtype.kind == "M" and np.isnat(values).any():
+        raise ValueError(f"some times along {time_dim!r} are NaT; leave them out (dropna)")
+    if values.dtype == object and not hasattr(values.flat[0], "calendar"):
+        raise ValueError(
+            f"the times along {time_dim!r} have a time zone, which windows in time do not know: "
+            f"assign_coords({{{time_dim!r}: field.indexes[{time_dim!r}].tz_convert(None)}})"
+        )
+    return TimeAxis(time_dim, values, name)
+
+
+def time_coordinate(domain: Lattice, dim: Hashable | None = None) -> tuple[Hashable, Hashable]:
+    """Give the dimension of time, and the name of the coordinate that holds its times.
+
+    Raises
+    ------
+    ValueError
         If there is none, or several and none is asked for.
     """
     found: dict[Hashable, Hashable] = {}
@@ -364,15 +384,7 @@ def time_axis(domain: Lattice, dim: Hashable | None = None) -> TimeAxis:
             "coordinate of datetime64 or cftime (decode_times=True), or say which: FixedLookback(…, dim=…)"
         )
     ((time_dim, name),) = found.items()
-    values = np.asarray(coords[name].values)
-    if values.dtype.kind == "M" and np.isnat(values).any():
-        raise ValueError(f"some times along {time_dim!r} are NaT; leave them out (dropna)")
-    if values.dtype == object and not hasattr(values.flat[0], "calendar"):
-        raise ValueError(
-            f"the times along {time_dim!r} have a time zone, which windows in time do not know: "
-            f"assign_coords({{{time_dim!r}: field.indexes[{time_dim!r}].tz_convert(None)}})"
-        )
-    return TimeAxis(time_dim, values, name)
+    return time_dim, name
 
 
 def _is_time(coord: Any) -> bool:

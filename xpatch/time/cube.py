@@ -2,83 +2,152 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.folding import OTHER, Merger, is_both, merged_over, sides_of
+from xpatch.aggregation import Mean
+from xpatch.carrying import carried, on_cells
+from xpatch.folding import OTHER, Merger, Sides, at_places, is_both, merged_over, sides_of
 from xpatch.index import as_given, whole_of
 from xpatch.neighborhood import Members
 from xpatch.parts import horizon, time_dim
-from xpatch.plan import Plan
-from xpatch.restoring import provenance
+from xpatch.plan import Plan, is_carried
+from xpatch.restoring import Provenance, provenance
+from xpatch.time.dates import at_steps, plan_steps, times_of
 
 UNEVEN = (
     "the horizons differ in length or in their leads, so that they make no cube; give the horizon in "
     "steps, LookbackHorizon(…, horizon=7)"
 )
-REFERENCE, PERIOD = "forecast_reference_time", "forecast_period"
+REFERENCE, PERIOD, VALID = "forecast_reference_time", "forecast_period", "valid_time"
 
 
-def forecast_cube(patches: Any, crop: Any, in_space: Merger) -> Any:
+def forecast_cube(patches: Any, crop: Any, in_space: Merger, skipna: bool | None = None) -> Any:
     """Give the horizons over ``forecast_reference_time`` and ``forecast_period`` (CF), in steps.
 
-    ``valid_time`` has both dimensions. Patches in space and time are merged in space first, for each
-    reference time.
+    ``valid_time`` has both dimensions. Reference times are sorted; forecasts of the same one are
+    averaged. Patches in space and time are merged in space first, for each reference time.
 
     Raises
     ------
     ValueError
-        If the horizons differ in length.
+        If the horizons differ in length, or the field has coordinates of these names.
     """
     part = horizon(patches)
     source = provenance(part, None)
     plan, dim = source.plans[0], source.dim
     time = time_dim(plan)
-    at, steps = _steps(plan, source.ordinals, source.crop)
-    known = at, steps
-    if not len(at) and len(plan):  # of no patch, the leads of the others
-        known = _steps(plan, np.zeros(1, np.int64), source.crop)
-    lead = known[1] - known[0][:, None]
-    if not (lead == lead[:1]).all():
-        raise ValueError(UNEVEN)
-    cube = part
+    _, times = times_of(patches, provenance(patches, None))
+    _check_names(part, dim, time)
+    lead = _leads(plan, source)
+    at, which = np.unique(plan.steps(source.ordinals), return_inverse=True)
+    whole = whole_of(part)
     if is_both(plan):
-        sides = sides_of(plan, source.ordinals)
-        merged, _ = merged_over(whole_of(part), dim, sides, "space", crop, in_space)
-        _, first = np.unique(sides.when, return_index=True)
-        at, steps = at[first], steps[first]
-        cube = merged.drop_vars([time], errors="ignore").rename({OTHER: dim})
-        order = [dim, time]
-        inner = {n: v.variable for n, v in cube.data_vars.items()}
-        data = {n: v.transpose(*(d for d in order if d in v.dims), ...) for n, v in inner.items()}
-        cube = as_given(cube.assign(data), part)
-    axis = plan.domain.coordinate(time)
-    assert axis is not None
-    lost = [
-        n for n, c in cube.coords.items() if {dim, time} & {n, *c.dims} or n in (REFERENCE, PERIOD)
-    ]
+        cube = _in_space(whole, source, sides_of(plan, source.ordinals), crop, in_space)
+    else:
+        cube = _in_order(whole, source, which, len(at), skipna)
+    lost = [n for n, c in cube.coords.items() if {dim, time} & {n, *c.dims}]
     cube = cube.drop_vars(lost).rename({dim: REFERENCE, time: PERIOD})
-    return cube.assign_coords(
+    made, valid = (at_steps(times, steps, time) for steps in (at, at[:, None] + lead))
+    dated = {"standard_name": REFERENCE} if times.dtype.kind in "MO" else {}
+    valid_attrs = {"standard_name": "time"} if dated else {}
+    cube = cube.assign_coords(
         {
-            REFERENCE: Variable(REFERENCE, axis[at], {"standard_name": REFERENCE}),
-            PERIOD: Variable(PERIOD, lead[0], {"standard_name": PERIOD, "units": "steps"}),
-            "valid_time": Variable((REFERENCE, PERIOD), axis[steps], {"standard_name": "time"}),
+            REFERENCE: Variable(REFERENCE, made, dated),
+            PERIOD: Variable(PERIOD, lead, {"standard_name": PERIOD, "units": "steps"}),
+            VALID: Variable((REFERENCE, PERIOD), valid, valid_attrs),
         }
     )
+    return as_given(cube, part)
 
 
-def _steps(plan: Plan, ordinals: NDArray, crop: Any) -> tuple[NDArray, NDArray]:
-    """Give the steps that patches are anchored at, and those that they hold, (patch, time)."""
-    hood, entries = plan.in_time(ordinals)
-    at = plan.steps(ordinals)
-    if isinstance(hood, Members):
-        if hood.ragged:
-            raise ValueError(UNEVEN)
-        return at, hood.take(entries).elements.reshape(len(at), hood.width)
-    k = hood.dims.index(time_dim(plan))
-    low, high = crop.get(hood.dims[k], (0, 0))
-    cells = np.arange(low, hood.sizes[k] - high)
-    return at, hood.starts(entries)[:, k, None] + cells
+def _check_names(part: Any, dim: Hashable, time: Hashable) -> None:
+    """Raise a ValueError if the field has what a cube is going to be called."""
+    own = {n for n, v in whole_of(part).variables.items() if not {dim, time} & {n, *v.dims}}
+    own |= set(whole_of(part).data_vars) | (set(part.dims) - {dim, time})
+    for name in (REFERENCE, PERIOD, VALID):
+        if name in own:
+            raise ValueError(
+                f"Forecast('cube') names its dimensions and times {REFERENCE!r}, {PERIOD!r} and {VALID!r}, "
+                f"but the field has {name!r} already; rename it first: patches.rename({name}=…)"
+            )
+
+
+def check_same_times(cubes: list[xr.Dataset]) -> None:
+    """Raise a ValueError if cubes of several fields are not of the same times."""
+    for cube in cubes[1:]:
+        first = cubes[0]
+        if any(not first[n].equals(cube[n]) for n in (REFERENCE, PERIOD, VALID)):
+            own, other = (next(iter(c.data_vars), None) for c in (first, cube))
+            raise ValueError(
+                f"the forecasts of {own!r} and of {other!r} are for different times, so that one cube over "
+                f"{PERIOD!r} (steps) cannot hold both; merge each on its own: "
+                f"patches[[{own!r}]].patch.merge(Forecast('cube')), patches[[{other!r}]].…"
+            )
+
+
+def _in_order(
+    whole: xr.Dataset, source: Provenance, which: NDArray, count: int, skipna: bool | None
+) -> xr.Dataset:
+    """Sort patches by their reference times, and average those of the same one."""
+    dim, data = source.dim, {}
+    for name, array in whole.data_vars.items():
+        variable = array.variable
+        if dim in variable.dims and is_carried(source.plans[0], name, variable.dims):
+            data[name] = carried(variable, name, dim)
+        elif dim in variable.dims and count < len(which):
+            skip = variable.dtype.kind in "fcmM" if skipna is None else skipna
+            data[name] = on_cells(variable, dim, which, count, Mean(), skip)
+        elif dim in variable.dims and (np.diff(which) < 0).any():
+            data[name] = variable.isel({dim: np.argsort(which)})
+        else:
+            data[name] = variable
+    kept = {n: c for n, c in whole.coords.items() if dim not in c.dims}
+    return xr.Dataset(data, kept, whole.attrs)
+
+
+def _in_space(
+    whole: xr.Dataset, source: Provenance, sides: Sides, crop: Any, in_space: Merger
+) -> xr.Dataset:
+    """Merge patches in space for each reference time; what the field has once, for all of them."""
+    dim, time = source.dim, time_dim(sides.time)
+    own = {n: v.dims for n, v in whole.data_vars.items() if dim in v.dims}
+    once = [n for n, dims in own.items() if is_carried(sides.time, n, dims)]
+    merged, _ = merged_over(whole.drop_vars(once), dim, sides, "space", crop, in_space)
+    merged = merged.drop_vars([time], errors="ignore").rename({OTHER: dim})
+    first = [dim, time]
+    data = {
+        n: v.variable.transpose(*(d for d in first if d in v.dims), ...)
+        for n, v in merged.data_vars.items()
+    }
+    if once:
+        places = at_places(whole[once], dim, sides.where, sides.space, crop)
+        data |= {n: v.variable for n, v in in_space(places).data_vars.items()}
+    return merged.assign({n: data[n] for n in whole.data_vars})[list(whole.data_vars)]
+
+
+def _leads(plan: Plan, source: Provenance) -> NDArray[np.int64]:
+    """Give how far the horizons look ahead, in steps.
+
+    Raises
+    ------
+    ValueError
+        If they differ.
+    """
+    ordinals = source.ordinals
+    if not len(ordinals) and len(plan):  # of no patch, the leads of the others
+        hood, entries = plan.in_time(np.arange(len(plan)))
+        there = hood.counts[entries] > 0 if isinstance(hood, Members) else entries >= 0
+        ordinals = np.flatnonzero(there)[:1]
+    steps, there = plan_steps(plan, ordinals, source.crop)
+    lead = steps - plan.steps(ordinals)[:, None]
+    if isinstance(plan.in_time(ordinals)[0], Members) and not there.all():
+        raise ValueError(UNEVEN)
+    if not (lead == lead[:1]).all():
+        raise ValueError(UNEVEN)
+    return lead[0] if len(lead) else np.arange(steps.shape[1])
