@@ -202,11 +202,23 @@ def in_year(record) -> tuple[np.ndarray, int]:
     return np.array(out, np.int64), days * 86_400_000_000
 
 
+def in_months(record, months) -> tuple[np.ndarray, int]:
+    """Place in so many months, each as long as the longest, in microseconds, and their length."""
+    longest = 30 if record.calendar == "360_day" else 31
+    out = []
+    for d in record.dates:
+        clock = d.hour * 3600 + d.minute * 60 + d.second
+        out.append(((d.month - 1) % months * longest + d.day - 1) * 86_400 + clock)
+    return np.array(out, np.int64) * 1_000_000, months * longest * 86_400_000_000
+
+
 def same_phase(record, period, width, causal, closed) -> Windows:
     t, n = record.ticks, len(record.dates)
     if period.months is not None:
-        t, year = in_year(record)
-        cycle = year * period.months // 12
+        t, cycle = in_year(record) if period.months % 12 == 0 else in_months(record, period.months)
+        cycle = cycle * max(period.months // 12, 1)
+        if cycle < record.step:
+            return [None] * n
         end = record.ticks_of(record.moved(record.dates[:1], period))[0]
         if record.ends()[1] < end:
             return [None] * n
