@@ -46,7 +46,8 @@ class Forecast(Aggregation):
     ----------
     select : {"latest", "mean", "cube"}, default: "latest"
         For each valid time the latest forecast, or the mean of all; or all of them, as a cube over
-        ``forecast_reference_time`` and ``forecast_period`` (steps).
+        ``forecast_reference_time``, in its order, and ``forecast_period`` (steps), with several of
+        one time averaged.
     window : TimeWindow or function, optional
         Weights of the mean by lead.
     """
