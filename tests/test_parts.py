@@ -206,6 +206,19 @@ def test_a_fold_is_not_told_of_patches_that_were_skipped(dtype, chunk):
     np.testing.assert_array_equal(merged[::5], [1, 2, np.nan, 3, 4, 5])
 
 
+def test_a_state_that_cannot_be_copied():
+    import threading
+
+    windows = TimePatcher(FixedLookback(5), RegularTimeStride(5))
+    fold = Sequential(lambda lock, patch: (lock, patch), threading.Lock())
+    source = field()
+    merged = source.patch.split(windows).patch.merge(fold)
+    xr.testing.assert_allclose(merged, source.where(merged.notnull()))
+    places = source.patch.split(SpatioTemporalPatcher(PLACES, windows))
+    with pytest.raises(TypeError, match="must be copied for each of 2 places"):
+        places.patch.merge(fold)
+
+
 def test_errors_say_in_which_patch():
     patches = field().patch.split(TimePatcher(LookbackHorizon(5, 2), RegularTimeStride(5)))
 
@@ -231,6 +244,17 @@ def test_a_patch_that_comes_back_in_another_order_is_refused():
         xpatch.fit_predict(
             patches, lambda past: 0, lambda model, future: future.isel(time=backwards).fillna(0)
         )
+
+
+def test_labels_that_are_no_cells_may_change():
+    source = field().assign_coords(depth=("x", [1.0, 2.0, 4.0]), x=[0.1, 0.2, 0.3])
+    patches = source.patch.split(TimePatcher(LookbackHorizon(5, 2), RegularTimeStride(5)))
+    deeper = Sequential(lambda s, p: (s, p.assign_coords(depth=2 * p.depth)))
+    assert patches.patch.merge(deeper).sizes == source.sizes
+    made = xpatch.fit_predict(
+        patches, lambda past: 0, lambda m, future: future.assign_coords(x=future.x.astype("f4"))
+    )
+    assert made.sizes == patches.patch.horizon.sizes
 
 
 @pytest.mark.parametrize("dataset", [False, True])
@@ -280,6 +304,35 @@ def test_training_sets_of_several_splits_have_a_past_and_a_future(sampler):
     mixed = xr.concat([several[0], other], "patch", coords="different", compat="equals")
     with pytest.raises(ValueError, match="take lookback and horizon of each"):
         _ = mixed.patch.lookback
+
+
+def test_leads_of_several_splits_are_not_taken_from_the_first():
+    unlike = [LookbackHorizon(3, 2), LookbackHorizon(2, 3)]
+    several = [field().patch.split(TimePatcher(g, RegularTimeStride(7))) for g in unlike]
+    mixed = xr.concat(several, "patch", coords="minimal", compat="override")
+    with pytest.raises(ValueError, match="take lookback and horizon of each"):
+        _ = mixed.patch.lookback
+    past = [f.patch.split(TimePatcher(FixedLookback(5))) for f in (field(), 2 * field()[:40])]
+    with pytest.raises(ValueError, match="no future part"):
+        _ = xr.concat(past, "patch").patch.horizon
+
+
+@pytest.mark.parametrize("how", ["file", "one patch"])
+def test_what_knows_one_field_only_is_not_cut_along_one_only(how, tmp_path):
+    both = two_fields(False, 0)
+    if how == "file":
+        both.to_netcdf(tmp_path / "both.nc")
+        both = xr.open_dataset(tmp_path / "both.nc")
+    else:
+        both = both.isel(patch=0)
+    with pytest.raises(ValueError, match=r"several fields, also along 'hour'"):
+        _ = both.patch.lookback
+    assert both.drop_vars(["h", "hour"]).patch.lookback.sizes["time"] == 5
+
+
+def test_values_of_patches_stay_beside_the_parts_of_several_fields():
+    both = two_fields(False, 0).assign(label=("patch", np.arange(6)))
+    np.testing.assert_array_equal(both.patch.horizon.label, np.arange(6))
 
 
 def test_a_fit_of_no_patches_is_none():

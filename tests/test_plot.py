@@ -185,10 +185,13 @@ def bars(ax):
 
 
 def drawn_counts(ax):
+    """Give the coverage of each day, of which only the changes are drawn, and the edges."""
     from matplotlib.patches import StepPatch
 
     (steps,) = (p for p in ax.patches if isinstance(p, StepPatch))
-    return np.asarray(steps.get_data().values), np.asarray(steps.get_data().edges)
+    counts, edges = np.asarray(steps.get_data().values), np.asarray(steps.get_data().edges)
+    assert (np.diff(counts) != 0).all()
+    return np.repeat(counts, np.diff(edges).round().astype(int)), edges
 
 
 DAY0 = 11323  # 2001-01-01 in days since 1970

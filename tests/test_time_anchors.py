@@ -152,6 +152,34 @@ def test_names_of_the_field_are_not_overwritten(kind, name, geometry, sampler):
     xr.testing.assert_allclose(merged, renamed.t.where(merged.notnull()))
 
 
+def test_a_patch_is_a_field_that_can_be_split_again():
+    weeks = cut(FixedLookback(20), RegularTimeStride(20))
+    again = weeks.isel(patch=1).patch.split(
+        TimePatcher(FixedLookback(5), RegularTimeStride(5)), dim="day"
+    )
+    xr.testing.assert_equal(again.patch.merge().variable, weeks.isel(patch=1).variable)
+    square = xr.DataArray(np.arange(48.0).reshape(6, 8), dims=("y", "x"))
+    crops = square.patch.split(geometry={"y": 4, "x": 6}, sampler=xpatch.Random(3, seed=0))
+    small = crops.isel(patch=0).patch.split(
+        geometry={"y": 2, "x": 2}, sampler=xpatch.Random(3, seed=0), dim="crop"
+    )
+    assert dict(small.sizes) == {"crop": 3, "y": 2, "x": 2}
+
+
+def test_a_lead_of_the_field_is_not_lost():
+    with pytest.raises(ValueError, match="has 'lead' of its own"):
+        cut(FixedLookback(5), field=SERIES.assign_coords(lead=3))
+
+
+def test_times_of_a_product_are_taken_once():
+    cube = SERIES.expand_dims(x=[1.0, 2.0, 3.0])
+    space = Patcher({"x": 1})
+    whole = cube.patch.split(SpatioTemporalPatcher(space, TimePatcher(LookbackHorizon(5, 2))))
+    at = TimePatcher(FixedLookback(5), ExplicitTimes(whole))
+    again = cube.patch.split(SpatioTemporalPatcher(space, at))
+    np.testing.assert_array_equal(again, whole.patch.lookback)
+
+
 # ---------------------------------------------------------------------------------------- errors
 
 
@@ -211,3 +239,16 @@ def test_labels_are_enough_for_merge_like(calendar, geometry):
     xr.testing.assert_allclose(bare.patch.merge(like=field), expected.rename(None))
     with pytest.raises(ValueError, match="do not occur in like"):
         bare.patch.merge(like=field.isel(time=slice(None, 50)))
+
+
+def test_labels_with_holes_do_not_move_values():
+    holes = np.array([["NaT", "NaT", "2001-01-01", "2001-01-02"]], "M8[ns]")
+    patches = xr.DataArray(
+        [[7.0, 8, 0, 1]], {"time": (("patch", "time"), holes)}, ("patch", "time")
+    )
+    with pytest.raises(ValueError, match="do not occur in like"):
+        patches.patch.merge(like=SERIES)
+    field = xr.DataArray(np.arange(36.0), {"lon": np.arange(0, 360, 10)}, ("lon",))
+    geometry = xpatch.Rectangular(lon=8, boundary="wrap")
+    turned = field.patch.split(geometry=geometry, sampler=xpatch.RegularStride(lon=8))
+    xr.testing.assert_equal(turned.drop_vars("patch").patch.merge(like=field), field)

@@ -237,9 +237,14 @@ def cut_coordinates(
 
 
 def check_names(obj: xr.DataArray | xr.Dataset, added: Mapping[Hashable, Variable]) -> None:
-    """Raise a ValueError if the field has names of its own that coordinates of patches have."""
+    """Raise a ValueError if the field has names of its own that coordinates of patches have.
+
+    What a patch that is split again has from the first time makes way.
+    """
     whole = whole_of(obj)
-    taken = [n for n in added if n in whole.variables or n in whole.dims]
+    again = any(RECIPE in c.attrs and not c.ndim for c in whole.coords.values())
+    own = [n for n, c in whole.coords.items() if again and (not c.ndim or c.attrs == LEAD_ATTRS)]
+    taken = [n for n in added if (n in whole.variables or n in whole.dims) and n not in own]
     if taken:
         raise ValueError(
             f"the field has {taken[0]!r} of its own, which is the name of a coordinate of its patches; rename "

@@ -13,9 +13,10 @@ from xpatch.later import Later
 from xpatch.progress import Bar
 
 if TYPE_CHECKING:
-    from xpatch import cutting, joint, parts, restoring
+    from xpatch import cutting, joint, looping, parts, restoring
 else:
     cutting, parts = Later("xpatch.cutting"), Later("xpatch.parts")
+    looping = Later("xpatch.looping")
     joint, restoring = Later("xpatch.joint"), Later("xpatch.restoring")
 
 __all__ = ["fit_predict"]
@@ -103,7 +104,7 @@ def fit_predict(
         raise ValueError(f"known names {unknown[0]!r}, which the patches have not")
     outputs = []
     bar = Bar(len(source.ordinals)) if progress else None
-    for k, both in parts.one_by_one((past, future), dim, np.arange(len(source.ordinals))):
+    for k, both in looping.one_by_one((past, future), dim, np.arange(len(source.ordinals))):
         before, after = (_alone(p, {d: int(at[k]) for d, at in steps.items()}) for p in both)
         hidden = _hidden(after, set(steps), set(known))
         with noted(f"on patch {int(source.ordinals[k])}"):
@@ -113,7 +114,7 @@ def fit_predict(
         outputs.append(output)
         if bar is not None:
             bar(1)
-    return parts.as_patches(outputs, future, dim) if outputs else future
+    return looping.as_patches(outputs, future, dim) if outputs else future
 
 
 def _alone(patch: Any, steps: Mapping[Hashable, int]) -> Any:
@@ -162,5 +163,5 @@ def _like(predicted: Any, hidden: Any, k: int) -> Any:
                 f"predict returned {n} values along {d!r} for patch {k}, whose horizon has "
                 f"{hidden.sizes[d]}"
             )
-    parts.check_order(predicted, hidden)
+    looping.check_order(predicted, hidden)
     return predicted

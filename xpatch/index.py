@@ -31,8 +31,8 @@ class PatchIndex(Index):
         splits were put together.
     crop : mapping, optional
         Cells that were cut off at both ends of in-patch dimensions.
-    future : int, optional
-        Of patches of different splits the lead at which the future begins, if it is the same.
+    leads : tuple, optional
+        Of patches of different splits what `Plan.leads` says, if it is the same for all.
     """
 
     def __init__(
@@ -40,12 +40,12 @@ class PatchIndex(Index):
         index: PandasIndex,
         plans: tuple[Plan, ...],
         crop: Mapping[Hashable, tuple[int, int]] | None = None,
-        future: int | None = None,
+        leads: tuple[Any, ...] | None = None,
     ):
         self._index = index
         self.plans = plans
         self.crop = dict(crop or {})
-        self.future = future
+        self.leads = leads
 
     @classmethod
     def from_variables(
@@ -54,7 +54,7 @@ class PatchIndex(Index):
         return cls(PandasIndex.from_variables(variables, options={}), options["plans"])
 
     def _replace(self, index: PandasIndex, plans: tuple[Plan, ...] | None = None) -> PatchIndex:
-        return type(self)(index, self.plans if plans is None else plans, self.crop, self.future)
+        return type(self)(index, self.plans if plans is None else plans, self.crop, self.leads)
 
     @property
     def mixed(self) -> bool:
@@ -107,7 +107,7 @@ class PatchIndex(Index):
         )
         plans = tuple(p.renamed(names) for p in self.plans) if touched else self.plans
         crop = {dims_dict.get(d, d): cut for d, cut in self.crop.items()}
-        return type(self)(self._index.rename(name_dict, dims_dict), plans, crop, self.future)
+        return type(self)(self._index.rename(name_dict, dims_dict), plans, crop, self.leads)
 
     @classmethod
     def concat(
@@ -121,10 +121,14 @@ class PatchIndex(Index):
         index = PandasIndex.concat(parts, dim, positions)  # type: ignore[arg-type]
         same = all(isinstance(i, cls) and first._same_plans(i) for i in indexes)
         if same:
-            return cls(index, first.plans, first.crop, first.future)
-        known = [i for i in indexes if isinstance(i, cls)]
-        future = {i.future if i.mixed else i.plans[0].first_future for i in known}
-        return cls(index, (), {}, future.pop() if len(future) == 1 else None)
+            return cls(index, first.plans, first.crop, first.leads)
+        leads = {i._own_leads() if isinstance(i, cls) else None for i in indexes}
+        return cls(index, (), {}, leads.pop() if len(leads) == 1 else None)
+
+    def _own_leads(self) -> tuple[Any, ...] | None:
+        if self.mixed:
+            return self.leads
+        return self.plans[0].leads if len(self.plans) == 1 and not any(self.crop.values()) else None
 
     def _same_plans(self, other: PatchIndex) -> bool:
         return (

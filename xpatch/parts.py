@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -65,8 +65,10 @@ def anchor_times(patches: Any) -> NDArray:
     """Give the times that patches are anchored at."""
     source = provenance(patches, None)
     plan = next((p for p in source.plans if time_part(p.hood)), source.plans[0])
-    axis = time_axis(plan.domain, time_dim(plan))
-    return axis.values[plan.steps(source.ordinals)]
+    axis, steps = time_axis(plan.domain, time_dim(plan)), plan.steps(source.ordinals)
+    if plan.spec.get("coupling") == "product":  # which has every time in every place
+        steps = steps[np.sort(np.unique(steps, return_index=True)[1])]
+    return axis.values[steps]
 
 
 def of_one_field(patches: Any, like: Any = None) -> Any:
@@ -119,7 +121,7 @@ def _part(patches: Any, past: bool) -> Any:
         return _part(_with_dim(patches, found[0]), past).isel({found[0]: 0})
     mixed = patch_index(patches)
     if mixed is not None and mixed.mixed:
-        return _of_mixed(patches, mixed.future, past)
+        return _of_mixed(patches, mixed.leads, past)
     patches = of_one_field(patches)
     source = provenance(patches, None)
     if len(source.plans) > 1:
@@ -128,6 +130,7 @@ def _part(patches: Any, past: bool) -> Any:
     dim = time_dim(plan)
     index = patch_index(patches)
     if index is None:  # read from a file: the recipe says where patches lie
+        _check_alone(patches, source.dim, plan)
         index = PatchIndex(PandasIndex(source.ordinals, source.dim), source.plans, source.crop)
     if dim not in patches.dims:
         raise ValueError(
@@ -140,7 +143,7 @@ def _part(patches: Any, past: bool) -> Any:
         return _of_lists(patches, index, plan, hood, begin, past)
     assert hood is not None
     if plan.coarse:  # scales end with their anchor
-        _not_empty(int(past), past, plan)
+        _not_empty(int(past), past)
         return patches
     k = hood.dims.index(dim)
     at, size = hood.anchors[k], hood.sizes[k]
@@ -151,13 +154,15 @@ def _part(patches: Any, past: bool) -> Any:
     cut = min(max(at + begin, low), size - high)
     cells = slice(0, cut - low) if past else slice(cut - low, size - high - low)
     more = (0, size - high - cut) if past else (cut - low, 0)
-    _not_empty(cells.stop - cells.start, past, plan)
+    _not_empty(cells.stop - cells.start, past)
     return with_index(patches.isel({dim: cells}), index.cropped({dim: more}))
 
 
 def _of_each(patches: xr.Dataset, plans: tuple[Plan, ...], past: bool) -> xr.Dataset:
     """Cut the part of each field that has windows in time out of patches of several fields."""
-    parts = by_field(patches, plans, None)
+    inner = {d for plan in plans for d in plan.inner}
+    bare = {n: v for n, v in patches.data_vars.items() if not inner & {*v.dims}}
+    parts = by_field(patches.drop_vars(list(bare)), plans, None)
     if not any(time_part(plan.hood) for plan in parts):
         time_dim(plans[0])
     found, lacking = [], None
@@ -169,19 +174,33 @@ def _of_each(patches: xr.Dataset, plans: tuple[Plan, ...], past: bool) -> xr.Dat
     if not found and lacking is not None:
         raise lacking
     merged = xr.merge(found, join="outer", compat="override", combine_attrs="override")
+    merged = merged.assign({n: v.variable for n, v in bare.items()})
     return merged[[n for n in patches.data_vars if n in merged]].assign_attrs(patches.attrs)
 
 
-def _of_mixed(patches: Any, begin: int | None, past: bool) -> Any:
-    """Cut a part out of patches of different splits, by the lead that all of them have."""
-    lead = patches.coords.get("lead")
-    if lead is None or lead.ndim != 1 or begin is None:
+def _of_mixed(patches: Any, leads: tuple[Any, ...] | None, past: bool) -> Any:
+    """Cut a part out of patches of different splits, whose windows have the same leads."""
+    dim, lead, begin = leads or (None, (), 0)
+    if dim is None or patches.sizes.get(dim) != len(lead):
         raise ValueError(
-            "these patches come from different splits, whose windows in time are not alike, so that they "
-            "have no past and future in common; take lookback and horizon of each before xr.concat"
+            "these patches come from different splits, of which it is not known that they have windows in "
+            "time with the same leads; take lookback and horizon of each before xr.concat"
         )
-    wanted = (lead.values < begin) == past
-    return patches.isel({lead.dims[0]: np.flatnonzero(wanted)})
+    wanted = np.flatnonzero((np.array(lead) < begin) == past)
+    _not_empty(len(wanted), past)
+    return patches.isel({dim: slice(wanted[0], wanted[-1] + 1)})
+
+
+def _check_alone(patches: Any, dim: Hashable, plan: Plan) -> None:
+    """Raise a ValueError if patches without an index hold windows of another field, too."""
+    for name, coord in patches.coords.items():
+        timed = coord.dtype.kind == "M" or (coord.dtype == object and is_cftime(coord))
+        if timed and coord.dims == (dim, name) and name not in plan.dims:
+            raise ValueError(
+                f"these patches hold windows in time of several fields, also along {name!r}, and as they "
+                "were read back, or are one patch, they know those of one only; take lookback and "
+                "horizon before, or drop the variables of the others"
+            )
 
 
 def _with_dim(patch: Any, dim: Hashable) -> Any:
@@ -251,7 +270,7 @@ def _of_lists(
     if members.halves is not None:  # of what was read back other patches may have longer windows
         part = dataclasses.replace(part, width=members.halves[not past][0])
     counts = part.counts
-    _not_empty(int(counts.max(initial=0)), past, plan)
+    _not_empty(int(counts.max(initial=0)), past)
     hood = plan.hood.replaced(members, part) if isinstance(plan.hood, Joint) else part
     own = dataclasses.replace(plan, hood=hood, origin=plan.anchor_id)
     entries = index.ordinals
@@ -333,101 +352,7 @@ def _taken(variable: Variable, at: Variable, dim: Hashable, slot: Hashable) -> V
     return Variable(variable.dims, data, variable.attrs)
 
 
-def one_by_one(
-    parts: tuple[Any, ...], dim: Hashable, order: NDArray
-) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """Load patches one after the other; a block of dask is made once, and kept until it is used up."""
-    parts = tuple(p if isinstance(p, xr.DataArray) else p.unify_chunks() for p in parts)
-    sizes = next((p.chunksizes[dim] for p in parts if dim in p.chunksizes), None)
-    if sizes is None:
-        for k in order.tolist():
-            yield k, tuple(p.isel({dim: k}).load() for p in parts)
-        return
-    import dask
-
-    edges = np.concatenate([[0], np.cumsum(sizes)])
-    block = np.searchsorted(edges, order, side="right") - 1
-    left = np.bincount(block, minlength=len(sizes))
-    # what all patches share is made, by `xarray.map_blocks`, with the last block: in one go
-    last, shared = dask.compute(
-        [p.isel({dim: slice(edges[-2], None)}) for p in parts], [_shared(p, dim) for p in parts]
-    )
-    parts = tuple(_with(p, known) for p, known in zip(parts, shared, strict=True))
-    made: dict[int, Any] = {len(sizes) - 1: last}
-    for k, b in zip(order.tolist(), block.tolist(), strict=True):
-        if b not in made:
-            rows = slice(edges[b], edges[b + 1])
-            made[b] = dask.compute(*(p.isel({dim: rows}) for p in parts))
-        yield k, tuple(p.isel({dim: k - edges[b]}).load() for p in made[b])
-        left[b] -= 1
-        if not left[b]:
-            del made[b]
-
-
-def _shared(patches: Any, dim: Hashable) -> dict[Hashable, Variable]:
-    """Give the chunked variables that all patches share."""
-    variables = whole_of(patches).variables.items()
-    return {n: v for n, v in variables if dim not in v.dims and v.chunks is not None}
-
-
-def _with(patches: Any, known: dict[Hashable, Variable]) -> Any:
-    """Put values in the place of variables."""
-    dataset = whole_of(patches)
-    data = {n: v for n, v in known.items() if n not in dataset.coords}
-    coords = {n: v for n, v in known.items() if n in dataset.coords}
-    return as_given(dataset.assign(data).assign_coords(coords), patches)
-
-
-def as_patches(outputs: list[Any], patches: Any, dim: Hashable) -> Any:
-    """Put what a function made of single patches together, as patches like those it was given.
-
-    Outputs with fewer slots than the patches have, because the others are empty, are filled up.
-    """
-    full = []
-    for output in outputs:
-        short = {d: (0, n - output.sizes[d]) for d, n in patches.sizes.items() if d in output.sizes}
-        short = {d: pair for d, pair in short.items() if pair[1] > 0}
-        bare = output.drop_vars([n for n in output.coords if n in patches.coords])
-        full.append(bare.pad(short) if short else bare)
-    carried = [n for n, v in whole_of(patches).data_vars.items() if dim not in v.dims]
-    many: Any = "all"
-    if carried and isinstance(patches, xr.Dataset):
-        many = [n for n in full[0].data_vars if n not in carried or _differs(full, n)]
-    whole = xr.concat(full, dim, many, coords="minimal", compat="override", join="override")
-    whole = whole.transpose(dim, *(d for d in patches.dims if d in whole.dims and d != dim), ...)
-    sizes = whole.sizes
-    kept = {
-        n: c
-        for n, c in patches.coords.items()
-        if c.chunks is None and all(sizes.get(d) == m for d, m in c.sizes.items())
-    }
-    index = patch_index(patches)
-    out = whole.assign_coords({n: c.variable for n, c in kept.items() if n != dim})
-    if index is None:
-        return out.assign_coords({dim: patches.coords[dim]})
-    return with_index(out.assign_coords({dim: index.ordinals}), index)
-
-
-def _differs(outputs: list[Any], name: Hashable) -> bool:
-    """Whether a variable is not the same in all outputs."""
-    first = outputs[0][name].variable
-    return not all(name in o and o[name].variable.equals(first) for o in outputs[1:])
-
-
-def check_order(output: Any, patch: Any) -> None:
-    """Raise a ValueError if a function gave the cells of a patch back in another order."""
-    for name, coord in patch.coords.items():
-        given = output.coords.get(name)
-        if given is None or coord.ndim != 1 or coord.dtype == object:
-            continue
-        if given.dims == coord.dims and not given.variable.equals(coord.variable):
-            raise ValueError(
-                f"the function gave a patch back whose {name!r} is {given.values[:3]} …, not "
-                f"{coord.values[:3]} …; keep the order and the labels of the patch"
-            )
-
-
-def _not_empty(size: int, past: bool, plan: Plan) -> None:
+def _not_empty(size: int, past: bool) -> None:
     if size <= 0:
         part, need = ("past", "FixedLookback") if past else ("future", "LookbackHorizon")
         name = "lookback" if past else "horizon"

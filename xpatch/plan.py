@@ -147,6 +147,21 @@ class Plan:
         return part.starts(entries)[:, k] + at
 
     @property
+    def leads(self) -> tuple[Any, ...] | None:
+        """Time, leads of the steps, and where the future begins, if windows in time are alike."""
+        part = time_part(self.hood)
+        if part is None:
+            return None
+        (dim,) = time_dims(part)
+        if isinstance(part, Members):
+            lead = part.lead
+        else:
+            k = part.dims.index(dim)
+            at = part.anchors[k]
+            lead = None if at is None else np.arange(part.sizes[k]) - at
+        return None if lead is None else (dim, tuple(lead.tolist()), self.first_future)
+
+    @property
     def first_future(self) -> int:
         """The lead at which the future begins: 1, or 0 where the anchor is left out of the past."""
         spec = self.spec.get("temporal") or self.spec

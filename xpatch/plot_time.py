@@ -48,7 +48,9 @@ def draw(
     if field is not None:
         _draw_field(first, field, time_dim(plan), middle, kwargs)
     if last is not first:
-        last.stairs(coverage_of(plan, source.ordinals, source.crop), edges, fill=True, color=PAST)
+        many = coverage_of(plan, source.ordinals, source.crop)
+        changes = np.flatnonzero(np.diff(many, prepend=-1))  # a record may have a million steps
+        last.stairs(many[changes], edges[[*changes, -1]], fill=True, color=PAST)
         last.set(ylabel="coverage", xlim=first.get_xlim())
         last.yaxis.get_major_locator().set_params(integer=True)
     last.set_xlabel(label)

@@ -250,15 +250,20 @@ def _cells(labels: NDArray, d: Hashable, domain: Lattice) -> NDArray[np.int64]:
     empty = np.asarray(pd.isnull(labels))
     if known is None or labels.shape[1] == 0:
         raise ValueError(f"the labels of the patches along {d!r} do not occur in like")
-    index = pd.Index(known)
-    if index.dtype.kind == "f":  # to rounding
-        first = domain.nearest(d, labels[:, 0])
+    if known.dtype.kind in "iufM" and not empty.any():  # to rounding, and around the seam
+        try:
+            first = domain.nearest(d, labels[:, 0])
+        except ValueError as error:
+            raise ValueError(f"the labels of the patches do not occur in like: {error}") from None
         at = first[:, None] + np.arange(labels.shape[1])
         expected = domain.labels_at(d, at, False)
-        found = at if expected is not None and _same(labels, expected) else None
-    else:
-        found = index.get_indexer(labels.ravel()).reshape(labels.shape) if index.is_unique else None
-    if found is None or ((found < 0) & ~empty).any():
+        if expected is not None and _same(labels, expected):
+            return at
+    index = pd.Index(known)
+    exact = index.is_unique and index.dtype.kind != "f"
+    found = index.get_indexer(labels.ravel()) if exact else np.full(labels.size, -1)
+    found = found.reshape(labels.shape)
+    if ((found < 0) & ~empty).any() or (empty[:, :-1] & ~empty[:, 1:]).any():
         raise ValueError(f"the labels of the patches along {d!r} do not occur in like")
     return found
 

@@ -18,8 +18,9 @@ from xpatch.later import Later
 from xpatch.window import Window, as_window
 
 if TYPE_CHECKING:
-    from xpatch import folding, parts
+    from xpatch import folding, looping, parts
 else:
+    looping = Later("xpatch.looping")
     folding, parts = Later("xpatch.folding"), Later("xpatch.parts")
 
 SELECT = ("latest", "mean", "cube")
@@ -119,19 +120,31 @@ class Sequential(Aggregation):
         states: dict[int, Any] = {}
         outputs: list[Any] = [None] * len(order)
         given = (patches,) if present is None else (patches, xr.DataArray(present, dims=dim))
-        for k, (patch, *there) in parts.one_by_one(given, dim, order):
+        for k, (patch, *there) in looping.one_by_one(given, dim, order):
             if there and not there[0]:
                 continue
             place = int(places[k])
             if place not in states:
-                states[place] = copy.deepcopy(self.init)
+                states[place] = self._first(len(set(places.tolist())))
             with noted(f"in step of Sequential, on patch {int(source.ordinals[k])}"):
                 states[place], outputs[k] = self._checked(self.step(states[place], patch), patch)
         kept = [k for k, output in enumerate(outputs) if output is not None]
         if not kept:
             return patches.isel({dim: kept}), None
         made = [outputs[k] for k in kept]
-        return parts.as_patches(made, patches.isel({dim: kept}), dim), None
+        return looping.as_patches(made, patches.isel({dim: kept}), dim), None
+
+    def _first(self, places: int) -> Any:
+        """Give the first state of a place."""
+        try:
+            return copy.deepcopy(self.init)
+        except Exception as error:
+            if places == 1:
+                return self.init
+            raise TypeError(
+                f"init of Sequential must be copied for each of {places} places, but {self.init!r} "
+                f"cannot be: {error}; give None, and make the state in step"
+            ) from error
 
     def _checked(self, result: Any, patch: Any) -> tuple[Any, Any]:
         """Raise if a step did not return a state and an output of the shape of a patch."""
@@ -150,7 +163,7 @@ class Sequential(Aggregation):
                 f"the output of step of Sequential has sizes {dict(output.sizes)}, the patch "
                 f"{dict(patch.sizes)}; one value a window is put into it by xr.zeros_like(patch) + value"
             )
-        parts.check_order(output, patch)
+        looping.check_order(output, patch)
         return result
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
