@@ -146,3 +146,14 @@ def test_the_order_of_a_pair_is_said():
     patches = field.patch.split(xpatch.SpatioTemporalPatcher(space, forecasts()))
     with pytest.raises(ValueError, match=r"\(spatial, temporal\), in this order"):
         patches.patch.merge((CUBE, xpatch.OverlapAdd("hann")))
+
+
+@pytest.mark.parametrize("dtype", ["U3", "?", "M8[ns]"])
+def test_of_repeated_forecasts_without_a_mean_the_last_is_taken(dtype):
+    values = np.arange(40).astype("i8").astype(dtype)
+    field = xr.DataArray(values, {"time": xr.date_range("2000-01-01", periods=40)}, ("time",))
+    patches = field.patch.split(xpatch.TimePatcher(xpatch.LookbackHorizon(5, 3)))
+    twice = patches.isel(patch=[7, 3, 7])
+    cube = twice.patch.merge(xpatch.Forecast("cube"))
+    assert cube.dtype == field.dtype
+    np.testing.assert_array_equal(cube, patches.patch.horizon.isel(patch=[3, 7]))

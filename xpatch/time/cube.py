@@ -30,8 +30,8 @@ REFERENCE, PERIOD, VALID = "forecast_reference_time", "forecast_period", "valid_
 def forecast_cube(patches: Any, crop: Any, in_space: Merger, skipna: bool | None = None) -> Any:
     """Give the horizons over ``forecast_reference_time`` and ``forecast_period`` (CF), in steps.
 
-    ``valid_time`` has both dimensions. Reference times are sorted; forecasts of the same one are
-    averaged. Patches in space and time are merged in space first, for each reference time.
+    ``valid_time`` has both dimensions. Reference times are sorted; of the same one forecasts are
+    averaged, or the last is taken of what has no mean. Patches in space and time are merged in space first, for each reference time.
 
     Raises
     ------
@@ -94,14 +94,20 @@ def check_same_times(cubes: list[xr.Dataset]) -> None:
 def _in_order(
     whole: xr.Dataset, source: Provenance, which: NDArray, count: int, skipna: bool | None
 ) -> xr.Dataset:
-    """Sort patches by their reference times, and average those of the same one."""
+    """Sort patches by their reference times, and average those of the same one.
+
+    Of what has no mean, such as text, the last is taken.
+    """
     dim, data = source.dim, {}
     for name, array in whole.data_vars.items():
         variable = array.variable
         if dim in variable.dims and is_carried(source.plans[0], name, variable.dims):
             data[name] = carried(variable, name, dim)
+        elif dim in variable.dims and count < len(which) and variable.dtype.kind not in "fciu":
+            variable = variable.isel({dim: slice(None, None, -1)})
+            data[name] = variable.isel({dim: np.unique(which[::-1], return_index=True)[1]})
         elif dim in variable.dims and count < len(which):
-            skip = variable.dtype.kind in "fcmM" if skipna is None else skipna
+            skip = variable.dtype.kind in "fc" if skipna is None else skipna
             data[name] = on_cells(variable, dim, which, count, Mean(), skip)
         elif dim in variable.dims and (np.diff(which) < 0).any():
             data[name] = variable.isel({dim: np.argsort(which)})
