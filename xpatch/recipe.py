@@ -21,10 +21,10 @@ from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.runs import Runs
 from xpatch.spec import decode, encode
+from xpatch.time.axis import DATE_UNITS
 from xpatch.window import ByDim
 
 VERSION = 1
-DATE_UNITS = "microseconds since 0001-01-01"  # of cftime
 SPEC = ("geometry", "sampler", "window", "aggregation", "spatial", "temporal", "coupling")
 ANCHOR = "anchor_element"  # coordinate with the element that a list of members is anchored at
 STEP = "anchor_step"  # and with the step that a list in time is anchored at
@@ -113,17 +113,20 @@ def _without_anchors(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def _labels(domain: Lattice, dim: Hashable) -> Any:
     values = domain.coordinate(dim)
-    return None if values is None else pack(values)
+    return None if values is None else pack(values, domain.counted.get(dim))
 
 
-def pack(values: NDArray) -> Any:
+def pack(values: NDArray, counted: NDArray[np.int64] | None = None) -> Any:
     """Pack a vector: (start, step, n) where that is bit-exact, else its values, compressed.
 
-    Dates of cftime are counted in microseconds. Text cannot be packed and becomes ``{"n": length}``.
+    Dates of cftime are counted in microseconds, if they are not yet. Text cannot be packed and becomes ``{"n": length}``.
     """
     n = len(values)
     if n and hasattr(values.flat[0], "calendar"):
-        return {"calendar": values.flat[0].calendar, **pack(_ticks(values))}
+        return {
+            "calendar": values.flat[0].calendar,
+            **pack(_ticks(values) if counted is None else counted),
+        }
     if values.dtype.kind not in "iufmMb":
         return {"n": n}
     head = {"dtype": values.dtype.str, "n": n}

@@ -32,6 +32,11 @@ class Lattice(Domain):
     def _labels(self) -> dict[Hashable, NDArray]:
         return {}
 
+    @cached_property
+    def counted(self) -> dict[Hashable, NDArray[np.int64]]:
+        """Dates of cftime that were counted, in microseconds since the year 1: it takes long."""
+        return {}
+
     def spacing(self, dim: Hashable) -> Any:
         """Give the distance of labels along ``dim``; None where they are uneven or missing."""
         values = self.coordinate(dim)

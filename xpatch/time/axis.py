@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from xpatch.domain import Lattice
 
 MICRO = 1_000_000  # cftime counts in microseconds
+DATE_UNITS = "microseconds since 0001-01-01"
 EARLIEST, LATEST = np.iinfo(np.int64).min + 1, np.iinfo(np.int64).max  # the first is NaT
 FIXED = {"weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"}
 LONG_AGO = 12 * 280_000  # months: microseconds in int64 reach further
@@ -263,7 +264,7 @@ class TimeAxis:
             return np.where(wanted < -known, EARLIEST, np.where(wanted > known, LATEST, moved))
         import cftime
 
-        times = cftime.num2date(ticks, _units(), calendar=self.calendar)
+        times = cftime.num2date(ticks, DATE_UNITS, calendar=self.calendar)
         moved, early = [], np.zeros(np.size(times), bool)
         for k, t in enumerate(np.atleast_1d(times)):
             year, month = divmod(t.year * 12 + t.month - 1 + months, 12)
@@ -273,10 +274,6 @@ class TimeAxis:
             moved.append(first.replace(day=last if self.at_month_ends else min(t.day, last)))
         found = _cftime_ticks(np.array(moved, dtype=object), self.values[0])
         return np.where(early, EARLIEST, found)
-
-
-def _units() -> str:
-    return "microseconds since 0001-01-01"
 
 
 def _cftime_ticks(given: NDArray, like: Any) -> NDArray[np.int64]:
@@ -294,7 +291,7 @@ def _cftime_ticks(given: NDArray, like: Any) -> NDArray[np.int64]:
                 f"(number {k}); convert with convert_calendar({like.calendar!r}), and leave missing ones "
                 "out"
             )
-    return np.asarray(cftime.date2num(given, _units(), calendar=like.calendar)).astype(np.int64)
+    return np.asarray(cftime.date2num(given, DATE_UNITS, calendar=like.calendar)).astype(np.int64)
 
 
 def _parsed(text: str, like: Any) -> Any:
@@ -347,7 +344,10 @@ def time_axis(domain: Lattice, dim: Hashable | None = None) -> TimeAxis:
             f"the times along {time_dim!r} have a time zone, which windows in time do not know: "
             f"assign_coords({{{time_dim!r}: field.indexes[{time_dim!r}].tz_convert(None)}})"
         )
-    return TimeAxis(time_dim, values, name)
+    axis = TimeAxis(time_dim, values, name)
+    if axis.calendar is not None:
+        domain.counted[name] = axis.ticks
+    return axis
 
 
 def time_coordinate(domain: Lattice, dim: Hashable | None = None) -> tuple[Hashable, Hashable]:
