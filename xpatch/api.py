@@ -15,11 +15,11 @@ from xpatch.index import patch_index
 from xpatch.later import Later
 
 if TYPE_CHECKING:
-    from xpatch import cutting, fields, merge_calls, planning, restoring
+    from xpatch import cutting, merge_calls, parts, planning, restoring
     from xpatch.planning import AnyAxes
 else:
     cutting, merge_calls = Later("xpatch.cutting"), Later("xpatch.merge_calls")
-    fields = Later("xpatch.fields")
+    parts = Later("xpatch.parts")
     planning, restoring = Later("xpatch.planning"), Later("xpatch.restoring")
 
 __all__ = ["apply", "merge", "split"]
@@ -170,15 +170,15 @@ def merge(
         from xpatch.combining_scales import merge_scales
 
         return merge_scales(patches, aggregation, like, skipna, fill_value, scale)
-    if restoring.is_coarse(patches, like):
+    patches = parts.of_one_field(patches, like)
+    if restoring.is_coarse(patches):
         from xpatch.painting import merge_scale
 
         return merge_scale(patches, aggregation, like, skipna, fill_value, scale)
     given = (aggregation, like, skipna, fill_value, scale)
     index = patch_index(patches) if isinstance(patches, xr.Dataset) else None
-    plans = () if index is None else fields.told_plans(patches, index)
-    if len(plans) > 1:
-        return merge_calls.merge_each(patches, plans, *given)
+    if index is not None and len(index.plans) > 1:
+        return merge_calls.merge_each(patches, index.plans, *given)
     return merge_calls.merge_one(patches, *given)
 
 

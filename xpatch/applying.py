@@ -18,7 +18,6 @@ from xpatch.domain import variables_of
 from xpatch.engine import dtypes
 from xpatch.engine.lazy import keeping
 from xpatch.failures import PatchFailure, warn_of
-from xpatch.fields import told_plans
 from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
 from xpatch.merging import Merge
 from xpatch.parts import of_one_field
@@ -64,7 +63,8 @@ class Skeleton:
             index = patch_index(given)
             assert index is not None
             result = with_index(rest.assign_coords({dim: given[dim].values}), index)
-        index = patch_index(of_one_field(result))
+        result = of_one_field(result)
+        index = patch_index(result)
         assert index is not None
         crop = Merge(result, None, None, None, np.nan, scale).crop
         forms = {}
@@ -74,7 +74,7 @@ class Skeleton:
             dims = tuple(d for d in v.dims if d != dim)
             filled = dtypes.filled(v.dtype, None)[0] if on_error == "nan" else v.dtype
             forms[name] = Form(dims, tuple(v.sizes[d] for d in dims), v.dtype, filled, v.attrs)
-        return cls(result, forms, crop, told_plans(result, index), shared)
+        return cls(result, forms, crop, index.plans, shared)
 
     def patches(self, arrays: Mapping[Hashable, Variable], index: PatchIndex) -> Any:
         """Give the patches that will come back."""

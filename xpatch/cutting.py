@@ -20,7 +20,7 @@ from xpatch.engine.coarsen import CoarseRows, coarsened, mean_dtype
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.index import RECIPE, PatchIndex, whole_of
 from xpatch.joining import cut_jointly
-from xpatch.joint import Joint, along, time_part
+from xpatch.joint import Joint, along, lead_of, time_part
 from xpatch.listing import cut_members, number_variable
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
@@ -328,17 +328,11 @@ def lead_coordinate(plan: Plan, past: bool | None = None) -> dict[Hashable, Vari
     gets no index: one on a coordinate that is no dimension breaks `xarray.map_blocks`.
     """
     part = time_part(plan.hood)
-    if isinstance(part, Members):
-        if past is not None and part.halves is not None and part.halves[not past][1]:
-            part = part.take(np.flatnonzero(part.counts)[:1])
-        lead = part.lead
-        return {} if lead is None else {"lead": Variable(part.dim, lead, LEAD_ATTRS)}
-    if part is None:
-        return {}
-    for d, size, at in zip(part.dims, part.sizes, part.anchors, strict=True):
-        if at is not None:
-            return {"lead": Variable(d, np.arange(size) - at, LEAD_ATTRS)}
-    return {}
+    halves = part.halves if isinstance(part, Members) and past is not None else None
+    if isinstance(part, Members) and halves is not None and halves[not past][1]:
+        part = part.take(np.flatnonzero(part.counts)[:1])
+    found = None if part is None else lead_of(part)
+    return {} if found is None else {"lead": Variable(*found, LEAD_ATTRS)}
 
 
 def patch_groups(

@@ -14,7 +14,7 @@ from xpatch.joint import along
 from xpatch.neighborhood import Members
 from xpatch.plan import Plan, best_plan, is_carried
 
-__all__ = ["by_field", "told_plans"]
+__all__ = ["by_field", "denied", "told_plans"]
 
 
 def told_plans(obj: Any, index: PatchIndex) -> tuple[Plan, ...]:
@@ -24,8 +24,8 @@ def told_plans(obj: Any, index: PatchIndex) -> tuple[Plan, ...]:
     """
     if len(index.plans) < 2:
         return index.plans
-    denied = [p for p in index.plans if any(_denied(obj, index, p, part) for part in p.lists)]
-    told = [p for p in index.plans if p not in denied]
+    lost = [p for p in index.plans if any(denied(obj, index, p, part) for part in p.lists)]
+    told = [p for p in index.plans if p not in lost]
     return tuple(p for p in index.plans if p in told or not any(_of_one(p, q) for q in told))
 
 
@@ -34,16 +34,19 @@ def _of_one(plan: Plan, other: Plan) -> bool:
     return plan.dims == other.dims and plan.domain.same_lattice(other.domain, plan.dims) is None
 
 
-def _denied(obj: Any, index: PatchIndex, plan: Plan, part: Members) -> bool:
-    """Whether the members that patches say they have are not those of a part of a plan."""
+def denied(
+    obj: Any, index: PatchIndex, plan: Plan, part: Members, rows: slice = slice(None)
+) -> bool:
+    """Whether the members that patches, or some rows, say they have are not those of a part of a plan."""
     name = part.dim if part.numbers is None else part.numbers
     said = obj.coords[name].variable if name in obj.coords else None
     if said is None or set(said.dims) != {index.dim, part.dim} or said.chunks is not None:
         return False
     if said.sizes[part.dim] != part.width:  # best_plan goes by sizes
         return False
-    own = along(plan.hood, part).take(index.ordinals)
-    return not np.array_equal(said.transpose(index.dim, part.dim).to_numpy(), numbers(own))
+    own = along(plan.hood, part).take(index.ordinals[rows])
+    given = said.transpose(index.dim, part.dim).isel({index.dim: rows})
+    return not np.array_equal(given.to_numpy(), numbers(own))
 
 
 def by_field(patches: xr.Dataset, plans: tuple[Plan, ...], like: Any) -> dict[Plan, xr.Dataset]:

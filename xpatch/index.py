@@ -14,7 +14,7 @@ from xarray.indexes import Index, PandasIndex
 
 from xpatch.plan import Plan
 
-__all__ = ["RECIPE", "PatchIndex", "patch_index", "with_index"]
+__all__ = ["RECIPE", "PatchIndex", "patch_index", "with_index", "with_variables"]
 
 RECIPE = "xpatch_recipe"
 
@@ -230,3 +230,11 @@ def whole_of(obj: Any) -> xr.Dataset:
 def as_given(whole: xr.Dataset, given: Any) -> Any:
     """Undo `whole_of`: give a DataArray if ``given`` is one."""
     return given._from_temp_dataset(whole) if isinstance(given, xr.DataArray) else whole
+
+
+def with_variables(obj: Any, variables: Mapping[Hashable, Any]) -> Any:
+    """Put other variables in the place of some, data or coordinates."""
+    dataset = whole_of(obj)
+    data = {n: v for n, v in variables.items() if n not in dataset.coords}
+    coords = {n: v for n, v in variables.items() if n in dataset.coords}
+    return as_given(dataset.assign(data).assign_coords(coords), obj)

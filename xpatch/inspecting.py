@@ -61,12 +61,11 @@ def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """
     source, plan = _in_space(obj)
     if only_time(plan):
-        found = [
-            "patches['lead']",
-            *(f"patches[{m.numbers!r}] - patches[{STEP!r}]" for m in plan.lists),
-        ]
+        steps = "patches['lead']"
+        for members in plan.lists:
+            steps = f"patches[{members.numbers!r}] - patches[{STEP!r}]"
         raise ValueError(
-            f"windows in time have no distances in space; {found[-1]} says how many steps each is from "
+            f"windows in time have no distances in space; {steps} says how many steps each is from "
             "the anchor"
         )
     if not isinstance(plan.hood, Members):

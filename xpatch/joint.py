@@ -193,6 +193,16 @@ def along(hood: Hood, part: Members) -> Members | Joint:
     return found
 
 
+def lead_of(part: Boxes | Members) -> tuple[Hashable, NDArray[np.int64]] | None:
+    """Give the dimension of windows in time, and the steps from the anchor, if all have the same."""
+    if isinstance(part, Members):
+        return None if part.lead is None else (part.dim, part.lead)
+    for d, size, at in zip(part.dims, part.sizes, part.anchors, strict=True):
+        if at is not None:
+            return d, np.arange(size) - at
+    return None
+
+
 def space_part(hood: Hood) -> Boxes | Members | None:
     """Give the part that is not only windows in time."""
     if isinstance(hood, Joint):

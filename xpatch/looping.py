@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.index import as_given, patch_index, whole_of, with_index
+from xpatch.index import patch_index, whole_of, with_index, with_variables
 
 __all__ = ["as_patches", "check_order", "one_by_one"]
 
@@ -35,7 +35,7 @@ def one_by_one(
     if any(shared):  # it is made, by `xarray.map_blocks`, with the last block: in one go
         last = [p.isel({dim: slice(edges[-2], None)}) for p in parts]
         made[len(sizes) - 1], shared = dask.compute(last, shared)
-        parts = tuple(_with(p, known) for p, known in zip(parts, shared, strict=True))
+        parts = tuple(with_variables(p, known) for p, known in zip(parts, shared, strict=True))
     for k, b in zip(order.tolist(), block.tolist(), strict=True):
         if b not in made:
             rows = slice(edges[b], edges[b + 1])
@@ -50,14 +50,6 @@ def _shared(patches: Any, dim: Hashable) -> dict[Hashable, Variable]:
     """Give the chunked variables that all patches share."""
     variables = whole_of(patches).variables.items()
     return {n: v for n, v in variables if dim not in v.dims and v.chunks is not None}
-
-
-def _with(patches: Any, known: dict[Hashable, Variable]) -> Any:
-    """Put values in the place of variables."""
-    dataset = whole_of(patches)
-    data = {n: v for n, v in known.items() if n not in dataset.coords}
-    coords = {n: v for n, v in known.items() if n in dataset.coords}
-    return as_given(dataset.assign(data).assign_coords(coords), patches)
 
 
 def as_patches(outputs: list[Any], patches: Any, dim: Hashable) -> Any:

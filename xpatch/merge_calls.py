@@ -15,7 +15,7 @@ from xpatch.fields import by_field
 from xpatch.folding import Merger, is_both, merge_in_turn
 from xpatch.index import PatchIndex, as_given, whole_of, with_index
 from xpatch.merging import Merge
-from xpatch.parts import of_one_field, time_dim
+from xpatch.parts import time_dim
 from xpatch.plan import Plan
 from xpatch.restoring import check_like, provenance
 from xpatch.time.aggregation import Forecast, Sequential, TemporalMean
@@ -27,7 +27,6 @@ def merge_one(
 ) -> Any:
     """Merge patches of one field, and give them the type of the field."""
     rest = (like, skipna, fill_value, scale)
-    patches = of_one_field(patches, like)
     if isinstance(aggregation, tuple | list):
         return merge_both(patches, aggregation, *rest)
     merge = Merge(patches, aggregation, *rest)

@@ -274,12 +274,33 @@ class Members:
         """Whether any slot is empty."""
         return bool((self.counts < self.width).any())
 
+    @classmethod
+    def from_table(
+        cls,
+        dims: tuple[Hashable, ...],
+        shape: tuple[int, ...],
+        dim: Hashable,
+        table: NDArray[np.int64],
+        numbers: Hashable | None,
+    ) -> Members:
+        """Take the members of patches from (patch, slot), −1 in empty slots, which come last."""
+        there = table >= 0
+        offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int64)
+        elements, scales = table[there].astype(np.int32), np.zeros(len(table))
+        return cls(dims, shape, dim, offsets, elements, None, scales, table.shape[1], numbers)
+
+    @property
+    def leads(self) -> NDArray[np.int64]:
+        """Steps of each member, in time, from its anchor."""
+        assert self.anchors is not None
+        return self.elements.astype(np.int64) - np.repeat(self.anchors, self.counts)
+
     @property
     def lead(self) -> NDArray[np.int64] | None:
         """Steps from the anchor, in time, if they are the same for all patches."""
         if self.anchors is None or self.ragged or not len(self):
             return None
-        lead = self.elements.reshape(len(self), self.width) - self.anchors[:, None]
+        lead = self.leads.reshape(len(self), self.width)
         return lead[0] if (lead == lead[0]).all() else None
 
     @property

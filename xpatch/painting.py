@@ -14,7 +14,6 @@ from xarray import Variable
 
 from xpatch.index import RECIPE, PatchIndex, patch_index, with_index
 from xpatch.merge_calls import merge_one
-from xpatch.parts import of_one_field
 from xpatch.plan import Plan
 from xpatch.recipe import find_recipe, pack
 from xpatch.restoring import Provenance, provenance
@@ -51,7 +50,6 @@ def painted(patches: Any, like: Any, scale: Mapping[Hashable, int] | None) -> tu
     ValueError
         If steps of the patches were left out or reordered, or patches of several scales were joined.
     """
-    patches = of_one_field(patches, like)
     index = patch_index(patches)
     if index is not None and len(index.plans) > 1:
         raise ValueError(

@@ -13,16 +13,15 @@ from xarray import Variable
 from xarray.indexes import PandasIndex
 
 from xpatch.cutting import lead_coordinate
-from xpatch.engine.members import numbers
-from xpatch.fields import by_field
-from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
-from xpatch.joint import Joint, along, time_dims, time_part
+from xpatch.fields import by_field, denied, told_plans
+from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index, with_variables
+from xpatch.joint import Joint, time_dims, time_part
 from xpatch.neighborhood import Members
 from xpatch.plan import Plan, best_plan
 from xpatch.recipe import find_recipe
 from xpatch.restoring import provenance
 from xpatch.runs import Runs
-from xpatch.time.axis import is_cftime, time_axis
+from xpatch.time.axis import is_time, time_axis
 
 
 class NoPartError(ValueError):
@@ -56,9 +55,7 @@ def time_dim(plan: Plan) -> Hashable:
 
 def is_patches(obj: Any) -> bool:
     """Whether a DataArray is of patches, and not of the times of their anchors."""
-    if obj.dtype.kind == "M" or (obj.dtype == object and is_cftime(obj)):
-        return False
-    return patch_index(obj) is not None or find_recipe(obj) is not None
+    return not is_time(obj) and (patch_index(obj) is not None or find_recipe(obj) is not None)
 
 
 def anchor_times(patches: Any) -> NDArray:
@@ -72,18 +69,22 @@ def anchor_times(patches: Any) -> NDArray:
 
 
 def of_one_field(patches: Any, like: Any = None) -> Any:
-    """Leave out what a DataArray of patches knows of other fields at the same anchors.
+    """Leave out what patches know of other fields, or parts of one, that they are not of.
+
+    Of a DataArray one is left.
 
     Raises
     ------
     ValueError
         If nothing says which of them it is.
     """
-    index = patch_index(patches) if isinstance(patches, xr.DataArray) else None
+    index = patch_index(patches)
     if index is None or len(index.plans) < 2:
         return patches
-    plans = provenance(patches, None).plans
-    return with_index(patches, index.only(best_plan(plans, patches.sizes, like)))
+    plans = told_plans(patches, index)
+    if isinstance(patches, xr.DataArray):
+        plans = (best_plan(plans, patches.sizes, like),)
+    return with_index(patches, PatchIndex(index._index, plans, index.crop))
 
 
 def in_time_order(patches: Any) -> Any:
@@ -194,8 +195,7 @@ def _of_mixed(patches: Any, leads: tuple[Any, ...] | None, past: bool) -> Any:
 def _check_alone(patches: Any, dim: Hashable, plan: Plan) -> None:
     """Raise a ValueError if patches without an index hold windows of another field, too."""
     for name, coord in patches.coords.items():
-        timed = coord.dtype.kind == "M" or (coord.dtype == object and is_cftime(coord))
-        if timed and coord.dims == (dim, name) and name not in plan.dims:
+        if is_time(coord) and coord.dims == (dim, name) and name not in plan.dims:
             raise ValueError(
                 f"these patches hold windows in time of several fields, also along {name!r}, and as they "
                 "were read back, or are one patch, they know those of one only; take lookback and "
@@ -210,10 +210,7 @@ def _with_dim(patch: Any, dim: Hashable) -> Any:
     names = [n for n, v in dataset.variables.items() if v.ndim and n not in same]
     many = {n: dataset.variables[n].expand_dims(dim) for n in names}
     labels = dataset.variables[dim].expand_dims(dim)
-    bare = dataset.drop_vars([dim, *names])
-    out = bare.assign({n: v for n, v in many.items() if n not in dataset.coords})
-    out = out.assign_coords({n: v for n, v in many.items() if n in dataset.coords})
-    return as_given(out.assign_coords({dim: labels})[list(dataset.data_vars)], patch)
+    return with_variables(patch.drop_vars(dim), many).assign_coords({dim: labels})
 
 
 def _kept(
@@ -246,15 +243,18 @@ def _of_lists(
     """Keep the members of one part, which may stand in other slots of every patch."""
     assert members.anchors is not None
     _kept(patches, members.dim, members.width, None, (0, 0))
-    _check_order(patches, index, plan, members)
+    if denied(patches, index, plan, members, slice(3)):
+        raise ValueError(
+            f"the steps along {members.dim!r} were reordered, so that past and future are not where they "
+            "were cut; take lookback or horizon first"
+        )
     part: Members
     if isinstance(members, Runs):
         edge = members.anchors + begin
         part = members.clipped(None, edge) if past else members.clipped(edge, None)
         first = np.zeros(len(members), np.int64) if past else members.counts - part.counts
     else:
-        lead = members.elements - np.repeat(members.anchors, members.counts)
-        wanted = (lead < begin) if past else (lead >= begin)
+        wanted = (members.leads < begin) == past
         counts = np.bincount(members.patches[wanted], minlength=len(members))
         keep = np.flatnonzero(wanted)
         part = dataclasses.replace(
@@ -281,20 +281,6 @@ def _of_lists(
         lead_coordinate(own, past)
     )  # one part may be even where both are not
     return with_index(inner, PatchIndex(index._index, (own,), index.crop))
-
-
-def _check_order(patches: Any, index: PatchIndex, plan: Plan, members: Members) -> None:
-    """Raise a ValueError if the numbers of steps are not those of the first few patches."""
-    labels = patches.coords[members.numbers].variable if members.numbers in patches.coords else None
-    if labels is None or set(labels.dims) != {index.dim, members.dim} or labels.chunks is not None:
-        return
-    hood = along(plan.hood, members)
-    given = labels.transpose(index.dim, members.dim).isel({index.dim: slice(3)}).to_numpy()
-    if not np.array_equal(given, numbers(hood.take(index.ordinals[:3]))):
-        raise ValueError(
-            f"the steps along {members.dim!r} were reordered, so that past and future are not where they "
-            "were cut; take lookback or horizon first"
-        )
 
 
 def _shifted(

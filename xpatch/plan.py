@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from xpatch.domain import Lattice, domain_of
 from xpatch.domain.sites import horizontal_dims
 from xpatch.geometry import Places
-from xpatch.joint import Hood, Joint, inner_sizes, space_part, time_dims, time_part
+from xpatch.joint import Hood, Joint, inner_sizes, lead_of, space_part, time_dims, time_part
 from xpatch.neighborhood import Boxes, Members
 
 __all__ = ["Plan", "best_plan", "is_carried"]
@@ -150,16 +150,11 @@ class Plan:
     def leads(self) -> tuple[Any, ...] | None:
         """Time, leads of the steps, and where the future begins, if windows in time are alike."""
         part = time_part(self.hood)
-        if part is None:
+        found = None if part is None else lead_of(part)
+        if found is None:
             return None
-        (dim,) = time_dims(part)
-        if isinstance(part, Members):
-            lead = part.lead
-        else:
-            k = part.dims.index(dim)
-            at = part.anchors[k]
-            lead = None if at is None else np.arange(part.sizes[k]) - at
-        return None if lead is None else (dim, tuple(lead.tolist()), self.first_future)
+        dim, lead = found
+        return dim, tuple(lead.tolist()), self.first_future
 
     @property
     def first_future(self) -> int:

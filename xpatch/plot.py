@@ -90,10 +90,9 @@ def plot(
 def _figure(plt: Any, pictures: int, timed: bool) -> Any:
     """Make axes side by side, for windows in time one below the other."""
     if timed:
-        sizes = {"height_ratios": [3, 1][:pictures], "figsize": (7.0, 3.2 + 1.2 * (pictures - 1))}
-        return plt.subplots(pictures, 1, sharex=True, squeeze=False, layout="constrained", **sizes)[
-            1
-        ]
+        rows = {"height_ratios": [3, 1][:pictures], "sharex": True}
+        rows["figsize"] = (7.0, 3.2 + 1.2 * (pictures - 1))
+        return plt.subplots(pictures, squeeze=False, layout="constrained", **rows)[1]
     size = (5.2 * pictures, 4.2)
     return plt.subplots(1, pictures, figsize=size, squeeze=False, layout="constrained")[1]
 

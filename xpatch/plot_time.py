@@ -14,6 +14,7 @@ from xpatch.neighborhood import Members
 from xpatch.parts import time_dim
 from xpatch.plan import Plan
 from xpatch.restoring import Provenance
+from xpatch.runs import Runs
 from xpatch.time.dates import plan_steps, times_of
 
 PAST, FUTURE = "#3b6fb6", "#d98032"
@@ -62,6 +63,8 @@ def draw(
 def coverage_of(plan: Plan, ordinals: NDArray, crop: Any) -> NDArray[np.int64]:
     """Count the patches on each step of the field."""
     hood, entries = plan.in_time(ordinals)
+    if isinstance(hood, Runs):
+        return hood.cover(entries).astype(np.int64)
     n = hood.shape[hood.dims.index(time_dim(plan))]
     kinds, many = np.unique(entries, return_counts=True)
     if isinstance(hood, Members):

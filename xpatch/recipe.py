@@ -119,7 +119,8 @@ def _labels(domain: Lattice, dim: Hashable) -> Any:
 def pack(values: NDArray, counted: NDArray[np.int64] | None = None) -> Any:
     """Pack a vector: (start, step, n) where that is bit-exact, else its values, compressed.
 
-    Dates of cftime are counted in microseconds, if they are not yet. Text cannot be packed and becomes ``{"n": length}``.
+    Dates of cftime are counted in microseconds, if they are not yet. Text cannot be packed and
+    becomes ``{"n": length}``.
     """
     n = len(values)
     if n and hasattr(values.flat[0], "calendar"):
@@ -321,19 +322,8 @@ def _read_members(
         )
     kept, first = np.unique(labels, return_index=True)
     table = table[first]
-    there = table >= 0
-    offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
-    members = Members(
-        tuple(recipe["dims"]),
-        tuple(recipe["shape"]),
-        slot,
-        offsets,
-        table[there].astype(np.int32),
-        None,
-        np.zeros(len(kept)),
-        table.shape[1],
-        recipe["numbers"],
-    ).spread(kept, count)
+    dims, shape = tuple(recipe["dims"]), tuple(recipe["shape"])
+    members = Members.from_table(dims, shape, slot, table, recipe["numbers"]).spread(kept, count)
 
     def column(name: str, empty: Any) -> NDArray:
         out = np.full(count, empty)
@@ -345,7 +335,7 @@ def _read_members(
         steps = column(STEP, -1).astype(np.int64)
         members = dataclasses.replace(members, halves=recipe.get("halves"))
         if recipe.get("runs"):
-            lead = members.elements - np.repeat(steps, members.counts).astype(float)
+            lead = dataclasses.replace(members, anchors=steps).leads.astype(float)
             cells = np.repeat(members.counts, members.counts)
             within = (2 * members.slots + 1 - cells) / cells
             members = dataclasses.replace(members, distances=lead, positions=within)

@@ -20,7 +20,7 @@ from xpatch.geometry import Places
 from xpatch.index import RECIPE, patch_index
 from xpatch.joint import Joint
 from xpatch.neighborhood import Boxes, Members
-from xpatch.plan import Plan, best_plan
+from xpatch.plan import Plan
 from xpatch.recipe import find_recipe, read_plan
 from xpatch.spec import decode
 
@@ -74,16 +74,13 @@ def provenance(obj: xr.DataArray | xr.Dataset, like: Any) -> Provenance:
     raise ValueError(NEVER_SPLIT)
 
 
-def is_coarse(obj: Any, like: Any = None) -> bool:
+def is_coarse(obj: Any) -> bool:
     """Whether these are patches of one scale, which were averaged over several steps."""
     if not isinstance(obj, xr.DataArray | xr.Dataset):
         return False
     index = patch_index(obj)
     if index is not None:
-        plans = told_plans(obj, index)
-        if len(plans) > 1 and isinstance(obj, xr.DataArray):
-            plans = (best_plan(plans, obj.sizes, like),)
-        return any(plan.coarse for plan in plans)
+        return any(plan.coarse for plan in index.plans)
     return any('"coarse": {' in str(c.attrs.get(RECIPE, "")) for c in obj.coords.values())
 
 
@@ -231,7 +228,9 @@ def _from_labels(obj: xr.DataArray | xr.Dataset, domain: Lattice) -> Provenance:
         if len(cut) > 1:
             d = cut[runs.index(False)]
             raise ValueError(f"the labels of the patches along {d!r} do not occur in like as runs")
-        plan = Plan(domain, Joint((_listed(cells[0], cut[0], domain),)))
+        (d,), (table,) = cut, cells  # of lists whose anchors and distances are not known
+        listed = Members.from_table((d,), (domain.sizes[d],), d, table, f"{d}_number")
+        plan = Plan(domain, Joint((listed,)))
         return Provenance(dim, whole, (plan,), {}, False)
     boxes = Boxes(
         tuple(cut),
@@ -266,17 +265,6 @@ def _cells(labels: NDArray, d: Hashable, domain: Lattice) -> NDArray[np.int64]:
     if ((found < 0) & ~empty).any() or (empty[:, :-1] & ~empty[:, 1:]).any():
         raise ValueError(f"the labels of the patches along {d!r} do not occur in like")
     return found
-
-
-def _listed(cells: NDArray, d: Hashable, domain: Lattice) -> Members:
-    """Give lists of steps whose anchors and distances are not known."""
-    there = cells >= 0
-    offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int64)
-    size, width = domain.sizes[d], cells.shape[1]
-    elements = cells[there].astype(np.int32)
-    scales = np.zeros(len(cells))
-    number = f"{d}_number"
-    return Members((d,), (size,), d, offsets, elements, None, scales, width, number)
 
 
 def check_like(plan: Plan, like: Lattice) -> None:

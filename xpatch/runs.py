@@ -103,8 +103,7 @@ class Runs(Members):
     @cached_property
     def distances(self) -> NDArray[np.float64]:
         """Leads of the steps."""
-        assert self.anchors is not None
-        return self.elements - np.repeat(self.anchors, self.counts).astype(float)
+        return self.leads.astype(float)
 
     @cached_property
     def positions(self) -> NDArray[np.float64]:

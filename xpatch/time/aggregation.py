@@ -118,6 +118,7 @@ class Sequential(Aggregation):
         )
         order = np.argsort(plan.steps(source.ordinals), kind="stable")
         states: dict[int, Any] = {}
+        count = len(np.unique(places))
         outputs: list[Any] = [None] * len(order)
         given = (patches,) if present is None else (patches, xr.DataArray(present, dims=dim))
         for k, (patch, *there) in looping.one_by_one(given, dim, order):
@@ -125,7 +126,7 @@ class Sequential(Aggregation):
                 continue
             place = int(places[k])
             if place not in states:
-                states[place] = self._first(len(set(places.tolist())))
+                states[place] = self._first(count)
             with noted(f"in step of Sequential, on patch {int(source.ordinals[k])}"):
                 states[place], outputs[k] = self._checked(self.step(states[place], patch), patch)
         kept = [k for k, output in enumerate(outputs) if output is not None]
@@ -135,7 +136,7 @@ class Sequential(Aggregation):
         return looping.as_patches(made, patches.isel({dim: kept}), dim), None
 
     def _first(self, places: int) -> Any:
-        """Give the first state of a place."""
+        """Give the first state of each of so many places."""
         try:
             return copy.deepcopy(self.init)
         except Exception as error:

@@ -361,7 +361,7 @@ def time_coordinate(domain: Lattice, dim: Hashable | None = None) -> tuple[Hasha
     found: dict[Hashable, Hashable] = {}
     coords = domain.template.coords
     for name, coord in coords.items():
-        if coord.ndim != 1 or not _is_time(coord):
+        if coord.ndim != 1 or not is_time(coord):
             continue
         (own,) = coord.dims
         # Of several along one dimension the one that is asked for, else that of the dimension
@@ -387,10 +387,8 @@ def time_coordinate(domain: Lattice, dim: Hashable | None = None) -> tuple[Hasha
     return time_dim, name
 
 
-def _is_time(coord: Any) -> bool:
-    return coord.dtype.kind == "M" or (coord.dtype == object and is_cftime(coord))
-
-
-def is_cftime(array: Any) -> bool:
-    """Whether an array of objects is of dates of cftime."""
-    return array.size > 0 and hasattr(array.variable.values.flat[0], "calendar")
+def is_time(array: Any) -> bool:
+    """Whether an array, or a coordinate, is of times: of datetime64, or of dates of cftime."""
+    if array.dtype != object:
+        return bool(array.dtype.kind == "M")
+    return hasattr(next(iter(array.values.flat), None), "calendar")

@@ -31,7 +31,8 @@ def forecast_cube(patches: Any, crop: Any, in_space: Merger, skipna: bool | None
     """Give the horizons over ``forecast_reference_time`` and ``forecast_period`` (CF), in steps.
 
     ``valid_time`` has both dimensions. Reference times are sorted; of the same one forecasts are
-    averaged, or the last is taken of what has no mean. Patches in space and time are merged in space first, for each reference time.
+    averaged, or the last is taken of what has no mean. Patches in space and time are merged in space
+    first, for each reference time.
 
     Raises
     ------

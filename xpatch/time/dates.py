@@ -14,7 +14,7 @@ from xpatch.neighborhood import Members
 from xpatch.parts import time_dim
 from xpatch.plan import Plan
 from xpatch.restoring import Provenance
-from xpatch.time.axis import time_coordinate
+from xpatch.time.axis import is_time, time_coordinate
 
 UNKNOWN = (
     "these patches were read from a file, and do not hold the time of every step along {dim!r} that is "
@@ -38,17 +38,11 @@ def times_of(patches: Any, source: Provenance) -> tuple[Hashable, Variable]:
             continue
         return found, plan.domain.template.coords[found].variable
     for name, coord in patches.coords.items():
-        if set(coord.dims) == {source.dim, dim} and _is_time(coord.variable):
+        if set(coord.dims) == {source.dim, dim} and is_time(coord):
             values = coord.variable.transpose(source.dim, dim)
             return name, Variable(dim, _along_field(values.to_numpy(), source), coord.attrs)
     labels = plan.domain.coordinate(dim)
     return dim, Variable(dim, np.arange(plan.domain.sizes[dim]) if labels is None else labels)
-
-
-def _is_time(variable: Variable) -> bool:
-    if variable.dtype == object:
-        return hasattr(next(iter(variable.values.flat), None), "calendar")
-    return variable.dtype.kind == "M"
 
 
 def _along_field(values: NDArray, source: Provenance) -> NDArray:

@@ -280,7 +280,7 @@ class RandomTime(TimeSampler):
             whole, share = whole[share > 0], share[share > 0]
             share = share / share.sum() if len(share) else None
         if self.n > len(whole):
-            weighed = "" if share is None and self.weights is None else " of weight above 0"
+            weighed = "" if self.weights is None else " of weight above 0"
             raise ValueError(
                 f"RandomTime(n={self.n}) asks for more than the {len(whole)} complete windows{weighed} "
                 "there are"

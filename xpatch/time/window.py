@@ -24,12 +24,6 @@ def _check_steps(value: Any, what: str) -> None:
         raise ValueError(f"{what} must be positive, got {value!r}")
 
 
-def _leads(members: Members) -> NDArray[np.float64]:
-    """Give the steps from the anchor, where distances may be those of phases."""
-    assert members.anchors is not None
-    return members.elements - np.repeat(members.anchors, members.counts).astype(float)
-
-
 class TimeWindow(Window):
     """Base of the windows of the lead: negative in the past, positive in the future.
 
@@ -76,7 +70,7 @@ class CausalBoxcar(TimeWindow):
 
     def radial(self, members: Members) -> NDArray[np.float64]:
         super().radial(members)  # which checks
-        return self.weights(_leads(members))
+        return self.weights(members.leads.astype(float))  # distances may be those of phases
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -99,7 +93,7 @@ class ExponentialDecay(TimeWindow):
 
     def radial(self, members: Members) -> NDArray[np.float64]:
         super().radial(members)  # which checks
-        return self.weights(_leads(members))
+        return self.weights(members.leads.astype(float))  # distances may be those of phases
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
