@@ -78,7 +78,8 @@ def of_one_field(patches: Any, like: Any = None) -> Any:
     ValueError
         If nothing says which of them it is.
     """
-    index = patch_index(patches)
+    known = isinstance(patches, xr.DataArray | xr.Dataset)  # of others merge says what it takes
+    index = patch_index(patches) if known else None
     if index is None or len(index.plans) < 2:
         return patches
     plans = told_plans(patches, index)
