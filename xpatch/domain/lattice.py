@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import xpatch.domain.axes as ax
-from xpatch import sphere
 from xpatch.domain.base import Domain
+from xpatch.domain.positions import along
 from xpatch.domain.sites import Sites, lattice_sites
 
 
@@ -89,54 +89,15 @@ class Lattice(Domain):
             If the dimension has no strictly monotonic labels, or a label lies more than half a
             cell outside of them.
         """
-        values = self.coordinate(dim)
-        if values is None:
-            raise ValueError(
-                f"anchors are given by label, but dimension {dim!r} has no coordinate; "
-                "give index positions, or assign a coordinate"
-            )
-        exact = _as_number(values, dim)
-        steps = np.diff(exact)
-        if np.isnan(exact).any() or not ((steps > 0).all() or (steps < 0).all()):
-            raise ValueError(
-                f"anchors by label need a strictly monotonic coordinate without NaN along {dim!r}; "
-                f"sort it first (sortby({dim!r})) or give index positions"
-            )
-        wanted = _as_number(
-            np.atleast_1d(np.asarray(labels)).astype(values.dtype, copy=False)
-            if values.dtype.kind in "mM"
-            else np.atleast_1d(labels),
-            dim,
-        )
-        if np.isnan(wanted).any():
-            raise ValueError(f"an anchor label along {dim!r} is NaN")
-        if self.roles.get(dim) == "longitude":
-            middle = (exact[0] + exact[-1]) / 2
-            turned = wanted - 360 * np.round((wanted - middle) / 360)
-            outside = (wanted < min(exact[0], exact[-1])) | (wanted > max(exact[0], exact[-1]))
-            wanted = np.where(outside, turned, wanted)
-        ordered = exact if len(exact) < 2 or steps[0] > 0 else exact[::-1]
-        upper = np.clip(np.searchsorted(ordered, wanted), 1, max(len(ordered) - 1, 1))
-        if len(ordered) > 1:
-            left, right = ordered[upper - 1], ordered[upper]
-            cell = np.where(wanted - left <= right - wanted, upper - 1, upper)
-            halves = (ordered[1] - ordered[0]) / 2, (ordered[-1] - ordered[-2]) / 2
-        else:
-            cell, halves = np.zeros(len(wanted), int), (np.inf, np.inf)
-        tiny = 1e-9 * max(abs(ordered[0]), abs(ordered[-1]), 1)
-        outside = (wanted < ordered[0] - halves[0] - tiny) | (
-            wanted > ordered[-1] + halves[1] + tiny
-        )
-        if beyond and outside.any() and self.spacing(dim) is not None:
-            step = (ordered[-1] - ordered[0]) / (len(ordered) - 1)
-            cell = np.where(outside, np.rint((wanted - ordered[0]) / step).astype(int), cell)
-        elif outside.any():
-            raise ValueError(
-                f"anchor label {np.atleast_1d(labels)[outside][0]!r} along {dim!r} lies outside of "
-                f"the field, which spans {values[0]!r} to {values[-1]!r}; are the points in the "
-                "CRS and the units of the field?"
-            )
-        return (cell if ordered is exact else len(exact) - 1 - cell).astype(np.int64)
+        found = along(self, dim, labels, beyond)
+        if found.outside.any():
+            raise ValueError(outside_message(self, dim, np.atleast_1d(labels)[found.outside][0]))
+        return np.ceil(found.positions[:, 0] - 0.5 - found.tolerance).astype(np.int64)
+
+    @cached_property
+    def trees(self) -> dict[Any, Any]:
+        """Search trees of the mid-points of boxes on a curvilinear grid."""
+        return {}
 
     def labels_at(self, dim: Hashable, cells: NDArray, wrap: bool) -> NDArray | None:
         """Give labels at any positions; past the edge they go on evenly, or are missing."""
@@ -168,13 +129,6 @@ class Lattice(Domain):
     def curvilinear(self) -> tuple[Hashable, ...]:
         """Names of two-dimensional latitude and longitude; empty if there are none."""
         return ax.curvilinear(self.template, self.roles)
-
-    def nearest_on_sphere(self, lat: NDArray, lon: NDArray) -> dict[Hashable, NDArray[np.int64]]:
-        """Find the cells of a curvilinear grid that are nearest to points, by great circle."""
-        sites = self.sites()
-        _, found = sites.globe.query(sphere.unit_vectors(lon, lat))
-        cells = np.unravel_index(sites.known[found], sites.shape)
-        return dict(zip(sites.dims, cells, strict=True))
 
     def sites(self, dim: Hashable | None = None) -> Sites:
         """Give the cells, or the elements along ``dim``, with their positions."""
@@ -252,18 +206,14 @@ def _show(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float | np.number) else str(value)
 
 
-def _as_number(values: NDArray, dim: Hashable) -> NDArray[np.float64]:
-    if values.dtype.kind in "mM":
-        out = values.astype("i8").astype(float)
-        out[np.isnat(values)] = np.nan
-        return out
-    try:
-        return values.astype(float)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"anchors by label need numbers or dates along {dim!r}, not {values.dtype}; "
-            "give index positions"
-        ) from None
+def outside_message(domain: Lattice, dim: Hashable, label: Any) -> str:
+    """Say that a label lies outside of a field."""
+    values = domain.coordinate(dim)
+    assert values is not None
+    return (
+        f"anchor label {label!r} along {dim!r} lies outside of the field, which spans {values[0]!r} to "
+        f"{values[-1]!r}; are the points in the CRS and the units of the field?"
+    )
 
 
 def projected_axes(sizes: Mapping[Hashable, int], coords: Any, roles: Mapping) -> bool:

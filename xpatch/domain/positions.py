@@ -1,0 +1,202 @@
+"""Positions along the dimensions of a field: where labels, and points on a curvilinear grid, lie.
+
+They are counted in cells: 2.0 is the center of cell 2, 2.5 the border to the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch import sphere
+
+TINY = 1e-6  # of a cell: starts that differ by less in their distance from a place are equally near
+DATE_UNITS = "microseconds since 0001-01-01"
+Floats = NDArray[np.float64]
+
+
+class Located(NamedTuple):
+    """Where points lie along dimensions of a field."""
+
+    positions: Floats  # (point, dim), in cells
+    outside: NDArray[np.bool_]  # (point,): in no cell of the field
+    tolerance: Floats  # (dim,): positions that differ by less are the same
+
+
+# -------------------------------------------------------------------------------------- labels
+
+
+def numbers(values: NDArray, dim: Hashable) -> Floats:
+    """Give labels as numbers: dates in the units of their dtype, those of cftime in microseconds.
+
+    Raises
+    ------
+    ValueError
+        If they are neither numbers nor dates.
+    """
+    if values.dtype.kind in "mM":
+        out = values.astype("i8").astype(float)
+        out[np.isnat(values)] = np.nan
+        return out
+    if values.dtype == object and values.size and hasattr(values.flat[0], "calendar"):
+        import cftime
+
+        calendar = values.flat[0].calendar
+        return np.asarray(cftime.date2num(values, DATE_UNITS, calendar=calendar), float)
+    try:
+        return values.astype(float)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"anchors by label need numbers or dates along {dim!r}, not {values.dtype}; "
+            "give index positions"
+        ) from None
+
+
+def turns(domain: Any, dim: Hashable) -> bool:
+    """Whether labels of a dimension are longitudes, so that a turn more is the same place."""
+    role = domain.roles.get(dim)
+    return role == "longitude" or (role == "X" and domain.geographic)
+
+
+def along(domain: Any, dim: Hashable, labels: Any, beyond: bool = False) -> Located:
+    """Find the positions of labels along one dimension, between cells by linear interpolation.
+
+    Longitudes are also looked for one turn further east or west. With ``beyond``, positions past the
+    edge of an evenly spaced dimension are in the field, too.
+
+    Raises
+    ------
+    ValueError
+        If the dimension has no strictly monotonic labels, or one that is looked for is NaN.
+    """
+    values = domain.coordinate(dim)
+    if values is None:
+        raise ValueError(
+            f"anchors are given by label, but dimension {dim!r} has no coordinate; "
+            "give index positions, or assign a coordinate"
+        )
+    exact = numbers(values, dim)
+    steps = np.diff(exact)
+    if np.isnan(exact).any() or not ((steps > 0).all() or (steps < 0).all()):
+        raise ValueError(
+            f"anchors by label need a strictly monotonic coordinate without NaN along {dim!r}; "
+            f"sort it first (sortby({dim!r})) or give index positions"
+        )
+    given = np.atleast_1d(np.asarray(labels))
+    wanted = numbers(given.astype(values.dtype) if values.dtype.kind in "mM" else given, dim)
+    if turns(domain, dim):
+        wanted = _turned(wanted, exact)
+    if len(exact) < 2:
+        return Located(
+            np.zeros((len(wanted), 1)), np.isnan(wanted), np.full(1, TINY)
+        )  # of one cell nothing says where it ends
+    step = domain.spacing(dim)
+    if step is not None:  # over all cells at once: single steps of rounded labels are rough
+        length = (exact[-1] - exact[0]) / (len(exact) - 1)
+        found = (wanted - exact[0]) / length
+    else:
+        length = np.abs(steps).min()
+        rising = exact * np.sign(steps[0])
+        at = np.clip(np.searchsorted(rising, wanted * np.sign(steps[0])) - 1, 0, len(steps) - 1)
+        found = at + (wanted - exact[at]) / steps[at]
+    rough = [v.dtype for v in (values, given) if v.dtype.kind == "f"] or [np.dtype(float)]
+    eps = max(np.finfo(d).eps for d in rough)
+    tolerance = min(max(TINY, 4 * eps * np.abs(exact).max() / abs(length)), 0.25)
+    outside = (found < -0.5 - tolerance) | (found > len(exact) - 0.5 + tolerance)
+    if beyond and step is not None:
+        outside = np.zeros_like(outside)
+    return Located(found[:, None], outside | np.isnan(found), np.array([tolerance]))
+
+
+def _turned(wanted: Floats, exact: Floats) -> Floats:
+    """Turn longitudes that lie outside of labels by as many turns as bring them near."""
+    low, high = min(exact[0], exact[-1]), max(exact[0], exact[-1])
+    middle = (low + high) / 2
+    turned = wanted - 360 * np.round((wanted - middle) / 360)
+    return np.where((wanted < low) | (wanted > high), turned, wanted)
+
+
+def labels_between(domain: Any, dim: Hashable, positions: Floats, wrap: bool) -> NDArray | None:
+    """Give the labels at positions, between two cells by linear interpolation; None without labels."""
+    values = domain.coordinate(dim)
+    if values is None:
+        return None
+    low = np.floor(positions).astype(np.int64)
+    part = positions - low
+    if not part.any():
+        return np.asarray(domain.labels_at(dim, low, wrap))
+    if not wrap and domain.spacing(dim) is None and len(values) > 1:  # go on as at the edge
+        low = np.clip(low, 0, len(values) - 2)
+        part = positions - low
+    first, second = (np.asarray(domain.labels_at(dim, c, wrap)) for c in (low, low + 1))
+    if first.dtype.kind in "mM" or first.dtype == object:
+        return np.asarray(first + _share(second - first, part))
+    return np.asarray(first + (second.astype(float) - first.astype(float)) * part)
+
+
+def _share(lengths: NDArray, part: Floats) -> NDArray:
+    """Give fractions of lengths of time."""
+    if lengths.dtype == object:
+        return np.array([n * p for n, p in zip(lengths, part, strict=True)], dtype=object)
+    return np.rint(lengths.astype(float) * part).astype("i8").astype(lengths.dtype)
+
+
+# ------------------------------------------------------------------------------- on curved grids
+
+
+def middles(domain: Any, flags: tuple[tuple[bool, bool], ...]) -> tuple[Any, NDArray, tuple]:
+    """Give a tree of the mid-points of all boxes of even or odd sizes, their numbers and shape.
+
+    ``flags`` say for each dimension whether the size is even, and whether the dimension is periodic.
+    """
+    from scipy.spatial import cKDTree
+
+    if flags not in domain.trees:
+        sites = domain.sites()
+        vectors = sphere.unit_vectors(*sites.lonlat).reshape(*sites.shape, 3)
+        for axis, (even, periodic) in enumerate(flags):
+            if even:
+                vectors = vectors + np.roll(vectors, -1, axis)
+                if not periodic:
+                    vectors = np.delete(vectors, -1, axis)
+        shape, flat = vectors.shape[:-1], vectors.reshape(-1, 3)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            flat = flat / np.linalg.norm(flat, axis=1, keepdims=True)
+        known = np.flatnonzero(np.isfinite(flat).all(axis=1))
+        domain.trees[flags] = cKDTree(flat[known]), known, shape
+    return domain.trees[flags]
+
+
+def middle_of(
+    domain: Any, spans: Mapping[Hashable, tuple[NDArray, NDArray]]
+) -> tuple[Floats, Floats]:
+    """Give longitude and latitude between cells of a curvilinear grid: their mean on the sphere.
+
+    ``spans`` give the lower and the upper middle cell of each box along each dimension.
+    """
+    sites = domain.sites()
+    lon, lat = sites.lonlat
+    total: Any = 0.0
+    for corner in range(1 << len(sites.dims)):
+        cells = [spans[d][(corner >> k) & 1] % n for k, (d, n) in enumerate(_sized(sites))]
+        at = np.ravel_multi_index(tuple(cells), sites.shape)
+        total = total + np.nan_to_num(sphere.unit_vectors(lon[at], lat[at]), nan=0.0)
+    known = np.linalg.norm(total, axis=-1) > 0
+    out = sphere.degrees_of(total)
+    return np.where(known, out[0], np.nan), np.where(known, out[1], np.nan)
+
+
+def _sized(sites: Any) -> list[tuple[Hashable, int]]:
+    return list(zip(sites.dims, sites.shape, strict=True))
+
+
+def near_cells(lon: NDArray, lat: NDArray, sites: Any) -> NDArray[np.bool_]:
+    """Whether places are no farther from an element than its fourth neighbor is."""
+    if not len(lon):
+        return np.zeros(0, bool)
+    far, near = sites.globe.query(sphere.unit_vectors(lon, lat))
+    spacing, _ = sites.globe.query(sites.globe.data[near], [min(5, len(sites.known))])
+    return np.asarray(far <= spacing[:, 0])
