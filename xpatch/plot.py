@@ -109,6 +109,11 @@ def coverage_of(patches: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) 
 
 
 def _draw_field(field: xr.DataArray, ax: Any, y: Any, x: Any, kwargs: dict[str, Any]) -> None:
+    if not isinstance(field, xr.DataArray) or not {y, x} <= set(field.dims):
+        raise TypeError(
+            f"field must be a DataArray over {[y, x]}, which the patches are drawn on, got "
+            f"{type(field).__name__}{list(getattr(field, 'dims', ()))}"
+        )
     others = [d for d in field.dims if d not in (y, x)]
     if others:
         raise ValueError(
