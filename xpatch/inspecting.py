@@ -382,7 +382,7 @@ def summary(obj: Any) -> str:
             each = zip(hood.dims, hood.sizes, hood.shape, strict=True)
             found += [f"{d}: {s} of {n}" for d, s, n in each]
     sizes = ", ".join(found)
-    lines = [f"<{len(index.ordinals)} of {len(plan)} patches ({sizes})>"]
+    lines = [f"<{len(index.ordinals)} of {len(plan)} patches ({sizes})>", *_without_place(plan)]
     for part in ("spatial", "temporal"):
         if plan.spec.get(part) is not None:
             lines += [f"  {part}:", *(f"  {line}" for line in _axes(plan.spec[part]))]
@@ -390,6 +390,18 @@ def summary(obj: Any) -> str:
     if plan.spec.get("coupling") is not None:
         lines.append(f"  coupling: {plan.spec['coupling']}")
     return "\n".join(lines)
+
+
+def _without_place(plan: Plan) -> list[str]:
+    """Say how many elements are in no patch, and missing after merge, for want of a place."""
+    lists = [m for m in plan.lists if plan.places is not None and m.dims != time_dims(m)]
+    every = [plan.domain.sites(m.dims[0]) for m in lists]
+    lost = [(len(s) - len(s.known), len(s), m) for m, s in zip(lists, every, strict=True)]
+    return [
+        f"  without a place: {k} of {n} elements along {', '.join(map(str, m.dims))}, in no patch"
+        for k, n, m in lost
+        if k
+    ]
 
 
 def _axes(spec: Mapping[str, Any]) -> list[str]:
