@@ -444,7 +444,38 @@ CASES = {
     "a number for a field to draw": (
         lambda: PATCHES.patch.plot(3),
         TypeError,
-        r"field must be a DataArray over \['y', 'x'\].*got int",
+        "field must be the DataArray to draw underneath, got int",
+    ),
+    "a field to draw of other dims": (
+        lambda: PATCHES.patch.plot(FIELD.rename(y="z")),
+        ValueError,
+        r"field must lie over \['y', 'x'\].*got \['z', 'x'\]",
+    ),
+    "a number of outlines to draw": (lambda: PATCHES.patch.plot(most=0), ValueError, "got 0"),
+    "a number for axes to draw on": (
+        lambda: PATCHES.patch.plot(axes=3),
+        TypeError,
+        "an Axes of matp",
+    ),
+    "a number for patches": (
+        lambda: xpatch.fit_predict(3, max, max),
+        TypeError,
+        "fit_predict takes patches, got int",
+    ),
+    "no function to fit": (
+        lambda: xpatch.fit_predict(PATCHES, None, max),
+        TypeError,
+        "fit must be a function, got None",
+    ),
+    "a number for what is known": (
+        lambda: xpatch.fit_predict(PATCHES, max, max, known=3),
+        TypeError,
+        "known must be a name or a sequence of names, got 3",
+    ),
+    "text for progress of a fit": (
+        lambda: xpatch.fit_predict(PATCHES, max, max, progress="yes"),
+        TypeError,
+        "progress must be True or False",
     ),
 }
 
@@ -468,6 +499,7 @@ RIGHT = {
     ),
     "generator": lambda: FIELD.patch.split(BOXES, sampler=Random(3, seed=np.random.default_rng(1))),
     "NumPy seed": lambda: FIELD.patch.split(BOXES, sampler=Random(3, seed=np.uint8(4))),
+    "a radius beyond the field": lambda: FIELD.patch.split(RadiusGraph(1e300)),
     "infinite distance": lambda: FIELD.patch.split(BOXES, sampler=PoissonDisk(np.inf)),
     "fraction without dims": lambda: PATCHES.patch.merge(Quantile(np.array(0.5))),
     "NumPy flag": lambda: PATCHES.patch.merge(skipna=np.True_),

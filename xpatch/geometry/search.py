@@ -162,6 +162,7 @@ def _flat_spans(
     y: NDArray, y0: NDArray, x: NDArray, x0: NDArray, radius: float, tiny: float
 ) -> tuple[NDArray, NDArray]:
     """Give the first column, and that behind the last, that a disc takes of each row."""
+    radius = min(radius, 1e150)  # whose square is finite
     half = np.sqrt(np.maximum(radius**2 - (y - y0) ** 2, 0)) + tiny
     low, high = np.searchsorted(x, x0 - half), np.searchsorted(x, x0 + half, side="right")
     return low[:, None], np.maximum(low, high)[:, None]
