@@ -12,6 +12,7 @@ from xpatch import api
 from xpatch.domain import Domain, domain_of
 from xpatch.index import patch_index
 from xpatch.later import Later
+from xpatch.operators import NotTheCoordinate, patch_labels
 
 if TYPE_CHECKING:
     from xpatch import inspecting, parts
@@ -21,11 +22,11 @@ else:
     inspecting, parts = Later("xpatch.inspecting"), Later("xpatch.parts")
 
 
-class PatchAccessor:
+class PatchAccessor(NotTheCoordinate):
     """Split a field into patches, and everything that can be asked of patches.
 
     Registered as ``.patch`` on DataArray and Dataset. The patch *dimension* of an object is
-    reached as ``obj["patch"]``.
+    reached as ``obj["patch"]``; comparing the accessor, or counting with it, raises a TypeError.
     """
 
     def __init__(self, obj: Any):
@@ -46,7 +47,7 @@ class PatchAccessor:
         Examples
         --------
         >>> field = xr.DataArray(np.ones((4, 6)), dims=("y", "x"))
-        >>> field.patch.split(geometry={"y": 2, "x": 3}).dims
+        >>> field.patch.split({"y": 2, "x": 3}).dims
         ('patch', 'y', 'x')
         """
         return api.split(
@@ -66,7 +67,7 @@ class PatchAccessor:
         like: Any = None,
         skipna: bool | None = None,
         fill_value: Any = np.nan,
-        scale: Mapping[Hashable, int] | None = None,
+        scale: int | Mapping[Hashable, int] | None = None,
     ) -> Any:
         """Put the patches back together; see `xpatch.merge`.
 
@@ -95,7 +96,7 @@ class PatchAccessor:
         template: Any = None,
         skipna: bool | None = None,
         fill_value: Any = np.nan,
-        scale: Mapping[Hashable, int] | None = None,
+        scale: int | Mapping[Hashable, int] | None = None,
         dim: Hashable = "patch",
         chunks: Any = "auto",
     ) -> Any:
@@ -193,7 +194,7 @@ class PatchAccessor:
         >>> dict(patches.patch.crop(y=1, x=(0, 2)).sizes)
         {'patch': 4, 'y': 2, 'x': 2}
         """
-        return inspecting.crop(self._obj, dict(crop or {}) | dims)
+        return inspecting.crop(self._obj, {} if crop is None else crop, dims)
 
     @property
     def lookback(self) -> Any:
@@ -263,11 +264,14 @@ class PatchAccessor:
 
         return plot.plot(self._obj, field, **kwargs)
 
+    def _coordinate(self) -> str:
+        return patch_labels(self._obj)
+
     def __repr__(self) -> str:
         return inspecting.summary(self._obj)
 
 
-class TreeAccessor:
+class TreeAccessor(NotTheCoordinate):
     """What can be asked of patches of several scales, the nodes of a DataTree.
 
     Registered as ``.patch`` on DataTree. One scale is an ordinary set of patches:
@@ -289,7 +293,7 @@ class TreeAccessor:
         like: Any = None,
         skipna: bool | None = None,
         fill_value: Any = np.nan,
-        scale: Mapping[Hashable, int] | None = None,
+        scale: int | Mapping[Hashable, int] | None = None,
     ) -> Any:
         """Merge each scale to a field, and these to one; see `HierarchicalCombine` and `xpatch.merge`.
 
@@ -348,6 +352,9 @@ class TreeAccessor:
     def spec(self) -> dict[str, Any]:
         """The specification of the split as JSON-able values."""
         return inspecting.spec(self._first())
+
+    def _coordinate(self) -> str:
+        return 'those of its nodes, tree[scale]["patch"]'
 
     def __repr__(self) -> str:
         from xpatch import scales

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch.checks import check_flag, check_fraction, check_number, check_seed, is_integer
 from xpatch.engine import dtypes, stacked
 from xpatch.engine import reduce as r
 from xpatch.spec import Spec, named
-from xpatch.window import Custom, Window, as_window
+from xpatch.window import WINDOWS, Custom, Window, as_window
 
 __all__ = [
     "Aggregation",
@@ -115,6 +116,10 @@ class OverlapAdd(Windowed):
     window: Any = None
     normalize_by_window: bool = True
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flag(self.normalize_by_window, "normalize_by_window of OverlapAdd")
+
     @property
     def normalize(self) -> bool:
         return self.normalize_by_window
@@ -193,8 +198,7 @@ class Quantile(Aggregation):
     q: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.q <= 1:
-            raise ValueError(f"Quantile q must lie between 0 and 1, got {self.q!r}")
+        check_fraction(self.q, "Quantile q")
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return stacked.Quantiles(dtype, skipna, self.q)
@@ -241,6 +245,9 @@ class Var(Aggregation):
 
     ddof: int = 0
 
+    def __post_init__(self) -> None:
+        check_number(self.ddof, "ddof of Var")
+
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.Moments(dtype, skipna, self.ddof, root=False)
 
@@ -250,6 +257,9 @@ class Std(Aggregation):
     """The standard deviation of the contributions; see `Var`."""
 
     ddof: int = 0
+
+    def __post_init__(self) -> None:
+        check_number(self.ddof, "ddof of Std")
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.Moments(dtype, skipna, self.ddof, root=True)
@@ -387,6 +397,9 @@ class Learned(Aggregation):
                 "Learned needs an estimator with fit and predict, or a callable of "
                 f"(values, offsets); got {self.model!r}"
             )
+        if not is_integer(self.max_samples) or self.max_samples < 1:
+            raise ValueError(f"max_samples must be an int of at least 1, got {self.max_samples!r}")
+        check_seed(self.seed, "Learned")
 
     @property
     def fits(self) -> bool:
@@ -426,6 +439,8 @@ def as_aggregation(value: Any) -> Aggregation:
     """Turn None (overlap-add), a name, a window or an Aggregation into an Aggregation."""
     if value is None:
         return OverlapAdd()
-    if isinstance(value, Window):
+    if isinstance(value, Window) or (isinstance(value, str) and value.lower() in WINDOWS):
         raise TypeError(f"{value!r} is a window, not an aggregation; use OverlapAdd({value!r})")
+    if isinstance(value, Mapping):
+        raise TypeError(f"merge variables one by one, patches[name].patch.merge(…), got {value!r}")
     return named(value, Aggregation, AGGREGATIONS, "aggregation")

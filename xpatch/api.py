@@ -15,10 +15,11 @@ from xpatch.index import patch_index
 from xpatch.later import Later
 
 if TYPE_CHECKING:
-    from xpatch import cutting, merge_calls, parts, planning, restoring
-    from xpatch.planning import AnyAxes
+    from xpatch import cutting, merge_calls, merge_words, parts, planning, restoring
+    from xpatch.planning import First
 else:
     cutting, merge_calls = Later("xpatch.cutting"), Later("xpatch.merge_calls")
+    merge_words = Later("xpatch.merge_words")
     parts = Later("xpatch.parts")
     planning, restoring = Later("xpatch.planning"), Later("xpatch.restoring")
 
@@ -29,7 +30,7 @@ Field = TypeVar("Field", xr.DataArray, xr.Dataset)
 
 def split(
     obj: Field,
-    patcher: AnyAxes | None = None,
+    patcher: First | None = None,
     *,
     geometry: Any = None,
     sampler: Any = None,
@@ -44,15 +45,17 @@ def split(
     obj : DataArray or Dataset
         The field. Of a Dataset every variable with a cut dimension is cut, along those it has;
         the others are carried.
-    patcher : Patcher, optional
-        The composed axes, in place of ``geometry``, ``sampler`` and ``window``.
-    geometry : Geometry or mapping
-        Shape of a patch; ``{"y": 64, "x": 64}`` is short for ``Rectangular(y=64, x=64)``.
+    patcher : Patcher, or Geometry, int or mapping
+        The composed axes, in place of ``geometry``, ``sampler`` and ``window``; or the geometry,
+        which may come first without its name.
+    geometry : Geometry, mapping, int or sequence
+        Shape of a patch; ``{"y": 64, "x": 64}`` is short for ``Rectangular(y=64, x=64)``, and 64
+        for that size along all spatial dimensions.
     sampler : Sampler, optional
         Where the patches are; default: side by side.
     window : Window or str, optional
         Analysis window: the patches are multiplied by it, and `merge` divides by its sum.
-    dim : hashable, default: "patch"
+    dim : str, default: "patch"
         Name of the new dimension.
     chunks : "auto", int or None, default: "auto"
         For dask arrays, the most patches in a chunk; "auto" follows dask's ``array.chunk-size``.
@@ -77,7 +80,7 @@ def split(
     Examples
     --------
     >>> field = xr.DataArray(np.arange(12.0).reshape(3, 4), dims=("y", "x"))
-    >>> patches = xpatch.split(field, geometry={"y": 3, "x": 2})
+    >>> patches = xpatch.split(field, {"y": 3, "x": 2})
     >>> dict(patches.sizes)
     {'patch': 2, 'y': 3, 'x': 2}
     >>> bool(xpatch.merge(patches).equals(field))
@@ -101,7 +104,7 @@ def merge(
     like: xr.DataArray | xr.Dataset | None = None,
     skipna: bool | None = None,
     fill_value: Any = np.nan,
-    scale: Mapping[Hashable, int] | None = None,
+    scale: int | Mapping[Hashable, int] | None = None,
 ) -> Field: ...
 @overload
 def merge(
@@ -111,7 +114,7 @@ def merge(
     like: xr.DataArray | xr.Dataset | None = None,
     skipna: bool | None = None,
     fill_value: Any = np.nan,
-    scale: Mapping[Hashable, int] | None = None,
+    scale: int | Mapping[Hashable, int] | None = None,
 ) -> Any: ...
 def merge(
     patches: Any,
@@ -120,7 +123,7 @@ def merge(
     like: xr.DataArray | xr.Dataset | None = None,
     skipna: bool | None = None,
     fill_value: Any = np.nan,
-    scale: Mapping[Hashable, int] | None = None,
+    scale: int | Mapping[Hashable, int] | None = None,
 ) -> Any:
     """Put patches back together to a field.
 
@@ -142,8 +145,9 @@ def merge(
         Leave missing contributions out; default: for dtypes that can hold them.
     fill_value : scalar, default: NaN
         Value of cells that no patch covers; of a cube of forecasts, of places that none covers.
-    scale : mapping, optional
-        By which integer the patches are finer than the field along each dimension.
+    scale : int or mapping, optional
+        By which integer the patches are finer than the field along each dimension; an int means
+        the dimensions in space along which boxes were cut: all but time, bands and the like.
 
     Returns
     -------
@@ -166,6 +170,7 @@ def merge(
     >>> patches.isel(patch=[0]).patch.merge("max").values
     array([ 0.,  1.,  2.,  3., nan, nan, nan, nan, nan, nan])
     """
+    merge_words.check_words(skipna, fill_value, scale)
     if isinstance(patches, xr.DataTree):
         from xpatch.combining_scales import merge_scales
 
@@ -185,7 +190,7 @@ def merge(
 def apply(
     obj: Field,
     func: Callable[[Any], Any],
-    patcher: AnyAxes | None = None,
+    patcher: First | None = None,
     *,
     geometry: Any = None,
     sampler: Any = None,
@@ -197,7 +202,7 @@ def apply(
     template: Any = None,
     skipna: bool | None = None,
     fill_value: Any = np.nan,
-    scale: Mapping[Hashable, int] | None = None,
+    scale: int | Mapping[Hashable, int] | None = None,
     dim: Hashable = "patch",
     chunks: Any = "auto",
 ) -> Any:
@@ -265,6 +270,7 @@ def apply(
     """
     from xpatch.applying import apply_in_blocks
 
+    merge_words.check_words(skipna, fill_value, scale)
     if several_scales(patcher):
         raise ValueError(
             "apply works on one kind of patches, and MultiScale gives a DataTree with one for each scale: "

@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
+from xpatch.checks import check_flag
 from xpatch.cutting import cut_field, groups_within, patch_groups, virtual_chunks
 from xpatch.domain import variables_of
 from xpatch.engine import dtypes
@@ -369,6 +370,7 @@ def _check(func: Any, options: Mapping[str, Any]) -> None:
         raise TypeError(f"apply takes a function of patches, got {type(func).__name__}")
     if options["on_error"] not in ON_ERROR:
         raise ValueError(f"on_error must be one of {ON_ERROR}, got {options['on_error']!r}")
+    check_flag(options["progress"], "progress")
     size = options["batch_size"]
     if size is None:
         return

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xpatch.aggregation import as_aggregation
+from xpatch.first_words import sampler_hint
 from xpatch.geometry import MemberGeometry, as_geometry
 from xpatch.sampler import EveryElement, RegularStride, Sampler
 from xpatch.spec import Spec
@@ -52,6 +53,8 @@ class Axes(Spec):
                     f"{what}, which is one in time: split(xpatch.TimePatcher(FixedLookback(31), "
                     "sampler)), or RegularStride(time=…) for boxes along time"
                 )
+            else:
+                what += sampler_hint(self.sampler)
             raise TypeError(f"sampler must be a Sampler, got {what}")
         aggregation = None if self.aggregation is None else as_aggregation(self.aggregation)
         object.__setattr__(self, "geometry", geometry)

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xpatch.checks import check_flag, check_seed
 from xpatch.cutting import groups_within
 from xpatch.domain import variables_of
 from xpatch.engine.lazy import Rows, keeping, rows_of
@@ -39,6 +40,9 @@ class Batches:
                 raise TypeError(f"{name} must be an int, got {value!r}")
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        check_flag(drop_last, "drop_last")
+        check_flag(shuffle, "shuffle")
+        check_seed(seed, "batches")
         if not shuffle and (seed is not None or buffer_size is not None):
             raise ValueError("seed and buffer_size are those of shuffle=True")
         self.obj, self.size, self.shuffle, self.seed = obj, int(batch_size), shuffle, seed

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex, PandasMultiIndex
 
+from xpatch.checks import check_patches
 from xpatch.domain import variables_of
 from xpatch.engine import dtypes, memory
 from xpatch.engine.coarsen import CoarseRows, coarsened, mean_dtype
@@ -341,6 +342,7 @@ def patch_groups(
     variables: Mapping[Hashable | None, Variable], plan: Plan, ordinals: NDArray, chunks: Any
 ) -> list[NDArray] | None:
     """Group the patches of chunked variables by source chunk; None if nothing is chunked."""
+    check_patches(chunks, "chunks")
     chunked = [v for v in variables.values() if v.chunks is not None and cut_dims(v, plan)]
     if not chunked:
         return None
@@ -423,14 +425,10 @@ def _regular(chunk: Any, n: int) -> tuple[int, ...]:
 
 
 def _most_patches(variables: list[Variable], plan: Plan, chunks: Any) -> int:
-    if isinstance(chunks, int | np.integer) and not isinstance(chunks, bool):
-        if chunks < 1:
-            raise ValueError(f"chunks must be a positive number of patches, got {chunks!r}")
-        return int(chunks)
     if chunks is None:
         return np.iinfo(np.int64).max
     if chunks != "auto":
-        raise TypeError(f"chunks must be 'auto', None or a number of patches, got {chunks!r}")
+        return int(chunks)
     import dask.config
     from dask.utils import parse_bytes
 

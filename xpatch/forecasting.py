@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from xpatch.checks import check_flag
 from xpatch.failures import noted
 from xpatch.later import Later
 from xpatch.progress import Bar
@@ -88,7 +89,7 @@ def fit_predict(
     >>> int(forecast.isnull().sum())  # the first lookback, and the rest of the record
     18
     """
-    known = [known] if isinstance(known, str) else known
+    known = _checked(patches, fit, predict, known, progress)
     past, future = parts.lookback(patches), parts.horizon(patches)
     source = restoring.provenance(patches, None)
     dim = source.dim
@@ -115,6 +116,21 @@ def fit_predict(
         if bar is not None:
             bar(1)
     return looping.as_patches(outputs, future, dim) if outputs else future
+
+
+def _checked(patches: Any, fit: Any, predict: Any, known: Any, progress: Any) -> list[Hashable]:
+    """Give the names that are known, if all arguments are of their kinds."""
+    if not isinstance(patches, xr.DataArray | xr.Dataset):
+        raise TypeError(f"fit_predict takes patches, got {type(patches).__name__}")
+    for what, func in (("fit", fit), ("predict", predict)):
+        if not callable(func):
+            raise TypeError(f"{what} must be a function, got {func!r}")
+    check_flag(progress, "progress")
+    if isinstance(known, str):
+        return [known]
+    if not isinstance(known, Iterable):
+        raise TypeError(f"known must be a name or a sequence of names, got {known!r}")
+    return list(known)
 
 
 def _alone(patch: Any, steps: Mapping[Hashable, int]) -> Any:

@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch import inspecting_members as listed
+from xpatch.checks import is_integer
 from xpatch.domain import Lattice, domain_of
 from xpatch.index import patch_index, with_index
 from xpatch.joint import Joint, time_dims, time_part
@@ -197,8 +198,11 @@ def spec(obj: xr.DataArray | xr.Dataset) -> dict[str, Any]:
     return out
 
 
-def crop(obj: Any, cuts: Mapping[Hashable, Any]) -> Any:
+def crop(obj: Any, cuts: Any, more: Mapping[str, Any]) -> Any:
     """Cut cells off both ends of in-patch dimensions and tell the index."""
+    if not isinstance(cuts, Mapping):
+        raise TypeError(f"crop takes cells by dimension, such as crop(y=2, x=(0, 1)), got {cuts!r}")
+    cuts = {**cuts, **more}
     source, plan = _plan(obj)
     listed_dims = [d for m in plan.lists for d in (m.dim, *m.dims) if d in cuts]
     if listed_dims:
@@ -213,8 +217,8 @@ def crop(obj: Any, cuts: Mapping[Hashable, Any]) -> Any:
                 f"crop names dimension {d!r}, but the patches were cut along "
                 f"{list(source.plans[0].dims)}"
             )
-        pair = (cut, cut) if isinstance(cut, int | np.integer) else tuple(cut)
-        if len(pair) != 2 or any(not isinstance(c, int | np.integer) or c < 0 for c in pair):
+        pair = tuple(cut) if isinstance(cut, tuple | list | np.ndarray) else (cut, cut)
+        if len(pair) != 2 or any(not is_integer(c) or c < 0 for c in pair):
             raise ValueError(f"crop along {d!r} must be an int ≥ 0 or a pair of them, got {cut!r}")
         if d in obj.sizes and sum(pair) >= obj.sizes[d]:
             raise ValueError(f"crop of {pair} along {d!r} leaves nothing of {obj.sizes[d]} cells")
@@ -378,7 +382,7 @@ def summary(obj: Any) -> str:
             each = zip(hood.dims, hood.sizes, hood.shape, strict=True)
             found += [f"{d}: {s} of {n}" for d, s, n in each]
     sizes = ", ".join(found)
-    lines = [f"<{len(index.ordinals)} of {len(plan)} patches ({sizes})>"]
+    lines = [f"<{len(index.ordinals)} of {len(plan)} patches ({sizes})>", *_without_place(plan)]
     for part in ("spatial", "temporal"):
         if plan.spec.get(part) is not None:
             lines += [f"  {part}:", *(f"  {line}" for line in _axes(plan.spec[part]))]
@@ -386,6 +390,18 @@ def summary(obj: Any) -> str:
     if plan.spec.get("coupling") is not None:
         lines.append(f"  coupling: {plan.spec['coupling']}")
     return "\n".join(lines)
+
+
+def _without_place(plan: Plan) -> list[str]:
+    """Say how many elements are in no patch, and missing after merge, for want of a place."""
+    lists = [m for m in plan.lists if plan.places is not None and m.dims != time_dims(m)]
+    every = [plan.domain.sites(m.dims[0]) for m in lists]
+    lost = [(len(s) - len(s.known), len(s), m) for m, s in zip(lists, every, strict=True)]
+    return [
+        f"  without a place: {k} of {n} elements along {', '.join(map(str, m.dims))}, in no patch"
+        for k, n, m in lost
+        if k
+    ]
 
 
 def _axes(spec: Mapping[str, Any]) -> list[str]:

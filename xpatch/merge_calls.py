@@ -14,6 +14,7 @@ from xpatch.domain import domain_of
 from xpatch.fields import by_field
 from xpatch.folding import Merger, is_both, merge_in_turn
 from xpatch.index import PatchIndex, as_given, whole_of, with_index
+from xpatch.merge_words import factors
 from xpatch.merging import Merge
 from xpatch.parts import time_dim
 from xpatch.plan import Plan
@@ -128,7 +129,7 @@ def _merger(
     timed = {d for d in plan.dims if d == time_dim(plan)}
 
     def merged(patches: xr.Dataset) -> xr.Dataset:
-        own = {d: f for d, f in (scale or {}).items() if (d in timed) == (over == "time")}
+        own = {d: f for d, f in factors(scale, plan).items() if (d in timed) == (over == "time")}
         return Merge(patches, aggregation, None, skipna, fill_value, own, cut=plan.dims).run()
 
     return merged

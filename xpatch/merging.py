@@ -19,6 +19,7 @@ from xpatch.engine.members import numbers
 from xpatch.joining import JointJob, flattened
 from xpatch.joint import Hood, Joint, along, inner_sizes, time_dims, time_part
 from xpatch.listing import MemberJob
+from xpatch.merge_words import Scale, factors
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan, best_plan, is_carried
 from xpatch.recipe import ANCHOR, start_name
@@ -40,7 +41,7 @@ class Merge:
         like: Any,
         skipna: bool | None,
         fill_value: Any,
-        scale: Mapping[Hashable, int] | None,
+        scale: Scale,
         *,
         chunks: Mapping[Hashable, tuple[int, ...]] | None = None,
         present: Any = None,
@@ -56,7 +57,9 @@ class Merge:
         default = self.source.plans[0].aggregation or OverlapAdd()
         self.aggregation = default if aggregation is None else as_aggregation(aggregation)
         if isinstance(self.aggregation, Forecast | Sequential):
-            if scale and set(scale) & set(time_dims(time_part(self.source.plans[0].hood))):
+            if isinstance(scale, Mapping) and set(scale) & set(
+                time_dims(time_part(self.source.plans[0].hood))
+            ):
                 raise ValueError(
                     f"{self.aggregation!r} goes by the steps of the field, and scale={dict(scale)!r} says that "
                     "the patches have finer ones; take patches.patch.horizon before the model refines "
@@ -74,7 +77,7 @@ class Merge:
         self.cut = (*self.plan.dims, *cut)  # also where this is a merge of time or of space alone
         self.skipna = skipna
         self.fill_value = fill_value
-        self.scale = self._checked_scale(scale)
+        self.scale = factors(scale, self.plan)
         self.crop = self._find_crop()
         self._check_window()
 
@@ -93,17 +96,6 @@ class Merge:
         return patch[own].expand_dims(self.dim).assign(rest)[list(patch.data_vars)]
 
     # ------------------------------------------------------------------------------ checks
-
-    def _checked_scale(self, scale: Mapping[Hashable, int] | None) -> dict[Hashable, int]:
-        for d, factor in (scale or {}).items():
-            if d not in self.plan.dims:
-                raise KeyError(
-                    f"scale names dimension {d!r}, but the patches were cut along "
-                    f"{list(self.plan.dims)}"
-                )
-            if isinstance(factor, bool) or not isinstance(factor, int | np.integer) or factor < 1:
-                raise ValueError(f"scale along {d!r} must be an int of at least 1, got {factor!r}")
-        return {d: int(f) for d, f in (scale or {}).items()}
 
     def _check_window(self) -> None:
         if not is_boxcar(self.plan.window) and not (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from xarray import Variable
 
 from xpatch.index import RECIPE, PatchIndex, patch_index, with_index
 from xpatch.merge_calls import merge_one
+from xpatch.merge_words import Scale, factors
 from xpatch.plan import Plan
 from xpatch.recipe import find_recipe, pack
 from xpatch.restoring import Provenance, provenance
@@ -40,7 +41,7 @@ def merge_scale(
     return merged.assign({n: merged[n].compute() for n in late if merged[n].chunks is not None})
 
 
-def painted(patches: Any, like: Any, scale: Mapping[Hashable, int] | None) -> tuple[Any, Any]:
+def painted(patches: Any, like: Any, scale: Scale) -> tuple[Any, Any]:
     """Give coarse patches at the steps of the field, and how they are merged by default.
 
     Each coarse step stands for all of its own.
@@ -67,7 +68,7 @@ def painted(patches: Any, like: Any, scale: Mapping[Hashable, int] | None) -> tu
     else:
         variables = {n: repeated(v.variable, d, factor) for n, v in patches.data_vars.items()}
         out = xr.Dataset(variables, kept.coords, patches.attrs)
-    low, high = crop_of(patches, source, plan, d, (scale or {}).get(d, 1))
+    low, high = crop_of(patches, source, plan, d, factors(scale, plan).get(d, 1))
     fine = fine_plan(plan)
     if index is not None:
         crop = {**index.crop, d: (low * factor, high * factor)}

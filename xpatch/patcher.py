@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Mapping
 from typing import Any, Self, cast
 
@@ -27,7 +28,14 @@ class Splits:
         ValueError
             If the specification holds a function, which cannot be written.
         """
-        names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+        names = [f.name for f in fields]
+        needed = [f.name for f in fields if f.default is dataclasses.MISSING]
+        if not isinstance(spec, Mapping) or not set(needed) <= set(spec):
+            raise ValueError(
+                f"a specification of {cls.__name__}, which patches.patch.spec gives, has "
+                f"{' and '.join(needed)}; got {reprlib.repr(spec)}"
+            )
         return cls(**{name: decode(spec[name]) for name in names if name in spec})
 
     def split(self, obj: Any, **kwargs: Any) -> Any:

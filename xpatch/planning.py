@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import reprlib
-from collections.abc import Hashable
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.axes import Axes, SpaceTimeAxes, TimeAxes
+from xpatch.checks import MOST
 from xpatch.cutting import check_chunks
 from xpatch.domain import Lattice, domain_of, variables_of
 from xpatch.engine.memory import INDEX_PADS
-from xpatch.geometry import MemberGeometry, Places
+from xpatch.first_words import check_first, check_name
+from xpatch.geometry import Geometry, MemberGeometry, Places
 from xpatch.joint import Hood, Joint
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
@@ -26,11 +28,12 @@ from xpatch.time.sampler import EventTriggered, ExplicitTimes
 from xpatch.window import Boxcar, ByDim
 
 AnyAxes = Axes | TimeAxes | SpaceTimeAxes
+First = AnyAxes | Geometry | TimeGeometry | Mapping[Any, Any] | Sequence[float] | NDArray | float
 
 
 def make_plan(
     obj: xr.DataArray | xr.Dataset,
-    patcher: AnyAxes | None,
+    patcher: Any,
     geometry: Any,
     sampler: Any,
     window: Any,
@@ -38,6 +41,7 @@ def make_plan(
 ) -> tuple[Plan, NDArray[np.int64]]:
     """Plan a split. Gives the plan, and the labels of the patches."""
     patcher = chosen(patcher, geometry, sampler, window)
+    check_name(dim)
     domain = domain_of(obj)
     check_chunks(obj, "split")
     if dim in domain.sizes or dim in domain.template.variables:
@@ -50,6 +54,7 @@ def make_plan(
         found = in_time(domain, patcher)
     else:
         found = in_space(domain, patcher, obj)
+    check_cut(found.hood)
     check_values(obj, found.hood.dims)
     plan = Plan(
         domain,
@@ -66,19 +71,12 @@ def make_plan(
 
 
 def chosen(patcher: Any, geometry: Any, sampler: Any, window: Any) -> AnyAxes:
-    """Take the patcher, or compose one of the axes."""
+    """Take the patcher, or compose one of the axes; a geometry may stand in place of the patcher."""
+    if patcher is not None and not isinstance(patcher, AnyAxes):
+        check_first(patcher, geometry)
+        patcher, geometry = None, patcher
     if patcher is None:
         return Axes(geometry, sampler, window)
-    if not isinstance(patcher, AnyAxes):
-        if isinstance(patcher, TimeGeometry):
-            raise TypeError(
-                f"{patcher!r} is a geometry in time; split with a TimePatcher: "
-                "split(xpatch.TimePatcher(geometry, sampler))"
-            )
-        raise TypeError(
-            f"expected a Patcher, got {reprlib.repr(patcher)}; name the axes: "
-            "split(geometry=…, sampler=…, window=…)"
-        )
     if not (geometry is None and sampler is None and window is None):
         raise TypeError("split takes a patcher, or geometry, sampler and window, not both")
     return patcher
@@ -271,6 +269,22 @@ def members_at(
             "x or longitude first"
         )
     return places, members
+
+
+def check_cut(hood: Hood) -> None:
+    """Raise a ValueError if dimensions cannot be cut, or there are too many patches to label."""
+    paired = [d for d in hood.dims if isinstance(d, tuple)]
+    if paired:
+        raise ValueError(
+            f"the dimension {paired[0]!r} has a tuple for a name, along which patches cannot be cut; "
+            f"rename it: field.rename({{{paired[0]!r}: 'name'}})"
+        )
+    count = math.prod(hood.grid) if isinstance(hood, Boxes) and hood.product else len(hood)
+    if count > 10 * MOST:
+        raise ValueError(
+            f"these are {count:.3g} patches, more than {10 * MOST:,}; use a larger step, or split a part "
+            "of the field after the other"
+        )
 
 
 def check_values(obj: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> None:

@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch import plot_members, plot_time
+from xpatch.checks import is_integer
 from xpatch.engine.placement import Placement
 from xpatch.inspecting import axis_edges, only_time, rectangles
 from xpatch.neighborhood import Members, arrange
@@ -66,6 +67,7 @@ def plot(
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError("plots need matplotlib: pip install 'xarray-patch[plot]'") from error
+    _check(field, axes, most)
     source = provenance(patches, None)
     timed = only_time(source.plans[0])
     if axes is None:
@@ -85,6 +87,18 @@ def plot(
     if coverage and len(axes) > 1:
         _draw_coverage(patches, axes[1], y, x)
     return axes[0].figure
+
+
+def _check(field: Any, axes: Any, most: Any) -> None:
+    """Raise unless there is something to draw, and something to draw it on."""
+    if field is not None and not isinstance(field, xr.DataArray):
+        raise TypeError(
+            f"field must be the DataArray to draw underneath, got {type(field).__name__}"
+        )
+    if axes is not None and not all(hasattr(ax, "add_collection") for ax in np.ravel(axes)):
+        raise TypeError(f"axes must be an Axes of matplotlib or a pair of them, got {axes!r}")
+    if not is_integer(most) or most < 1:
+        raise ValueError(f"most must be an int of at least 1, got {most!r}")
 
 
 def _figure(plt: Any, pictures: int, timed: bool) -> Any:
@@ -109,6 +123,10 @@ def coverage_of(patches: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) 
 
 
 def _draw_field(field: xr.DataArray, ax: Any, y: Any, x: Any, kwargs: dict[str, Any]) -> None:
+    if not {y, x} <= set(field.dims):
+        raise ValueError(
+            f"field must lie over {[y, x]}, along which the patches were cut, got {list(field.dims)}"
+        )
     others = [d for d in field.dims if d not in (y, x)]
     if others:
         raise ValueError(

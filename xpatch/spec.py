@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
+import inspect
+import reprlib
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,16 +23,35 @@ class DimMap(dict):
         return hash(frozenset(self.items()))
 
 
+SIZE = "one size for all is Rectangular(64), sizes by dimension are Rectangular(y=64, x=64)"
+STRIDE = "strides are those of the sampler, RegularStride(32) or RegularStride(y=32, x=32)"
+OTHER_WORDS = {  # of other libraries, which ours take for names of dimensions
+    **dict.fromkeys(("shape", "patch_size", "window_size", "kernel_size"), SIZE),
+    **dict.fromkeys(("stride", "strides", "patch_step"), STRIDE),
+    "overlap": "overlaps are those of the sampler, RegularStride(overlap=8)",
+    "geometry": "a specification is made a patcher by Patcher.from_spec(spec)",
+}
+
+
+def hint_of(names: Iterable[Any]) -> str:
+    """Say what is meant by names of dimensions that are words of other libraries."""
+    hints = dict.fromkeys(OTHER_WORDS[n] for n in names if isinstance(n, str) and n in OTHER_WORDS)
+    return "".join(f"; {hint}" for hint in hints)
+
+
 def by_dim(value: Any, dims: Mapping[str, Any], what: str) -> Any:
     """Join ``f(value)`` and ``f(y=…, x=…)`` into one value: a scalar, a tuple or a `DimMap`."""
     if value is not None and dims:
         raise TypeError(
             f"{what} was given both as {value!r} and by dimension ({', '.join(dims)}); use one"
+            f"{hint_of(dims)}"
         )
     if isinstance(value, Mapping):
         return DimMap(value)
     if dims:
         return DimMap(dims)
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "iuf":
+        value = value.tolist()
     return tuple(value) if isinstance(value, list | np.ndarray) else value
 
 
@@ -48,6 +70,7 @@ def per_dim(value: Any, dims: tuple[Hashable, ...], what: str) -> dict[Hashable,
         if unknown:
             raise KeyError(
                 f"{what} names dimension {unknown[0]!r}, which is not one of {list(dims)}"
+                f"{hint_of(unknown)}"
             )
         return dict(value)
     if isinstance(value, tuple):
@@ -60,8 +83,30 @@ def per_dim(value: Any, dims: tuple[Hashable, ...], what: str) -> dict[Hashable,
     return dict.fromkeys(dims, value)
 
 
+class _Signature:
+    """Says that a class takes what its ``__init__`` takes, whatever ``__new__`` looks at."""
+
+    def __get__(self, instance: object, cls: type) -> inspect.Signature:
+        own = inspect.signature(cls.__init__)  # type: ignore[misc]
+        return own.replace(parameters=list(own.parameters.values())[1:])
+
+
 class Spec:
     """Base of the frozen dataclasses that say what to do: printed as written, compared by value."""
+
+    __signature__ = _Signature()
+
+    def __new__(cls, *args: Any, **given: Any) -> Self:
+        """Raise a TypeError that names the keywords there are, if one is another."""
+        known, needed, takes_any = keywords(cls)  # type: ignore[arg-type]
+        wrong = [] if takes_any else [name for name in given if name not in known]
+        if wrong:
+            missing = [n for n in needed[len(args) :] if n not in given]
+            call = f": {cls.__name__}({missing[0]}={_short(given[wrong[0]])})" if missing else ""
+            raise TypeError(
+                f"{cls.__name__} has no {wrong[0]}=; it takes {', '.join(known) or 'nothing'}{call}"
+            )
+        return super().__new__(cls)
 
     def __repr__(self) -> str:
         parts = []
@@ -89,6 +134,15 @@ class Spec:
         fields = dataclasses.fields(self)  # type: ignore[arg-type]
         values = {f.name: encode(getattr(self, f.name)) for f in fields}
         return {"class": type(self).__name__, **values}
+
+
+@functools.cache
+def keywords(cls: type) -> tuple[list[str], list[str], bool]:
+    """Give the arguments of a class, those without default, and whether it takes any others."""
+    parameters = inspect.signature(cls).parameters.values()
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    return [p.name for p in named], [p.name for p in named if p.default is p.empty], takes_any
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -188,5 +242,8 @@ def named(value: Any, base: type[T], table: Mapping[str, type[T]], what: str) ->
                 f"{what} {value.__name__!r} needs arguments: {value.__name__}(…) ({error})"
             ) from None
     if not isinstance(value, base):
-        raise TypeError(f"{what} must be a name or a {base.__name__}, got {value!r}")
+        raise TypeError(
+            f"{what} must be a name or an object of {base.__name__}, got {reprlib.repr(value)}; names are "
+            f"{sorted(table)}"
+        )
     return value

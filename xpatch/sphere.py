@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch.checks import check_amount
+
 EARTH_RADIUS_KM = 6371.0088  # mean radius R1 of GRS 80
 
 
@@ -69,6 +71,9 @@ def along(
     total = np.concatenate([[0], np.cumsum(angle)])
     if not total[-1]:
         return np.asarray(lon, float)[:1], np.asarray(lat, float)[:1]
+    if not np.isfinite(total[-1]):
+        raise ValueError("the track has a vertex without a place (NaN); drop it: dropna")
+    check_amount(total[-1] * EARTH_RADIUS_KM / spacing, "the track", "use a larger spacing")
     at = np.arange(0, total[-1] * (1 + 1e-12), spacing / EARTH_RADIUS_KM)
     segment = np.clip(np.searchsorted(total, at, side="right") - 1, 0, len(angle) - 1)
     part = at - total[segment]

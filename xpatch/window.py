@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch.checks import check_fraction, check_number
 from xpatch.engine.placement import AxisWeights
 from xpatch.neighborhood import Boxes, Members
 from xpatch.spec import DimMap, Spec, named, per_dim
@@ -140,8 +142,7 @@ class Tukey(Window):
     alpha: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.alpha <= 1:
-            raise ValueError(f"Tukey alpha must lie between 0 and 1, got {self.alpha!r}")
+        check_fraction(self.alpha, "Tukey alpha")
 
     def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.alpha == 0:
@@ -167,6 +168,7 @@ class Gaussian(Window):
     units: str = "fraction"
 
     def __post_init__(self) -> None:
+        check_number(self.sigma, "Gaussian sigma")
         if not self.sigma > 0:
             raise ValueError(f"Gaussian sigma must be positive, got {self.sigma!r}")
         if self.units not in ("fraction", "distance"):
@@ -212,15 +214,31 @@ class Custom(Window):
             raise TypeError(f"Custom needs a function of the normalized offset, got {self.fn!r}")
 
     def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
-        weights = np.asarray(self.fn(offset), dtype=float)
+        weights = _as_floats(self.fn(offset))
         if weights.shape != np.shape(offset):
             raise ValueError(
                 f"the function of Custom gave shape {weights.shape} for offsets of shape "
                 f"{np.shape(offset)}; it must give one weight for each offset"
             )
         if not (np.isfinite(weights).all() and (weights >= 0).all()):
-            raise ValueError("the function of Custom gave negative or non-finite weights")
+            raise ValueError(
+                "the function of Custom gave negative or non-finite weights; they must be finite and ≥ 0"
+            )
         return weights
+
+
+def _as_floats(values: Any) -> NDArray[np.float64]:
+    """Give the weights that the function of Custom gave as floats."""
+    try:
+        given = np.asarray(values)
+        if given.dtype.kind in "biufO":
+            return given.astype(float)
+        what = f"an array of dtype {given.dtype}"
+    except (TypeError, ValueError):  # ragged, or objects that are no numbers
+        what = reprlib.repr(values)
+    raise TypeError(
+        f"the function of Custom must give one real number ≥ 0 for each offset, got {what}"
+    )
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 import xpatch.domain.axes as ax
+from xpatch.spec import hint_of
 
 Chunks = dict[Hashable, tuple[int, ...]]
 
@@ -103,7 +104,7 @@ class Domain:
             if dim not in self.sizes:
                 raise KeyError(
                     f"{what} names dimension {dim!r}, which the field does not have; "
-                    f"its dimensions are {list(self.dims)}"
+                    f"its dimensions are {list(self.dims)}{hint_of([dim])}"
                 )
 
     def __repr__(self) -> str:

@@ -54,7 +54,9 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
     if isinstance(obj, Lattice):
         return obj
     if not isinstance(obj, xr.DataArray | xr.Dataset):
-        raise TypeError(f"expected a DataArray or a Dataset, got {type(obj).__name__}")
+        hint = ": xr.DataArray(values, dims=('y', 'x'))" if hasattr(obj, "shape") else ""
+        raise TypeError(f"expected a DataArray or a Dataset, got {type(obj).__name__}{hint}")
+    check_named_once(obj)
     template = xr.Dataset(coords=obj.coords)
     orders: dict[Hashable | None, tuple[Hashable, ...]] = {}
     chunks: dict[Hashable | None, Chunks] = {}
@@ -82,6 +84,18 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
     if crs is not None and projected_axes(sizes, template.coords, found.roles):
         return RasterDomain(*args)
     return found
+
+
+def check_named_once(obj: xr.DataArray | xr.Dataset) -> None:
+    """Raise a ValueError if a variable has a dimension twice, which xarray hardly works with."""
+    for dims in [v.dims for v in variables_of(obj).values()] + [
+        c.dims for c in obj.coords.values()
+    ]:
+        if len(set(dims)) < len(dims):
+            raise ValueError(
+                f"the field has a dimension twice, {list(dims)}; give each a name of its own: "
+                "xr.DataArray(field.values, dims=(…))"
+            )
 
 
 def ux_grid(obj: Any) -> Any:

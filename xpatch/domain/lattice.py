@@ -14,6 +14,8 @@ from xpatch.domain.base import Domain
 from xpatch.domain.positions import along
 from xpatch.domain.sites import Sites, lattice_sites
 
+MOST_CELLS = 1e18  # larger lengths are taken for infinite
+
 
 class Lattice(Domain):
     """A field whose cells are an outer product of its dimensions."""
@@ -61,6 +63,11 @@ class Lattice(Domain):
             )
         if not value > 0:
             raise ValueError(f"{what} along {dim!r} must be positive, got {value!r}")
+        if not value < MOST_CELLS:
+            raise ValueError(
+                f"{what} along {dim!r} must be finite, got {value!r}; the whole dimension is "
+                f"{self.sizes[dim]} cells, and dimensions that are not named are carried whole"
+            )
         if isinstance(value, int | np.integer):
             return int(value)
         step = self.spacing(dim)

@@ -132,5 +132,22 @@ class Modeled(_Averaging):
         if self.collect is not None:
             self.collect(stack[:, cells], offsets[:, :, cells], where, cells)
             return out
-        out[cells] = self.predict(stack[:, cells], offsets[:, :, cells])
+        out[cells] = self._checked(
+            self.predict(stack[:, cells], offsets[:, :, cells]), int(cells.sum())
+        )
         return out
+
+    def _checked(self, given: Any, n: int) -> NDArray:
+        """Give what the model gave, if that is one number for each cell."""
+        try:
+            values = np.asarray(given)
+            what = f"an array of dtype {values.dtype} and shape {values.shape}"
+        except ValueError:  # ragged
+            values, what = np.empty(0, object), f"a ragged {type(given).__name__}"
+        if values.dtype.kind not in "biuf" or values.shape != (n,):
+            raise ValueError(
+                f"the model of Learned must give one real number for each of the {n} cells, shape "
+                f"({n},), from values of shape (slot, {n}) and offsets of shape (dim, slot, {n}); it "
+                f"gave {what}"
+            )
+        return values

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
+from xpatch.checks import is_number
 from xpatch.domain import Lattice
 from xpatch.geometry.base import Anchors, Frame, Geometry
 from xpatch.neighborhood import Boxes
@@ -34,9 +37,9 @@ class Rectangular(Geometry):
 
     Parameters
     ----------
-    size : int, float, tuple or mapping, optional
+    size : int, float, sequence or mapping, optional
         Size of a patch: an int in cells, a float in coordinate units (evenly spaced coordinates
-        only). A scalar or a tuple means the spatial dimensions of the field, in its order; a
+        only). A scalar or a sequence means the spatial dimensions of the field, in its order; a
         mapping names dimensions, which may be any, vertical and time included. Dimensions not
         named are carried whole.
     boundary : str or mapping, default: "shift"
@@ -86,6 +89,10 @@ class Rectangular(Geometry):
                 raise ValueError(f"boundary must be one of {list(BOUNDARIES)}, got {word!r}")
         if pad_mode not in PAD_MODES:
             raise ValueError(f"pad_mode must be one of {list(PAD_MODES)}, got {pad_mode!r}")
+        if np.ndim(pad_value) or isinstance(pad_value, Mapping):
+            raise TypeError(
+                f"pad_value must be one value for all cells outside of the field, got {pad_value!r}"
+            )
         values = {"size": size, "boundary": boundary, "pad_mode": pad_mode, "pad_value": pad_value}
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -153,12 +160,21 @@ def _check_ordered(dims: tuple[Any, ...], domain: Lattice) -> None:
             )
 
 
+def is_size(value: Any) -> bool:
+    """Whether ``value`` is short for `Rectangular`: a number, one for each dimension, or a mapping."""
+    if isinstance(value, Mapping | list | tuple):
+        return not isinstance(value, xr.Dataset)
+    return is_number(value) or (isinstance(value, np.ndarray) and value.dtype.kind in "iuf")
+
+
 def as_geometry(value: Any) -> Geometry:
-    """Turn a mapping, a size or a Geometry into a Geometry."""
+    """Turn a mapping, sizes or a Geometry into a Geometry."""
     if isinstance(value, Geometry):
         return value
-    if isinstance(value, Mapping | int | float | tuple) and not isinstance(value, bool):
+    if is_size(value):
         return Rectangular(value)
+    hint = f"; call it, {value.__name__}(…)" if isinstance(value, type) else ""
     raise TypeError(
-        f"geometry must be a Geometry or sizes by dimension such as {{'y': 64, 'x': 64}}, got {value!r}"
+        "geometry must be a Geometry or sizes by dimension such as {'y': 64, 'x': 64}, got "
+        f"{reprlib.repr(value)}{hint}"
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch import sphere
+from xpatch.checks import is_integer, is_number
 from xpatch.domain import Sites
 from xpatch.geometry.base import Places
 
@@ -30,7 +31,7 @@ def check_positive(value: Any, what: str) -> None:
 
 def check_count(value: Any, what: str) -> None:
     """Raise unless ``value`` is an int of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+    if not is_integer(value):
         raise TypeError(f"{what} must be an int, got {value!r}")
     if value < 1:
         raise ValueError(f"{what} must be at least 1, got {value!r}")
@@ -161,6 +162,7 @@ def _flat_spans(
     y: NDArray, y0: NDArray, x: NDArray, x0: NDArray, radius: float, tiny: float
 ) -> tuple[NDArray, NDArray]:
     """Give the first column, and that behind the last, that a disc takes of each row."""
+    radius = min(radius, 1e150)  # whose square is finite
     half = np.sqrt(np.maximum(radius**2 - (y - y0) ** 2, 0)) + tiny
     low, high = np.searchsorted(x, x0 - half), np.searchsorted(x, x0 + half, side="right")
     return low[:, None], np.maximum(low, high)[:, None]
@@ -227,15 +229,30 @@ def _tables(sites: Sites, anchors: Places, metric: Any) -> Iterator[tuple[int, N
     all_places = np.stack([sites.x, sites.y], axis=-1)[sites.known]
     points = places_of(sites, anchors, None)
     step = max(1, BLOCK // max(1, len(all_places)))
+    if len(points) and len(all_places):
+        check_measure(metric(points[0], all_places[0]))
     for start in range(0, len(points), step):
         table = cdist(points[start : start + step], all_places, metric=metric)
-        if np.isnan(table).any():
-            k, element = np.argwhere(np.isnan(table))[0]
+        wrong = ~(table >= 0)
+        if wrong.any():
+            k, element = np.argwhere(wrong)[0]
             raise ValueError(
-                f"the metric gave NaN for the distance of anchor {points[start + k].tolist()} from "
+                f"the metric gave {_shown(table[k, element])} for the distance of anchor {points[start + k].tolist()} from "
                 f"element {int(sites.known[element])}; it must give a number ≥ 0 for every pair"
             )
         yield start, table
+
+
+def _shown(value: float) -> str:
+    return "NaN" if np.isnan(value) else f"{value:g}"
+
+
+def check_measure(value: Any) -> None:
+    """Raise a TypeError unless what a metric gave is a number."""
+    if not is_number(value):
+        raise TypeError(
+            f"the metric must give one number ≥ 0 for two points of shape (2,), got {value!r}"
+        )
 
 
 def polygons_within(sites: Sites, anchors: Places, radius: float) -> Found:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xpatch.checks import MOST, is_integer
 from xpatch.domain import Lattice
 from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
 from xpatch.spec import Spec, by_dim, per_dim
@@ -48,11 +49,13 @@ def check_positive(value: Any, what: str) -> None:
 
 
 def check_integer(value: Any, what: str, least: int) -> None:
-    """Raise unless ``value`` is an int of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+    """Raise unless ``value`` is an int of at least ``least``, and not more than can be listed."""
+    if not is_integer(value):
         raise TypeError(f"{what} must be an int, got {value!r}")
     if value < least:
         raise ValueError(f"{what} must be at least {least}, got {value!r}")
+    if value > MOST:
+        raise ValueError(f"{what} must be at most {MOST:,}, got {value!r}; draw several times")
 
 
 def check_outside(value: Any) -> None:

@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch import sphere
+from xpatch.checks import check_amount, check_flag, check_number, check_seed
 from xpatch.domain import Lattice
 from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
 from xpatch.sampler.base import (
@@ -52,6 +53,8 @@ class Random(Sampler):
         check_empty(self.empty)
         object.__setattr__(self, "snap", checked_snap(self.snap))
         check_integer(self.n_samples, "n_samples of Random", 1)
+        check_seed(self.seed, "Random")
+        check_flag(self.replace, "replace of Random")
 
     def anchors(
         self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
@@ -120,7 +123,9 @@ class PoissonDisk(Sampler):
     def __post_init__(self) -> None:
         check_empty(self.empty)
         object.__setattr__(self, "snap", checked_snap(self.snap))
+        check_number(self.min_dist, "min_dist of PoissonDisk")
         check_positive(self.min_dist, "min_dist of PoissonDisk")
+        check_seed(self.seed, "PoissonDisk")
 
     def anchors(
         self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
@@ -133,6 +138,7 @@ class PoissonDisk(Sampler):
         total = int(np.prod(counts, dtype=object))
         # beyond a hundred darts per disk the chance that one more would fit is negligible
         disks = float(np.prod(counts * cells / self.min_dist + 1))
+        check_amount(min(total, disks), repr(self), "use a larger min_dist")
         darts = int(min(total, max(10_000, 100 * disks)))
         drawn = (
             rng.permutation(total) if darts == total else rng.choice(total, darts, replace=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xpatch.checks import check_amount, check_fraction, check_seed
 from xpatch.domain import Lattice, Sites
 from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
 from xpatch.sampler.base import (
@@ -220,8 +222,8 @@ class JitteredStride(Sampler):
         object.__setattr__(self, "step", by_dim(self.step, {}, "step"))
         if self.step is not None:
             check_positive(self.step, "the step of JitteredStride")
-        if not 0 <= self.jitter <= 1:
-            raise ValueError(f"jitter is a fraction of the step, 0 to 1, got {self.jitter!r}")
+        check_fraction(self.jitter, "jitter, which is a fraction of the step,")
+        check_seed(self.seed, "JitteredStride")
 
     def anchors(
         self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
@@ -230,6 +232,7 @@ class JitteredStride(Sampler):
         frame = geometry.frame(domain).snapped(self.snap)
         steps = steps_in_cells(self.step, domain, frame, "step")
         axes = [regular_starts(frame, k, step) for k, step in enumerate(steps)]
+        check_amount(math.prod(map(len, axes)), repr(self), "use a larger step")
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
         half = self.jitter * np.array(steps) / 2
         moves = np.random.default_rng(self.seed).uniform(-half, half, grid.shape)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xpatch.checks import check_amount, check_fraction
 from xpatch.domain import Lattice
 from xpatch.geometry import Anchors, Geometry, MemberGeometry, Places
 from xpatch.sampler.base import Sampler, listed
@@ -39,8 +41,7 @@ class Valid(Sampler):
                 f"Valid wraps a sampler, got {self.sampler!r}; windows in time are chosen after the split, "
                 "patches.isel(patch=…)"
             )
-        if not 0 <= self.min_fraction <= 1:
-            raise ValueError(f"min_fraction must lie between 0 and 1, got {self.min_fraction!r}")
+        check_fraction(self.min_fraction, "min_fraction of Valid")
 
     def anchors(
         self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
@@ -54,6 +55,7 @@ class Valid(Sampler):
         """
         proposed = self.sampler.anchors(domain, geometry, field)
         boxes: Any = geometry.neighborhood(domain, proposed)
+        check_amount(len(boxes), repr(self.sampler), "Valid looks at each: use a larger step")
         fraction = box_fractions(self._mask(domain, field, boxes.dims), boxes.starts(), boxes)
         keep = fraction >= self.min_fraction - 1e-12
         if proposed.ordinals is not None:
@@ -112,16 +114,44 @@ class Valid(Sampler):
             )
         elif mask.dtype != bool:
             raise TypeError(f"where of Valid must be boolean, got dtype {mask.dtype}")
-        for dim in dims:
-            if dim in mask.dims and mask.sizes[dim] != domain.sizes[dim]:
-                raise ValueError(
-                    f"where of Valid has {mask.sizes[dim]} cells along {dim!r}, the field has "
-                    f"{domain.sizes[dim]}"
-                )
+        if self.where is not None:
+            check_mask(mask, domain, dims)
         missing = {d: domain.sizes[d] for d in dims if d not in mask.dims}
         bare = mask.drop_vars(list(mask.coords))
         part = bare.mean([d for d in mask.dims if d not in dims])
         return part.expand_dims(missing).transpose(*dims).to_numpy().astype(float)
+
+
+def check_mask(mask: xr.DataArray, domain: Lattice, dims: tuple[Hashable, ...]) -> None:
+    """Raise a ValueError unless a mask lies on the cells of the field."""
+    own = set(mask.dims)
+    if not own <= set(domain.sizes) or not own & set(dims) or len(own) < mask.ndim:
+        raise ValueError(
+            f"where of Valid has the dimensions {list(mask.dims)}; it must have some of those that are "
+            f"cut, {list(dims)}, and none but those of the field, {list(domain.dims)}, each once: "
+            "rename them, where.rename(…), or reduce the others, where.all(…)"
+        )
+    for dim in mask.dims:
+        if mask.sizes[dim] != domain.sizes[dim]:
+            raise ValueError(
+                f"where of Valid has {mask.sizes[dim]} cells along {dim!r}, the field has "
+                f"{domain.sizes[dim]}"
+            )
+        labels = domain.coordinate(dim) if dim in mask.indexes else None
+        if labels is not None and not same_labels(labels, mask[dim].to_numpy()):
+            raise ValueError(
+                f"where of Valid has other labels along {dim!r} than the field: put it on its cells, "
+                f"where.reindex_like(field), or drop the labels if the cells are the same, "
+                f"where.drop_vars({dim!r})"
+            )
+
+
+def same_labels(mine: NDArray, theirs: NDArray) -> bool:
+    """Whether labels are equal, numbers to a thousandth of their distance."""
+    if mine.dtype.kind not in "iuf" or theirs.dtype.kind not in "iuf":
+        return mine.dtype.kind != theirs.dtype.kind or np.array_equal(mine, theirs)
+    near = 1e-3 * np.abs(np.diff(mine)).min(initial=np.inf) if len(mine) > 1 else 1e-3
+    return np.allclose(mine, theirs, rtol=1e-6, atol=near, equal_nan=True)
 
 
 def _all(masks: list[xr.DataArray]) -> xr.DataArray:
