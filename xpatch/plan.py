@@ -179,6 +179,12 @@ class Plan:
         cells = self.anchor_cells(ordinals)
         if self.domain.curvilinear and all(d in cells for d in self.domain.spatial_dims):
             sites = self.domain.sites()
+            whole = [d for d in sites.dims if d not in cells]
+            if whole:
+                raise ValueError(
+                    f"these patches hold all of {whole[0]!r} and have no place; cut it, too: "
+                    f"Rectangular({{{whole[0]!r}: 1, …}})"
+                )
             at = np.ravel_multi_index(
                 tuple(cells[d] % n for d, n in zip(sites.dims, sites.shape, strict=True)),
                 sites.shape,

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 import xpatch.domain.axes as ax
 from xpatch import sphere
 from xpatch.domain.base import Domain
-from xpatch.domain.sites import Sites, lattice_sites
+from xpatch.domain.positions import distinct, untrue
+from xpatch.domain.sites import Sites, labels_fit, lattice_sites
 
 
 class Lattice(Domain):
@@ -110,7 +111,7 @@ class Lattice(Domain):
         )
         if np.isnan(wanted).any():
             raise ValueError(f"an anchor label along {dim!r} is NaN")
-        if self.roles.get(dim) == "longitude":
+        if self.turns(dim):
             middle = (exact[0] + exact[-1]) / 2
             turned = wanted - 360 * np.round((wanted - middle) / 360)
             outside = (wanted < min(exact[0], exact[-1])) | (wanted > max(exact[0], exact[-1]))
@@ -137,6 +138,13 @@ class Lattice(Domain):
                 "CRS and the units of the field?"
             )
         return (cell if ordered is exact else len(exact) - 1 - cell).astype(np.int64)
+
+    def turns(self, dim: Hashable) -> bool:
+        """Whether labels along ``dim`` are degrees around the globe, or around a rotated pole."""
+        role = self.roles.get(dim)
+        if role == "X" and dim in self.template.coords:
+            return str(self.template.coords[dim].attrs.get("standard_name")) == "grid_longitude"
+        return role == "longitude"
 
     def labels_at(self, dim: Hashable, cells: NDArray, wrap: bool) -> NDArray | None:
         """Give labels at any positions; past the edge they go on evenly, or are missing."""
@@ -165,13 +173,41 @@ class Lattice(Domain):
         return out
 
     @cached_property
-    def curvilinear(self) -> tuple[Hashable, ...]:
-        """Names of two-dimensional latitude and longitude; empty if there are none."""
-        return ax.curvilinear(self.template, self.roles)
+    def positions(self) -> tuple[Any, Any]:
+        """Latitude and longitude of several dimensions, without those along which they do not change."""
+        lat, lon = (self.located.coords[n] for n in self.curvilinear)
+        return distinct(lat, lon, self.spatial_dims)
 
-    def nearest_on_sphere(self, lat: NDArray, lon: NDArray) -> dict[Hashable, NDArray[np.int64]]:
-        """Find the cells of a curvilinear grid that are nearest to points, by great circle."""
+    @cached_property
+    def curved(self) -> bool:
+        """Whether a place on Earth is looked for among positions of several dimensions.
+
+        Otherwise among the labels of rows and columns: those are longitude and latitude, or in a
+        CRS that puts cells where the positions of several dimensions are, if there are some.
+        """
+        return bool(self.curvilinear) and not labels_fit(self)
+
+    @property
+    def geographic(self) -> bool:
+        return super().geographic or self.curved
+
+    def nearest_on_sphere(
+        self, lat: NDArray, lon: NDArray, cut: tuple[Hashable, ...] | None = None
+    ) -> dict[Hashable, NDArray[np.int64]]:
+        """Find the cells of a curvilinear grid that are nearest to points, by great circle.
+
+        Raises
+        ------
+        ValueError
+            If positions have dimensions that are not among those that are ``cut``.
+        """
         sites = self.sites()
+        whole = [d for d in sites.dims if cut is not None and d not in cut]
+        if whole:
+            raise ValueError(
+                f"a place lies in one cell along {list(sites.dims)}, and the patches are cut along "
+                f"{list(cut or ())} only; cut {whole[0]!r}, too: Rectangular({{{whole[0]!r}: 1, …}})"
+            )
         _, found = sites.globe.query(sphere.unit_vectors(lon, lat))
         cells = np.unravel_index(sites.known[found], sites.shape)
         return dict(zip(sites.dims, cells, strict=True))
@@ -210,9 +246,9 @@ class Lattice(Domain):
             if mine is not None and theirs is not None and not np.array_equal(mine, theirs):
                 return f"its labels along {dim!r} differ"
         for name in self.curvilinear if set(dims) & set(self.spatial_dims) else ():
-            theirs = other.template.coords.get(name)
+            theirs = other.located.coords.get(name)
             if theirs is not None and not theirs.variable.equals(
-                self.template.coords[name].variable
+                self.located.coords[name].variable
             ):
                 return f"its {name!r} differs"
         return None
@@ -229,23 +265,43 @@ class Lattice(Domain):
             how = how if values.dtype.kind in "iufmM" else ""
             found.append(f"  {dim}: {_show(values[0])} to {_show(values[-1])}{how}")
         if self.curvilinear:
-            found.append(f"  curvilinear: {', '.join(map(str, self.curvilinear))}")
+            found.append(f"  curvilinear: {', '.join(map(str, self.curvilinear))}{self._where()}")
         return found
+
+    def _crs_line(self) -> str:
+        try:
+            name = "none" if self.crs is None else (ax.crs_name(self.crs))
+        except ImportError:
+            name = "not parsed (needs pyproj)"
+        if self.crs is None and isinstance(self._crs, dict):
+            name = f"none ({self._crs.get('grid_mapping_name')} is not known)"
+        return f"  crs: {name if len(name) < 60 else name[:57] + '...'}"
+
+    def _where(self) -> str:
+        """Say what is special of positions of several dimensions."""
+        said = []
+        own, dims = self.positions[0].dims, self.located.coords[self.curvilinear[0]].dims
+        if same := [str(d) for d in dims if d not in own]:
+            said.append(f"the same for all {', '.join(same)}")
+        if len(own) > 2:
+            said.append(f"along {', '.join(map(str, own))}")
+        if self.held:
+            said.append("data variables")
+        return f" ({'; '.join(said)})" if said else ""
 
 
 class GridDomain(Lattice):
     """A latitude-longitude, rotated or curvilinear grid, or any other array."""
+
+    def _findings(self) -> list[str]:
+        return [*super()._findings(), *([self._crs_line()] if self._crs is not None else [])]
 
 
 class RasterDomain(Lattice):
     """A raster: projection x and y, and a CRS."""
 
     def _findings(self) -> list[str]:
-        try:
-            name = "none" if self.crs is None else (ax.crs_name(self.crs))
-        except ImportError:
-            name = "not parsed (needs pyproj)"
-        return [*super()._findings(), f"  crs: {name if len(name) < 60 else name[:57] + '...'}"]
+        return [*super()._findings(), self._crs_line()]
 
 
 def _show(value: Any) -> str:
@@ -270,6 +326,8 @@ def projected_axes(sizes: Mapping[Hashable, int], coords: Any, roles: Mapping) -
     """Whether the field has projection x and y axes rather than longitude and latitude."""
     axes = {roles.get(d) for d in sizes if d in coords}
     if not {"X", "Y"} <= axes:
+        return False
+    if any(untrue(coords[d].attrs) for d in sizes if d in coords):
         return False
     standard = [str(coords[d].attrs.get("standard_name", "")) for d in sizes if d in coords]
     return not any(s.startswith(("grid_l", "lat", "lon")) for s in standard)

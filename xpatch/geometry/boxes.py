@@ -145,7 +145,7 @@ class Rectangular(Geometry):
 def _check_ordered(dims: tuple[Any, ...], domain: Lattice) -> None:
     """Raise a ValueError if there is a dimension of elements whose order means nothing."""
     for dim in dims:
-        if dim in domain.element_dims and domain.roles.get(dim) != "T":
+        if dim in domain.element_dims and domain.roles.get(dim) != "T" and not domain.held:
             raise ValueError(
                 f"Rectangular cuts boxes out of lattices, but {dim!r} counts elements, which have no "
                 "order in space; use KNNGraph(k), RadiusGraph(radius), SphericalCap(radius_km), "
