@@ -226,7 +226,9 @@ def label_cells(given: Any, domain: Lattice, frame: Frame) -> NDArray[np.int64]:
     if domain.curvilinear and not all(d in given for d in frame.dims):
         lat, lon = domain.curvilinear
         if lat in given and lon in given:
-            found = domain.nearest_on_sphere(np.ravel(given[lat]), np.ravel(given[lon]))
+            found = domain.nearest_on_sphere(
+                np.ravel(given[lat]), np.ravel(given[lon]), frame.dims
+            )
             return np.stack([found[d] for d in frame.dims], axis=-1)
     missing = [d for d in frame.dims if d not in given]
     if missing:
@@ -269,12 +271,15 @@ def horizontal(domain: Lattice, frame: Frame) -> tuple[Hashable, Hashable]:
 
 def cells_at(x: NDArray, y: NDArray, crs: Any, domain: Lattice, frame: Frame) -> NDArray[np.int64]:
     """Find the cells nearest to places in ``crs`` (None: the coordinates of the field)."""
-    if domain.curvilinear and domain.crs is None:
+    if domain.curved:
         x, y = domain.sites().from_crs(x, y, crs)
-        found = domain.nearest_on_sphere(y, x)
+        found = domain.nearest_on_sphere(y, x, frame.dims)
         return np.stack([found[d] for d in frame.dims], axis=-1)
     names = horizontal(domain, frame)
-    x, y = (x, y) if crs is None else domain.sites().from_crs(x, y, crs)
+    sites = domain.sites()
+    if domain.crs is not None and sites.crs is None:  # labels of a rotated pole beside positions
+        sites = dataclasses.replace(sites, crs=domain.crs)
+    x, y = (x, y) if crs is None else sites.from_crs(x, y, crs)
     return label_cells(dict(zip(names, (x, y), strict=True)), domain, frame)
 
 
@@ -419,6 +424,7 @@ def in_field(lon: NDArray, lat: NDArray, domain: Lattice) -> NDArray[np.bool_]:
     """Whether places lie in a cell; on curvilinear grids, no farther from one than the next ones."""
     sites = domain.sites()
     if sites.axes is not None and sites.geographic:
+        lon, lat = sites.from_lonlat(lon, lat)
         (y, y_half), (x, x_half) = ((a, np.abs(np.diff(a)).max(initial=0) / 2) for a in sites.axes)
         middle = (x.min() + x.max()) / 2
         lon = lon - 360 * np.round((lon - middle) / 360)
