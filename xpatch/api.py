@@ -84,7 +84,7 @@ def split(
     >>> bool(xpatch.merge(patches).equals(field))
     True
     """
-    if several_grids(getattr(patcher, "geometry", geometry), obj.dims):
+    if several_grids(getattr(patcher, "geometry", geometry), getattr(obj, "dims", ())):
         from xpatch.grids import split_grids
 
         axes = planning.chosen(patcher, geometry, sampler, window)

@@ -19,7 +19,6 @@ from xpatch.sampler import Explicit
 from xpatch.spec import per_dim
 
 
-
 def split_grids(obj: Any, patcher: Any, dim: Hashable, chunks: Any) -> xr.Dataset:
     """Cut the first grid where the sampler says, and the others at the same places.
 
@@ -71,7 +70,7 @@ def sizes_by_grid(geometry: Rectangular) -> list[dict[Hashable, Any]]:
         lost = [d for d in dims if d not in own]
         if lost:
             raise ValueError(f"the size along {list(dims)} lacks {lost[0]!r}; got {n!r}")
-        grids.append({**own, **common})
+        grids.append({**{d: own[d] for d in dims}, **common})
     named = [d for dims, _ in groups for d in dims] + list(common)
     twice = [d for d in named if named.count(d) > 1]
     if twice:

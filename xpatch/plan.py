@@ -274,8 +274,15 @@ def is_carried(
     return order is not None and not {*plan.dims, *plan.inner, *cut} & {*order, *dims}
 
 
-def best_plan(plans: tuple[Plan, ...], sizes: Mapping[Hashable, int], like: Any = None) -> Plan:
+def best_plan(
+    plans: tuple[Plan, ...],
+    sizes: Mapping[Hashable, int],
+    like: Any = None,
+    name: Hashable | None = None,
+) -> Plan:
     """Choose the plan with most in-patch dimensions, and of these sizes, among ``sizes``.
+
+    Among equal ones that of the field which alone has a variable called ``name``.
 
     Raises
     ------
@@ -292,6 +299,9 @@ def best_plan(plans: tuple[Plan, ...], sizes: Mapping[Hashable, int], like: Any 
 
     best = max(plans, key=fit)
     alike = [p for p in plans if fit(p) == fit(best)]
+    told = [p for p in alike if name is not None and name in p.domain.orders]
+    if len(told) == 1:
+        return told[0]
     if len(alike) > 1:
         raise ValueError(
             "these are patches of several fields at the same anchors, over "

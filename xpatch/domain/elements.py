@@ -110,9 +110,7 @@ class PointDomain(Elements):
 
     def _sites(self, dims: tuple[Hashable, ...]) -> Sites:
         x, y, geographic = self.places[dims]
-        values = [
-            np.asarray(self.located.coords[n].transpose(*dims).values, float) for n in (x, y)
-        ]
+        values = [np.asarray(self.located.coords[n].transpose(*dims).values, float) for n in (x, y)]
         shape = tuple(self.sizes[d] for d in dims)
         crs = None if geographic else self.crs
         name = dims[0] if len(dims) == 1 else slot_name(self)

@@ -172,23 +172,30 @@ def _role_by_name(name: Hashable) -> str | None:
 
 
 def off_by(
-    lon: NDArray, lat: NDArray, x: NDArray, y: NDArray, to_lonlat: Any
+    lon: xr.Variable, lat: xr.Variable, x: NDArray, y: NDArray, to_lonlat: Any
 ) -> tuple[float, float]:
     """Say how far positions are at most from where labels and CRS put them, and how far cells are apart.
 
-    Both in km, of the first, middle and last rows and columns; ``lon`` and ``lat`` of shape (y, x).
+    Both in km, of the first, middle and last rows and columns; no others are read. ``lon`` and ``lat``
+    have the dims (y, x).
     """
     from xpatch import sphere
 
     rows, columns = (np.unique([0, len(a) // 2, len(a) - 1]) for a in (y, x))
     j, i = (a.ravel() for a in np.meshgrid(rows, columns, indexing="ij"))
     there = to_lonlat(x[i], y[j])
-    far = sphere.haversine(*there, lon[j, i], lat[j, i])
+    some = dict(zip(lon.dims, (rows, columns), strict=True))
+    said = [np.asarray(v.isel(some).values, float).ravel() for v in (lon, lat)]
+    far = sphere.haversine(there[0], there[1], said[0], said[1])
     far = far[np.isfinite(far)]
     apart = [np.inf]
     for n, moved in ((len(x), (0, 1)), (len(y), (1, 0))):
         if n > 1:
-            dj, di = (np.where(k + d < len(a), d, -d) for k, d, a in zip((j, i), moved, (y, x), strict=True))
-            size = sphere.haversine(*there, *to_lonlat(x[i + di], y[j + dj]))
+            dj, di = (
+                np.where(k + d < len(a), d, -d)
+                for k, d, a in zip((j, i), moved, (y, x), strict=True)
+            )
+            next_x, next_y = to_lonlat(x[i + di], y[j + dj])
+            size = sphere.haversine(there[0], there[1], next_x, next_y)
             apart.append(float(np.min(size[np.isfinite(size)], initial=np.inf)))
     return float(far.max(initial=0)), min(apart)

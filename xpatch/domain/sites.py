@@ -215,10 +215,10 @@ def labels_fit(domain: Any) -> bool:
     axes = [domain.coordinate(d) for d in names]
     if set(lat.dims) != set(names) or any(a is None or a.dtype.kind not in "iuf" for a in axes):
         return False
-    lat, lon = (c.transpose(*reversed(names)).values for c in (lat, lon))
+    lat, lon = (c.variable.transpose(*reversed(names)) for c in (lat, lon))
     x, y = (np.asarray(a, float) for a in axes)
     degrees = ax.as_crs("EPSG:4326")
-    far, apart = off_by(lon, lat, x, y, lambda *xy: _transformed(*xy, domain.crs, degrees))
+    far, apart = off_by(lon, lat, x, y, lambda a, b: _transformed(a, b, domain.crs, degrees))
     return far <= apart / 2
 
 

@@ -226,9 +226,7 @@ def label_cells(given: Any, domain: Lattice, frame: Frame) -> NDArray[np.int64]:
     if domain.curvilinear and not all(d in given for d in frame.dims):
         lat, lon = domain.curvilinear
         if lat in given and lon in given:
-            found = domain.nearest_on_sphere(
-                np.ravel(given[lat]), np.ravel(given[lon]), frame.dims
-            )
+            found = domain.nearest_on_sphere(np.ravel(given[lat]), np.ravel(given[lon]), frame.dims)
             return np.stack([found[d] for d in frame.dims], axis=-1)
     missing = [d for d in frame.dims if d not in given]
     if missing:
