@@ -176,7 +176,8 @@ def test_explicit_positions_labels_and_points_mean_the_same():
 
     geometry = Rectangular(y=5, x=4)
     cells = [(7, 9), (12, 20)]
-    labels = {"y": FIELD.y.values[[7, 12]], "x": FIELD.x.values[[9, 20]] + 1.0}
+    # the mid-point of four cells lies between two of them
+    labels = {"y": FIELD.y.values[[7, 12]], "x": FIELD.x.values[[9, 20]] - 1.0}
     points = geopandas.GeoSeries.from_xy(labels["x"], labels["y"])
     for sampler in (
         Explicit(cells, at="center"),

@@ -12,6 +12,7 @@ import xarray as xr
 
 import xpatch
 from xpatch.domain.axes import even_spacing
+from xpatch.domain.places import DEGREES, Points, locate
 
 SAMPLES = Path(iris_sample_data.__file__).parent / "sample_data"
 
@@ -68,8 +69,9 @@ def test_curvilinear_names_and_nearest_cell():
         domain = xpatch.domain_of(ds["votemper"])
         assert domain.curvilinear == ("nav_lat", "nav_lon")
         lat, lon = ds["nav_lat"].values, ds["nav_lon"].values
-        found = domain.nearest_on_sphere(lat[100:101, 50], lon[100:101, 50])
-        assert (int(found["dim0"][0]), int(found["dim1"][0])) == (100, 50)
+        points = Points({"lon": lon[100:101, 50], "lat": lat[100:101, 50]}, ("lon", "lat"), DEGREES)
+        found = locate(points, domain, ("dim0", "dim1"), (1, 1), ("shift", "shift"))
+        assert found.positions.tolist() == [[100, 50]]
         patches = ds["votemper"].patch.split(
             geometry=(5, 5), sampler=xpatch.Explicit({"nav_lat": [0.0], "nav_lon": [-30.0]})
         )

@@ -9,7 +9,7 @@ import xarray as xr
 from pyproj import CRS, Transformer
 
 import xpatch
-from xpatch.domain.positions import matched_pair
+from xpatch.domain.lonlat import matched_pair
 
 RADIUS = 6371.0088
 POLE = {

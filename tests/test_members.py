@@ -527,8 +527,8 @@ def test_stations_around_each_tile_and_tiles_around_each_station():
     tiles = field.patch.split(geometry={"lat": 6, "lon": 6}, sampler=xpatch.RegularStride(3))
     near = points.patch.split(geometry=xpatch.KNNGraph(8), sampler=xpatch.Explicit(tiles))
     at = near.patch.anchors
-    np.testing.assert_allclose(at.lat, tiles.patch.anchors.lat)
-    np.testing.assert_allclose(at.lon, tiles.patch.anchors.lon)
+    np.testing.assert_allclose(at.lat, tiles.patch.places.lat)
+    np.testing.assert_allclose(at.lon, tiles.patch.places.lon)
     both = xr.merge([tiles.to_dataset(), near.to_dataset()], compat="override", join="outer")
     merged = both.patch.merge()
     np.testing.assert_allclose(merged.t, field)

@@ -326,7 +326,8 @@ def test_two_grids_in_one_dataset_merge_each_on_its_own():
     fine = grid()
     coarse = fine.isel(t=0, drop=True).coarsen(y=2, x=2).mean()
     tiles = fine.patch.split(geometry={"y": 4, "x": 4})
-    around = coarse.patch.split(geometry={"y": 3, "x": 5}, sampler=xpatch.Explicit(tiles))
+    geometry = xpatch.Rectangular(y=3, x=5, boundary="pad")
+    around = coarse.patch.split(geometry=geometry, sampler=xpatch.Explicit(tiles))
     around = around.rename(y="v", x="u")
     both = xr.Dataset({"fine": tiles, "coarse": around})
     assert len(both.xindexes["patch"].plans) == 2

@@ -140,6 +140,13 @@ class PatchAccessor:
         return inspecting.anchors(self._obj)
 
     @property
+    def places(self) -> xr.Dataset:
+        """The places of patches with their CRS: mid-points of boxes; see `whereabouts.places`."""
+        from xpatch import whereabouts
+
+        return whereabouts.places(self._obj)
+
+    @property
     def weights(self) -> xr.DataArray:
         """The analysis window on each cell of each patch, 0 outside of the field and in empty slots."""
         return inspecting.weights(self._obj)

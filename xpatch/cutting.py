@@ -302,6 +302,8 @@ def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Has
     if plan.events is not None:
         attrs = {"long_name": "number of the event, or pair of coupled anchors"}
         found["event"] = Variable(dim, plan.events[ordinals], attrs)
+    if plan.ids is not None:
+        found["anchor"] = Variable(dim, plan.ids[ordinals], {"long_name": "name of the anchor"})
     space, entries = plan.in_space(ordinals)
     if space.places is not None:
         places = space.places.take(entries)

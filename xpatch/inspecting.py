@@ -341,8 +341,8 @@ def _curved(plan: Plan, ordinals: NDArray) -> Any:
     import shapely
 
     rows_columns = plan.domain.spatial_dims
-    beside = [d for d in plan.domain.positions[0].dims if d not in rows_columns]
-    lat, lon = (c.transpose(*beside, *rows_columns).values for c in plan.domain.positions)
+    beside = [d for d in plan.domain.latlon[0].dims if d not in rows_columns]
+    lat, lon = (c.transpose(*beside, *rows_columns).values for c in plan.domain.latlon)
     shape = lat.shape[-2:]
     for d, n in zip(beside, lat.shape, strict=False):
         if plan.inner.get(d, n) != 1:

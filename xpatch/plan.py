@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, domain_of
-from xpatch.domain.sites import horizontal_dims
+from xpatch.domain import places as pl
+from xpatch.domain import positions as ps
 from xpatch.geometry import Places
 from xpatch.joint import Hood, Joint, inner_sizes, lead_of, space_part, time_dims, time_part
 from xpatch.neighborhood import Boxes, Members
@@ -44,6 +45,8 @@ class Plan:
         Which pair of coupled anchors each patch comes from.
     coarse : mapping, optional
         How many cells of the field each in-patch cell is the mean of, by dimension.
+    ids : array (patch,), optional
+        Names of the anchors, such as the index of a GeoSeries.
     """
 
     domain: Lattice
@@ -55,6 +58,7 @@ class Plan:
     places: Places | None = None
     events: NDArray[np.int64] | None = None
     coarse: Mapping[Hashable, int] | None = None
+    ids: NDArray | None = None
 
     def __len__(self) -> int:
         return len(self.hood)
@@ -113,7 +117,7 @@ class Plan:
             return self, ordinals
         k = self.hood.parts.index(part)
         spec = self.spec.get("spatial") or self.spec
-        plan = dataclasses.replace(self, hood=part, spec=spec)
+        plan = dataclasses.replace(self, hood=part, spec=spec, ids=None)
         return plan, self.hood.entries(np.asarray(ordinals))[k]
 
     @property
@@ -123,8 +127,8 @@ class Plan:
         if plan is self:
             return self
         places = None if plan.places is None else plan.places.take(entries)
-        hood = plan.hood.take(entries)
-        return dataclasses.replace(plan, hood=hood, places=places, origin=self.anchor_id)
+        hood, ids = plan.hood.take(entries), self.ids
+        return dataclasses.replace(plan, hood=hood, places=places, origin=self.anchor_id, ids=ids)
 
     def in_time(self, ordinals: NDArray) -> tuple[Boxes | Members, NDArray[np.int64]]:
         """Give the windows in time, and which of them the patches with ``ordinals`` take."""
@@ -162,46 +166,55 @@ class Plan:
         spec = self.spec.get("temporal") or self.spec
         return 0 if (spec.get("sampler") or {}).get("class") == "CausalRolling" else 1
 
-    def points(self, ordinals: NDArray) -> tuple[NDArray, NDArray, Any]:
-        """Give x and y of anchors, and the CRS (None: that of the field is not known).
-
-        Raises
-        ------
-        ValueError
-            If the patches were not cut in space.
-        """
+    def points(self, ordinals: NDArray) -> pl.Points:
+        """Give the places of patches, with the CRS they are in: of boxes their mid-points."""
         if isinstance(self.hood, Joint):
             plan, entries = self.in_space(ordinals)
             return plan.points(entries)
+        ids = None if self.ids is None else self.ids[ordinals]
+        domain = self.domain
         if self.places is not None and isinstance(self.hood, Members):
-            sites = self.domain.sites(self.hood.dims[0] if self.domain.element_dims else None)
-            return self.places.x[ordinals], self.places.y[ordinals], sites.known_crs
-        cells = self.anchor_cells(ordinals)
-        if self.domain.curvilinear and all(d in cells for d in self.domain.spatial_dims):
-            sites = self.domain.sites()
-            whole = [d for d in sites.dims if d not in cells]
-            if whole:
+            sites = domain.sites(self.hood.dims[0] if domain.element_dims else None)
+            at = self.places.x[ordinals], self.places.y[ordinals]
+            return pl.Points.of(*at, sites, ids)
+        return self._points_at(self.mid_positions(ordinals), ids)
+
+    def _points_at(self, positions: dict[Hashable, NDArray], ids: NDArray | None) -> pl.Points:
+        """Give the places at positions along the dimensions of boxes."""
+        domain = self.domain
+        pair: tuple[Hashable, Hashable] | None = None
+        columns: dict[Hashable, NDArray] = {}
+        flat: tuple[Hashable, ...] = ()
+        if pl.curved(domain) and set(domain.spatial_dims) <= set(positions):
+            flat, pair = domain.sites().dims, ("lon", "lat")
+            whole_dims = [d for d in flat if d not in positions]
+            if whole_dims:
                 raise ValueError(
-                    f"these patches hold all of {whole[0]!r} and have no place; cut it, too: "
-                    f"Rectangular({{{whole[0]!r}: 1, …}})"
+                    f"these patches hold all of {whole_dims[0]!r} and have no place; cut it, too: "
+                    f"Rectangular({{{whole_dims[0]!r}: 1, …}})"
                 )
-            at = np.ravel_multi_index(
-                tuple(cells[d] % n for d, n in zip(sites.dims, sites.shape, strict=True)),
-                sites.shape,
-            )
-            return sites.x[at], sites.y[at], sites.known_crs
-        x, y = horizontal_dims(self.domain)
-        labels = self.anchor_labels(ordinals)
-        if x not in labels or y not in labels:
-            raise ValueError(
-                f"these patches have no place: they were cut along {list(self.dims)}, not along "
-                f"{[y, x]}"
-            )
-        geographic = self.domain.geographic
-        crs = (
-            self.domain.crs if self.domain.crs is not None else "EPSG:4326" if geographic else None
-        )
-        return labels[x].astype(float), labels[y].astype(float), crs
+            spans = {d: (np.floor(p), np.ceil(p)) for d, p in positions.items()}
+            whole = {d: (a.astype(np.int64), b.astype(np.int64)) for d, (a, b) in spans.items()}
+            columns = dict(zip(pair, ps.middle_of(domain, whole), strict=True))
+        elif (xy := pl.by_affine(domain, positions)) is not None:
+            flat, pair = domain.spatial_dims, ("x", "y")
+            columns = dict(zip(pair, xy, strict=True))
+        counted = set()
+        wraps = dict(zip(self.dims, self.boxes.wrap, strict=True))
+        for d in (d for d in positions if d not in flat):
+            labels = ps.labels_between(domain, d, positions[d], wraps[d])
+            columns[d] = positions[d] if labels is None else labels
+            counted |= {d} if labels is None else set()
+        pair = pair or pl.horizontal_dims_of(domain, tuple(positions))
+        crs = pl.crs_of_field(domain)
+        return pl.Points(columns, pair, crs, False, domain.roles, frozenset(counted), ids)
+
+    def mid_positions(self, ordinals: NDArray | None = None) -> dict[Hashable, NDArray]:
+        """Give the mid-point of boxes along each dimension, in cells; of windows in time the anchor."""
+        starts = self.boxes.starts(ordinals)
+        pairs = zip(self.boxes.sizes, self.boxes.anchors, strict=True)
+        halves = [(s - 1) / 2 if at is None else at for s, at in pairs]
+        return {d: starts[:, k] + h for k, (d, h) in enumerate(zip(self.dims, halves, strict=True))}
 
     def anchor_cells(self, ordinals: NDArray | None = None) -> dict[Hashable, NDArray[np.int64]]:
         """Give the middle cell of patches along each dimension: cell ``size // 2`` of the patch."""

@@ -16,7 +16,7 @@ from xpatch.axes import Axes, SpaceTimeAxes, TimeAxes
 from xpatch.cutting import check_chunks
 from xpatch.domain import Lattice, domain_of, variables_of
 from xpatch.engine.memory import INDEX_PADS
-from xpatch.geometry import MemberGeometry, Places, PolygonIntersection
+from xpatch.geometry import MemberGeometry, Places
 from xpatch.joint import Hood, Joint
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
@@ -60,6 +60,7 @@ def make_plan(
         found.origin,
         found.places,
         found.events,
+        ids=found.ids,
     )
     return plan, np.arange(len(plan)) if found.ordinals is None else found.ordinals
 
@@ -93,16 +94,18 @@ class Found:
     origin: str | None = None
     places: Places | None = None
     events: NDArray[np.int64] | None = None
+    ids: NDArray | None = None
 
 
 def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
     """Find the neighborhoods of a Patcher."""
     if isinstance(axes.geometry, MemberGeometry):
         places, members = members_at(domain, axes.geometry, axes.sampler, obj)
-        return Found(members, axes.window, places.ordinals, places.origin, places)
+        rest = (places.ordinals, places.origin, places)
+        return Found(members, axes.window, *rest, ids=places.ids)
     anchors = axes.sampler.anchors(domain, axes.geometry, obj)
     boxes = axes.geometry.neighborhood(domain, anchors)
-    return Found(boxes, axes.window, anchors.ordinals, anchors.origin)
+    return Found(boxes, axes.window, anchors.ordinals, anchors.origin, ids=anchors.ids)
 
 
 def in_time(domain: Lattice, axes: TimeAxes) -> Found:
@@ -143,7 +146,8 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
         if not np.array_equal(space.ordinals, np.arange(len(space.hood))):
             known += hashlib.sha1(np.ascontiguousarray(space.ordinals).tobytes()).hexdigest()
         places = None if space.places is None else space.places.take(space.ordinals)
-        space = Found(space.hood.take(space.ordinals), space.window, places=places)
+        ids = None if space.ids is None else space.ids[space.ordinals]
+        space = Found(space.hood.take(space.ordinals), space.window, places=places, ids=ids)
     axis = temporal.geometry.axis(domain)
     if axis.dim in space.hood.dims:
         raise ValueError(
@@ -162,13 +166,17 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
     assert not isinstance(space.hood, Joint)
     window = joint_window(space, temporal.window, space.hood.dims, axis.dim)
     which = None if kept is None else kept.tobytes()
+    ids = space.ids
+    if ids is not None:
+        ids = np.repeat(ids, len(anchors)) if kept is None else ids[kept]
     origin = identity_of(axis, anchors, known, which)
     if isinstance(space.hood, Boxes) and isinstance(hood, Boxes):
-        return Found(joined(space.hood, hood, kept), window, origin=origin, events=events)
+        both = joined(space.hood, hood, kept)
+        return Found(both, window, origin=origin, events=events, ids=ids)
     picks = None if kept is None else (np.arange(len(kept)), kept)
     check_padding(space.hood)
     joint = Joint((hood, space.hood), picks)
-    return Found(joint, window, origin=origin, places=space.places, events=events)
+    return Found(joint, window, origin=origin, places=space.places, events=events, ids=ids)
 
 
 def check_padding(space: Hood) -> None:
@@ -238,24 +246,29 @@ def members_at(
         place some beyond it; these are left out.
     """
     places = sampler.places(domain, geometry, obj)
+    word = places.empty or geometry.empty
     if places.ordinals is None:
         members = geometry.neighborhood(domain, places)
-        if places.optional:
+        if word == "drop":
             kept = np.flatnonzero(members.counts)
             places, members = places.take(kept), members.take(kept)
     else:
         kept = np.unique(places.ordinals)
         members = geometry.neighborhood(domain, places.take(kept)).spread(kept, len(places))
-    if not len(places):
+        if word == "drop":
+            some = places.ordinals[members.counts[places.ordinals] > 0]
+            places = dataclasses.replace(places, ordinals=some)
+    if not len(places) or (places.ordinals is not None and not len(places.ordinals)):
         raise ValueError(f"{sampler!r} leaves no anchor with any member on {domain!r}")
     empty = np.flatnonzero(members.counts == 0)
     empty = empty if places.ordinals is None else np.intersect1d(empty, places.ordinals)
-    if len(empty) and not isinstance(geometry, PolygonIntersection):
+    if len(empty) and word == "raise":
         k = empty[0]
         raise ValueError(
             f"{geometry!r} finds no element around {len(empty)} of {len(places)} anchors, the first at "
-            f"({places.x[k]:g}, {places.y[k]:g}): leave them out, use a larger radius, or check that "
-            "the anchors are in the CRS of the field, x or longitude first"
+            f"({places.x[k]:g}, {places.y[k]:g}): leave them out with empty='drop', keep them as missing "
+            "with empty='keep', use a larger radius, or check that the anchors are in the CRS of the field, "
+            "x or longitude first"
         )
     return places, members
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xpatch.domain.positions import corrected, plane_dims
+from xpatch.domain.lonlat import corrected, plane_dims
 
 NOT_SPATIAL = {
     "band",

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 import xpatch.domain.axes as ax
-from xpatch.domain.positions import flat_pair
+from xpatch.domain.lonlat import flat_pair
 
 Chunks = dict[Hashable, tuple[int, ...]]
 

@@ -17,7 +17,7 @@ from xpatch.domain.elements import (
     vector_places,
 )
 from xpatch.domain.lattice import GridDomain, Lattice, RasterDomain, projected_axes
-from xpatch.domain.positions import held_positions
+from xpatch.domain.lonlat import held_positions
 from xpatch.domain.sites import MESH_DIMS
 
 

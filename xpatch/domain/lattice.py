@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import xpatch.domain.axes as ax
-from xpatch import sphere
 from xpatch.domain.base import Domain
-from xpatch.domain.positions import distinct, untrue
+from xpatch.domain.lonlat import distinct, untrue
+from xpatch.domain.positions import along
 from xpatch.domain.sites import Sites, labels_fit, lattice_sites
 
 
@@ -90,61 +90,15 @@ class Lattice(Domain):
             If the dimension has no strictly monotonic labels, or a label lies more than half a
             cell outside of them.
         """
-        values = self.coordinate(dim)
-        if values is None:
-            raise ValueError(
-                f"anchors are given by label, but dimension {dim!r} has no coordinate; "
-                "give index positions, or assign a coordinate"
-            )
-        exact = _as_number(values, dim)
-        steps = np.diff(exact)
-        if np.isnan(exact).any() or not ((steps > 0).all() or (steps < 0).all()):
-            raise ValueError(
-                f"anchors by label need a strictly monotonic coordinate without NaN along {dim!r}; "
-                f"sort it first (sortby({dim!r})) or give index positions"
-            )
-        wanted = _as_number(
-            np.atleast_1d(np.asarray(labels)).astype(values.dtype, copy=False)
-            if values.dtype.kind in "mM"
-            else np.atleast_1d(labels),
-            dim,
-        )
-        if np.isnan(wanted).any():
-            raise ValueError(f"an anchor label along {dim!r} is NaN")
-        if self.turns(dim):
-            middle = (exact[0] + exact[-1]) / 2
-            turned = wanted - 360 * np.round((wanted - middle) / 360)
-            outside = (wanted < min(exact[0], exact[-1])) | (wanted > max(exact[0], exact[-1]))
-            wanted = np.where(outside, turned, wanted)
-        ordered = exact if len(exact) < 2 or steps[0] > 0 else exact[::-1]
-        upper = np.clip(np.searchsorted(ordered, wanted), 1, max(len(ordered) - 1, 1))
-        if len(ordered) > 1:
-            left, right = ordered[upper - 1], ordered[upper]
-            cell = np.where(wanted - left <= right - wanted, upper - 1, upper)
-            halves = (ordered[1] - ordered[0]) / 2, (ordered[-1] - ordered[-2]) / 2
-        else:
-            cell, halves = np.zeros(len(wanted), int), (np.inf, np.inf)
-        tiny = 1e-9 * max(abs(ordered[0]), abs(ordered[-1]), 1)
-        outside = (wanted < ordered[0] - halves[0] - tiny) | (
-            wanted > ordered[-1] + halves[1] + tiny
-        )
-        if beyond and outside.any() and self.spacing(dim) is not None:
-            step = (ordered[-1] - ordered[0]) / (len(ordered) - 1)
-            cell = np.where(outside, np.rint((wanted - ordered[0]) / step).astype(int), cell)
-        elif outside.any():
-            raise ValueError(
-                f"anchor label {np.atleast_1d(labels)[outside][0]!r} along {dim!r} lies outside of "
-                f"the field, which spans {values[0]!r} to {values[-1]!r}; are the points in the "
-                "CRS and the units of the field?"
-            )
-        return (cell if ordered is exact else len(exact) - 1 - cell).astype(np.int64)
+        found = along(self, dim, labels, beyond)
+        if found.outside.any():
+            raise ValueError(outside_message(self, dim, np.atleast_1d(labels)[found.outside][0]))
+        return np.ceil(found.positions[:, 0] - 0.5 - found.tolerance).astype(np.int64)
 
-    def turns(self, dim: Hashable) -> bool:
-        """Whether labels along ``dim`` are degrees around the globe, or around a rotated pole."""
-        role = self.roles.get(dim)
-        if role == "X" and dim in self.template.coords:
-            return str(self.template.coords[dim].attrs.get("standard_name")) == "grid_longitude"
-        return role == "longitude"
+    @cached_property
+    def trees(self) -> dict[Any, Any]:
+        """Search trees of the mid-points of boxes on a curvilinear grid."""
+        return {}
 
     def labels_at(self, dim: Hashable, cells: NDArray, wrap: bool) -> NDArray | None:
         """Give labels at any positions; past the edge they go on evenly, or are missing."""
@@ -173,7 +127,7 @@ class Lattice(Domain):
         return out
 
     @cached_property
-    def positions(self) -> tuple[Any, Any]:
+    def latlon(self) -> tuple[Any, Any]:
         """Latitude and longitude of several dimensions, without those along which they do not change."""
         lat, lon = (self.located.coords[n] for n in self.curvilinear)
         return distinct(lat, lon, self.spatial_dims)
@@ -190,27 +144,6 @@ class Lattice(Domain):
     @property
     def geographic(self) -> bool:
         return super().geographic or self.curved
-
-    def nearest_on_sphere(
-        self, lat: NDArray, lon: NDArray, cut: tuple[Hashable, ...] | None = None
-    ) -> dict[Hashable, NDArray[np.int64]]:
-        """Find the cells of a curvilinear grid that are nearest to points, by great circle.
-
-        Raises
-        ------
-        ValueError
-            If positions have dimensions that are not among those that are ``cut``.
-        """
-        sites = self.sites()
-        whole = [d for d in sites.dims if cut is not None and d not in cut]
-        if whole:
-            raise ValueError(
-                f"a place lies in one cell along {list(sites.dims)}, and the patches are cut along "
-                f"{list(cut or ())} only; cut {whole[0]!r}, too: Rectangular({{{whole[0]!r}: 1, …}})"
-            )
-        _, found = sites.globe.query(sphere.unit_vectors(lon, lat))
-        cells = np.unravel_index(sites.known[found], sites.shape)
-        return dict(zip(sites.dims, cells, strict=True))
 
     def sites(self, dim: Hashable | None = None) -> Sites:
         """Give the cells, or the elements along ``dim``, with their positions."""
@@ -280,7 +213,7 @@ class Lattice(Domain):
     def _where(self) -> str:
         """Say what is special of positions of several dimensions."""
         said = []
-        own, dims = self.positions[0].dims, self.located.coords[self.curvilinear[0]].dims
+        own, dims = self.latlon[0].dims, self.located.coords[self.curvilinear[0]].dims
         if same := [str(d) for d in dims if d not in own]:
             said.append(f"the same for all {', '.join(same)}")
         if len(own) > 2:
@@ -308,18 +241,14 @@ def _show(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float | np.number) else str(value)
 
 
-def _as_number(values: NDArray, dim: Hashable) -> NDArray[np.float64]:
-    if values.dtype.kind in "mM":
-        out = values.astype("i8").astype(float)
-        out[np.isnat(values)] = np.nan
-        return out
-    try:
-        return values.astype(float)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"anchors by label need numbers or dates along {dim!r}, not {values.dtype}; "
-            "give index positions"
-        ) from None
+def outside_message(domain: Lattice, dim: Hashable, label: Any) -> str:
+    """Say that a label lies outside of a field."""
+    values = domain.coordinate(dim)
+    assert values is not None
+    return (
+        f"anchor label {label!r} along {dim!r} lies outside of the field, which spans {values[0]!r} to "
+        f"{values[-1]!r}; are the points in the CRS and the units of the field?"
+    )
 
 
 def projected_axes(sizes: Mapping[Hashable, int], coords: Any, roles: Mapping) -> bool:

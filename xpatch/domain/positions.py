@@ -1,201 +1,205 @@
-"""Latitude and longitude that lie on several dimensions, or that a file keeps as data variables."""
+"""Positions along the dimensions of a field: where labels, and points on a curvilinear grid, lie.
+
+They are counted in cells: 2.0 is the center of cell 2, 2.5 the border to the next one.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Hashable, Iterable, Mapping
-from typing import Any
+from collections.abc import Hashable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
-Dims = tuple[Hashable, ...]
-KINDS = {"latitude": "Y", "longitude": "X"}
-GRID = {"grid_latitude": "Y", "grid_longitude": "X"}  # of rotated poles: no places on Earth
-UNITS = {
-    f"{unit}{end}": role
-    for unit in ("degree", "degrees")
-    for role, ends in {
-        "latitude": ("_north", "_n", "n", " north", " latitude"),
-        "longitude": ("_east", "_e", "e", " east", " longitude"),
-    }.items()
-    for end in ends
-}
-UNTRUE = re.compile(r"\b(fake|dummy|computational)\b", re.IGNORECASE)
-PARTS = re.compile(r"lon(g(itude)?)?|lat(itude)?", re.IGNORECASE)
+from xpatch import sphere
+
+TINY = 1e-6  # of a cell: starts that differ by less in their distance from a place are equally near
+DATE_UNITS = "microseconds since 0001-01-01"
+Floats = NDArray[np.float64]
 
 
-def untrue(attrs: Mapping[str, Any]) -> bool:
-    """Whether a coordinate says of itself that it is no longitude or latitude of a place."""
-    said = (attrs.get(n) for n in ("long_name", "description"))
-    return any(isinstance(text, str) and UNTRUE.search(text) is not None for text in said)
+class Located(NamedTuple):
+    """Where points lie along dimensions of a field."""
+
+    positions: Floats  # (point, dim), in cells
+    outside: NDArray[np.bool_]  # (point,): in no cell of the field
+    tolerance: Floats  # (dim,): positions that differ by less are the same
 
 
-def said_role(attrs: Mapping[str, Any]) -> str | None:
-    """Give latitude or longitude, or the X or Y of a rotated grid, where attributes say so."""
-    standard = str(attrs.get("standard_name", "")).lower()
-    if standard in GRID:
-        return GRID[standard]
-    role = standard if standard in KINDS else UNITS.get(str(attrs.get("units", "")).lower())
-    if role is None and str(attrs.get("long_name", "")).lower() in KINDS:
-        role = str(attrs["long_name"]).lower()
-    return KINDS[role] if role is not None and untrue(attrs) else role
+# -------------------------------------------------------------------------------------- labels
 
 
-def corrected(roles: Mapping[Hashable, str], coords: xr.Dataset) -> dict[Hashable, str]:
-    """Give roles with what the tables of cf-xarray do not know."""
-    out = dict(roles)
-    for name, variable in coords.variables.items():
-        if not (attrs := variable.attrs):
-            continue
-        said = said_role(attrs)
-        if said is not None:
-            out[name] = said
-        elif untrue(attrs) and out.get(name) in KINDS:
-            out[name] = KINDS[out[name]]
-    return out
+def numbers(values: NDArray, dim: Hashable) -> Floats:
+    """Give labels as numbers: dates in the units of their dtype, those of cftime in microseconds.
 
-
-def bounds_of(variables: Mapping[Any, xr.Variable]) -> set[Hashable]:
-    """Give the names of what holds the borders of cells."""
-    said = (v.attrs.get("bounds", v.encoding.get("bounds")) for v in variables.values())
-    by_name = (n for n in variables if re.search("bnds|bounds|vertices|vertex", str(n).lower()))
-    return {*said, *by_name}
-
-
-def matched_pair(
-    latitudes: Mapping[Hashable, Dims], longitudes: Mapping[Hashable, Dims], orders: Iterable[Dims]
-) -> tuple[Hashable, ...]:
-    """Choose the latitude and the longitude on which most variables lie; empty if none match.
-
-    Of several on the same dimensions those with names alike, such as XLAT_M and XLONG_M.
+    Raises
+    ------
+    ValueError
+        If they are neither numbers nor dates.
     """
-    each = [set(order) for order in orders]
-    found = []
-    for lat, dims in latitudes.items():
-        for lon, others in longitudes.items():
-            if set(dims) == set(others):
-                alike = PARTS.sub("", str(lat)) == PARTS.sub("", str(lon))
-                on = sum(set(dims) <= order for order in each)
-                found.append(((-on, not alike), (lat, lon)))
-    return min(found, key=lambda pair: pair[0])[1] if found else ()
+    if values.dtype.kind in "mM":
+        out = values.astype("i8").astype(float)
+        out[np.isnat(values)] = np.nan
+        return out
+    if values.dtype == object and values.size and hasattr(values.flat[0], "calendar"):
+        import cftime
+
+        calendar = values.flat[0].calendar
+        return np.asarray(cftime.date2num(values, DATE_UNITS, calendar=calendar), float)
+    try:
+        return values.astype(float)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"anchors by label need numbers or dates along {dim!r}, not {values.dtype}; "
+            "give index positions"
+        ) from None
 
 
-def flat_pair(
-    coords: xr.Dataset, roles: Mapping[Hashable, str], orders: Iterable[Dims]
-) -> tuple[Hashable, ...]:
-    """Give the names of latitude and longitude of several dimensions, if the field has them."""
-    named: dict[str, dict[Hashable, Dims]] = {role: {} for role in KINDS}
-    several = {n: v for n, v in coords.variables.items() if v.ndim > 1}
-    borders = bounds_of(coords.variables) if several else set()
-    for name, variable in several.items():
-        if roles.get(name) in KINDS and name not in borders:
-            named[roles[name]][name] = variable.dims
-    return matched_pair(named["latitude"], named["longitude"], orders)
+def turns(domain: Any, dim: Hashable) -> bool:
+    """Whether labels of a dimension are longitudes, so that a turn more is the same place."""
+    role = domain.roles.get(dim)
+    if role != "X":
+        return bool(role == "longitude")
+    rotated = str(domain.template.coords[dim].attrs.get("standard_name")) == "grid_longitude"
+    return rotated or (domain.geographic and not domain.curved)
 
 
-def plane_dims(dims: Dims, roles: Mapping[Hashable, str]) -> Dims:
-    """Give the two dimensions of rows and columns, among those of latitude and longitude."""
-    told = tuple(d for d in dims if roles.get(d) in ("X", "Y", "longitude", "latitude"))
-    return told if len(told) == 2 else tuple(d for d in dims if roles.get(d) != "T")[-2:]
+def along(domain: Any, dim: Hashable, labels: Any, beyond: bool = False) -> Located:
+    """Find the positions of labels along one dimension, between cells by linear interpolation.
 
+    Longitudes are also looked for one turn further east or west. With ``beyond``, positions past the
+    edge of an evenly spaced dimension are in the field, too.
 
-def distinct(
-    lat: xr.DataArray, lon: xr.DataArray, plane: Dims
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """Leave out the dimensions along which positions do not change, such as time.
-
-    Of each dimension beside those of rows and columns the first, middle and last step are compared.
+    Raises
+    ------
+    ValueError
+        If the dimension has no strictly monotonic labels, or one that is looked for is NaN.
     """
-    lon = lon.transpose(*lat.dims)
-    for dim in [d for d in lat.dims if d not in plane]:
-        n = lat.sizes[dim]
-        some = {dim: sorted({0, n // 2, n - 1})} if n else {}
-        if n and all(_alike(c.isel(some).variable, dim) for c in (lat, lon)):
-            lat, lon = lat.isel({dim: 0}, drop=True), lon.isel({dim: 0}, drop=True)
-    return lat, lon
+    values = domain.coordinate(dim)
+    if values is None:
+        raise ValueError(
+            f"anchors are given by label, but dimension {dim!r} has no coordinate; "
+            "give index positions, or assign a coordinate"
+        )
+    exact = numbers(values, dim)
+    steps = np.diff(exact)
+    if np.isnan(exact).any() or not ((steps > 0).all() or (steps < 0).all()):
+        raise ValueError(
+            f"anchors by label need a strictly monotonic coordinate without NaN along {dim!r}; "
+            f"sort it first (sortby({dim!r})) or give index positions"
+        )
+    given = np.atleast_1d(np.asarray(labels))
+    wanted = numbers(given.astype(values.dtype) if values.dtype.kind in "mM" else given, dim)
+    if turns(domain, dim):
+        wanted = _turned(wanted, exact)
+    if len(exact) < 2:
+        return Located(
+            np.zeros((len(wanted), 1)), np.isnan(wanted), np.full(1, TINY)
+        )  # of one cell nothing says where it ends
+    step = domain.spacing(dim)
+    if step is not None:  # over all cells at once: single steps of rounded labels are rough
+        length = (exact[-1] - exact[0]) / (len(exact) - 1)
+        found = (wanted - exact[0]) / length
+    else:
+        length = np.abs(steps).min()
+        rising = exact * np.sign(steps[0])
+        at = np.clip(np.searchsorted(rising, wanted * np.sign(steps[0])) - 1, 0, len(steps) - 1)
+        found = at + (wanted - exact[at]) / steps[at]
+    rough = [v.dtype for v in (values, given) if v.dtype.kind == "f"] or [np.dtype(float)]
+    eps = max(np.finfo(d).eps for d in rough)
+    tolerance = min(max(TINY, 4 * eps * np.abs(exact).max() / abs(length)), 0.25)
+    outside = (found < -0.5 - tolerance) | (found > len(exact) - 0.5 + tolerance)
+    if beyond and step is not None:
+        outside = np.zeros_like(outside)
+    return Located(found[:, None], outside | np.isnan(found), np.array([tolerance]))
 
 
-def _alike(variable: xr.Variable, dim: Hashable) -> bool:
-    values = variable.transpose(dim, ...).to_numpy()
-    return all(np.array_equal(values[0], step, equal_nan=True) for step in values[1:])
+def _turned(wanted: Floats, exact: Floats) -> Floats:
+    """Turn longitudes that lie outside of labels by as many turns as bring them near."""
+    low, high = min(exact[0], exact[-1]), max(exact[0], exact[-1])
+    middle = (low + high) / 2
+    turned = wanted - 360 * np.round((wanted - middle) / 360)
+    return np.where((wanted < low) | (wanted > high), turned, wanted)
 
 
-def held_positions(
-    obj: xr.DataArray | xr.Dataset, roles: Mapping[Hashable, str]
-) -> dict[Hashable, xr.Variable]:
-    """Find latitude and longitude among the data variables of a Dataset without other positions.
+def labels_between(domain: Any, dim: Hashable, positions: Floats, wrap: bool) -> NDArray | None:
+    """Give the labels at positions, between two cells by linear interpolation; None without labels."""
+    values = domain.coordinate(dim)
+    if values is None:
+        return None
+    low = np.floor(positions).astype(np.int64)
+    part = positions - low
+    if not part.any():
+        return np.asarray(domain.labels_at(dim, low, wrap))
+    if not wrap and domain.spacing(dim) is None and len(values) > 1:  # go on as at the edge
+        low = np.clip(low, 0, len(values) - 2)
+        part = positions - low
+    first, second = (np.asarray(domain.labels_at(dim, c, wrap)) for c in (low, low + 1))
+    if first.dtype.kind in "mM" or first.dtype == object:
+        return np.asarray(first + _share(second - first, part))
+    return np.asarray(first + (second.astype(float) - first.astype(float)) * part)
 
-    By ``standard_name`` or units, or because ``coordinates`` of another variable names them; never
-    borders of cells, and nothing on which no other variable lies.
+
+def _share(lengths: NDArray, part: Floats) -> NDArray:
+    """Give fractions of lengths of time."""
+    if lengths.dtype == object:
+        return np.array([n * p for n, p in zip(lengths, part, strict=True)], dtype=object)
+    return np.rint(lengths.astype(float) * part).astype("i8").astype(lengths.dtype)
+
+
+# ------------------------------------------------------------------------------- on curved grids
+
+
+def middles(domain: Any, flags: tuple[tuple[bool, bool], ...]) -> tuple[Any, NDArray, tuple]:
+    """Give a tree of the mid-points of all boxes of even or odd sizes, their numbers and shape.
+
+    ``flags`` say for each dimension whether the size is even, and whether the dimension is periodic.
     """
-    if not isinstance(obj, xr.Dataset) or _has_positions(obj, roles):
-        return {}
-    variables = {n: a.variable for n, a in obj.data_vars.items()}
-    named = _named_as_coordinates(variables)
-    borders = bounds_of({n: obj[n].variable for n in obj.variables})
-    found: dict[str, dict[Hashable, Dims]] = {role: {} for role in KINDS}
-    for name, v in variables.items():
-        role = said_role(v.attrs)
-        if role is None and name in named:
-            role = _role_by_name(name)
-        if role in KINDS and v.ndim and v.dtype.kind in "iuf" and name not in borders:
-            found[role][name] = v.dims
-    both = {*found["latitude"], *found["longitude"]}
-    orders = [v.dims for n, v in variables.items() if n not in both]
-    on = [set(order) for order in orders]
-    kept = {
-        role: {n: dims for n, dims in own.items() if any(set(dims) <= order for order in on)}
-        for role, own in found.items()
-    }
-    pair = matched_pair(kept["latitude"], kept["longitude"], orders)
-    return {n: variables[n] for n in pair}
+    from scipy.spatial import cKDTree
+
+    if flags not in domain.trees:
+        sites = domain.sites()
+        vectors = sphere.unit_vectors(*sites.lonlat).reshape(*sites.shape, 3)
+        for axis, (even, periodic) in enumerate(flags):
+            if even:
+                vectors = vectors + np.roll(vectors, -1, axis)
+                if not periodic:
+                    vectors = np.delete(vectors, -1, axis)
+        shape, flat = vectors.shape[:-1], vectors.reshape(-1, 3)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            flat = flat / np.linalg.norm(flat, axis=1, keepdims=True)
+        known = np.flatnonzero(np.isfinite(flat).all(axis=1))
+        domain.trees[flags] = cKDTree(flat[known]), known, shape
+    return domain.trees[flags]
 
 
-def _has_positions(obj: xr.Dataset, roles: Mapping[Hashable, str]) -> bool:
-    horizontal = {"X", "Y", *KINDS}
-    coords = (c for n, c in obj.coords.items() if roles.get(n) in horizontal)
-    return any(c.ndim and not untrue(c.attrs) for c in coords)
+def middle_of(
+    domain: Any, spans: Mapping[Hashable, tuple[NDArray, NDArray]]
+) -> tuple[Floats, Floats]:
+    """Give longitude and latitude between cells of a curvilinear grid: their mean on the sphere.
 
-
-def _named_as_coordinates(variables: Mapping[Any, xr.Variable]) -> set[str]:
-    """Give the names that variables, by their attribute ``coordinates``, say are their coordinates."""
-    said = (v.attrs.get("coordinates", v.encoding.get("coordinates")) for v in variables.values())
-    return {name for text in said if isinstance(text, str) for name in text.split()}
-
-
-def _role_by_name(name: Hashable) -> str | None:
-    words = {"lat": "latitude", "xlat": "latitude", "lon": "longitude", "xlong": "longitude"}
-    first = re.split(r"[^a-z]", str(name).lower().removeprefix("nav_"))[0]
-    return first if first in KINDS else words.get(first)
-
-
-def off_by(
-    lon: xr.Variable, lat: xr.Variable, x: NDArray, y: NDArray, to_lonlat: Any
-) -> tuple[float, float]:
-    """Say how far positions are at most from where labels and CRS put them, and how far cells are apart.
-
-    Both in km, of the first, middle and last rows and columns; no others are read. ``lon`` and ``lat``
-    have the dims (y, x).
+    ``spans`` give the lower and the upper middle cell of each box along each dimension.
     """
-    from xpatch import sphere
+    sites = domain.sites()
+    lon, lat = sites.lonlat
+    total: Any = 0.0
+    for corner in range(1 << len(sites.dims)):
+        cells = [spans[d][(corner >> k) & 1] % n for k, (d, n) in enumerate(_sized(sites))]
+        at = np.ravel_multi_index(tuple(cells), sites.shape)
+        total = total + np.nan_to_num(sphere.unit_vectors(lon[at], lat[at]), nan=0.0)
+    known = np.linalg.norm(total, axis=-1) > 0
+    out = sphere.degrees_of(total)
+    return np.where(known, out[0], np.nan), np.where(known, out[1], np.nan)
 
-    rows, columns = (np.unique([0, len(a) // 2, len(a) - 1]) for a in (y, x))
-    j, i = (a.ravel() for a in np.meshgrid(rows, columns, indexing="ij"))
-    there = to_lonlat(x[i], y[j])
-    some = dict(zip(lon.dims, (rows, columns), strict=True))
-    said = [np.asarray(v.isel(some).values, float).ravel() for v in (lon, lat)]
-    far = sphere.haversine(there[0], there[1], said[0], said[1])
-    far = far[np.isfinite(far)]
-    apart = [np.inf]
-    for n, moved in ((len(x), (0, 1)), (len(y), (1, 0))):
-        if n > 1:
-            dj, di = (
-                np.where(k + d < len(a), d, -d)
-                for k, d, a in zip((j, i), moved, (y, x), strict=True)
-            )
-            next_x, next_y = to_lonlat(x[i + di], y[j + dj])
-            size = sphere.haversine(there[0], there[1], next_x, next_y)
-            apart.append(float(np.min(size[np.isfinite(size)], initial=np.inf)))
-    return float(far.max(initial=0)), min(apart)
+
+def _sized(sites: Any) -> list[tuple[Hashable, int]]:
+    return list(zip(sites.dims, sites.shape, strict=True))
+
+
+def near_cells(lon: NDArray, lat: NDArray, sites: Any) -> NDArray[np.bool_]:
+    """Whether places are no farther from an element than its fourth neighbor is."""
+    if not len(lon):
+        return np.zeros(0, bool)
+    far, near = sites.globe.query(sphere.unit_vectors(lon, lat))
+    spacing, _ = sites.globe.query(sites.globe.data[near], [min(5, len(sites.known))])
+    return np.asarray(far <= spacing[:, 0])

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import xpatch.domain.axes as ax
 from xpatch import sphere
-from xpatch.domain.positions import off_by
+from xpatch.domain.lonlat import off_by
+from xpatch.domain.places import DEGREES, mover
 
 MESH_DIMS = ("n_face", "n_node", "n_edge")
 
@@ -68,7 +68,7 @@ class Sites:
     @property
     def known_crs(self) -> Any:
         """The CRS, of longitude and latitude of any sphere WGS 84; None where nothing says."""
-        return "EPSG:4326" if self.crs is None and self.geographic else self.crs
+        return DEGREES if self.crs is None and self.geographic else self.crs
 
     def __post_init__(self) -> None:
         if self.geographic and len(self.y) and np.nanmax(np.abs(self.y), initial=0) > 90 + 1e-9:
@@ -118,28 +118,14 @@ class Sites:
                 "(field.rio.write_crs(…), xvec's set_geom_indexes(…, crs=…)), name them lon and lat, "
                 "or use RadiusGraph or KNNGraph with metric='euclidean'"
             )
-        return _transformed(x, y, self.crs, ax.as_crs("EPSG:4326"))
+        return mover(self.crs, DEGREES)(x, y)
 
     def from_lonlat(self, lon: Any, lat: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Turn degrees into the coordinates of the field."""
         if self.geographic and not self.rotated:
             return np.asarray(lon, float), np.asarray(lat, float)
         self.to_lonlat(0.0, 0.0)  # raises without a CRS
-        return _transformed(lon, lat, ax.as_crs("EPSG:4326"), self.crs)
-
-    def from_crs(self, x: Any, y: Any, crs: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Turn places in another CRS (None: the same) into the coordinates of the field."""
-        x, y = np.asarray(x, float), np.asarray(y, float)
-        if crs is None:
-            return x, y
-        source = ax.as_crs(crs)
-        target = ax.as_crs("EPSG:4326") if self.geographic and self.crs is None else self.crs
-        if target is None:
-            raise ValueError(
-                f"the places are in {ax.crs_name(source)}, but the field has no CRS; write one with "
-                "field.rio.write_crs(…), or give places in the coordinates of the field and no crs"
-            )
-        return (x, y) if source == target else _transformed(x, y, source, target)
+        return mover(DEGREES, self.crs)(lon, lat)
 
     @cached_property
     def tree(self) -> Any:
@@ -163,13 +149,6 @@ class Sites:
         return self
 
 
-def _transformed(x: Any, y: Any, source: Any, target: Any) -> tuple[NDArray, NDArray]:
-    transform = ax.import_pyproj().Transformer.from_crs(source, target, always_xy=True)
-    out_x, out_y = (np.asarray(v, float) for v in transform.transform(x, y))
-    lost = ~np.isfinite(out_x) | ~np.isfinite(out_y)  # pyproj says inf where it cannot
-    return np.where(lost, np.nan, out_x), np.where(lost, np.nan, out_y)
-
-
 def lattice_sites(domain: Any) -> Sites:
     """Give the cells of a lattice as elements.
 
@@ -180,7 +159,7 @@ def lattice_sites(domain: Any) -> Sites:
     """
     projected = domain.crs is not None and not domain.crs.is_geographic
     if domain.curvilinear and not (projected and not domain.curved):
-        lat, lon = domain.positions
+        lat, lon = domain.latlon
         places = [np.asarray(c.values, float).ravel() for c in (lon, lat)]
         found = Sites(lat.dims, lat.shape, slot_name(domain), places[0], places[1], True)
         return dataclasses.replace(found, outlines=_no_outlines)
@@ -207,7 +186,7 @@ def labels_fit(domain: Any) -> bool:
     """Whether labels of rows and columns and a CRS put cells where latitude and longitude are."""
     if domain.crs is None:
         return False
-    lat, lon = domain.positions
+    lat, lon = domain.latlon
     try:
         names = horizontal_dims(domain)
     except ValueError:
@@ -217,8 +196,7 @@ def labels_fit(domain: Any) -> bool:
         return False
     lat, lon = (c.variable.transpose(*reversed(names)) for c in (lat, lon))
     x, y = (np.asarray(a, float) for a in axes)
-    degrees = ax.as_crs("EPSG:4326")
-    far, apart = off_by(lon, lat, x, y, lambda a, b: _transformed(a, b, domain.crs, degrees))
+    far, apart = off_by(lon, lat, x, y, mover(domain.crs, DEGREES))
     return far <= apart / 2
 
 

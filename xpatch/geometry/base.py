@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
 from xpatch.neighborhood import Boxes, Members
-from xpatch.spec import Spec
+from xpatch.spec import Spec, per_dim
 
 
 class Geometry(Spec):
@@ -43,6 +43,7 @@ class Anchors:
     product: bool = False
     ordinals: NDArray[np.int64] | None = None
     origin: str | None = None
+    ids: NDArray | None = None  # names of the anchors, such as those of facilities
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,18 +54,48 @@ class Frame:
     sizes: tuple[int, ...]
     shape: tuple[int, ...]
     boundary: tuple[str, ...]
+    snap: tuple[int, ...] | None = None  # of what starts are multiples
+
+    def multiple(self, k: int) -> int:
+        """Give of what starts along dimension number ``k`` are multiples."""
+        return 1 if self.snap is None else self.snap[k]
+
+    def snapped(self, snap: Any) -> Frame:
+        """Give the frame in which starts are multiples, counted from the first cell.
+
+        Raises
+        ------
+        ValueError
+            If along a periodic dimension they would not be.
+        """
+        if snap is None:
+            return self
+        asked = per_dim(snap, self.dims, "snap")
+        steps = tuple(asked.get(d, 1) for d in self.dims)
+        for d, n, step, word in zip(self.dims, self.shape, steps, self.boundary, strict=True):
+            if word == "wrap" and n % step:
+                raise ValueError(
+                    f"snap={step} along {d!r} does not divide its {n} cells, so that patches across the seam "
+                    "would not start at multiples; use a divisor, or another boundary"
+                )
+        return dataclasses.replace(self, snap=steps)
 
     def limits(self, k: int) -> tuple[int, int]:
         """Give the first and the last allowed start along dimension number ``k``."""
-        size, n = self.sizes[k], self.shape[k]
+        size, n, step = self.sizes[k], self.shape[k], self.multiple(k)
+        low, high = 0, n - size
         if self.boundary[k] == "wrap":
-            return 0, n - 1
-        if self.boundary[k] == "pad":
-            return 1 - size, n - 1
-        return 0, n - size
+            low, high = 0, n - 1
+        elif self.boundary[k] == "pad":
+            low, high = 1 - size, n - 1
+        return -(-low // step) * step, high // step * step
 
-    def settle(self, starts: NDArray[np.int64], what: str) -> NDArray[np.int64]:
+    def settle(
+        self, starts: NDArray[np.int64], what: str
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Apply the boundary to any starts, shape (patch, dim): move, leave out, keep or refuse.
+
+        Gives the starts, and which of them are kept.
 
         Raises
         ------
@@ -90,7 +121,7 @@ class Frame:
                     f"{dim!r} overhangs the {n} cells of the field; "
                     "move it, or use boundary='shift', 'drop', 'pad' or 'wrap'"
                 )
-        return starts[keep]
+        return starts, keep
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,7 +137,10 @@ class Places:
     y: NDArray[np.float64]
     ordinals: NDArray[np.int64] | None = None
     origin: str | None = None
-    optional: bool = False  # whether an anchor without any member may be left out
+    empty: str | None = (
+        None  # what becomes of anchors without any member; default: as the geometry says
+    )
+    ids: NDArray | None = None  # names of the anchors
     polygons: NDArray[np.int64] | None = None  # numbers of polygons, where these are the anchors
     shapes: NDArray | None = None  # and the polygons, in the coordinates of the field
 
@@ -122,6 +156,7 @@ class Places:
             y=self.y[which],
             polygons=None if self.polygons is None else self.polygons[which],
             shapes=None if self.shapes is None else self.shapes[which],
+            ids=None if self.ids is None else self.ids[which],
         )
 
     @classmethod
@@ -135,6 +170,7 @@ class MemberGeometry(Geometry):
     """Base of the geometries whose neighborhoods are lists of elements."""
 
     dim: Hashable | None
+    empty = "raise"  # what becomes of anchors without any member, where the sampler does not say
 
     def sites(self, domain: Lattice) -> Sites:
         """Give the elements that members are chosen from."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from xpatch import sphere
 from xpatch.domain import Lattice, Sites
-from xpatch.domain.axes import as_crs, crs_name, import_pyproj
+from xpatch.domain.axes import as_crs, crs_name
+from xpatch.domain.places import mover
 from xpatch.geometry.base import MemberGeometry, Places, members_of
 from xpatch.neighborhood import Members
 
@@ -45,6 +46,7 @@ class PolygonIntersection(MemberGeometry):
     all_touched: bool = False
     crs: Any = None
     dim: Hashable | None = None
+    empty = "keep"
 
     def __init__(
         self,
@@ -106,7 +108,7 @@ class PolygonIntersection(MemberGeometry):
             return self.shapes
         import shapely
 
-        move = import_pyproj().Transformer.from_crs(source, target, always_xy=True).transform
+        move = mover(source, target)
 
         def change(points: NDArray) -> NDArray:
             return np.stack(move(points[:, 0], points[:, 1]), axis=-1)

@@ -1,7 +1,8 @@
 """Samplers: where the anchors are."""
 
 from xpatch.sampler.base import Sampler
-from xpatch.sampler.located import AlongTrack, Explicit, FibonacciSphere
+from xpatch.sampler.explicit import Explicit
+from xpatch.sampler.located import AlongTrack, FibonacciSphere
 from xpatch.sampler.random import PoissonDisk, Random
 from xpatch.sampler.stride import EveryElement, JitteredStride, RegularStride
 from xpatch.sampler.valid import Valid

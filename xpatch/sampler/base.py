@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice
 from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
-from xpatch.spec import Spec, per_dim
+from xpatch.spec import Spec, by_dim, per_dim
 
 
 class Sampler(Spec):
@@ -53,6 +53,39 @@ def check_integer(value: Any, what: str, least: int) -> None:
         raise TypeError(f"{what} must be an int, got {value!r}")
     if value < least:
         raise ValueError(f"{what} must be at least {least}, got {value!r}")
+
+
+def check_outside(value: Any) -> None:
+    """Raise unless ``value`` says what becomes of places outside of the field."""
+    if value not in ("raise", "drop"):
+        raise ValueError(f"outside must be 'raise' or 'drop', got {value!r}")
+
+
+def check_empty(value: Any) -> None:
+    """Raise unless ``value`` says what becomes of lists without members."""
+    if value not in (None, "raise", "keep", "drop"):
+        raise ValueError(f"empty must be 'raise', 'keep' or 'drop', got {value!r}")
+
+
+def checked_snap(snap: Any) -> Any:
+    """Check of what starts shall be multiples: ints of at least 1, for all dimensions or by name."""
+    snap = by_dim(snap, {}, "snap")
+    if snap is None:
+        return None
+    each = (
+        snap.values() if isinstance(snap, Mapping) else snap if isinstance(snap, tuple) else [snap]
+    )
+    for one in each:
+        check_integer(one, "snap", 1)
+    return snap
+
+
+def no_snap(snap: Any, geometry: Any) -> None:
+    """Raise a ValueError if lists of members shall snap."""
+    if snap is not None:
+        raise ValueError(
+            f"snap is that of boxes; {type(geometry).__name__} has no first cell: leave it out"
+        )
 
 
 def steps_in_cells(step: Any, domain: Lattice, frame: Frame, what: str) -> list[int]:

@@ -11,8 +11,16 @@ from numpy.typing import NDArray
 
 from xpatch import sphere
 from xpatch.domain import Lattice
-from xpatch.geometry import Anchors, Geometry, MemberGeometry, Places
-from xpatch.sampler.base import Sampler, check_integer, check_positive, listed
+from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
+from xpatch.sampler.base import (
+    Sampler,
+    check_empty,
+    check_integer,
+    check_positive,
+    checked_snap,
+    listed,
+    no_snap,
+)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -27,13 +35,22 @@ class Random(Sampler):
         The same seed gives the same anchors; None: different ones at each call.
     replace : bool, default: False
         Whether the same anchor may be drawn twice.
+    snap : int, tuple or mapping, optional
+        Starts are multiples of so many cells, counted from the first, so that the patches of a coarser
+        field nest.
+    empty : {"raise", "keep", "drop"}, optional
+        What becomes of lists without any member.
     """
 
     n_samples: int
     seed: int | None = None
     replace: bool = False
+    snap: Any = None
+    empty: str | None = None
 
     def __post_init__(self) -> None:
+        check_empty(self.empty)
+        object.__setattr__(self, "snap", checked_snap(self.snap))
         check_integer(self.n_samples, "n_samples of Random", 1)
 
     def anchors(
@@ -46,9 +63,9 @@ class Random(Sampler):
         ValueError
             If more are asked for than there are, without replacement.
         """
-        frame = geometry.frame(domain)
-        limits = [frame.limits(k) for k in range(len(frame.dims))]
-        counts = [high - low + 1 for low, high in limits]
+        frame = geometry.frame(domain).snapped(self.snap)
+        limits, cells = limits_of(frame)
+        counts = ((limits[:, 1] - limits[:, 0]) // cells + 1).tolist()
         total = int(np.prod(counts, dtype=object))
         if self.n_samples > total and not self.replace:
             raise ValueError(
@@ -59,10 +76,11 @@ class Random(Sampler):
             total, self.n_samples, replace=self.replace, shuffle=True
         )
         starts = np.stack(np.unravel_index(drawn, counts), axis=-1)
-        return listed(starts + np.array([low for low, _ in limits]))
+        return listed(starts * cells + limits[:, 0])
 
     def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
-        candidates = geometry.candidates(domain)
+        no_snap(self.snap, geometry)
+        candidates = dataclasses.replace(geometry.candidates(domain), empty=self.empty)
         if self.n_samples > len(candidates) and not self.replace:
             raise ValueError(
                 f"n_samples={self.n_samples} is more than the {len(candidates)} anchors there are; "
@@ -85,6 +103,8 @@ class PoissonDisk(Sampler):
         km on longitude and latitude, in CRS units otherwise.
     seed : int, optional
         The same seed gives the same anchors; None: different ones at each call.
+    snap, empty
+        As in `Random`.
 
     References
     ----------
@@ -94,33 +114,39 @@ class PoissonDisk(Sampler):
 
     min_dist: float
     seed: int | None = None
+    snap: Any = None
+    empty: str | None = None
 
     def __post_init__(self) -> None:
+        check_empty(self.empty)
+        object.__setattr__(self, "snap", checked_snap(self.snap))
         check_positive(self.min_dist, "min_dist of PoissonDisk")
 
     def anchors(
         self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
     ) -> Anchors:
         """Thin the allowed starts, in random order, until all keep the distance."""
-        frame = geometry.frame(domain)
-        limits = np.array([frame.limits(k) for k in range(len(frame.dims))])
-        counts = limits[:, 1] - limits[:, 0] + 1
+        frame = geometry.frame(domain).snapped(self.snap)
+        limits, cells = limits_of(frame)
+        counts = (limits[:, 1] - limits[:, 0]) // cells + 1
         rng = np.random.default_rng(self.seed)
         total = int(np.prod(counts, dtype=object))
         # beyond a hundred darts per disk the chance that one more would fit is negligible
-        disks = np.prod(counts / self.min_dist + 1)
+        disks = float(np.prod(counts * cells / self.min_dist + 1))
         darts = int(min(total, max(10_000, 100 * disks)))
         drawn = (
             rng.permutation(total) if darts == total else rng.choice(total, darts, replace=False)
         )
-        points = np.stack(np.unravel_index(drawn, counts), axis=-1)
+        points = np.stack(np.unravel_index(drawn, counts), axis=-1) * cells
         period = [n if b == "wrap" else 0 for n, b in zip(frame.shape, frame.boundary, strict=True)]
         kept = thin(points, self.min_dist, period)
         return listed(points[kept] + limits[:, 0])
 
     def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Thin the elements, in random order: in km on longitude and latitude, else CRS units."""
-        sites, candidates = geometry.sites(domain), geometry.candidates(domain)
+        no_snap(self.snap, geometry)
+        sites = geometry.sites(domain)
+        candidates = dataclasses.replace(geometry.candidates(domain), empty=self.empty)
         order = np.random.default_rng(self.seed).permutation(len(candidates))
         shuffled = candidates.take(order)
         if not sites.geographic:
@@ -129,6 +155,13 @@ class PoissonDisk(Sampler):
             points = sphere.unit_vectors(shuffled.x, shuffled.y)
             distance = float(sphere.chord(self.min_dist))
         return shuffled.take(thin(points, distance))
+
+
+def limits_of(frame: Frame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give the first and last allowed start along each dimension, and of what all are multiples."""
+    dims = range(len(frame.dims))
+    limits = np.array([frame.limits(k) for k in dims], np.int64)
+    return limits, np.array([frame.multiple(k) for k in dims], np.int64)
 
 
 def thin(points: NDArray, distance: float, period: Any = None) -> NDArray[np.intp]:

@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
 from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
-from xpatch.sampler.base import Sampler, check_positive, in_frame, listed, not_empty, steps_in_cells
+from xpatch.sampler.base import (
+    Sampler,
+    check_empty,
+    check_positive,
+    checked_snap,
+    in_frame,
+    listed,
+    no_snap,
+    not_empty,
+    steps_in_cells,
+)
 from xpatch.spec import by_dim, per_dim
 
 
@@ -33,10 +43,16 @@ def regular_starts(frame: Frame, k: int, step: int) -> NDArray[np.int64]:
             UserWarning,
             stacklevel=7,
         )
+    multiple = frame.multiple(k)
+    if step % multiple:
+        raise ValueError(
+            f"a step of {step} along {dim!r} is no multiple of snap={multiple}, of which every start shall be "
+            "one; use a multiple of it"
+        )
     if boundary == "wrap":
         return np.arange(0, n, step)
     if boundary == "pad":
-        return np.arange(-max(size - step, 0), n, step)
+        return np.arange(-max(size - step, 0) // multiple * multiple, n, step)
     starts = np.arange(0, n - size + 1, step)
     rest = n - size - starts[-1]
     if rest and boundary == "raise":
@@ -45,8 +61,22 @@ def regular_starts(frame: Frame, k: int, step: int) -> NDArray[np.int64]:
             f"{rest} are left over; choose another size or step, or boundary='shift'"
         )
     if rest and boundary == "shift":
-        starts = np.append(starts, n - size)
+        last = frame.limits(k)[1]
+        if last > starts[-1]:
+            starts = np.append(starts, last)
+        warn_uncovered(frame, k, n - size - last)
     return starts
+
+
+def warn_uncovered(frame: Frame, k: int, left: int) -> None:
+    """Warn that cells at the far edge stay uncovered, because starts are multiples."""
+    if left > 0:
+        warnings.warn(
+            f"the last {left} cells along {frame.dims[k]!r} stay uncovered: patches start at multiples of "
+            f"snap={frame.multiple(k)}; boundary='pad' covers them",
+            UserWarning,
+            stacklevel=8,
+        )
 
 
 @dataclasses.dataclass(frozen=True, init=False, repr=False)
@@ -60,6 +90,11 @@ class RegularStride(Sampler):
         patch. Dimensions that are not named step by their size.
     overlap : int, float, tuple or mapping, optional
         Overlap of neighboring patches, in place of ``step``: step = size − overlap.
+    snap : int, tuple or mapping, optional
+        Starts are multiples of so many cells, counted from the first, so that the patches of a coarser
+        field nest. At the far edge the last patch goes to the last multiple.
+    empty : {"raise", "keep", "drop"}, optional
+        What becomes of lists without any member.
     **dims
         Steps by dimension, in place of ``step``.
 
@@ -71,8 +106,17 @@ class RegularStride(Sampler):
 
     step: Any = None
     overlap: Any = None
+    snap: Any = None
+    empty: str | None = None
 
-    def __init__(self, step: Any = None, overlap: Any = None, **dims: Any):
+    def __init__(
+        self,
+        step: Any = None,
+        overlap: Any = None,
+        snap: Any = None,
+        empty: str | None = None,
+        **dims: Any,
+    ):
         step = by_dim(step, dims, "the step of RegularStride")
         if step is not None and overlap is not None:
             raise TypeError(
@@ -81,13 +125,16 @@ class RegularStride(Sampler):
         if step is not None:
             check_positive(step, "the step of RegularStride")
         object.__setattr__(self, "step", step)
+        check_empty(empty)
         object.__setattr__(self, "overlap", by_dim(overlap, {}, "overlap"))
+        object.__setattr__(self, "snap", checked_snap(snap))
+        object.__setattr__(self, "empty", empty)
 
     def anchors(
         self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
     ) -> Anchors:
         """Place anchors on every stride; they are an outer product."""
-        frame = geometry.frame(domain)
+        frame = geometry.frame(domain).snapped(self.snap)
         steps = steps_in_cells(self.step, domain, frame, "step")
         if self.overlap is not None:
             asked = per_dim(in_frame(self.overlap, domain, frame), frame.dims, "overlap")
@@ -110,17 +157,30 @@ class RegularStride(Sampler):
                 f"overlap is that of boxes; {type(geometry).__name__} has no size in cells: give the "
                 "step, RegularStride(step)"
             )
+        no_snap(self.snap, geometry)
         sites = geometry.sites(domain)
         cells = [
             np.arange(0, n, s)
             for n, s in zip(sites.shape, strides(self, domain, sites), strict=True)
         ]
-        return lattice_places(sites, np.stack(np.meshgrid(*cells, indexing="ij"), axis=-1))
+        found = lattice_places(sites, np.stack(np.meshgrid(*cells, indexing="ij"), axis=-1))
+        return dataclasses.replace(found, empty=self.empty)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class EveryElement(Sampler):
-    """An anchor at every element, or every polygon; at every cell for boxes: a stride of one."""
+    """An anchor at every element, or every polygon; at every cell for boxes: a stride of one.
+
+    Parameters
+    ----------
+    empty : {"raise", "keep", "drop"}, optional
+        What becomes of lists without any member, such as those of polygons beside the field.
+    """
+
+    empty: str | None = None
+
+    def __post_init__(self) -> None:
+        check_empty(self.empty)
 
     def anchors(
         self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
@@ -129,7 +189,7 @@ class EveryElement(Sampler):
         return RegularStride(1).anchors(domain, geometry, field)
 
     def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
-        return geometry.candidates(domain)
+        return dataclasses.replace(geometry.candidates(domain), empty=self.empty)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -144,13 +204,19 @@ class JitteredStride(Sampler):
         Width of the move as a fraction of the step: uniform in ±jitter·step/2.
     seed : int, optional
         The same seed gives the same anchors; None: different ones at each call.
+    snap, empty
+        As in `RegularStride`.
     """
 
     step: Any
     jitter: float = 1.0
     seed: int | None = None
+    snap: Any = None
+    empty: str | None = None
 
     def __post_init__(self) -> None:
+        check_empty(self.empty)
+        object.__setattr__(self, "snap", checked_snap(self.snap))
         object.__setattr__(self, "step", by_dim(self.step, {}, "step"))
         if self.step is not None:
             check_positive(self.step, "the step of JitteredStride")
@@ -161,17 +227,20 @@ class JitteredStride(Sampler):
         self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
     ) -> Anchors:
         """Place jittered anchors; the boundary of the geometry moves or drops what overhangs."""
-        frame = geometry.frame(domain)
+        frame = geometry.frame(domain).snapped(self.snap)
         steps = steps_in_cells(self.step, domain, frame, "step")
         axes = [regular_starts(frame, k, step) for k, step in enumerate(steps)]
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
         half = self.jitter * np.array(steps) / 2
         moves = np.random.default_rng(self.seed).uniform(-half, half, grid.shape)
-        starts = frame.settle(grid + np.rint(moves).astype(np.int64), "JitteredStride")
-        return listed(not_empty(starts, "JitteredStride"))
+        cells = np.array([frame.multiple(k) for k in range(len(axes))])
+        moved = grid + np.rint(moves / cells).astype(np.int64) * cells
+        settled, keep = frame.settle(moved, "JitteredStride")
+        return listed(not_empty(settled[keep], "JitteredStride"))
 
     def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Move the anchors of a stride, at most to the border."""
+        no_snap(self.snap, geometry)
         sites = geometry.sites(domain)
         steps = np.array(strides(self, domain, sites))
         cells = [np.arange(0, n, s) for n, s in zip(sites.shape, steps, strict=True)]
@@ -179,7 +248,8 @@ class JitteredStride(Sampler):
         half = self.jitter * steps / 2
         moves = np.random.default_rng(self.seed).uniform(-half, half, grid.shape)
         moved = grid + np.rint(moves).astype(np.int64)
-        return lattice_places(sites, np.clip(moved, 0, np.array(sites.shape) - 1))
+        found = lattice_places(sites, np.clip(moved, 0, np.array(sites.shape) - 1))
+        return dataclasses.replace(found, empty=self.empty)
 
 
 def strides(sampler: Any, domain: Lattice, sites: Sites) -> list[int]:

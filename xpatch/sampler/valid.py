@@ -64,7 +64,8 @@ class Valid(Sampler):
         if proposed.ordinals is not None:  # those of other patches: they keep their labels
             labels = proposed.ordinals[keep[proposed.ordinals]]
             return dataclasses.replace(proposed, ordinals=labels)
-        return listed(boxes.starts()[keep])
+        ids = None if proposed.ids is None else proposed.ids[keep]
+        return dataclasses.replace(listed(boxes.starts()[keep]), ids=ids)
 
     def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Keep the anchors whose members are valid enough; those without members are not."""
