@@ -223,6 +223,30 @@ def test_labels_of_a_rotated_pole_may_count_to_360():
     assert float(boxes.rlon.values[0, 0]) == pytest.approx(359.0, abs=0.23)
 
 
+def test_labels_of_a_rotated_pole_are_no_longitudes():
+    f = cordex()
+    at = xpatch.Explicit({"rlon": [f.rlon.values[7]], "rlat": [f.rlat.values[4]]})
+    for obj in (f, f.to_dataset().reset_coords("rotated_pole").tas.assign_coords(f.coords)):
+        near = obj.patch.split(geometry=xpatch.KNNGraph(1), sampler=at)
+        assert near.item() == f.values[4, 7]
+    box = f.patch.split(geometry={"rlat": 1, "rlon": 1}, sampler=at)
+    assert box.item() == f.values[4, 7]
+    with pytest.raises(ValueError, match="no CRS"):
+        f.drop_vars("rotated_pole").patch.split(geometry=xpatch.KNNGraph(1), sampler=at)
+
+
+def test_curvilinear_grids_of_equal_sizes_are_not_the_same():
+    f = wrf()
+    g = f.rename(XLAT="lat", XLONG="lon").assign_coords(lat=f.XLAT.variable + 0.3)
+    p = f.patch.split(geometry={"south_north": 3, "west_east": 3})
+    q = g.patch.split(
+        geometry={"south_north": 3, "west_east": 3},
+        sampler=xpatch.Explicit(p.isel(patch=[8])),
+    )
+    assert abs(float(q.lat[0, 0, 1, 1] - p.XLAT[8, 0, 1, 1])) < 0.07
+    assert f.patch.domain.same_lattice(g.patch.domain, ("south_north", "west_east")) is not None
+
+
 def test_outlines_of_a_rotated_grid():
     f = cordex()
     p = f.patch.split(geometry={"rlat": 10, "rlon": 10})
@@ -585,7 +609,7 @@ def unplaced():
     yield "text", xr.Dataset({"t": ("s", y), "a": ("s", list("abcd"), north), "b": ("s", y, east)})
 
 
-@pytest.mark.parametrize(("what", "ds"), unplaced())
+@pytest.mark.parametrize(("what", "ds"), list(unplaced()))
 def test_data_variables_that_are_no_positions(what, ds):
     assert not xpatch.domain_of(ds).held, what
 

@@ -178,12 +178,11 @@ class Lattice(Domain):
                 return f"only one of them has labels along {dim!r}"
             if mine is not None and theirs is not None and not np.array_equal(mine, theirs):
                 return f"its labels along {dim!r} differ"
-        for name in self.curvilinear if set(dims) & set(self.spatial_dims) else ():
-            theirs = other.located.coords.get(name)
-            if theirs is not None and not theirs.variable.equals(
-                self.located.coords[name].variable
-            ):
-                return f"its {name!r} differs"
+        if set(dims) & set(self.spatial_dims):
+            for name, called in zip(self.curvilinear, other.curvilinear, strict=False):
+                given = other.located.coords[called].variable
+                if not given.equals(self.located.coords[name].variable):
+                    return f"its {called!r} differs"
         return None
 
     def _findings(self) -> list[str]:
