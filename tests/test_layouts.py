@@ -706,6 +706,33 @@ def test_a_dimension_that_is_common_to_two_grids():
     xr.testing.assert_allclose(p.patch.merge(), ds)
 
 
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        xpatch.Random(9, seed=0, snap={"y": 2, "x": 2}),
+        xpatch.Explicit([(0, 0), (32, 24), (8, 2)]),
+        xpatch.JitteredStride(8, 0.5, seed=0),
+    ],
+)
+def test_any_sampler_places_the_first_grid(sampler):
+    ds = two_grids()
+    p = ds.patch.split(geometry=BOTH, sampler=sampler)
+    want = ds[["B02"]].drop_dims(["y20", "x20"], errors="ignore").B02
+    alone = want.patch.split(geometry={"y": 16, "x": 16}, sampler=sampler)
+    np.testing.assert_array_equal(p.B02, alone)
+    off = 0 if not isinstance(sampler, xpatch.JitteredStride) else 10.0  # half a coarse cell
+    assert float(abs(p.y.mean("y") - p.y20.mean("y20")).max()) <= off + 1e-6
+    xr.testing.assert_allclose(p.patch.merge("first").fillna(ds), ds)
+
+
+def test_patches_of_two_grids_in_batches():
+    p = two_grids().patch.split(geometry=BOTH)
+    batches = list(p.patch.batches(4))
+    assert [b.sizes["patch"] for b in batches] == [4, 4, 1]
+    np.testing.assert_array_equal(xr.concat([b.B05 for b in batches], "patch"), p.B05)
+    assert len(p.patch.footprints()) == 9
+
+
 def test_three_grids_and_some_of_the_patches():
     ds = two_grids()
     y60, x60 = 6e6 - 40 * (np.arange(12) + 0.5), 5e5 + 40 * (np.arange(10) + 0.5)

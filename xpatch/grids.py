@@ -13,7 +13,7 @@ from xarray.indexes import PandasIndex
 from xpatch import cutting, planning
 from xpatch.domain import Lattice, domain_of, variables_of
 from xpatch.geometry import Rectangular
-from xpatch.index import PatchIndex
+from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.plan import Plan
 from xpatch.sampler import Explicit
 from xpatch.spec import per_dim
@@ -159,4 +159,6 @@ def joined(cut: list[xr.Dataset], dim: Hashable) -> xr.Dataset:
         known = [n for n in other.coords if n in out.coords and n != dim]
         other = other.drop_vars(known)
         out = out.merge(other, compat="override", join="outer", combine_attrs="override")
-    return out
+    index = patch_index(out)
+    assert index is not None
+    return with_index(out, index)  # which says of all plans what there is to say
