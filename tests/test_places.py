@@ -101,6 +101,15 @@ def test_nested_boxes_cover_the_same_ground(backend, draws, tmp_path):
                 p[d].values.mean(1), q[d].values.mean(1), rtol=0, atol=1e-6 * step
             )
         np.testing.assert_array_equal(p["patch"], q["patch"])
+        other, mine = (coarse, p) if fine_first else (fine, q)
+        lists = other.patch.split(geometry=KNNGraph(2), sampler=Explicit(mine)).sortby("patch")
+        for d in ("y", "x"):
+            at = lists[f"anchor_element_{d}"].values
+            np.testing.assert_allclose(at, mine[d].values.mean(1), rtol=0, atol=1e-6 * step)
+            # of two neighbors the nearer lies within the cell that the place is in
+            near = lists[d].values[:, 0]
+            far = step * (ratio if fine_first else 1)
+            assert (abs(near - at) <= far * (0.5 + 1e-6)).all()
 
     law()
 
