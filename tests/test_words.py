@@ -340,7 +340,8 @@ def test_a_dimension_may_have_any_of_these_names():
 
 
 def test_signatures_are_those_of_the_classes():
-    assert list(inspect.signature(xpatch.Random).parameters) == ["n_samples", "seed", "replace"]
+    names = ["n_samples", "seed", "replace", "snap", "empty"]
+    assert list(inspect.signature(xpatch.Random).parameters) == names
     assert "dims" in inspect.signature(Rectangular).parameters
     assert not inspect.signature(xpatch.Hann).parameters
     for spec in (xpatch.Random(3), xpatch.Explicit([(0, 0)]), xpatch.Patcher(4)):

@@ -11,6 +11,7 @@ import xarray as xr
 from xpatch.aggregation import Aggregation
 from xpatch.axes import several_scales
 from xpatch.domain import variables_of
+from xpatch.geometry import several_grids
 from xpatch.index import patch_index
 from xpatch.later import Later
 
@@ -86,6 +87,12 @@ def split(
     >>> bool(xpatch.merge(patches).equals(field))
     True
     """
+    if several_grids(getattr(patcher, "geometry", geometry), getattr(obj, "dims", ())):
+        from xpatch.grids import split_grids
+
+        axes = planning.chosen(patcher, geometry, sampler, window)
+        both: Any = split_grids(obj, axes, dim, chunks)
+        return both
     plan, ordinals = planning.make_plan(obj, patcher, geometry, sampler, window, dim)
     groups = cutting.patch_groups(variables_of(obj), plan, ordinals, chunks)
     if several_scales(patcher):

@@ -59,7 +59,7 @@ def by_field(patches: xr.Dataset, plans: tuple[Plan, ...], like: Any) -> dict[Pl
     assert index is not None
     inner = {d for plan in plans for d in plan.inner}
     sizes = {n: v.sizes for n, v in patches.data_vars.items()}
-    found = {n: best_plan(plans, s, like) for n, s in sizes.items() if inner & set(s)}
+    found = {n: best_plan(plans, s, like, n) for n, s in sizes.items() if inner & set(s)}
     common = next(iter(found.values())) if len(set(found.values())) == 1 else None
     groups: dict[Plan, list[Hashable]] = {}
     for name, own in sizes.items():

@@ -306,7 +306,7 @@ def footprints(obj: Any) -> Any:
     _check_in_space(plan)
     if isinstance(plan.hood, Members):
         outlines, crs = listed.outlines(source, plan)
-    elif plan.domain.curvilinear and plan.domain.crs is None:
+    elif plan.domain.curved:
         outlines, crs = _curved(plan, source.ordinals), "EPSG:4326"
     else:
         outlines, crs = shapely.box(*rectangles(obj)[0].T), _crs(obj, plan)
@@ -344,14 +344,24 @@ def _curved(plan: Plan, ordinals: NDArray) -> Any:
     """Outlines of patches of a curvilinear grid through the centers of their border cells."""
     import shapely
 
-    lat, lon = (plan.domain.template.coords[n] for n in plan.domain.curvilinear)
-    dims = lat.dims
-    boxes = plan.boxes.only([d for d in plan.dims if d in dims]).take(ordinals)
+    rows_columns = plan.domain.spatial_dims
+    beside = [d for d in plan.domain.latlon[0].dims if d not in rows_columns]
+    lat, lon = (c.transpose(*beside, *rows_columns).values for c in plan.domain.latlon)
+    shape = lat.shape[-2:]
+    for d, n in zip(beside, lat.shape, strict=False):
+        if plan.inner.get(d, n) != 1:
+            raise ValueError(
+                f"patches that hold several of {d!r} have no one outline; cut them with "
+                f"Rectangular({{{d!r}: 1, …}})"
+            )
+    boxes = plan.boxes.only([d for d in plan.dims if d in (*beside, *rows_columns)]).take(ordinals)
     out = []
     for start in boxes.starts():
         spans = dict(zip(boxes.dims, zip(start, start + boxes.sizes, strict=True), strict=True))
+        face = tuple(spans.get(d, (0, 1))[0] for d in beside)
         j, i = (
-            np.arange(*spans.get(d, (0, n)))[[0, -1]] for d, n in zip(dims, lat.shape, strict=True)
+            np.arange(*spans.get(d, (0, n)))[[0, -1]]
+            for d, n in zip(rows_columns, shape, strict=True)
         )
         rows, columns = np.arange(j[0], j[1] + 1), np.arange(i[0], i[1] + 1)
         ring_j = np.concatenate(
@@ -360,8 +370,8 @@ def _curved(plan: Plan, ordinals: NDArray) -> Any:
         ring_i = np.concatenate(
             [columns, np.full(len(rows), i[1]), columns[::-1], np.full(len(rows), i[0])]
         )
-        at = ring_j % lat.shape[0], ring_i % lat.shape[1]
-        xy = np.stack([lon.values[at], lat.values[at]], axis=-1)
+        at = (*face, ring_j % shape[0], ring_i % shape[1])
+        xy = np.stack([lon[at], lat[at]], axis=-1)
         xy = xy[np.isfinite(xy).all(axis=1)]
         out.append(shapely.Polygon(xy) if len(xy) > 3 else shapely.Polygon())
     return np.array(out, dtype=object)

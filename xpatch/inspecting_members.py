@@ -42,7 +42,8 @@ def anchors(source: Provenance, plan: Plan) -> xr.Dataset:
     assert plan.places is not None
     places = plan.places.take(source.ordinals)
     try:
-        names = ("lon", "lat") if sites_of(plan).geographic else ("x", "y")
+        sites = sites_of(plan)
+        names = ("lon", "lat") if sites.geographic and not sites.rotated else ("x", "y")
     except ValueError:  # read from a file that says no more
         names = ("x", "y")
     values = dict(zip(names, (places.x, places.y), strict=True))

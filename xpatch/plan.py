@@ -186,7 +186,13 @@ class Plan:
         columns: dict[Hashable, NDArray] = {}
         flat: tuple[Hashable, ...] = ()
         if pl.curved(domain) and set(domain.spatial_dims) <= set(positions):
-            flat, pair = domain.spatial_dims, ("lon", "lat")
+            flat, pair = domain.sites().dims, ("lon", "lat")
+            whole_dims = [d for d in flat if d not in positions]
+            if whole_dims:
+                raise ValueError(
+                    f"these patches hold all of {whole_dims[0]!r} and have no place; cut it, too: "
+                    f"Rectangular({{{whole_dims[0]!r}: 1, …}})"
+                )
             spans = {d: (np.floor(p), np.ceil(p)) for d, p in positions.items()}
             whole = {d: (a.astype(np.int64), b.astype(np.int64)) for d, (a, b) in spans.items()}
             columns = dict(zip(pair, ps.middle_of(domain, whole), strict=True))
@@ -281,8 +287,15 @@ def is_carried(
     return order is not None and not {*plan.dims, *plan.inner, *cut} & {*order, *dims}
 
 
-def best_plan(plans: tuple[Plan, ...], sizes: Mapping[Hashable, int], like: Any = None) -> Plan:
+def best_plan(
+    plans: tuple[Plan, ...],
+    sizes: Mapping[Hashable, int],
+    like: Any = None,
+    name: Hashable | None = None,
+) -> Plan:
     """Choose the plan with most in-patch dimensions, and of these sizes, among ``sizes``.
+
+    Among equal ones that of the field which alone has a variable called ``name``.
 
     Raises
     ------
@@ -299,6 +312,9 @@ def best_plan(plans: tuple[Plan, ...], sizes: Mapping[Hashable, int], like: Any 
 
     best = max(plans, key=fit)
     alike = [p for p in plans if fit(p) == fit(best)]
+    told = [p for p in alike if name is not None and name in p.domain.orders]
+    if len(told) == 1:
+        return told[0]
     if len(alike) > 1:
         raise ValueError(
             "these are patches of several fields at the same anchors, over "

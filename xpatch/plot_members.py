@@ -31,7 +31,8 @@ def draw(
     assert plan.places is not None
     n = len(source.ordinals)
     shown = np.unique(np.linspace(0, max(n - 1, 0), min(most, max(n, 1))).astype(int))
-    names = ("longitude", "latitude") if sites.geographic else ("x", "y")
+    true = sites.geographic and not sites.rotated
+    names = ("longitude", "latitude") if true else ("x", "y")
     values = None if field is None else _flat(field, sites)
     _elements(axes[0], sites, values, kwargs)
     if n:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xpatch.domain.lonlat import corrected, plane_dims
+
 NOT_SPATIAL = {
     "band",
     "bands",
@@ -41,19 +43,23 @@ def coordinate_roles(coords: xr.Dataset, dims: Iterable[Hashable]) -> dict[Hasha
         matches = (role for role, pattern in regex.items() if pattern.fullmatch(name.lower()))
         if (role := next(matches, None)) is not None:
             roles[name] = "T" if role == "time" else role
-    return roles
+    return corrected(roles, coords) if described else roles
 
 
 def spatial_dims(
-    coords: xr.Dataset, dims: tuple[Hashable, ...], roles: dict[Hashable, str]
+    coords: xr.Dataset,
+    dims: tuple[Hashable, ...],
+    roles: dict[Hashable, str],
+    flat: tuple[Hashable, ...] = (),
 ) -> tuple[Hashable, ...]:
     """Give the horizontal dimensions in the order of the field.
 
-    Where none is recognized they are all that are neither time, vertical nor bands.
+    ``flat`` are latitude and longitude of several dimensions. Where none is recognized they are all
+    that are neither time, vertical nor bands.
     """
-    flat = curvilinear(coords, roles)
     if flat:
-        return tuple(d for d in dims if d in coords[flat[0]].dims)
+        plane = plane_dims(coords[flat[0]].dims, roles)
+        return tuple(d for d in dims if d in plane)
     horizontal = {"X", "Y", "longitude", "latitude"}
     known = tuple(d for d in dims if roles.get(d) in horizontal)
     if known:
@@ -62,22 +68,11 @@ def spatial_dims(
     return tuple(d for d in dims if roles.get(d) not in other and str(d).lower() not in NOT_SPATIAL)
 
 
-def curvilinear(coords: xr.Dataset, roles: dict[Hashable, str]) -> tuple[Hashable, ...]:
-    """Give the names of two-dimensional latitude and longitude, if the field has them."""
-    pair = []
-    for role in ("latitude", "longitude"):
-        names = [n for n in coords.coords if roles.get(n) == role and coords[n].ndim == 2]
-        names = [n for n in names if "bnds" not in str(n) and "bounds" not in str(n)]
-        pair += names[:1]
-    if len(pair) == 2 and coords[pair[0]].dims == coords[pair[1]].dims:
-        return tuple(pair)
-    return ()
-
-
 def grid_mapping(obj: xr.DataArray | xr.Dataset) -> Hashable | None:
     """Give the name of the coordinate that holds the CRS, as rioxarray and CF write it."""
     arrays = [obj] if isinstance(obj, xr.DataArray) else list(obj.data_vars.values())
-    named = [a.encoding.get("grid_mapping", a.attrs.get("grid_mapping")) for a in arrays]
+    said = [a.encoding.get("grid_mapping", a.attrs.get("grid_mapping")) for a in arrays]
+    named = [name for text in said for name in mapping_names(text, obj.dims)]
     scalars = [n for n, c in obj.coords.items() if c.ndim == 0]
     for name in [*named, "spatial_ref", *scalars]:
         found = variable_of(obj, name)
@@ -85,6 +80,19 @@ def grid_mapping(obj: xr.DataArray | xr.Dataset) -> Hashable | None:
             return name
     indexed = (n for n, i in obj.xindexes.items() if getattr(i, "crs", None) is not None)
     return next(indexed, None)
+
+
+def mapping_names(text: Any, dims: Iterable[Hashable]) -> list[Hashable]:
+    """Read the attribute ``grid_mapping``; of its long form ``utm: y x wgs: lat lon`` that of dims first."""
+    if not isinstance(text, str) or ":" not in text:
+        return [text]
+    found: dict[Hashable, list[str]] = {}
+    for word in text.split():
+        if word.endswith(":"):
+            found[word[:-1]] = []
+        elif found:
+            found[next(reversed(found))].append(word)
+    return sorted(found, key=lambda name: not set(found[name]) & set(dims))
 
 
 def variable_of(obj: xr.DataArray | xr.Dataset, name: Hashable) -> xr.DataArray | None:
@@ -114,7 +122,10 @@ def as_crs(value: Any) -> Any:
 
     crs = import_pyproj().CRS
     if isinstance(value, dict):
-        return crs.from_cf(value)
+        try:
+            return crs.from_cf(value)
+        except import_pyproj().exceptions.CRSError as error:
+            raise ValueError(f"the attributes of the grid mapping are no CRS: {error}") from None
     with warnings.catch_warnings():  # pyproj warns of the old "+init=" form
         warnings.simplefilter("ignore", FutureWarning)
         try:

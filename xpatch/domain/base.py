@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 import xpatch.domain.axes as ax
+from xpatch.domain.lonlat import flat_pair
 from xpatch.spec import hint_of
 
 Chunks = dict[Hashable, tuple[int, ...]]
@@ -50,6 +51,17 @@ class Domain:
         self.chunks = dict(chunks or {})
         self._crs = crs
         self.mappings = dict(mappings or {})
+        self.held: dict[Hashable, xr.Variable] = {}
+
+    def with_held(self, held: Mapping[Hashable, xr.Variable]) -> Self:
+        """Give the domain with the latitude and longitude that are data variables of the field."""
+        self.held = dict(held)
+        return self
+
+    @cached_property
+    def located(self) -> xr.Dataset:
+        """The coordinates of the field, and the positions that it holds as data variables."""
+        return self.template.assign_coords(self.held) if self.held else self.template
 
     @property
     def dims(self) -> tuple[Hashable, ...]:
@@ -59,17 +71,32 @@ class Domain:
     @cached_property
     def roles(self) -> dict[Hashable, str]:
         """CF roles of the coordinates and bare dimensions."""
-        return ax.coordinate_roles(self.template, self.dims)
+        held = zip(self.held, ("latitude", "longitude"), strict=False)
+        return ax.coordinate_roles(self.located, self.dims) | dict(held)
 
     @cached_property
     def spatial_dims(self) -> tuple[Hashable, ...]:
         """Horizontal dimensions in the order of the field."""
-        return ax.spatial_dims(self.template, self.dims, self.roles)
+        return ax.spatial_dims(self.located, self.dims, self.roles, self.curvilinear)
+
+    @cached_property
+    def curvilinear(self) -> tuple[Hashable, ...]:
+        """Names of latitude and longitude of several dimensions; empty if there are none."""
+        return flat_pair(self.located, self.roles, self.orders.values() or [self.dims])
 
     @cached_property
     def crs(self) -> Any:
-        """The coordinate reference system as `pyproj.CRS`, or None."""
-        return None if self._crs is None else ax.as_crs(self._crs)
+        """The coordinate reference system as `pyproj.CRS`, or None.
+
+        None also where the attributes of a grid mapping name a projection that has no CRS, such as
+        that of a cubed sphere.
+        """
+        try:
+            return None if self._crs is None else ax.as_crs(self._crs)
+        except ValueError:
+            if isinstance(self._crs, dict):
+                return None
+            raise
 
     @property
     def geographic(self) -> bool:
@@ -96,7 +123,7 @@ class Domain:
             },
             self._crs,
             {name: names.get(mapping, mapping) for name, mapping in self.mappings.items()},
-        )
+        ).with_held({names.get(n, n): _renamed(v, names) for n, v in self.held.items()})
 
     def check_dims(self, dims: Iterable[Hashable], what: str) -> None:
         """Raise a KeyError if any of ``dims`` is not a dimension of the field."""
@@ -136,6 +163,12 @@ class Domain:
 
     def __deepcopy__(self, memo: object) -> Domain:
         return self
+
+
+def _renamed(variable: xr.Variable, names: Mapping[Hashable, Hashable]) -> xr.Variable:
+    out = variable.copy(deep=False)
+    out.dims = tuple(names.get(d, d) for d in variable.dims)
+    return out
 
 
 def _brief(time: Any) -> str:

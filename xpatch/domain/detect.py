@@ -17,6 +17,7 @@ from xpatch.domain.elements import (
     vector_places,
 )
 from xpatch.domain.lattice import GridDomain, Lattice, RasterDomain, projected_axes
+from xpatch.domain.lonlat import held_positions
 from xpatch.domain.sites import MESH_DIMS
 
 
@@ -79,8 +80,10 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
     if vectors := vector_places(obj):
         return VectorDomain(*args).with_places(vectors)
     found = GridDomain(*args)
-    if points := point_places(obj, found.roles):
-        return PointDomain(*args).with_places(points)
+    if held := held_positions(obj, found.roles):
+        found = GridDomain(*args).with_held(held)
+    if points := point_places(obj, found.located, found.roles):
+        return PointDomain(*args).with_held(held).with_places(points)
     if crs is not None and projected_axes(sizes, template.coords, found.roles):
         return RasterDomain(*args)
     return found

@@ -110,9 +110,7 @@ class PointDomain(Elements):
 
     def _sites(self, dims: tuple[Hashable, ...]) -> Sites:
         x, y, geographic = self.places[dims]
-        values = [
-            np.asarray(self.template.coords[n].transpose(*dims).values, float) for n in (x, y)
-        ]
+        values = [np.asarray(self.located.coords[n].transpose(*dims).values, float) for n in (x, y)]
         shape = tuple(self.sizes[d] for d in dims)
         crs = None if geographic else self.crs
         name = dims[0] if len(dims) == 1 else slot_name(self)
@@ -122,6 +120,7 @@ class PointDomain(Elements):
         found = []
         for dims, (x, y, geographic) in self.places.items():
             kind = "longitude and latitude" if geographic else "projected"
+            kind += ", data variables" if x in self.held else ""
             found.append(f"  points along {', '.join(map(str, dims))}: {x}, {y} ({kind})")
         return found
 
@@ -249,7 +248,7 @@ def vector_places(obj: xr.DataArray | xr.Dataset) -> dict[tuple[Hashable, ...], 
 
 
 def point_places(
-    obj: xr.DataArray | xr.Dataset, roles: Mapping[Hashable, str]
+    obj: xr.DataArray | xr.Dataset, located: xr.Dataset, roles: Mapping[Hashable, str]
 ) -> dict[tuple[Hashable, ...], Any]:
     """Find points with coordinates of their own: CF discrete sampling geometries.
 
@@ -261,10 +260,10 @@ def point_places(
     feature |= any("cf_role" in c.attrs for c in obj.coords.values())
     for lon_role, lat_role in (("longitude", "latitude"), ("X", "Y")):
         geographic = lon_role == "longitude"
-        for x in (n for n in obj.coords if roles.get(n) == lon_role):
-            for y in (n for n in obj.coords if roles.get(n) == lat_role):
-                dims = obj.coords[x].dims
-                if obj.coords[y].dims != dims or not dims or (x,) == dims or (y,) == dims:
+        for x in (n for n in located.coords if roles.get(n) == lon_role):
+            for y in (n for n in located.coords if roles.get(n) == lat_role):
+                dims = located[x].dims
+                if located[y].dims != dims or not dims or (x,) == dims or (y,) == dims:
                     continue
                 if len(dims) == 1 or (feature and geographic):
                     found.setdefault(dims, (x, y, geographic))

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 import xpatch.domain.axes as ax
 from xpatch.domain.base import Domain
+from xpatch.domain.lonlat import distinct, untrue
 from xpatch.domain.positions import along
-from xpatch.domain.sites import Sites, lattice_sites
+from xpatch.domain.sites import Sites, labels_fit, lattice_sites
 
 MOST_CELLS = 1e18  # larger lengths are taken for infinite
 
@@ -133,9 +134,23 @@ class Lattice(Domain):
         return out
 
     @cached_property
-    def curvilinear(self) -> tuple[Hashable, ...]:
-        """Names of two-dimensional latitude and longitude; empty if there are none."""
-        return ax.curvilinear(self.template, self.roles)
+    def latlon(self) -> tuple[Any, Any]:
+        """Latitude and longitude of several dimensions, without those along which they do not change."""
+        lat, lon = (self.located.coords[n] for n in self.curvilinear)
+        return distinct(lat, lon, self.spatial_dims)
+
+    @cached_property
+    def curved(self) -> bool:
+        """Whether a place on Earth is looked for among positions of several dimensions.
+
+        Otherwise among the labels of rows and columns: those are longitude and latitude, or in a
+        CRS that puts cells where the positions of several dimensions are, if there are some.
+        """
+        return bool(self.curvilinear) and not labels_fit(self)
+
+    @property
+    def geographic(self) -> bool:
+        return super().geographic or self.curved
 
     def sites(self, dim: Hashable | None = None) -> Sites:
         """Give the cells, or the elements along ``dim``, with their positions."""
@@ -170,12 +185,11 @@ class Lattice(Domain):
                 return f"only one of them has labels along {dim!r}"
             if mine is not None and theirs is not None and not np.array_equal(mine, theirs):
                 return f"its labels along {dim!r} differ"
-        for name in self.curvilinear if set(dims) & set(self.spatial_dims) else ():
-            theirs = other.template.coords.get(name)
-            if theirs is not None and not theirs.variable.equals(
-                self.template.coords[name].variable
-            ):
-                return f"its {name!r} differs"
+        if set(dims) & set(self.spatial_dims):
+            for name, called in zip(self.curvilinear, other.curvilinear, strict=False):
+                given = other.located.coords[called].variable
+                if not given.equals(self.located.coords[name].variable):
+                    return f"its {called!r} differs"
         return None
 
     def _findings(self) -> list[str]:
@@ -190,23 +204,43 @@ class Lattice(Domain):
             how = how if values.dtype.kind in "iufmM" else ""
             found.append(f"  {dim}: {_show(values[0])} to {_show(values[-1])}{how}")
         if self.curvilinear:
-            found.append(f"  curvilinear: {', '.join(map(str, self.curvilinear))}")
+            found.append(f"  curvilinear: {', '.join(map(str, self.curvilinear))}{self._where()}")
         return found
+
+    def _crs_line(self) -> str:
+        try:
+            name = "none" if self.crs is None else (ax.crs_name(self.crs))
+        except ImportError:
+            name = "not parsed (needs pyproj)"
+        if self.crs is None and isinstance(self._crs, dict):
+            name = f"none ({self._crs.get('grid_mapping_name')} is not known)"
+        return f"  crs: {name if len(name) < 60 else name[:57] + '...'}"
+
+    def _where(self) -> str:
+        """Say what is special of positions of several dimensions."""
+        said = []
+        own, dims = self.latlon[0].dims, self.located.coords[self.curvilinear[0]].dims
+        if same := [str(d) for d in dims if d not in own]:
+            said.append(f"the same for all {', '.join(same)}")
+        if len(own) > 2:
+            said.append(f"along {', '.join(map(str, own))}")
+        if self.held:
+            said.append("data variables")
+        return f" ({'; '.join(said)})" if said else ""
 
 
 class GridDomain(Lattice):
     """A latitude-longitude, rotated or curvilinear grid, or any other array."""
+
+    def _findings(self) -> list[str]:
+        return [*super()._findings(), *([self._crs_line()] if self._crs is not None else [])]
 
 
 class RasterDomain(Lattice):
     """A raster: projection x and y, and a CRS."""
 
     def _findings(self) -> list[str]:
-        try:
-            name = "none" if self.crs is None else (ax.crs_name(self.crs))
-        except ImportError:
-            name = "not parsed (needs pyproj)"
-        return [*super()._findings(), f"  crs: {name if len(name) < 60 else name[:57] + '...'}"]
+        return [*super()._findings(), self._crs_line()]
 
 
 def _show(value: Any) -> str:
@@ -227,6 +261,8 @@ def projected_axes(sizes: Mapping[Hashable, int], coords: Any, roles: Mapping) -
     """Whether the field has projection x and y axes rather than longitude and latitude."""
     axes = {roles.get(d) for d in sizes if d in coords}
     if not {"X", "Y"} <= axes:
+        return False
+    if any(untrue(coords[d].attrs) for d in sizes if d in coords):
         return False
     standard = [str(coords[d].attrs.get("standard_name", "")) for d in sizes if d in coords]
     return not any(s.startswith(("grid_l", "lat", "lon")) for s in standard)

@@ -57,7 +57,7 @@ class Points:
     @classmethod
     def of(cls, x: NDArray, y: NDArray, sites: Any, ids: NDArray | None = None) -> Points:
         """Take x and y, or longitude and latitude, in the CRS of elements."""
-        names = ("lon", "lat") if sites.geographic else ("x", "y")
+        names = ("lon", "lat") if sites.geographic and not sites.rotated else ("x", "y")
         return cls(dict(zip(names, (x, y), strict=True)), names, sites.known_crs, ids=ids)
 
     @property
@@ -114,12 +114,8 @@ def named_crs(crs: Any) -> str:
 
 
 def curved(domain: Any) -> bool:
-    """Whether places go by two-dimensional longitude and latitude, as no straight axes are known."""
-    if domain.element_dims or not domain.curvilinear:
-        return False
-    dims = domain.template.coords[domain.curvilinear[0]].dims
-    straight = all(domain.coordinate(d) is not None for d in dims)
-    return domain.crs is None or not straight
+    """Whether places go by longitude and latitude of several dimensions, not by straight axes."""
+    return not domain.element_dims and domain.curved
 
 
 def crs_of_field(domain: Any) -> Any:
@@ -349,6 +345,12 @@ def _on_curved(
     what: str,
 ) -> Located:
     sites = domain.sites()
+    whole = [d for d in sites.dims if d not in dims]
+    if whole:
+        raise ValueError(
+            f"a place lies in one cell along {list(sites.dims)}, and the patches are cut along {list(dims)} "
+            f"only; cut {whole[0]!r}, too: Rectangular({{{whole[0]!r}: 1, …}})"
+        )
     lon, lat = moved_to(points, DEGREES, what)
     there = np.isfinite(lon) & np.isfinite(lat)
     even = {d: s % 2 == 0 for d, s in zip(dims, sizes, strict=True)}

@@ -58,7 +58,10 @@ def numbers(values: NDArray, dim: Hashable) -> Floats:
 def turns(domain: Any, dim: Hashable) -> bool:
     """Whether labels of a dimension are longitudes, so that a turn more is the same place."""
     role = domain.roles.get(dim)
-    return role == "longitude" or (role == "X" and domain.geographic)
+    if role != "X":
+        return bool(role == "longitude")
+    rotated = str(domain.template.coords[dim].attrs.get("standard_name")) == "grid_longitude"
+    return rotated or (domain.geographic and not domain.curved)
 
 
 def along(domain: Any, dim: Hashable, labels: Any, beyond: bool = False) -> Located:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch import sphere
+from xpatch.domain.lonlat import off_by
 from xpatch.domain.places import DEGREES, mover
 
 MESH_DIMS = ("n_face", "n_node", "n_edge")
@@ -30,7 +31,8 @@ class Sites:
         Longitude and latitude in degrees, or projected coordinates. NaN where an element has no
         place; it is never a member.
     geographic : bool
-        Whether ``x`` and ``y`` are longitude and latitude.
+        Whether ``x`` and ``y`` are degrees on the sphere: longitude and latitude, or (``rotated``)
+        those of a rotated pole.
     crs : pyproj.CRS, optional
         CRS of ``x`` and ``y``; None for longitude and latitude of any sphere.
     axes : pair of arrays, optional
@@ -57,6 +59,11 @@ class Sites:
     geometries: NDArray | None = None
     adjacency: Callable[[], Any] | None = None
     outlines: Callable[[NDArray], NDArray] | None = None
+
+    @property
+    def rotated(self) -> bool:
+        """Whether ``x`` and ``y`` are degrees around a pole that is not that of the Earth."""
+        return self.geographic and self.crs is not None and bool(self.crs.is_derived)
 
     @property
     def known_crs(self) -> Any:
@@ -102,7 +109,7 @@ class Sites:
 
     def to_lonlat(self, x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Turn places in the coordinates of the field into degrees."""
-        if self.geographic:
+        if self.geographic and not self.rotated:
             return np.asarray(x, float), np.asarray(y, float)
         if self.crs is None:
             raise ValueError(
@@ -115,7 +122,7 @@ class Sites:
 
     def from_lonlat(self, lon: Any, lat: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Turn degrees into the coordinates of the field."""
-        if self.geographic:
+        if self.geographic and not self.rotated:
             return np.asarray(lon, float), np.asarray(lat, float)
         self.to_lonlat(0.0, 0.0)  # raises without a CRS
         return mover(DEGREES, self.crs)(lon, lat)
@@ -150,9 +157,9 @@ def lattice_sites(domain: Any) -> Sites:
     ValueError
         If the lattice has no horizontal coordinates.
     """
-    curved = domain.curvilinear
-    if curved and not (domain.crs is not None and not domain.crs.is_geographic):
-        lat, lon = (domain.template.coords[n] for n in curved)
+    projected = domain.crs is not None and not domain.crs.is_geographic
+    if domain.curvilinear and not (projected and not domain.curved):
+        lat, lon = domain.latlon
         places = [np.asarray(c.values, float).ravel() for c in (lon, lat)]
         found = Sites(lat.dims, lat.shape, slot_name(domain), places[0], places[1], True)
         return dataclasses.replace(found, outlines=_no_outlines)
@@ -173,6 +180,24 @@ def lattice_sites(domain: Any) -> Sites:
     crs = domain.crs
     found = Sites(dims, shape, slot_name(domain), values[0], values[1], geographic, crs)
     return dataclasses.replace(found, axes=(across[1], across[0]), y_first=dims[0] == y)
+
+
+def labels_fit(domain: Any) -> bool:
+    """Whether labels of rows and columns and a CRS put cells where latitude and longitude are."""
+    if domain.crs is None:
+        return False
+    lat, lon = domain.latlon
+    try:
+        names = horizontal_dims(domain)
+    except ValueError:
+        return False
+    axes = [domain.coordinate(d) for d in names]
+    if set(lat.dims) != set(names) or any(a is None or a.dtype.kind not in "iuf" for a in axes):
+        return False
+    lat, lon = (c.variable.transpose(*reversed(names)) for c in (lat, lon))
+    x, y = (np.asarray(a, float) for a in axes)
+    far, apart = off_by(lon, lat, x, y, mover(domain.crs, DEGREES))
+    return far <= apart / 2
 
 
 def slot_name(domain: Any) -> str:

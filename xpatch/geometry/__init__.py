@@ -1,7 +1,7 @@
 """Geometries: the shape of a neighborhood."""
 
 from xpatch.geometry.base import Anchors, Frame, Geometry, MemberGeometry, Places
-from xpatch.geometry.boxes import Rectangular, as_geometry
+from xpatch.geometry.boxes import Rectangular, as_geometry, several_grids
 from xpatch.geometry.graphs import KHopGraph, KNNGraph, RadiusGraph, SphericalCap
 from xpatch.geometry.polygons import PolygonIntersection
 
@@ -18,4 +18,5 @@ __all__ = [
     "Rectangular",
     "SphericalCap",
     "as_geometry",
+    "several_grids",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,9 @@ class Rectangular(Geometry):
         Size of a patch: an int in cells, a float in coordinate units (evenly spaced coordinates
         only). A scalar or a sequence means the spatial dimensions of the field, in its order; a
         mapping names dimensions, which may be any, vertical and time included. Dimensions not
-        named are carried whole.
+        named are carried whole. Several grids of a Dataset are named by groups of dimensions,
+        ``{("y", "x"): 64, ("y20", "x20"): 32}``: the sampler places the patches of the first, and
+        those of the others lie at the same places.
     boundary : str or mapping, default: "shift"
         What happens at the edge of the field, for all dimensions or by dimension: ``"shift"`` the
         last patch moves inward, ``"drop"`` only patches that fit on the stride, ``"pad"`` the
@@ -83,6 +85,8 @@ class Rectangular(Geometry):
             raise TypeError(
                 "Rectangular needs a size: Rectangular(256) or Rectangular(y=256, x=256)"
             )
+        if isinstance(size, Mapping):
+            size = DimMap({d: by_dim(n, {}, "the size of Rectangular") for d, n in size.items()})
         boundary = DimMap(boundary) if isinstance(boundary, Mapping) else boundary
         for word in boundary.values() if isinstance(boundary, DimMap) else [boundary]:
             if word not in BOUNDARIES:
@@ -99,6 +103,11 @@ class Rectangular(Geometry):
 
     def frame(self, domain: Lattice) -> Frame:
         """Resolve sizes and boundaries on ``domain``; dimensions come in its order."""
+        if several_grids(self, domain.sizes):
+            raise ValueError(
+                f"{self!r} names several grids of a Dataset; these are cut by "
+                "split(geometry=Rectangular(…), sampler=…) alone"
+            )
         if isinstance(self.size, Mapping):
             domain.check_dims(self.size, "Rectangular")
         elif not domain.spatial_dims:
@@ -152,7 +161,7 @@ class Rectangular(Geometry):
 def _check_ordered(dims: tuple[Any, ...], domain: Lattice) -> None:
     """Raise a ValueError if there is a dimension of elements whose order means nothing."""
     for dim in dims:
-        if dim in domain.element_dims and domain.roles.get(dim) != "T":
+        if dim in domain.element_dims and domain.roles.get(dim) != "T" and not domain.held:
             raise ValueError(
                 f"Rectangular cuts boxes out of lattices, but {dim!r} counts elements, which have no "
                 "order in space; use KNNGraph(k), RadiusGraph(radius), SphericalCap(radius_km), "
@@ -165,6 +174,12 @@ def is_size(value: Any) -> bool:
     if isinstance(value, Mapping | list | tuple):
         return not isinstance(value, xr.Dataset)
     return is_number(value) or (isinstance(value, np.ndarray) and value.dtype.kind in "iuf")
+
+
+def several_grids(geometry: Any, dims: Container[Any]) -> bool:
+    """Whether sizes are given for groups of dimensions, each of which is a grid of a Dataset."""
+    size = getattr(geometry, "size", geometry)
+    return isinstance(size, Mapping) and any(isinstance(d, tuple) and d not in dims for d in size)
 
 
 def as_geometry(value: Any) -> Geometry:

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 import xpatch.domain.axes as ax
 from xpatch.domain import Lattice, Sites, domain_of
-from xpatch.domain.places import DEGREES, Points, axis_role, horizontal_dims_of, moved_to
+from xpatch.domain.places import (
+    DEGREES,
+    Points,
+    axis_role,
+    crs_of_field,
+    curved,
+    horizontal_dims_of,
+    moved_to,
+)
 from xpatch.geometry import Places
 
 LONGITUDE = ("lon", "longitude")
@@ -106,6 +114,8 @@ def _of_columns(
             if twice:
                 raise KeyError(f"anchor labels name both {twice} and {[x, y]}; give one of them")
             both = {x: as_labels(columns[x], x, float), y: as_labels(columns[y], y, float)}
+            if known is None and domain.curvilinear and {x, y} <= set(domain.dims):
+                known = crs_of_labels(domain, (x, y))
             found = Points({**both, **own}, (x, y), known, known is None, domain.roles, ids=ids)
             return _checked(found)
         if any(names) and strict:
@@ -121,6 +131,22 @@ def _of_columns(
         )
     flat = None if crs is None else horizontal_dims_of(domain, tuple(own))
     return _checked(Points(own, flat, crs, flat is None, domain.roles, ids=ids))
+
+
+def crs_of_labels(domain: Lattice, names: tuple[Hashable, Hashable]) -> Any:
+    """Give the CRS of rows and columns beside which a field has longitude and latitude.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if not curved(domain):
+        return crs_of_field(domain)
+    raise ValueError(
+        f"the labels of {list(names)} have no CRS that says where on Earth they are, and members are found "
+        f"by {list(domain.curvilinear)}; give anchors as {{'lon': …, 'lat': …}}, or as index positions"
+    )
 
 
 def as_labels(values: Any, name: Hashable, dtype: Any = None) -> NDArray:
