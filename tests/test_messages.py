@@ -113,7 +113,7 @@ CASES = {
         "overlap along 'y' must be finite",
     ),
     "complex size": (split({"y": 4j}), TypeError, "must be an int.*got 4j"),
-    "list in a mapping": (split({"y": [4]}), TypeError, r"must be an int.*got \[4\]"),
+    "list in a mapping": (split({"y": [4]}), TypeError, r"must be an int.*got \(4,\)"),
     "array of two dimensions": (split(np.array([[4, 4]])), ValueError, "has 1 entries for the 2"),
     "array of text": (
         split(geometry=BOXES, sampler=np.array(["a"])),
