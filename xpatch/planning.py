@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from xpatch.axes import Axes, SpaceTimeAxes, TimeAxes
 from xpatch.cutting import check_chunks
 from xpatch.domain import Lattice, domain_of, variables_of
+from xpatch.domain.ragged import counts_of
 from xpatch.engine.memory import INDEX_PADS
 from xpatch.geometry import MemberGeometry, Places, PolygonIntersection
 from xpatch.joint import Hood, Joint
@@ -263,7 +264,7 @@ def members_at(
 def check_values(obj: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> None:
     """Raise if nothing has the dimensions that are cut, or its values cannot be cut."""
     cut = {n: v for n, v in variables_of(obj).items() if set(v.dims) & set(dims)}
-    if not cut:
+    if not cut and not any(c.instance in dims for c in counts_of(obj)):
         raise ValueError(f"no variable of the Dataset has any of the dimensions {list(dims)}")
     for name, variable in cut.items():
         if variable.dtype == object:
