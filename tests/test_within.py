@@ -414,3 +414,18 @@ def test_anchors_that_are_no_elements_have_no_time(sampler):
     geometry = xpatch.SphericalCap(3000, within={"time": "10D"})
     with pytest.raises(ValueError, match=r"places without 'time'; anchor at elements"):
         profiles().patch.split(geometry=geometry, sampler=sampler)
+
+
+def test_elements_without_a_place_are_counted():
+    field = profiles(20)
+    assert "without a place" not in repr(xpatch.domain_of(field))
+    assert "without a place" not in repr(field.patch.split(geometry=xpatch.KNNGraph(2)).patch)
+    field["lon"].values[[3, 8]] = np.nan
+    assert "lon, lat (longitude and latitude); 2 of 20 without a place" in repr(field.patch.domain)
+    patches = field.patch.split(geometry=xpatch.KNNGraph(2))
+    assert "of 20 elements of profile; 2 of 20 without a place, left out" in repr(patches.patch)
+    assert int(patches.patch.merge().isnull().all("level").sum()) == 2
+    with pytest.raises(ValueError, match="the 18 elements that have a place, of 20"):
+        field.patch.split(geometry=xpatch.KNNGraph(19))
+    chunked = field.assign_coords(lon=field.lon.chunk())
+    assert "without a place" not in repr(xpatch.domain_of(chunked))  # to look would compute it

@@ -382,7 +382,10 @@ def summary(obj: Any) -> str:
     for hood in plan.hood.parts if isinstance(plan.hood, Joint) else (plan.hood,):
         if isinstance(hood, Members):
             counts, elements = hood.counts, int(np.prod(hood.shape))
-            found.append(f"{counts.min()} to {counts.max()} of {elements} elements of {hood.dim}")
+            lost = _left_out(plan, hood)
+            found.append(
+                f"{counts.min()} to {counts.max()} of {elements} elements of {hood.dim}{lost}"
+            )
         else:
             each = zip(hood.dims, hood.sizes, hood.shape, strict=True)
             found += [f"{d}: {s} of {n}" for d, s, n in each]
@@ -395,6 +398,14 @@ def summary(obj: Any) -> str:
     if plan.spec.get("coupling") is not None:
         lines.append(f"  coupling: {plan.spec['coupling']}")
     return "\n".join(lines)
+
+
+def _left_out(plan: Plan, members: Members) -> str:
+    """Say how many elements have no place: merge leaves them missing."""
+    if plan.places is None or members.numbers is not None:
+        return ""
+    lost = listed.sites_of(plan.in_space(np.arange(0))[0]).left_out
+    return f"; {lost}" if lost else ""
 
 
 def _axes(spec: Mapping[str, Any]) -> list[str]:

@@ -122,7 +122,11 @@ class PointDomain(Elements):
         found = []
         for dims, (x, y, geographic) in self.places.items():
             kind = "longitude and latitude" if geographic else "projected"
-            found.append(f"  points along {', '.join(map(str, dims))}: {x}, {y} ({kind})")
+            coords = self.template.coords
+            here = dims in self._known or all(coords[n].variable._in_memory for n in (x, y))
+            lost = self.sites(dims[0]).left_out if here else ""
+            lost = f"; {lost}" if lost else ""
+            found.append(f"  points along {', '.join(map(str, dims))}: {x}, {y} ({kind}){lost}")
         return found
 
 

@@ -176,8 +176,8 @@ class KNNGraph(NearGeometry):
             return self._within(sites, anchors, by)
         if k > n:
             raise ValueError(
-                f"KNNGraph(k={k}) asks for more neighbors than the {n} elements that have a place; "
-                f"use a k of at most {n}"
+                f"KNNGraph(k={k}) asks for more neighbors than the {n} elements that have a place, of "
+                f"{len(sites)}; use a k of at most {n}"
             )
         elements, distances = search.nearest(sites, anchors, k, search.resolve(self.metric, sites))
         own = anchors.elements[:, None]

@@ -17,7 +17,7 @@ from xpatch.geometry.search import ROUNDING, TIE, Found
 from xpatch.geometry.spans import Spans
 
 FIRST = 1 << 9  # anchors that are asked for first
-MOST = 1 << 20  # candidates that are looked at in one go
+MOST = 1 << 18  # candidates that are looked at in one go
 LEAST = 2.0**-30  # of the largest distance: below it anchors are taken to be at one place
 
 
@@ -95,7 +95,8 @@ def _by_tree(
         kept = _inside(spans, anchors, patches, found)
         patches, found = patches[kept], found[kept]
         distances = search.distance_of(sites, anchors, patches, found, metric)
-        yield _at_most((patches, found, distances), radius)
+        few = patches.astype(np.int32), found.astype(np.int32)  # which are kept until all are found
+        yield _at_most((*few, distances), radius)
 
 
 def _growing(sites: Sites, anchors: Places, k: int, metric: str, spans: Spans) -> Iterator[Found]:
