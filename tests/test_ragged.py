@@ -320,6 +320,37 @@ def test_profiles_without_a_place():
     xr.testing.assert_identical(merged.row_size.variable, ds.row_size.variable)
 
 
+def test_profiles_around_tiles():
+    """Patches of another field at the same anchors stand in one Dataset with those of a ragged array."""
+    ds, samples = ragged()
+    axis = np.linspace(-30, 30, 20)
+    grid = xr.DataArray(np.ones((20, 20)), {"y": axis, "x": axis}, ("y", "x"), name="sst")
+    grid["y"].attrs["standard_name"], grid["x"].attrs["standard_name"] = "latitude", "longitude"
+    tiles = grid.patch.split(geometry={"y": 10, "x": 10})
+    geometry = xpatch.SphericalCap(2000)
+    around = ds.patch.split(geometry=geometry, sampler=xpatch.Explicit(tiles.isel(patch=[2, 0])))
+    check(around, ds, samples)
+    around = ds.patch.split(geometry=xpatch.SphericalCap(5000), sampler=xpatch.Explicit(tiles))
+    both = xr.merge([tiles, around], join="outer", compat="override")
+    merged = both.patch.merge()
+    xr.testing.assert_allclose(merged["sst"], grid)
+    xr.testing.assert_allclose(
+        merged[list(ds.data_vars)].drop_vars(["x", "y"], errors="ignore"), ds
+    )
+
+
+def test_windows_in_time_beside_samples():
+    ds, _ = ragged()
+    ds = ds.drop_vars(["lon", "lat", "cast"]).assign_coords(day=pd.date_range("2000", periods=6))
+    ds["series"] = (("profile", "day"), np.arange(54.0).reshape(9, 6))
+    space, time = xpatch.Patcher({"profile": 3}), xpatch.LookbackHorizon(2, 1, dim="day")
+    patches = ds.patch.split(xpatch.SpatioTemporalPatcher(space, xpatch.TimePatcher(time)))
+    xr.testing.assert_allclose(patches.patch.merge(), ds)
+    ahead = patches.patch.horizon.patch.merge()
+    np.testing.assert_allclose(ahead["series"][:, 2:], ds["series"][:, 2:])
+    np.testing.assert_allclose(ahead["temp"], ds["temp"])
+
+
 WRONG = {
     "too many": ({"row_size": lambda v: v + 1}, CONTIGUOUS, r"'row_size' says.*in all \d+, but"),
     "negative": ({"row_size": lambda v: v - 3}, CONTIGUOUS, "'row_size'.*negative number"),

@@ -104,15 +104,14 @@ def refusal(counts: Counts, why: str) -> ValueError:
 
 def completed(merged: xr.Dataset, patches: xr.Dataset, plans: tuple[Plan, ...]) -> xr.Dataset:
     """Put counts, and coordinates of instances that have no variable, back as they were."""
-    template = plans[0].domain.template
-    if not any(is_count(c.variable) for c in template.coords.values()):
-        return merged
     for plan in plans:
-        if {*plan.inner} <= {*patches.dims} and not {*plan.dims} <= {*merged.dims}:
+        template = plan.domain.template
+        known = any(is_count(c.variable) for c in template.coords.values())
+        if known and {*plan.inner} <= {*patches.dims} and not {*plan.dims} <= {*merged.dims}:
             own = {n: c for n, c in template.coords.items() if {*c.dims} & {*plan.dims}}
             merged = merged.assign_coords(own)
     names = [n for n in merged.coords if n in patches.data_vars and is_count(merged[n].variable)]
-    return in_order(merged.reset_coords(names), patches)
+    return in_order(merged.reset_coords(names), patches) if names else merged
 
 
 def in_order(obj: xr.Dataset, like: xr.Dataset) -> xr.Dataset:
