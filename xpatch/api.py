@@ -11,18 +11,29 @@ import xarray as xr
 from xpatch.aggregation import Aggregation
 from xpatch.axes import several_scales
 from xpatch.domain import variables_of
+from xpatch.domain.ragged import counts_of
 from xpatch.geometry import several_grids
 from xpatch.index import patch_index
 from xpatch.later import Later
 
 if TYPE_CHECKING:
-    from xpatch import cutting, merge_calls, merge_words, parts, planning, restoring
+    from xpatch import (
+        cutting,
+        merge_calls,
+        merge_words,
+        parts,
+        planning,
+        ragged,
+        restoring,
+        samples,
+    )
     from xpatch.planning import First
 else:
     cutting, merge_calls = Later("xpatch.cutting"), Later("xpatch.merge_calls")
     merge_words = Later("xpatch.merge_words")
     parts = Later("xpatch.parts")
     planning, restoring = Later("xpatch.planning"), Later("xpatch.restoring")
+    ragged, samples = Later("xpatch.ragged"), Later("xpatch.samples")
 
 __all__ = ["apply", "merge", "split"]
 
@@ -45,7 +56,7 @@ def split(
     ----------
     obj : DataArray or Dataset
         The field. Of a Dataset every variable with a cut dimension is cut, along those it has;
-        the others are carried.
+        the others are carried. Of CF ragged arrays the samples are cut with their instances.
     patcher : Patcher, or Geometry, int or mapping
         The composed axes, in place of ``geometry``, ``sampler`` and ``window``; or the geometry,
         which may come first without its name.
@@ -94,6 +105,10 @@ def split(
         both: Any = split_grids(obj, axes, dim, chunks)
         return both
     plan, ordinals = planning.make_plan(obj, patcher, geometry, sampler, window, dim)
+    more: Any = samples.sample_plans(obj, plan) if counts_of(obj) else ()
+    if more:
+        patches: Any = ragged.split_ragged(obj, (plan, *more), ordinals, dim, chunks)
+        return patches
     groups = cutting.patch_groups(variables_of(obj), plan, ordinals, chunks)
     if several_scales(patcher):
         from xpatch.scales import split_scales
@@ -182,7 +197,7 @@ def merge(
         from xpatch.combining_scales import merge_scales
 
         return merge_scales(patches, aggregation, like, skipna, fill_value, scale)
-    patches = parts.of_one_field(patches, like)
+    patches = parts.of_one_field(samples.read_back(patches, like), like)
     if restoring.is_coarse(patches):
         from xpatch.painting import merge_scale
 
@@ -285,6 +300,7 @@ def apply(
             "field that is lazy, too"
         )
     plan, ordinals = planning.make_plan(obj, patcher, geometry, sampler, window, dim)
+    ragged.check_apply(obj, plan)
     return apply_in_blocks(
         obj,
         func,

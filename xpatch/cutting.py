@@ -152,6 +152,8 @@ def cut_field(
     else:
         out = xr.Dataset(parts, coords=coords, attrs=obj.attrs)
     for name, mapping in plan.domain.mappings.items():  # by which rioxarray finds the CRS
+        if name is not None and name not in out:
+            continue
         array = out if name is None else out[name]
         array.encoding = {**array.encoding, "grid_mapping": mapping}
     return out

@@ -12,7 +12,7 @@ from xpatch.engine.members import numbers
 from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.joint import along
 from xpatch.neighborhood import Members
-from xpatch.plan import Plan, best_plan, is_carried
+from xpatch.plan import Plan, at_home, best_plan, is_carried
 
 __all__ = ["by_field", "denied", "told_plans"]
 
@@ -65,7 +65,9 @@ def by_field(patches: xr.Dataset, plans: tuple[Plan, ...], like: Any) -> dict[Pl
     for name, own in sizes.items():
         bare = index.dim not in own
         carrying = (p for p in plans if bare or is_carried(p, name, own))
-        plan = found.get(name) or common or next(carrying, None) or best_plan(plans, own, like)
+        home = at_home(plans, name)
+        known = found.get(name) or (home[0] if len(home) == 1 else common)
+        plan = known or next(carrying, None) or best_plan(plans, own, like)
         groups.setdefault(plan, []).append(name)
     parts = {}
     for plan, names in groups.items():

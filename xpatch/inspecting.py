@@ -32,9 +32,18 @@ def _plan(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
     return source, source.plans[0]
 
 
-def _in_space(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
-    """Give the patches in space alone."""
+def _own_plan(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
+    """Give the plan that has the in-patch dimensions of a DataArray, as of samples of profiles."""
     source, plan = _plan(obj)
+    if isinstance(obj, xr.DataArray) and len(source.plans) > 1:
+        own = [p for p in source.plans if set(p.inner) <= set(obj.dims)]
+        plan = own[0] if len(own) == 1 else plan
+    return source, plan
+
+
+def _in_space(obj: xr.DataArray | xr.Dataset, array: bool = False) -> tuple[Provenance, Plan]:
+    """Give the patches in space alone."""
+    source, plan = _own_plan(obj) if array else _plan(obj)
     own, entries = plan.in_space(source.ordinals)
     return dataclasses.replace(source, ordinals=entries), own
 
@@ -60,7 +69,7 @@ def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     ValueError
         If the patches are boxes, or were read from a file.
     """
-    source, plan = _in_space(obj)
+    source, plan = _in_space(obj, array=True)
     if only_time(plan):
         steps = "patches['lead']"
         for members in plan.lists:
@@ -130,7 +139,7 @@ def mask(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
 
     Of lists of members: which slots hold one.
     """
-    source, plan = _plan(obj)
+    source, plan = _own_plan(obj)
     parts = [_mask(obj, *part) for part in _each(source, plan)]
     return functools.reduce(operator.and_, parts)
 
@@ -151,7 +160,7 @@ def _mask(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
 
 def weights(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """Give the analysis window of each patch, shape (patch, *in-patch dims)."""
-    source, plan = _plan(obj)
+    source, plan = _own_plan(obj)
     parts = [_weights(obj, *part) for part in _each(source, plan)]
     return functools.reduce(operator.mul, parts)
 

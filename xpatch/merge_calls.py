@@ -19,6 +19,7 @@ from xpatch.merging import Merge
 from xpatch.parts import time_dim
 from xpatch.plan import Plan
 from xpatch.restoring import check_like, provenance
+from xpatch.samples import completed
 from xpatch.time.aggregation import Forecast, Sequential, TemporalMean
 from xpatch.time.cube import check_same_times, forecast_cube
 
@@ -162,4 +163,4 @@ def merge_each(
     merged = xr.merge([*parts, *cubes], combine_attrs="override", compat="override", join="outer")
     for plan in plans:
         merged = plan.domain.wrap(merged)
-    return merged
+    return completed(merged, patches, plans)

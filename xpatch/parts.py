@@ -17,7 +17,7 @@ from xpatch.fields import by_field, denied, told_plans
 from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index, with_variables
 from xpatch.joint import Joint, time_dims, time_part
 from xpatch.neighborhood import Members
-from xpatch.plan import Plan, best_plan
+from xpatch.plan import Plan, at_home, best_plan
 from xpatch.recipe import find_recipe
 from xpatch.restoring import provenance
 from xpatch.runs import Runs
@@ -84,6 +84,8 @@ def of_one_field(patches: Any, like: Any = None) -> Any:
         return patches
     plans = told_plans(patches, index)
     if isinstance(patches, xr.DataArray):
+        if not {d for plan in plans for d in plan.inner} & set(patches.dims):
+            plans = at_home(plans, patches.name)
         plans = (best_plan(plans, patches.sizes, like),)
     return with_index(patches, PatchIndex(index._index, plans, index.crop))
 

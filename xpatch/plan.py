@@ -18,7 +18,7 @@ from xpatch.geometry import Places
 from xpatch.joint import Hood, Joint, inner_sizes, lead_of, space_part, time_dims, time_part
 from xpatch.neighborhood import Boxes, Members
 
-__all__ = ["Plan", "best_plan", "is_carried"]
+__all__ = ["Plan", "at_home", "best_plan", "is_carried"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -285,6 +285,13 @@ def is_carried(
     """
     order = None if name is None else plan.domain.orders.get(name)
     return order is not None and not {*plan.dims, *plan.inner, *cut} & {*order, *dims}
+
+
+def at_home(plans: tuple[Plan, ...], name: Hashable) -> tuple[Plan, ...]:
+    """Leave, of the plans of one field, those along whose dimensions it has a variable."""
+    orders = plans[0].domain.orders
+    own = tuple(p for p in plans if set(orders.get(name, ())) & set(p.dims))
+    return own if own and all(p.domain.orders == orders for p in plans) else plans
 
 
 def best_plan(

@@ -16,6 +16,7 @@ from xpatch.axes import Axes, SpaceTimeAxes, TimeAxes
 from xpatch.checks import MOST
 from xpatch.cutting import check_chunks
 from xpatch.domain import Lattice, domain_of, variables_of
+from xpatch.domain.ragged import counts_of
 from xpatch.engine.memory import INDEX_PADS
 from xpatch.first_words import check_first, check_name
 from xpatch.geometry import Geometry, MemberGeometry, Places
@@ -290,7 +291,7 @@ def check_cut(hood: Hood) -> None:
 def check_values(obj: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> None:
     """Raise if nothing has the dimensions that are cut, or its values cannot be cut."""
     cut = {n: v for n, v in variables_of(obj).items() if set(v.dims) & set(dims)}
-    if not cut:
+    if not cut and not any(c.instance in dims for c in counts_of(obj)):
         raise ValueError(f"no variable of the Dataset has any of the dimensions {list(dims)}")
     for name, variable in cut.items():
         if variable.dtype == object:

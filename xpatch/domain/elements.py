@@ -121,7 +121,11 @@ class PointDomain(Elements):
         for dims, (x, y, geographic) in self.places.items():
             kind = "longitude and latitude" if geographic else "projected"
             kind += ", data variables" if x in self.held else ""
-            found.append(f"  points along {', '.join(map(str, dims))}: {x}, {y} ({kind})")
+            coords = self.located.coords
+            here = dims in self._known or all(coords[n].variable._in_memory for n in (x, y))
+            lost = self.sites(dims[0]).left_out if here else ""
+            lost = f"; {lost}" if lost else ""
+            found.append(f"  points along {', '.join(map(str, dims))}: {x}, {y} ({kind}){lost}")
         return found
 
 

@@ -86,6 +86,12 @@ class Sites:
         """Elements that have a place."""
         return np.flatnonzero(np.isfinite(self.x) & np.isfinite(self.y))
 
+    @property
+    def left_out(self) -> str:
+        """Say how many elements have no place, and so are members of no patch; empty if all have."""
+        lost = len(self) - len(self.known)
+        return f"{lost} of {len(self)} without a place, left out" if lost else ""
+
     @cached_property
     def polygonal(self) -> bool:
         """Whether elements have an extent."""

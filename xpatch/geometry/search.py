@@ -43,6 +43,15 @@ def check_metric(metric: Any) -> None:
         raise ValueError(f"metric must be one of {list(METRICS)} or a callable, got {metric!r}")
 
 
+def check_radius(radius: float, metric: Any) -> None:
+    """Raise a ValueError if a great circle is longer than half around the Earth."""
+    if metric == "haversine" and radius > np.pi * sphere.EARTH_RADIUS_KM:
+        raise ValueError(
+            f"a radius of {radius:g} km is more than half around the Earth (20015 km); great-circle "
+            "radii are in km. For metres, reproject the field to a CRS in metres"
+        )
+
+
 def resolve(metric: Any, sites: Sites) -> Any:
     """Choose the metric of "auto", and refuse one that would measure degrees."""
     if metric == "auto":
@@ -73,11 +82,7 @@ def within(sites: Sites, anchors: Places, radius: float, metric: Any) -> Found:
     patches, elements, distances : arrays (member,)
         Sorted by patch, then by element.
     """
-    if metric == "haversine" and radius > np.pi * sphere.EARTH_RADIUS_KM:
-        raise ValueError(
-            f"a radius of {radius:g} km is more than half around the Earth (20015 km); great-circle "
-            "radii are in km. For metres, reproject the field to a CRS in metres"
-        )
+    check_radius(radius, metric)
     if callable(metric):
         return _by_function(sites, anchors, radius, metric)
     straight = _straight(sites, metric)
@@ -215,14 +220,14 @@ def distance_of(
 
 def _by_function(sites: Sites, anchors: Places, radius: float, metric: Any) -> Found:
     parts = []
-    for start, table in _tables(sites, anchors, metric):
+    for start, table in tables(sites, anchors, metric):
         patches, columns = np.nonzero(table <= radius * (1 + ROUNDING))
         parts.append((patches + start, sites.known[columns], table[patches, columns]))
     columns_of = (np.concatenate(column) for column in zip(*parts, strict=True))
     return tuple(columns_of)  # type: ignore[return-value]
 
 
-def _tables(sites: Sites, anchors: Places, metric: Any) -> Iterator[tuple[int, NDArray]]:
+def tables(sites: Sites, anchors: Places, metric: Any) -> Iterator[tuple[int, NDArray]]:
     """Measure from some anchors to all elements, block by block."""
     from scipy.spatial.distance import cdist
 
@@ -280,7 +285,7 @@ def nearest(
     """Find the ``k`` nearest elements of each anchor, shape (patch, k), equal ones by number."""
     if callable(metric):
         parts = []
-        for _, table in _tables(sites, anchors, metric):
+        for _, table in tables(sites, anchors, metric):
             order = np.argsort(table, axis=1, kind="stable")[:, :k]
             parts.append((sites.known[order], np.take_along_axis(table, order, 1)))
         return tuple(np.concatenate(c) for c in zip(*parts, strict=True))  # type: ignore[return-value]
