@@ -304,6 +304,8 @@ def footprints(obj: Any) -> Any:
         outlines, crs = listed.outlines(source, plan)
     elif plan.domain.curvilinear and plan.domain.crs is None:
         outlines, crs = _curved(plan, source.ordinals), "EPSG:4326"
+    elif plan.domain.rotated is not None:
+        outlines, crs = _rotated(plan, source), plan.domain.crs
     else:
         outlines, crs = shapely.box(*rectangles(obj)[0].T), _crs(obj, plan)
     index = pd.Index(_plan(obj)[0].ordinals, name=source.dim)
@@ -334,6 +336,23 @@ def _crs(obj: Any, plan: Plan) -> Any:
         return plan.domain.crs
     found = domain_of(obj).crs
     return "EPSG:4326" if found is None and plan.domain.geographic else found
+
+
+def _rotated(plan: Plan, source: Provenance) -> Any:
+    """Outlines of patches of a rotated raster."""
+    import shapely
+
+    rotated = plan.domain.rotated
+    assert rotated is not None
+    boxes = plan.boxes.take(source.ordinals).inner(source.crop)
+    sides = []
+    for d in rotated:
+        k = plan.dims.index(d) if d in plan.dims else None
+        low = np.zeros(len(boxes)) if k is None else boxes.starts()[:, k]
+        sides.append((low, low + (plan.domain.sizes[d] if k is None else boxes.sizes[k])))
+    ring = ((0, 0), (0, 1), (1, 1), (1, 0))
+    corners = [plan.domain.xy_at(sides[0][j] - 0.5, sides[1][i] - 0.5) for j, i in ring]
+    return shapely.polygons(np.stack([np.stack(c, axis=-1) for c in corners], axis=1))
 
 
 def _curved(plan: Plan, ordinals: NDArray) -> Any:

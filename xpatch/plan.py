@@ -184,6 +184,9 @@ class Plan:
                 sites.shape,
             )
             return sites.x[at], sites.y[at], sites.known_crs
+        crs = self.domain.crs
+        if self.domain.rotated is not None and all(d in cells for d in self.domain.rotated):
+            return *self.domain.xy_at(*(cells[d] for d in self.domain.rotated)), crs
         x, y = horizontal_dims(self.domain)
         labels = self.anchor_labels(ordinals)
         if x not in labels or y not in labels:
@@ -192,9 +195,7 @@ class Plan:
                 f"{[y, x]}"
             )
         geographic = self.domain.geographic
-        crs = (
-            self.domain.crs if self.domain.crs is not None else "EPSG:4326" if geographic else None
-        )
+        crs = "EPSG:4326" if crs is None and geographic else crs
         return labels[x].astype(float), labels[y].astype(float), crs
 
     def anchor_cells(self, ordinals: NDArray | None = None) -> dict[Hashable, NDArray[np.int64]]:

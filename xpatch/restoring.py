@@ -314,7 +314,7 @@ def restored_coords(
         elif name not in patches.coords and all(sizes.get(d) == coord.sizes[d] for d in coord.dims):
             take(template, name)
     for name, coord in patches.coords.items():
-        if dim in coord.dims or name == dim or name in variables:
+        if dim in coord.dims or name == dim or name in variables or name in domain.made_labels:
             continue
         if name not in template.coords and set(coord.dims) & set(cut):
             continue  # of cells in a patch, such as the lead

@@ -31,6 +31,7 @@ from xpatch.sampler.placing import (
     matched_places,
     numbered_places,
     point_xy,
+    rotated_cells,
     same_sites,
 )
 
@@ -234,8 +235,11 @@ def label_cells(given: Any, domain: Lattice, frame: Frame) -> NDArray[np.int64]:
     unknown = [d for d in given if d not in frame.dims] if not isinstance(given, xr.Dataset) else []
     if unknown:
         raise KeyError(f"anchor labels name {unknown[0]!r}, which is not cut: {list(frame.dims)}")
+    placed = rotated_cells(given, domain, frame)
     columns = [
-        domain.nearest(d, np.ravel(np.asarray(given[d])), b in ("pad", "wrap"))
+        placed[d]
+        if d in placed
+        else domain.nearest(d, np.ravel(np.asarray(given[d])), b in ("pad", "wrap"))
         for d, b in zip(frame.dims, frame.boundary, strict=True)
     ]
     lengths = {len(c) for c in columns}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
-from xpatch.geometry import Places
+from xpatch.geometry import Frame, Places
 
 
 def crs_of(given: Any) -> Any:
@@ -163,3 +164,24 @@ def same_sites(plan: Any, sites: Sites) -> bool:
         and np.array_equal(theirs.x, sites.x, equal_nan=True)
         and np.array_equal(theirs.y, sites.y, equal_nan=True)
     )
+
+
+def rotated_cells(given: Any, domain: Lattice, frame: Frame) -> dict[Hashable, NDArray[np.int64]]:
+    """Find the rows and columns of places on a rotated raster; none on any other."""
+    dims = domain.rotated
+    if dims is None or not set(dims) <= set(frame.dims):
+        return {}
+    y, x = (np.ravel(np.asarray(given[d], float)) for d in dims)
+    found = {}
+    for d, exact in zip(dims, domain.rows_and_columns(x, y), strict=True):
+        n, beyond = domain.sizes[d], frame.boundary[frame.dims.index(d)] in ("pad", "wrap")
+        outside = ~((exact >= -0.5 - 1e-9) & (exact <= n - 0.5 + 1e-9)) & (not beyond)
+        if outside.any() or not np.isfinite(exact).all():
+            k = int(np.flatnonzero(outside | ~np.isfinite(exact))[0])
+            raise ValueError(
+                f"the anchor at x = {x[k]:g}, y = {y[k]:g} lies outside of the field, in row or column "
+                f"{exact[k]:g} of the {n} along {d!r}; are the points in the CRS of the field?"
+            )
+        cells = np.rint(exact).astype(np.int64)
+        found[d] = cells if beyond else np.clip(cells, 0, n - 1)
+    return found
