@@ -18,6 +18,7 @@ from xpatch.domain import Lattice, domain_of
 from xpatch.index import patch_index, with_index
 from xpatch.joint import Joint, time_dims, time_part
 from xpatch.neighborhood import Members
+from xpatch.one_scene import alone, scene_rows
 from xpatch.plan import Plan
 from xpatch.recipe import ANCHOR, STEP
 from xpatch.restoring import Provenance, provenance
@@ -289,7 +290,7 @@ def rectangles(obj: Any) -> tuple[NDArray[np.float64], tuple[Hashable, Hashable]
     return np.stack([columns[x][0], columns[y][0], columns[x][1], columns[y][1]], axis=-1), (y, x)
 
 
-def footprints(obj: Any) -> Any:
+def footprints(obj: Any, to_crs: Any = None) -> Any:
     """Give the outlines of patches as a GeoDataFrame indexed by patch label."""
     try:
         import geopandas
@@ -298,6 +299,9 @@ def footprints(obj: Any) -> Any:
         raise ImportError(
             "footprints need geopandas: pip install 'xarray-patch[vector]'"
         ) from error
+    groups = scene_rows(obj)
+    if groups is not None:
+        return _of_scenes(obj, *groups, to_crs)
     source, plan = _in_space(obj)
     _check_in_space(plan)
     if isinstance(plan.hood, Members):
@@ -309,7 +313,34 @@ def footprints(obj: Any) -> Any:
     else:
         outlines, crs = shapely.box(*rectangles(obj)[0].T), _crs(obj, plan)
     index = pd.Index(_plan(obj)[0].ordinals, name=source.dim)
-    return geopandas.GeoDataFrame(geometry=outlines, index=index, crs=crs)
+    found = geopandas.GeoDataFrame(geometry=outlines, index=index, crs=crs)
+    if to_crs is None or found.crs is not None:
+        return found if to_crs is None else found.to_crs(to_crs)
+    raise ValueError(
+        "footprints(to_crs=…) needs a field with a CRS, and this one has none; write one before it is "
+        "split: field.rio.write_crs(…)"
+    )
+
+
+def _of_scenes(obj: Any, dim: Hashable, scenes: list[tuple[Any, NDArray]], to_crs: Any) -> Any:
+    """Give the outlines of patches of several scenes, in one CRS."""
+    import geopandas
+
+    found = {name: footprints(alone(obj.isel({dim: rows})), to_crs) for name, rows in scenes}
+    several = {str(frame.crs) for frame in found.values()}
+    if len(several) > 1:
+        raise ValueError(
+            f"these patches lie in several CRSs, {' and '.join(sorted(several))}; say in which one their "
+            "outlines shall be: footprints(to_crs='EPSG:4326')"
+        )
+    labels = obj.coords[dim].values
+    parts = []
+    for name, rows in scenes:
+        frame = found[name].set_axis(pd.Index(labels[rows], name=dim))
+        parts.append(frame.assign(scene=name))
+    every = geopandas.GeoDataFrame(pd.concat(parts))
+    back = np.argsort(np.concatenate([rows for _, rows in scenes]))
+    return every.iloc[back]
 
 
 def _check_in_space(plan: Plan) -> None:

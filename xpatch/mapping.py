@@ -87,7 +87,7 @@ def mapping_written(domain: Lattice) -> dict[str, Any]:
     mapping = domain.mapping
     if mapping is None:
         return {}
-    attrs = {str(k): _plain(v) for k, v in mapping.attrs.items()}
+    attrs = {str(k): _plain(v) for k, v in mapping.attrs.items() if _is_plain(_plain(v))}
     if domain._crs is not None and not any(a in attrs for a in ax.CRS_ATTRS):
         attrs |= {"crs_wkt": domain.crs.to_wkt()}  # which an index knew
     return {"mapping": {"name": str(mapping.name), "attrs": attrs, "transform": domain.transform}}
@@ -97,6 +97,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return list(map(_plain, value)) if isinstance(value, list | tuple) else value
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return isinstance(value, str | int | float)
 
 
 def mapping_read(recipe: Mapping[str, Any]) -> af.GridMapping | None:

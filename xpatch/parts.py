@@ -122,7 +122,7 @@ def _part(patches: Any, past: bool) -> Any:
     if found is not None and found[0] not in patches.dims:
         return _part(_with_dim(patches, found[0]), past).isel({found[0]: 0})
     mixed = patch_index(patches)
-    if mixed is not None and mixed.mixed:
+    if mixed is not None and (mixed.mixed or mixed.scenes):
         return _of_mixed(patches, mixed.leads, past)
     patches = of_one_field(patches)
     source = provenance(patches, None)

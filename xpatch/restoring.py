@@ -20,6 +20,7 @@ from xpatch.geometry import Places
 from xpatch.index import RECIPE, patch_index
 from xpatch.joint import Joint
 from xpatch.neighborhood import Boxes, Members
+from xpatch.one_scene import alone
 from xpatch.plan import Plan
 from xpatch.recipe import find_recipe, read_plan
 from xpatch.spec import decode
@@ -51,6 +52,7 @@ def provenance(obj: xr.DataArray | xr.Dataset, like: Any) -> Provenance:
     ValueError
         If there is none, or the patches come from different splits.
     """
+    obj = alone(obj)
     index = patch_index(obj)
     if index is not None:
         if index.mixed:

@@ -45,7 +45,7 @@ def mapping_of(obj: xr.DataArray | xr.Dataset, name: Hashable | None) -> GridMap
         scalars = (n for n, c in obj.coords.items() if c.ndim == 0 and TRANSFORM in c.attrs)
         name = next(scalars, None)
     found = None if name is None else ax.variable_of(obj, name)
-    if found is None:
+    if found is None or found.ndim:  # the second: geometries whose index knows their CRS
         return None
     attrs = dict(found.attrs)
     text = attrs.pop(TRANSFORM, None)
