@@ -224,7 +224,10 @@ class PatchIndex(Index):
             return True
         if self.mixed or other.mixed:
             return False
-        return self.plans[0].anchor_id == other.plans[0].anchor_id
+        a, b = self.plans[0], other.plans[0]
+        if a.origin is None and b.origin is None and a.domain.in_other_crs(b.domain):
+            return False
+        return a.anchor_id == b.anchor_id
 
     def equals(self, other: Index, *, exclude: frozenset[Hashable] | None = None) -> bool:
         if isinstance(other, PandasIndex):  # a block of map_blocks knows labels alone

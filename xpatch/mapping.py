@@ -56,7 +56,7 @@ def with_mapping(
         return merged
     name = mapping.name
     held = merged.variables.get(name)
-    if held is not None and (held.ndim or not held._in_memory):
+    if held is not None and held.ndim:
         return merged
     attrs = dict((mapping if held is None else held).attrs)
     given = attrs.pop(af.TRANSFORM, mapping.transform)

@@ -163,10 +163,8 @@ def _with_geometries(one: Any, domain: Lattice, d: Hashable, numbers: NDArray) -
         one = one.drop_vars([n for n in (name,) if n in one.coords]).assign_coords({name: shapes})
         index = domain.template.xindexes.get(name)
         if getattr(index, "crs", None) is not None:
-            import xvec  # noqa: F401
-
             one = one.drop_indexes(name, errors="ignore")
-            one = one.xvec.set_geom_indexes(name, crs=index.crs)  # type: ignore[union-attr]
+            one = one.set_xindex(name, type(index), crs=index.crs)  # type: ignore[union-attr]
     return one
 
 
@@ -186,7 +184,8 @@ def _georeferenced(one: Any, domain: Lattice, cells: tuple[dict, dict] | None) -
         attrs.pop(af.TRANSFORM, None)
         own = _transform(one, domain, *(cells or ({}, {})))
         attrs |= {} if own is None else {af.TRANSFORM: af.written(own)}
-    variable = Variable((), 0 if held is None else held.values, attrs)
+    known = held is not None and held.chunks is None  # a lazy one would run the model
+    variable = Variable((), held.values if known and held is not None else 0, attrs)
     if isinstance(one, xr.Dataset) and (
         name in one.data_vars or (held is None and name in domain.orders)
     ):

@@ -251,6 +251,8 @@ class Lattice(Domain):
                 return f"its labels along {dim!r} differ"
         if self.rotated and set(dims) & set(self.rotated) and self.affine != other.affine:
             return "its affine differs"
+        if set(dims) & set(self.spatial_dims) and self.in_other_crs(other):
+            return f"it is in another CRS, {' and '.join(ax.crs_names([self, other]))}"
         for name in self.curvilinear if set(dims) & set(self.spatial_dims) else ():
             theirs = other.template.coords.get(name)
             if theirs is not None and not theirs.variable.equals(
@@ -258,6 +260,11 @@ class Lattice(Domain):
             ):
                 return f"its {name!r} differs"
         return None
+
+    def in_other_crs(self, other: Lattice) -> bool:
+        """Whether both have a CRS, and not the same one."""
+        known = self._crs is not None and other._crs is not None
+        return known and len(ax.crs_names([self, other])) > 1
 
     def _findings(self) -> list[str]:
         found = super()._findings()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from xarray import Variable
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
@@ -73,10 +74,8 @@ class Joined(BackendArray):
 
 def read(array: Any, key: tuple[Any, ...]) -> NDArray:
     """Index each axis of an array, in memory or lazily indexed, on its own."""
-    if isinstance(array, np.ndarray):
-        return _outer(array, key)
-    found = indexing.as_indexable(array)[indexing.OuterIndexer(key)]
-    return np.asarray(found.get_duck_array() if hasattr(found, "get_duck_array") else found)
+    dims = [f"axis_{k}" for k in range(len(key))]
+    return Variable(dims, array)[key].to_numpy()
 
 
 def padded(values: NDArray, inner: tuple[int, ...], dtype: np.dtype, fill: Any) -> NDArray:
