@@ -200,7 +200,8 @@ def spec(obj: xr.DataArray | xr.Dataset) -> dict[str, Any]:
 
 def crop(obj: Any, cuts: Mapping[Hashable, Any]) -> Any:
     """Cut cells off both ends of in-patch dimensions and tell the index."""
-    source, plan = _plan(obj)
+    scenes = scene_rows(obj)  # whose patches have the same sizes
+    source, plan = _plan(obj if scenes is None else obj.isel({scenes[0]: scenes[1][0][1]}))
     listed_dims = [d for m in plan.lists for d in (m.dim, *m.dims) if d in cuts]
     if listed_dims:
         raise ValueError(

@@ -90,7 +90,7 @@ def mapping_written(domain: Lattice) -> dict[str, Any]:
     attrs = {str(k): _plain(v) for k, v in mapping.attrs.items() if _is_plain(_plain(v))}
     if domain._crs is not None and not any(a in attrs for a in ax.CRS_ATTRS):
         attrs |= {"crs_wkt": domain.crs.to_wkt()}  # which an index knew
-    return {"mapping": {"name": str(mapping.name), "attrs": attrs, "transform": domain.transform}}
+    return {"mapping": {"name": str(mapping.name), "attrs": attrs}, "transform": domain.transform}
 
 
 def _plain(value: Any) -> Any:
@@ -110,7 +110,7 @@ def mapping_read(recipe: Mapping[str, Any]) -> af.GridMapping | None:
     found = recipe.get("mapping")
     if not isinstance(found, Mapping) or not isinstance(found.get("attrs"), Mapping):
         return None
-    text = found.get("transform")
+    text = recipe.get("transform")
     return af.GridMapping(
         found.get("name"), dict(found["attrs"]), None if text is None else str(text)
     )

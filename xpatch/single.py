@@ -39,6 +39,7 @@ def patch_at(obj: Any, number: Any) -> Any:
         "crs" in one.coords and "crs" not in some.coords
     ):  # of a scene, which now has a CRS of its own
         one = one.drop_vars("crs")
+    one = one.isel({d: slice(0, n) for d, n in some.sizes.items() if one.sizes.get(d, 0) > n})
     for plan in _plans(source, some):
         rows, ratio = _cells(one, plan, source)
         for members in plan.lists:

@@ -62,8 +62,10 @@ class Joined(BackendArray):
         run: Any = slice(int(rows[0]), int(rows[-1]) + 1) if (steps == 1).all() else rows
         whole = (slice(None),) * len(key)
         values = read(part, (run, *(whole if short else key)))
+        if not short:
+            return values.astype(self.dtype, copy=False)
         values = padded(values, self.shape[1:], self.dtype, self.fill)
-        return _outer(values, (slice(None), *key)) if short else values
+        return _outer(values, (slice(None), *key))
 
     def __copy__(self) -> Joined:
         return self
