@@ -302,7 +302,9 @@ def lattice_of(found: GridDomain, *args: Any) -> Lattice:
     """Give a grid that has a CRS and projection axes as a raster."""
     straight = projected_axes(found.sizes, found.template.coords, found.roles)
     if found._crs is not None and (straight or (found.affine is not None and not found.geographic)):
-        return RasterDomain(*args)
+        raster = RasterDomain(*args)
+        raster.roles = found.roles  # which take long to find
+        return raster
     return found
 
 
