@@ -457,3 +457,27 @@ def test_a_field_in_another_crs_is_not_the_one_that_was_split():
         p + raster(crs=32634).patch.split(geometry=TILES)
     wkt = raster().rio.write_crs(raster().rio.crs.to_wkt("WKT1_GDAL"))
     assert p.patch.merge(like=wkt).equals(raster())  # the same, written otherwise
+
+
+def test_renamed_and_padded_patches_know_where_they_lie():
+    p = raster().patch.split(geometry=TILES).rename(spatial_ref="utm")
+    assert (
+        p.patch.merge()["utm"].attrs["GeoTransform"] == raster().spatial_ref.attrs["GeoTransform"]
+    )
+    expected = NORTH @ Affine.translation(60, 0)
+    assert Affine.from_gdal(*map(float, p.patch[3].utm.attrs["GeoTransform"].split())) == expected
+    padded = xpatch.Rectangular(y=20, x=20, boundary="pad")
+    q = raster().patch.split(geometry=padded, sampler=xpatch.RegularStride(10))
+    assert (
+        q.patch[0].rio.transform()
+        == q.isel(patch=0).rio.transform()
+        == NORTH @ Affine.translation(-10, -10)
+    )
+
+
+def test_an_unread_part_of_a_file_is_not_asked_for(files):
+    """Readers of rasters fail on empty windows of a squeezed band."""
+    f = rioxarray.open_rasterio(files["north"]).squeeze("band", drop=True)
+    p = f.patch.split(geometry=TILES)
+    assert p.isel(patch=[]).load().shape == (0, 20, 20)
+    assert f.patch.apply(lambda b: b, geometry=TILES).shape == (60, 80)

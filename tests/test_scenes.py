@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import numpy as np
 import pandas as pd
@@ -416,3 +417,34 @@ def test_what_concat_refuses(zones):
     tree = tree.patch.split(xpatch.TimePatcher(xpatch.MultiScale([2, 4])))
     with pytest.raises(TypeError, match="each scale"):
         xpatch.concat([tree, tree])
+
+
+# ------------------------------------------------------------------ selections
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        lambda t: t.where(t["scene"] == "b", drop=True),
+        lambda t: t.sel(patch=slice(6, 11)),
+        lambda t: t.sortby("scene", ascending=False).isel(patch=slice(6)),
+        lambda t: t.isel(patch=t["crs"] == "EPSG:32634"),
+        lambda t: pickle.loads(pickle.dumps(t)).isel(patch=slice(6, None)),
+        lambda t: xr.concat(list(t.isel(patch=slice(6, None)).patch.batches(4)), "patch"),
+        lambda t: t.copy(deep=True).isel(patch=slice(6, None)),
+    ],
+)
+def test_scenes_are_selected(zones, select):
+    own = select(xpatch.concat(cut(zones), ["a", "b"]))
+    xr.testing.assert_allclose(own.patch.merge(), zones[1])
+    assert own.patch.merge().rio.crs.to_epsg() == 32634
+    xr.testing.assert_allclose(own.patch.merge(like=zones[1]), zones[1])
+
+
+def test_what_is_asked_of_one_scene_has_its_labels(zones):
+    own = xpatch.concat(cut(zones), ["a", "b"]).isel(patch=slice(6, None))
+    np.testing.assert_array_equal(own.patch.anchors["patch"], np.arange(6, 12))
+    assert bool(own.where(own.patch.mask).notnull().all())
+    assert own.patch.domain.crs.to_epsg() == 32634
+    fine = zones[1].patch.split(geometry={"y": 4, "x": 4}, sampler=xpatch.Explicit(own))
+    assert fine.sizes["patch"] == 6

@@ -99,7 +99,7 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
     source, plan = _plan(obj)
     template, at = plan.domain.template, source.ordinals
     out: dict[Hashable, Any] = {}
-    coords: dict[Hashable, Any] = {source.dim: at}
+    coords: dict[Hashable, Any] = {source.dim: np.ravel(obj.coords[source.dim].values)}
     cells: dict[Hashable, NDArray] = {}
     boxed = plan.boxed
     if boxed is not None:
