@@ -378,6 +378,7 @@ def test_xr_concat_of_several_crs_names_concat(zones):
     same = xr.concat([a, cut([raster(x0=0.0)])[0]], "patch")  # as before
     assert same.sizes["patch"] == 12
     assert same.rio.crs.to_epsg() == 32633
+    assert same.patch[7].rio.bounds() == (100, 5999900, 200, 6000000)
     with pytest.raises(ValueError, match=r"xpatch\.concat"):
         xpatch.concat([same, b])
 
@@ -448,3 +449,30 @@ def test_what_is_asked_of_one_scene_has_its_labels(zones):
     assert own.patch.domain.crs.to_epsg() == 32634
     fine = zones[1].patch.split(geometry={"y": 4, "x": 4}, sampler=xpatch.Explicit(own))
     assert fine.sizes["patch"] == 6
+
+
+def test_crs_that_cf_describes_by_arrays():
+    def lambert(parallels):
+        attrs = pyproj.CRS.from_proj4(
+            f"+proj=lcc +lat_1={parallels[0]} +lat_2={parallels[1]} +lat_0=50 +lon_0=10"
+        ).to_cf()
+        attrs = {
+            k: np.array(v) if isinstance(v, list | tuple) else v
+            for k, v in attrs.items()
+            if k != "crs_wkt"
+        }
+        return (
+            raster(None).assign_coords(lambert=((), 0, attrs)).assign_attrs(grid_mapping="lambert")
+        )
+
+    sets = cut([lambert((40, 60)), lambert((40, 60)), lambert((30, 60))])
+    assert xr.concat(sets[:2], "patch").sizes["patch"] == 12
+    with pytest.raises(ValueError, match=r"xpatch\.concat"):
+        xr.concat(sets[1:], "patch")
+    t = xpatch.concat(sets)
+    assert "lambert" not in t.coords
+    assert t["crs"].values[0].startswith("PROJCRS")
+    assert t.isel(patch=slice(12, None)).patch.merge()["lambert"].attrs[
+        "standard_parallel"
+    ].tolist() == [30, 60]
+    assert xpatch.concat(sets[:2])["lambert"].ndim == 0

@@ -149,6 +149,10 @@ def crs_names(domains: Iterable[Any]) -> list[str]:
     if len(raw) < 2:
         return [] if not raw else [str(raw[0])]
     found: list[Any] = []
+    try:
+        import_pyproj()
+    except ImportError:  # then what is written differently is taken for different
+        return [str(value)[:60] for value in raw]
     for value in raw:
         crs = as_crs(value)
         if not any(same_crs(crs, other) for other in found):
@@ -157,6 +161,8 @@ def crs_names(domains: Iterable[Any]) -> list[str]:
 
 
 def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):  # whose values may be arrays
+        return str(a) == str(b)
     return a is b or (type(a) is type(b) and bool(a == b))
 
 
