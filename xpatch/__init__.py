@@ -23,7 +23,7 @@ from xpatch.aggregation import (
     Var,
     WeightedSum,
 )
-from xpatch.api import apply, merge, split
+from xpatch.api import apply, concat, merge, split
 from xpatch.domain import (
     Domain,
     GridDomain,
@@ -149,6 +149,7 @@ __all__ = [
     "WeightedSum",
     "Window",
     "apply",
+    "concat",
     "domain_of",
     "fit_predict",
     "merge",

@@ -15,11 +15,12 @@ from xpatch.later import Later
 from xpatch.operators import NotTheCoordinate, patch_labels
 
 if TYPE_CHECKING:
-    from xpatch import inspecting, parts
+    from xpatch import inspecting, parts, single
     from xpatch.batching import Batches
     from xpatch.scales import TreeBatches
 else:
     inspecting, parts = Later("xpatch.inspecting"), Later("xpatch.parts")
+    single = Later("xpatch.single")
 
 
 class PatchAccessor(NotTheCoordinate):
@@ -126,6 +127,40 @@ class PatchAccessor(NotTheCoordinate):
             dim=dim,
             chunks=chunks,
         )
+
+    def __getitem__(self, number: int) -> Any:
+        """Give one patch as a field of its own: with its CRS, labels, transform and indexes.
+
+        ``obj["patch"]`` is the coordinate, and ``obj.isel(patch=…)`` selects several patches.
+
+        Parameters
+        ----------
+        number : int
+            Which patch, counted from 0; negative ones from the end.
+
+        Returns
+        -------
+        DataArray or Dataset
+            The patch. Labels have an index, empty slots of lists of members are left out, a raster knows its
+            ``.rio.transform()``, also a rotated one, and geometries have the index of xvec that
+            those of the field had.
+
+        Raises
+        ------
+        TypeError
+            If it is no int.
+        IndexError
+            If there are not so many patches.
+        ValueError
+            If these are no patches.
+
+        Examples
+        --------
+        >>> field = xr.DataArray(np.ones((4, 6)), {"x": np.arange(6.0)}, ("y", "x"))
+        >>> field.patch.split(geometry={"y": 2, "x": 3}).patch[-1].sel(x=4).sizes
+        Frozen({'y': 2})
+        """
+        return single.patch_at(self._obj, number)
 
     @property
     def domain(self) -> Domain:
@@ -254,9 +289,20 @@ class PatchAccessor(NotTheCoordinate):
 
         return Batches(self._obj, batch_size, drop_last, shuffle, seed, buffer_size)
 
-    def footprints(self) -> Any:
-        """Outlines of the patches as a GeoDataFrame in the CRS of the field (needs geopandas)."""
-        return inspecting.footprints(self._obj)
+    def footprints(self, to_crs: Any = None) -> Any:
+        """Outlines of the patches as a GeoDataFrame in the CRS of the field (needs geopandas).
+
+        Parameters
+        ----------
+        to_crs : optional
+            CRS to transform them to, anything that pyproj takes; patches of scenes in several CRSs need one.
+
+        Returns
+        -------
+        GeoDataFrame
+            One polygon a patch, indexed by its label; of several scenes with a column ``scene``.
+        """
+        return inspecting.footprints(self._obj, to_crs)
 
     def plot(self, field: Any = None, **kwargs: Any) -> Any:
         """Draw the patches over the field, and how often each cell is covered; see `xpatch.plot.plot`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
@@ -21,21 +21,24 @@ if TYPE_CHECKING:
         cutting,
         merge_calls,
         merge_words,
+        one_scene,
         parts,
         planning,
         ragged,
         restoring,
         samples,
     )
+    from xpatch import scenes as all_scenes
     from xpatch.planning import First
 else:
     cutting, merge_calls = Later("xpatch.cutting"), Later("xpatch.merge_calls")
     merge_words = Later("xpatch.merge_words")
-    parts = Later("xpatch.parts")
+    parts, one_scene = Later("xpatch.parts"), Later("xpatch.one_scene")
+    all_scenes = Later("xpatch.scenes")
     planning, restoring = Later("xpatch.planning"), Later("xpatch.restoring")
     ragged, samples = Later("xpatch.ragged"), Later("xpatch.samples")
 
-__all__ = ["apply", "merge", "split"]
+__all__ = ["apply", "concat", "merge", "split"]
 
 Field = TypeVar("Field", xr.DataArray, xr.Dataset)
 
@@ -197,6 +200,7 @@ def merge(
         from xpatch.combining_scales import merge_scales
 
         return merge_scales(patches, aggregation, like, skipna, fill_value, scale)
+    patches = one_scene.alone(patches)
     patches = parts.of_one_field(samples.read_back(patches, like), like)
     if restoring.is_coarse(patches):
         from xpatch.painting import merge_scale
@@ -207,6 +211,57 @@ def merge(
     if index is not None and len(index.plans) > 1:
         return merge_calls.merge_each(patches, index.plans, *given)
     return merge_calls.merge_one(patches, *given)
+
+
+def concat(sets: Sequence[Field], scenes: Sequence[Any] | None = None) -> Field:
+    """Put patches of several fields one after the other, each with its own CRS and labels.
+
+    Data on disk stay there, dask stays dask. `xr.concat` does the same in memory for patches in one CRS,
+    but forgets where they are from.
+
+    Parameters
+    ----------
+    sets : sequence of DataArray or Dataset
+        Patches of several fields, all with the same in-patch sizes; lists of members may be longer in
+        some. Patches that `concat` gave are taken scene by scene.
+    scenes : sequence, optional
+        Names of the fields; default: they are counted from 0.
+
+    Returns
+    -------
+    DataArray or Dataset
+        All patches along their dimension. Labels are those of each set, counted on from one to the
+        next: number k of scene j is labeled with the sum of the lengths of the *splits* before, plus k,
+        so that labels stay unique, and the same when patches are selected. Coordinates:
+
+        - ``scene(patch)``, the names;
+        - ``crs(patch)``, authority codes or WKT, in place of the scalar grid mapping, where the CRSs differ;
+        - other coordinates that are the same for a set and differ between sets, such as the date of
+          each scene or wavelengths, get a value per patch.
+
+    Raises
+    ------
+    ValueError
+        If sizes, variables or dimensions of patches differ, or names are not one per set.
+    TypeError
+        If these are no patches, or DataArrays and Datasets are mixed.
+
+    Examples
+    --------
+    >>> west, east = (
+    ...     xr.DataArray(np.full((4, 4), v), {"x": v + np.arange(4.0)}, ("y", "x"))
+    ...     for v in (0.0, 9.0)
+    ... )
+    >>> cut = [f.patch.split(geometry={"y": 2, "x": 2}) for f in (west, east)]
+    >>> patches = xpatch.concat(cut, scenes=["west", "east"])
+    >>> dict(patches.sizes)
+    {'patch': 8, 'y': 2, 'x': 2}
+    >>> merged = patches.isel(patch=patches["scene"] == "east").patch.merge()
+    >>> bool(merged.equals(east))
+    True
+    """
+    joined: Field = all_scenes.concat(sets, scenes)
+    return joined
 
 
 def apply(

@@ -23,6 +23,7 @@ from xpatch.index import RECIPE, PatchIndex, whole_of
 from xpatch.joining import cut_jointly
 from xpatch.joint import Joint, along, lead_of, time_part
 from xpatch.listing import cut_members, number_variable
+from xpatch.mapping import labeled, without_transform
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.recipe import ANCHOR, STEP, start_name, write_recipe
@@ -146,7 +147,8 @@ def cut_field(
         else v
         for name, v in variables_of(obj).items()
     }
-    coords = cut_coordinates(obj, plan, dim, ordinals, groups)
+    parts = without_transform(parts, plan.domain, plan.dims)
+    coords = cut_coordinates(labeled(obj, plan.domain, plan.dims), plan, dim, ordinals, groups)
     if isinstance(obj, xr.DataArray):
         out: Any = xr.DataArray(parts[None], coords=coords, name=obj.name)
     else:
@@ -234,6 +236,7 @@ def cut_coordinates(
     patch = PatchIndex(index, (plan,))
     variables |= patch.create_variables({dim: Variable(dim, ordinals, {RECIPE: recipe})})
     indexes[dim] = patch
+    variables = without_transform(variables, plan.domain, plan.dims)
     for variable in variables.values():
         variable.encoding = {}
     return xr.Coordinates(variables, indexes=indexes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,11 +13,53 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import Index, PandasIndex
 
+from xpatch.domain.axes import crs_names
 from xpatch.plan import Plan
 
 __all__ = ["RECIPE", "PatchIndex", "patch_index", "with_index", "with_variables"]
 
 RECIPE = "xpatch_recipe"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scene:
+    """One of several fields whose patches were put together by `xpatch.concat`.
+
+    Parameters
+    ----------
+    name : hashable
+        What ``scene`` calls it.
+    first : int
+        The label of its patch 0: its labels are ordinals from there on.
+    plans, crop
+        As of `PatchIndex`.
+    shared : tuple of hashable
+        Coordinates that were the same for all its patches, and differ from those of other scenes.
+    """
+
+    name: Any
+    first: int
+    plans: tuple[Plan, ...]
+    crop: Mapping[Hashable, tuple[int, int]]
+    shared: tuple[Hashable, ...] = ()
+
+    @property
+    def stop(self) -> int:
+        """The label behind its last one."""
+        return self.first + len(self.plans[0])
+
+    @property
+    def anchors(self) -> tuple[Any, int, str]:
+        """Identity of its patches."""
+        return self.name, self.first, self.plans[0].anchor_id
+
+    def equals(self, other: Scene) -> bool:
+        """Whether both are of the same patches."""
+        return (
+            (self.name, self.first, self.crop) == (other.name, other.first, other.crop)
+            and len(self.plans) == len(other.plans)
+            and all(a.equals(b) for a, b in zip(self.plans, other.plans, strict=True))
+        )
 
 
 class PatchIndex(Index):
@@ -33,6 +76,9 @@ class PatchIndex(Index):
         Cells that were cut off at both ends of in-patch dimensions.
     leads : tuple, optional
         Of patches of different splits what `Plan.leads` says, if it is the same for all.
+    scenes : tuple of Scene, optional
+        The fields that patches were put together of. Plans and crop are those of the one that all
+        labels are of, or none.
     """
 
     def __init__(
@@ -41,11 +87,24 @@ class PatchIndex(Index):
         plans: tuple[Plan, ...],
         crop: Mapping[Hashable, tuple[int, int]] | None = None,
         leads: tuple[Any, ...] | None = None,
+        scenes: tuple[Scene, ...] = (),
     ):
         self._index = index
+        self.scenes = scenes
+        self.scene = self._only_scene()
+        if scenes:
+            plans, crop = ((), {}) if self.scene is None else (self.scene.plans, self.scene.crop)
         self.plans = plans
         self.crop = dict(crop or {})
         self.leads = leads
+
+    def _only_scene(self) -> Scene | None:
+        """Give the scene that all patches are of."""
+        labels = self._index.index
+        if not self.scenes or not len(labels):
+            return None
+        low, high = labels.min(), labels.max()
+        return next((s for s in self.scenes if s.first <= low and high < s.stop), None)
 
     @classmethod
     def from_variables(
@@ -54,7 +113,13 @@ class PatchIndex(Index):
         return cls(PandasIndex.from_variables(variables, options={}), options["plans"])
 
     def _replace(self, index: PandasIndex, plans: tuple[Plan, ...] | None = None) -> PatchIndex:
-        return type(self)(index, self.plans if plans is None else plans, self.crop, self.leads)
+        plans = self.plans if plans is None else plans
+        return type(self)(index, plans, self.crop, self.leads, self.scenes)
+
+    def _of_scenes(self, change: Any, index: PandasIndex | None = None) -> PatchIndex:
+        """Give the index with other scenes."""
+        scenes = tuple(dataclasses.replace(s, **change(s)) for s in self.scenes)
+        return type(self)(self._index if index is None else index, (), {}, self.leads, scenes)
 
     @property
     def mixed(self) -> bool:
@@ -68,14 +133,15 @@ class PatchIndex(Index):
 
     @property
     def ordinals(self) -> NDArray[np.int64]:
-        """The labels: ordinals into the plan."""
-        return np.asarray(self._index.index, dtype=np.int64)
+        """Ordinals into the plan: the labels, of one of several scenes counted from its first one."""
+        labels = np.asarray(self._index.index, dtype=np.int64)
+        return labels if self.scene is None else labels - self.scene.first
 
     def create_variables(
         self, variables: Mapping[Any, Variable] | None = None
     ) -> dict[Hashable, Variable]:
         out = self._index.create_variables(variables)
-        if self.mixed:
+        if self.mixed and not self.scenes:
             for variable in out.values():
                 variable.attrs.pop(RECIPE, None)
         return out
@@ -100,6 +166,9 @@ class PatchIndex(Index):
         self, name_dict: Mapping[Any, Hashable], dims_dict: Mapping[Any, Hashable]
     ) -> PatchIndex:
         names = {**name_dict, **dims_dict}
+        if self.scenes:
+            index = self._index.rename(name_dict, dims_dict)
+            return self._of_scenes(lambda s: _renamed(s, names), index)
         touched = any(
             n in p.domain.template.variables or n in p.dims or n in p.inner
             for p in self.plans
@@ -121,7 +190,8 @@ class PatchIndex(Index):
         index = PandasIndex.concat(parts, dim, positions)  # type: ignore[arg-type]
         same = all(isinstance(i, cls) and first._same_plans(i) for i in indexes)
         if same:
-            return cls(index, first.plans, first.crop, first.leads)
+            return cls(index, first.plans, first.crop, first.leads, first.scenes)
+        check_one_crs([i for i in indexes if isinstance(i, cls)], dim)
         leads = {i._own_leads() if isinstance(i, cls) else None for i in indexes}
         return cls(index, (), {}, leads.pop() if len(leads) == 1 else None)
 
@@ -131,6 +201,11 @@ class PatchIndex(Index):
         return self.plans[0].leads if len(self.plans) == 1 and not any(self.crop.values()) else None
 
     def _same_plans(self, other: PatchIndex) -> bool:
+        if self.scenes or other.scenes:
+            return len(self.scenes) == len(other.scenes) and (
+                self.scenes is other.scenes
+                or all(a.equals(b) for a, b in zip(self.scenes, other.scenes, strict=True))
+            )
         return (
             self.crop == other.crop
             and len(self.plans) == len(other.plans)
@@ -138,11 +213,21 @@ class PatchIndex(Index):
         )
 
     def _same_anchors(self, other: PatchIndex) -> bool:
-        if self.plans is other.plans or (self.mixed and other.mixed):
+        if self.scenes and other.scenes:
+            own, theirs = ([s.anchors for s in i.scenes] for i in (self, other))
+            return self.scenes is other.scenes or own == theirs
+        if self.mixed and other.mixed:
+            return True
+        if self.scenes or other.scenes:
+            return False
+        if self.plans is other.plans:
             return True
         if self.mixed or other.mixed:
             return False
-        return self.plans[0].anchor_id == other.plans[0].anchor_id
+        a, b = self.plans[0], other.plans[0]
+        if a.origin is None and b.origin is None and a.domain.in_other_crs(b.domain):
+            return False
+        return a.anchor_id == b.anchor_id
 
     def equals(self, other: Index, *, exclude: frozenset[Hashable] | None = None) -> bool:
         if isinstance(other, PandasIndex):  # a block of map_blocks knows labels alone
@@ -153,7 +238,8 @@ class PatchIndex(Index):
 
     def _plans_within(self, other: PatchIndex) -> bool:
         """Whether joining would add no plan on either side."""
-        return self.plans is other.plans or (self._same_anchors(other) and self._same_plans(other))
+        same = self.plans is other.plans and self.scenes is other.scenes
+        return same or (self._same_anchors(other) and self._same_plans(other))
 
     def join(self, other: PatchIndex, how: str = "inner") -> PatchIndex:
         if not self._same_anchors(other):
@@ -165,8 +251,10 @@ class PatchIndex(Index):
             )
         mine, theirs = self._index.index, other._index.index
         index = self._index if mine.equals(theirs) else self._index.join(other._index, how=how)
-        extra = [p for p in other.plans if not any(p.equals(q) for q in self.plans)]
-        plans = self.plans if not extra else (*self.plans, *extra)
+        if self.scenes and other.scenes:
+            by_name = {s.first: s for s in other.scenes}
+            return self._of_scenes(lambda s: _united(s, by_name[s.first]), index)
+        plans = united(self.plans, other.plans)
         return type(self)(index, plans, {**other.crop, **self.crop})
 
     def reindex_like(self, other: PatchIndex, **kwargs: Any) -> dict[Hashable, Any]:
@@ -192,21 +280,55 @@ class PatchIndex(Index):
 
     def cropped(self, crop: Mapping[Hashable, tuple[int, int]]) -> PatchIndex:
         """Tell the index that in-patch dimensions were cropped further."""
-        old = self.crop
-        both = {
-            d: (old.get(d, (0, 0))[0] + a, old.get(d, (0, 0))[1] + b) for d, (a, b) in crop.items()
-        }
-        return type(self)(self._index, self.plans, {**old, **both})
+        if self.scenes:
+            return self._of_scenes(lambda s: {"crop": _further(s.crop, crop)})
+        return type(self)(self._index, self.plans, _further(self.crop, crop))
 
     def _repr_inline_(self, max_width: int) -> str:
         return repr(self)[:max_width] if max_width else repr(self)
 
     def __repr__(self) -> str:
+        if self.mixed and self.scenes:
+            return f"PatchIndex({len(self._index.index)} patches of {len(self.scenes)} scenes)"
         if self.mixed:
             return f"PatchIndex({len(self._index.index)} patches of different splits)"
         plan = self.plans[0]
         size = ", ".join(f"{d}: {s}" for d, s in plan.inner.items())
         return f"PatchIndex({len(self._index.index)} of {len(plan)} patches, {size})"
+
+
+def united(plans: tuple[Plan, ...], others: tuple[Plan, ...]) -> tuple[Plan, ...]:
+    """Give all plans, equal ones once."""
+    extra = [p for p in others if not any(p.equals(q) for q in plans)]
+    return plans if not extra else (*plans, *extra)
+
+
+def _united(scene: Scene, other: Scene) -> dict[str, Any]:
+    return {"plans": united(scene.plans, other.plans), "crop": {**other.crop, **scene.crop}}
+
+
+def _renamed(scene: Scene, names: Mapping[Any, Hashable]) -> dict[str, Any]:
+    plans = tuple(p.renamed(names) for p in scene.plans)
+    crop = {names.get(d, d): cut for d, cut in scene.crop.items()}
+    return {"plans": plans, "crop": crop, "shared": tuple(names.get(n, n) for n in scene.shared)}
+
+
+def _further(
+    old: Mapping[Hashable, tuple[int, int]], crop: Mapping[Hashable, tuple[int, int]]
+) -> dict[Hashable, tuple[int, int]]:
+    both = {d: (old.get(d, (0, 0)), cut) for d, cut in crop.items()}
+    return {**old, **{d: (a[0] + b[0], a[1] + b[1]) for d, (a, b) in both.items()}}
+
+
+def check_one_crs(indexes: Sequence[PatchIndex], dim: Hashable) -> None:
+    """Raise a ValueError if patches would be put together that lie in several CRSs."""
+    domains = [p.domain for i in indexes for s in (i.scenes or (i,)) for p in s.plans]
+    names = crs_names(domains)
+    if len(names) > 1:
+        raise ValueError(
+            f"these are patches in several CRSs, {' and '.join(names)}, and xr.concat would give all "
+            f"of them the first one; xpatch.concat([…]) keeps the CRS of each along {dim!r}"
+        )
 
 
 def patch_index(obj: xr.DataArray | xr.Dataset) -> PatchIndex | None:

@@ -19,6 +19,7 @@ from xpatch.domain import Lattice, domain_of
 from xpatch.index import patch_index, with_index
 from xpatch.joint import Joint, time_dims, time_part
 from xpatch.neighborhood import Members
+from xpatch.one_scene import alone, scene_rows
 from xpatch.plan import Plan
 from xpatch.recipe import ANCHOR, STEP
 from xpatch.restoring import Provenance, provenance
@@ -108,7 +109,7 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
     source, plan = _plan(obj)
     template, at = plan.domain.template, source.ordinals
     out: dict[Hashable, Any] = {}
-    coords: dict[Hashable, Any] = {source.dim: at}
+    coords: dict[Hashable, Any] = {source.dim: np.ravel(obj.coords[source.dim].values)}
     cells: dict[Hashable, NDArray] = {}
     boxed = plan.boxed
     if boxed is not None:
@@ -213,6 +214,8 @@ def crop(obj: Any, cuts: Any, more: Mapping[str, Any]) -> Any:
         raise TypeError(f"crop takes cells by dimension, such as crop(y=2, x=(0, 1)), got {cuts!r}")
     cuts = {**cuts, **more}
     source, plan = _plan(obj)
+    scenes = scene_rows(obj)  # whose patches have the same sizes
+    source, plan = _plan(obj if scenes is None else obj.isel({scenes[0]: scenes[1][0][1]}))
     listed_dims = [d for m in plan.lists for d in (m.dim, *m.dims) if d in cuts]
     if listed_dims:
         raise ValueError(
@@ -302,7 +305,7 @@ def rectangles(obj: Any) -> tuple[NDArray[np.float64], tuple[Hashable, Hashable]
     return np.stack([columns[x][0], columns[y][0], columns[x][1], columns[y][1]], axis=-1), (y, x)
 
 
-def footprints(obj: Any) -> Any:
+def footprints(obj: Any, to_crs: Any = None) -> Any:
     """Give the outlines of patches as a GeoDataFrame indexed by patch label."""
     try:
         import geopandas
@@ -311,16 +314,48 @@ def footprints(obj: Any) -> Any:
         raise ImportError(
             "footprints need geopandas: pip install 'xarray-patch[vector]'"
         ) from error
+    groups = scene_rows(obj)
+    if groups is not None:
+        return _of_scenes(obj, *groups, to_crs)
     source, plan = _in_space(obj)
     _check_in_space(plan)
     if isinstance(plan.hood, Members):
         outlines, crs = listed.outlines(source, plan)
     elif plan.domain.curved:
         outlines, crs = _curved(plan, source.ordinals), "EPSG:4326"
+    elif plan.domain.rotated is not None:
+        outlines, crs = _rotated(plan, source), plan.domain.crs
     else:
         outlines, crs = shapely.box(*rectangles(obj)[0].T), _crs(obj, plan)
     index = pd.Index(_plan(obj)[0].ordinals, name=source.dim)
-    return geopandas.GeoDataFrame(geometry=outlines, index=index, crs=crs)
+    found = geopandas.GeoDataFrame(geometry=outlines, index=index, crs=crs)
+    if to_crs is None or found.crs is not None:
+        return found if to_crs is None else found.to_crs(to_crs)
+    raise ValueError(
+        "footprints(to_crs=…) needs a field with a CRS, and this one has none; write one before it is "
+        "split: field.rio.write_crs(…)"
+    )
+
+
+def _of_scenes(obj: Any, dim: Hashable, scenes: list[tuple[Any, NDArray]], to_crs: Any) -> Any:
+    """Give the outlines of patches of several scenes, in one CRS."""
+    import geopandas
+
+    found = {name: footprints(alone(obj.isel({dim: rows})), to_crs) for name, rows in scenes}
+    several = {str(frame.crs) for frame in found.values()}
+    if len(several) > 1:
+        raise ValueError(
+            f"these patches lie in several CRSs, {' and '.join(sorted(several))}; say in which one their "
+            "outlines shall be: footprints(to_crs='EPSG:4326')"
+        )
+    labels = obj.coords[dim].values
+    parts = []
+    for name, rows in scenes:
+        frame = found[name].set_axis(pd.Index(labels[rows], name=dim))
+        parts.append(frame.assign(scene=name))
+    every = geopandas.GeoDataFrame(pd.concat(parts))
+    back = np.argsort(np.concatenate([rows for _, rows in scenes]))
+    return every.iloc[back]
 
 
 def _check_in_space(plan: Plan) -> None:
@@ -347,6 +382,23 @@ def _crs(obj: Any, plan: Plan) -> Any:
         return plan.domain.crs
     found = domain_of(obj).crs
     return "EPSG:4326" if found is None and plan.domain.geographic else found
+
+
+def _rotated(plan: Plan, source: Provenance) -> Any:
+    """Outlines of patches of a rotated raster."""
+    import shapely
+
+    rotated = plan.domain.rotated
+    assert rotated is not None
+    boxes = plan.boxes.take(source.ordinals).inner(source.crop)
+    sides = []
+    for d in rotated:
+        k = plan.dims.index(d) if d in plan.dims else None
+        low = np.zeros(len(boxes)) if k is None else boxes.starts()[:, k]
+        sides.append((low, low + (plan.domain.sizes[d] if k is None else boxes.sizes[k])))
+    ring = ((0, 0), (0, 1), (1, 1), (1, 0))
+    corners = [plan.domain.xy_at(sides[0][j] - 0.5, sides[1][i] - 0.5) for j, i in ring]
+    return shapely.polygons(np.stack([np.stack(c, axis=-1) for c in corners], axis=1))
 
 
 def _curved(plan: Plan, ordinals: NDArray) -> Any:

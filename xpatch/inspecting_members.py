@@ -29,7 +29,7 @@ def sites_of(plan: Plan) -> Sites:
     """Give the elements that members were chosen from."""
     domain = plan.domain
     known = domain.element_dims or all(domain.coordinate(d) is not None for d in plan.dims)
-    if not known and not domain.curvilinear:
+    if not known and not domain.curvilinear and domain.rotated is None:
         raise ValueError(
             "patches that were read from a file do not know where all the elements are; merge them, or "
             "split the field again, to look at geometries, outlines and pictures"

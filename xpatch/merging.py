@@ -19,6 +19,7 @@ from xpatch.engine.members import numbers
 from xpatch.joining import JointJob, flattened
 from xpatch.joint import Hood, Joint, along, inner_sizes, time_dims, time_part
 from xpatch.listing import MemberJob
+from xpatch.mapping import with_mapping
 from xpatch.merge_words import Scale, factors
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan, best_plan, is_carried
@@ -222,9 +223,8 @@ class Merge:
                     "InvVarWeightedMean needs a Dataset with variables "
                     f"{aggregation.mean!r} and {aggregation.variance!r}, got a DataArray"
                 )
-            patches = self.patches
-            merged = self.variable(patches.variable, None)
-            out = self._wrap(xr.Dataset({"_": merged}))["_"].rename(patches.name)
+            merged = self.variable(self.patches.variable, None)
+            out = self._wrap(xr.Dataset({"_": merged}))["_"].rename(self.patches.name)
             if isinstance(aggregation, SoftVote):
                 return most_probable(out, aggregation, self.fill_value)
             return out
@@ -243,12 +243,11 @@ class Merge:
         return whole
 
     def _wrap(self, merged: xr.Dataset) -> xr.Dataset:
-        cut = self.plan.dims
-        inner = (self.dim, *cut, *self.plan.inner)
+        cut, inner = self.plan.dims, {self.dim, *self.plan.dims, *self.plan.inner}
         sizes = {d: n for d, n in self.patches.sizes.items() if d not in inner}
         sizes |= merged.sizes
         coords = restored_coords(self.patches, self.domain, cut, self.dim, sizes, self.scale)
-        out = merged.assign_coords(coords)
+        out = with_mapping(merged.assign_coords(coords), self.domain, self.scale, self.patches)
         if self.source.indexed:
             return out
         out = out.assign_coords(self._placed(out))
@@ -280,10 +279,11 @@ class Merge:
     def _read_back(self, merged: xr.Dataset, boxed: Plan) -> dict[Hashable, Variable]:
         """Merge coordinates that no recipe holds: auxiliary ones, labels that are not numbers."""
         part = dataclasses.replace  # the coordinates are placed, not averaged
+        placed = {*merged.coords, *self.domain.made_labels}
         found: dict[Hashable, Variable] = {}
         for name, coord in self.patches.coords.items():
             dims = [d for d in coord.dims if d in boxed.dims]
-            if self.dim not in coord.dims or not dims or name in merged.coords:
+            if self.dim not in coord.dims or not dims or name in placed:
                 continue
             if coord.dtype.kind in "OT" and name not in boxed.dims:
                 continue
@@ -301,8 +301,8 @@ class Merge:
             if not isinstance(name, str):  # of a DataArray
                 raise
             raise TypeError(f"variable {name!r}: {error}") from error
-        mapping = self.domain.mappings.get(name)
-        if mapping is not None:  # arithmetic loses it, and rioxarray looks for it
+        mapping = self.domain.mappings.get(name)  # by which rioxarray finds the CRS
+        if mapping is not None and "grid_mapping" not in merged.attrs:
             merged.encoding = {"grid_mapping": mapping}
         return merged
 

@@ -124,8 +124,8 @@ def _part(patches: Any, past: bool) -> Any:
     if found is not None and found[0] not in patches.dims:
         return _part(_with_dim(patches, found[0]), past).isel({found[0]: 0})
     mixed = patch_index(patches)
-    if mixed is not None and mixed.mixed:
-        return _of_mixed(patches, mixed.leads, past)
+    if mixed is not None and (mixed.mixed or mixed.scenes):
+        return _of_mixed(patches, mixed, past)
     patches = of_one_field(patches)
     source = provenance(patches, None)
     if len(source.plans) > 1:
@@ -182,9 +182,9 @@ def _of_each(patches: xr.Dataset, plans: tuple[Plan, ...], past: bool) -> xr.Dat
     return merged[[n for n in patches.data_vars if n in merged]].assign_attrs(patches.attrs)
 
 
-def _of_mixed(patches: Any, leads: tuple[Any, ...] | None, past: bool) -> Any:
+def _of_mixed(patches: Any, index: PatchIndex, past: bool) -> Any:
     """Cut a part out of patches of different splits, whose windows have the same leads."""
-    dim, lead, begin = leads or (None, (), 0)
+    dim, lead, begin = index.leads or (None, (), 0)
     if dim is None or patches.sizes.get(dim) != len(lead):
         raise ValueError(
             "these patches come from different splits, of which it is not known that they have windows in "
@@ -192,7 +192,10 @@ def _of_mixed(patches: Any, leads: tuple[Any, ...] | None, past: bool) -> Any:
         )
     wanted = np.flatnonzero((np.array(lead) < begin) == past)
     _not_empty(len(wanted), past)
-    return patches.isel({dim: slice(wanted[0], wanted[-1] + 1)})
+    out = patches.isel({dim: slice(wanted[0], wanted[-1] + 1)})
+    if not index.scenes:
+        return out
+    return with_index(out, index.cropped({dim: (wanted[0], len(lead) - 1 - wanted[-1])}))
 
 
 def _check_alone(patches: Any, dim: Hashable, plan: Plan) -> None:

@@ -197,7 +197,8 @@ class Plan:
             whole = {d: (a.astype(np.int64), b.astype(np.int64)) for d, (a, b) in spans.items()}
             columns = dict(zip(pair, ps.middle_of(domain, whole), strict=True))
         elif (xy := pl.by_affine(domain, positions)) is not None:
-            flat, pair = domain.spatial_dims, ("x", "y")
+            assert domain.rotated is not None
+            flat, pair = domain.rotated, ("x", "y")
             columns = dict(zip(pair, xy, strict=True))
         counted = set()
         wraps = dict(zip(self.dims, self.boxes.wrap, strict=True))

@@ -14,9 +14,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain import GridDomain, Lattice
+from xpatch.domain.affine import GridMapping
+from xpatch.domain.lattice import lattice_of
 from xpatch.geometry import Places
 from xpatch.index import RECIPE
 from xpatch.joint import Hood, Joint, in_time, time_dims, time_part
+from xpatch.mapping import crs_of, mapping_read, mapping_written
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.runs import Runs
@@ -53,6 +56,7 @@ def write_recipe(plan: Plan, orders: Mapping[Hashable | None, tuple]) -> str:
             "origin": plan.origin,
             **_without_anchors(plan.spec),
             **_averaged(plan),
+            **mapping_written(plan.domain),
         }
     )
 
@@ -112,7 +116,7 @@ def _without_anchors(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _labels(domain: Lattice, dim: Hashable) -> Any:
-    values = domain.coordinate(dim)
+    values = None if dim in domain.made_labels else domain.coordinate(dim)
     return None if values is None else pack(values, domain.counted.get(dim))
 
 
@@ -218,7 +222,7 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
     carried = {d: n for d, n in obj.sizes.items() if d not in dims and d != dim}
     every = dict.fromkeys(d for order in orders.values() for d in order)
     sizes = {d: shape.get(str(d), carried.get(d, 0)) for d in every}
-    domain = GridDomain(xr.Dataset(coords=coords), sizes, orders)
+    domain = _domain(coords, sizes, orders, mapping_read(recipe))
     try:
         window, aggregation = _decoded(recipe, hood)
     except ValueError as error:
@@ -229,6 +233,16 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
     spec = {k: recipe[k] for k in SPEC if k in recipe}
     origin, coarse = recipe.get("origin"), recipe.get("coarse")
     return Plan(domain, hood, window, aggregation, spec, origin, places, coarse=coarse)
+
+
+def _domain(coords: dict, sizes: dict, orders: dict, mapping: GridMapping | None) -> Lattice:
+    """Give the lattice that patches were cut from, as far as it was written."""
+    template, names = xr.Dataset(coords=coords), {}
+    if mapping is not None:
+        template = template.assign_coords({mapping.name: xr.Variable((), 0, mapping.attrs)})
+        names = dict.fromkeys((None, *orders), mapping.name)
+    args: Any = (template, sizes, orders, {}, crs_of(mapping), names, mapping)
+    return lattice_of(GridDomain(*args), *args)
 
 
 def _dates_like(dates: NDArray, coord: xr.DataArray) -> NDArray | None:

@@ -20,6 +20,7 @@ from xpatch.geometry import Places
 from xpatch.index import RECIPE, patch_index
 from xpatch.joint import Joint
 from xpatch.neighborhood import Boxes, Members
+from xpatch.one_scene import alone
 from xpatch.plan import Plan
 from xpatch.recipe import find_recipe, read_plan
 from xpatch.spec import decode
@@ -51,6 +52,7 @@ def provenance(obj: xr.DataArray | xr.Dataset, like: Any) -> Provenance:
     ValueError
         If there is none, or the patches come from different splits.
     """
+    obj = alone(obj)
     index = patch_index(obj)
     if index is not None:
         if index.mixed:
@@ -314,7 +316,7 @@ def restored_coords(
         elif name not in patches.coords and all(sizes.get(d) == coord.sizes[d] for d in coord.dims):
             take(template, name)
     for name, coord in patches.coords.items():
-        if dim in coord.dims or name == dim or name in variables:
+        if dim in coord.dims or name == dim or name in variables or name in domain.made_labels:
             continue
         if name not in template.coords and set(coord.dims) & set(cut):
             continue  # of cells in a patch, such as the lead

@@ -148,6 +148,43 @@ def crs_name(crs: Any) -> str:
     return str(crs.name)
 
 
+def crs_names(domains: Iterable[Any]) -> list[str]:
+    """Name the CRSs of domains, each once; those without one are left out.
+
+    They are compared as text first, so that pyproj is not needed where all are the same.
+    """
+    raw: list[Any] = []
+    for domain in domains:
+        if domain._crs is not None and not any(_equal(domain._crs, other) for other in raw):
+            raw.append(domain._crs)
+    if len(raw) < 2:
+        return [] if not raw else [str(raw[0])]
+    found: list[Any] = []
+    try:
+        import_pyproj()
+    except ImportError:  # then what is written differently is taken for different
+        return [str(value)[:60] for value in raw]
+    for value in raw:
+        crs = as_crs(value)
+        if not any(same_crs(crs, other) for other in found):
+            found.append(crs)
+    return [crs_name(crs) for crs in found]
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):  # whose values may be arrays
+        return str(a) == str(b)
+    return a is b or (type(a) is type(b) and bool(a == b))
+
+
+def same_crs(a: Any, b: Any) -> bool:
+    """Whether two CRSs of pyproj are the same, however they are written."""
+    if a is b or a.equals(b, ignore_axis_order=True):
+        return True
+    authority = a.to_authority()
+    return authority is not None and authority == b.to_authority()
+
+
 def import_pyproj() -> Any:
     """Import pyproj, or say how to get it."""
     try:

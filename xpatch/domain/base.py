@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Self
@@ -11,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 import xpatch.domain.axes as ax
+from xpatch.domain.affine import Affine, GridMapping, affine_of, right_transform
 from xpatch.domain.lonlat import flat_pair
 from xpatch.spec import hint_of
 
@@ -34,6 +36,8 @@ class Domain:
         What the CRS is parsed from, when it is needed.
     mappings : mapping, optional
         Name of the ``grid_mapping`` in the encoding of each variable that has one.
+    mapping : GridMapping, optional
+        What holds the CRS, and the transform of a raster.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Domain:
         chunks: Mapping[Hashable | None, Chunks] | None = None,
         crs: Any = None,
         mappings: Mapping[Hashable | None, Hashable] | None = None,
+        mapping: GridMapping | None = None,
     ):
         self.template = template
         self.sizes = dict(sizes)
@@ -51,6 +56,7 @@ class Domain:
         self.chunks = dict(chunks or {})
         self._crs = crs
         self.mappings = dict(mappings or {})
+        self.mapping = mapping
         self.held: dict[Hashable, xr.Variable] = {}
 
     def with_held(self, held: Mapping[Hashable, xr.Variable]) -> Self:
@@ -105,13 +111,29 @@ class Domain:
             return True
         return self.crs is not None and bool(self.crs.is_geographic)
 
+    @cached_property
+    def affine(self) -> Affine | None:
+        """The affine (a, b, c, d, e, f) of a raster whose labels are missing or two-dimensional.
+
+        x = a·column + b·row + c and y = d·column + e·row + f, at the corners of cells, as of rasterio
+        and ``affine.Affine``. None where there are labels, or no transform.
+        """
+        return affine_of(self)
+
+    @cached_property
+    def transform(self) -> str | None:
+        """The transform of the grid mapping, if it is that of the labels, as GDAL writes it."""
+        return right_transform(self)
+
     def renamed(self, names: Mapping[Hashable, Hashable]) -> Self:
         """Give the domain with other names of dimensions and coordinates."""
 
         def new(dims: Iterable[Hashable]) -> tuple[Hashable, ...]:
             return tuple(names.get(d, d) for d in dims)
 
-        template = self.template
+        template, mapping = self.template, self.mapping
+        if mapping is not None:
+            mapping = dataclasses.replace(mapping, name=names.get(mapping.name, mapping.name))
         known = {n: m for n, m in names.items() if n in template.variables or n in template.dims}
         return type(self)(
             template.rename(known),
@@ -122,7 +144,8 @@ class Domain:
                 for name, chunks in self.chunks.items()
             },
             self._crs,
-            {name: names.get(mapping, mapping) for name, mapping in self.mappings.items()},
+            {name: names.get(known, known) for name, known in self.mappings.items()},
+            mapping,
         ).with_held({names.get(n, n): _renamed(v, names) for n, v in self.held.items()})
 
     def check_dims(self, dims: Iterable[Hashable], what: str) -> None:

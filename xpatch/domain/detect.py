@@ -8,6 +8,7 @@ from typing import Any
 import xarray as xr
 
 import xpatch.domain.axes as ax
+from xpatch.domain.affine import mapping_of
 from xpatch.domain.base import Chunks, Domain
 from xpatch.domain.elements import (
     MeshDomain,
@@ -16,7 +17,7 @@ from xpatch.domain.elements import (
     point_places,
     vector_places,
 )
-from xpatch.domain.lattice import GridDomain, Lattice, RasterDomain, projected_axes
+from xpatch.domain.lattice import GridDomain, Lattice, lattice_of
 from xpatch.domain.lonlat import held_positions
 from xpatch.domain.sites import MESH_DIMS
 
@@ -73,7 +74,7 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
         for name, variable in variables_of(obj).items()
         if "grid_mapping" in variable.encoding
     }
-    args = (template, sizes, orders, chunks, crs, mappings)
+    args = (template, sizes, orders, chunks, crs, mappings, mapping_of(obj, mapping))
     grid = ux_grid(obj)
     if grid is not None and (dims := [d for d in MESH_DIMS if d in sizes]):
         return MeshDomain(*args).with_grid(grid).with_places({(d,): d for d in dims})
@@ -84,9 +85,7 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
         found = GridDomain(*args).with_held(held)
     if points := point_places(obj, found.located, found.roles):
         return PointDomain(*args).with_held(held).with_places(points)
-    if crs is not None and projected_axes(sizes, template.coords, found.roles):
-        return RasterDomain(*args)
-    return found
+    return lattice_of(found, *args)
 
 
 def check_named_once(obj: xr.DataArray | xr.Dataset) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import xpatch.domain.axes as ax
+from xpatch.domain import affine as af
 from xpatch.domain.base import Domain
 from xpatch.domain.lonlat import distinct, untrue
 from xpatch.domain.positions import along
@@ -22,14 +23,44 @@ class Lattice(Domain):
     """A field whose cells are an outer product of its dimensions."""
 
     def coordinate(self, dim: Hashable) -> NDArray | None:
-        """Give the labels of ``dim``; None if it has none, or only a MultiIndex."""
+        """Give the labels of ``dim``; None if it has none, or only a MultiIndex.
+
+        Rows and columns of a raster without labels are where its affine puts them, unless it is rotated.
+        """
         if dim not in self.template.coords:
-            return None
+            return self.made_labels.get(dim)
         values = self._labels.get(dim)
         if values is None:
             variable = self.template.coords[dim].variable
             values = self._labels[dim] = np.asarray(variable.values)
         return None if values.dtype == object and isinstance(values.flat[0], tuple) else values
+
+    @cached_property
+    def made_labels(self) -> dict[Hashable, NDArray]:
+        """Labels of rows and columns that the field lacks, by its affine; none of a rotated one."""
+        dims = None if self.affine is None else af.raster_dims(self)
+        if self.affine is None or dims is None or not af.is_straight(self.affine):
+            return {}
+        rows, columns = (np.arange(self.sizes[d]) for d in dims)
+        x, _ = af.centers(self.affine, 0, columns)
+        _, y = af.centers(self.affine, rows, 0)
+        return dict(zip(dims, (y, x), strict=True))
+
+    @property
+    def rotated(self) -> tuple[Hashable, Hashable] | None:
+        """The dimensions of rows and columns of a raster that only an affine says the place of."""
+        skew = self.affine is not None and not af.is_straight(self.affine)
+        return af.raster_dims(self) if skew else None
+
+    def xy_at(self, rows: Any, columns: Any) -> tuple[NDArray, NDArray]:
+        """Give x and y by the affine: whole numbers are centers of cells, others between them."""
+        assert self.affine is not None
+        return af.centers(self.affine, rows, columns)
+
+    def rows_and_columns(self, x: Any, y: Any) -> tuple[NDArray, NDArray]:
+        """Give the row and the column of places by the affine, whole numbers at centers of cells."""
+        assert self.affine is not None
+        return af.positions(self.affine, x, y)
 
     @cached_property
     def _labels(self) -> dict[Hashable, NDArray]:
@@ -72,6 +103,8 @@ class Lattice(Domain):
         if isinstance(value, int | np.integer):
             return int(value)
         step = self.spacing(dim)
+        if step is None and self.rotated is not None and dim in self.rotated:
+            step = self._side(dim)
         if step is None or isinstance(step, np.timedelta64):
             raise ValueError(
                 f"{what} along {dim!r} is the float {value!r}, a length in coordinate units, but "
@@ -84,6 +117,13 @@ class Lattice(Domain):
                 "give at least the spacing"
             )
         return cells
+
+    def _side(self, dim: Hashable) -> float:
+        """Give the length of the side of a cell of a rotated raster along ``dim``."""
+        assert self.affine is not None
+        assert self.rotated is not None
+        a, b, _, d, e, _ = self.affine
+        return float(np.hypot(b, e) if dim == self.rotated[0] else np.hypot(a, d))
 
     def nearest(self, dim: Hashable, labels: Any, beyond: bool = False) -> NDArray[np.int64]:
         """Find the cells nearest to ``labels`` along ``dim``.
@@ -185,6 +225,10 @@ class Lattice(Domain):
                 return f"only one of them has labels along {dim!r}"
             if mine is not None and theirs is not None and not np.array_equal(mine, theirs):
                 return f"its labels along {dim!r} differ"
+        if self.rotated and set(dims) & set(self.rotated) and self.affine != other.affine:
+            return "its affine differs"
+        if set(dims) & set(self.spatial_dims) and self.in_other_crs(other):
+            return f"it is in another CRS, {' and '.join(ax.crs_names([self, other]))}"
         if set(dims) & set(self.spatial_dims):
             for name, called in zip(self.curvilinear, other.curvilinear, strict=False):
                 given = other.located.coords[called].variable
@@ -192,12 +236,18 @@ class Lattice(Domain):
                     return f"its {called!r} differs"
         return None
 
+    def in_other_crs(self, other: Lattice) -> bool:
+        """Whether both have a CRS, and not the same one."""
+        known = self._crs is not None and other._crs is not None
+        return known and len(ax.crs_names([self, other])) > 1
+
     def _findings(self) -> list[str]:
         found = super()._findings()
         for dim in self.spatial_dims:
             values = self.coordinate(dim)
             if values is None:
-                found.append(f"  {dim}: no labels")
+                by = ", placed by its affine" if self.affine is not None else ""
+                found.append(f"  {dim}: no labels{by}")
                 continue
             step = self.spacing(dim)
             how = ", uneven" if step is None else f", step {_show(step)}"
@@ -241,6 +291,16 @@ class RasterDomain(Lattice):
 
     def _findings(self) -> list[str]:
         return [*super()._findings(), self._crs_line()]
+
+
+def lattice_of(found: GridDomain, *args: Any) -> Lattice:
+    """Give a grid that has a CRS and projection axes as a raster."""
+    straight = projected_axes(found.sizes, found.template.coords, found.roles)
+    if found._crs is not None and (straight or (found.affine is not None and not found.geographic)):
+        raster = RasterDomain(*args).with_held(found.held)
+        raster.roles = found.roles  # which take long to find
+        return raster
+    return found
 
 
 def _show(value: Any) -> str:

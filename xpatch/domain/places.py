@@ -185,9 +185,8 @@ def locate(
     dims = tuple(dims)
     if points.pair is not None and curved(domain) and not set(dims) <= set(points.columns):
         return _on_curved(points, domain, dims, sizes, boundary, what)
-    affine = getattr(domain, "affine", None)
-    if points.pair is not None and affine is not None and not set(dims) <= set(points.columns):
-        return _on_affine(points, domain, dims, affine, what)
+    if domain.rotated is not None and set(domain.rotated) <= set(dims):
+        return _on_affine(points, domain, dims, boundary, what)
     columns = assigned(points, domain, dims, what)
     parts = []
     for d, word in zip(dims, boundary, strict=True):
@@ -304,33 +303,33 @@ def _others(
 
 
 def _on_affine(
-    points: Points, domain: Any, dims: tuple[Hashable, ...], affine: Any, what: str
+    points: Points, domain: Any, dims: tuple[Hashable, ...], boundary: Sequence[str], what: str
 ) -> Located:
-    """Locate on a raster without labels by its affine transform."""
-    y_dim, x_dim = domain.spatial_dims[-2:]
+    """Locate on a rotated raster by its affine."""
+    y_dim, x_dim = domain.rotated
+    if points.pair is None and {y_dim, x_dim} <= set(points.columns):
+        points = dataclasses.replace(points, pair=(x_dim, y_dim))
+    if points.pair is None:
+        raise KeyError(
+            f"{what} have {list(points.columns)}, and no x and y, by which the rows and columns of a rotated "
+            "raster are found"
+        )
     x, y = moved_to(points, crs_of_field(domain), what)
-    a, b, c, d, e, f = affine[:6]
-    det = a * e - b * d
-    cells = {
-        x_dim: (e * (x - c) - b * (y - f)) / det - 0.5,
-        y_dim: (a * (y - f) - d * (x - c)) / det - 0.5,
-    }
-    found = _others(points, domain, dims, (x_dim, y_dim), what)
-    for name, position in cells.items():
-        n = domain.sizes[name]
-        inside = (position >= -0.5 - TINY) & (position <= n - 0.5 + TINY)
-        found[name] = Located(position[:, None], ~inside, np.full(1, TINY))
+    found = _others(points, domain, dims, (y_dim, x_dim), what)
+    words = dict(zip(dims, boundary, strict=True))
+    for d, exact in zip((y_dim, x_dim), domain.rows_and_columns(x, y), strict=True):
+        inside = (exact >= -0.5 - TINY) & (exact <= domain.sizes[d] - 0.5 + TINY)
+        inside |= np.isfinite(exact) & (words[d] in ("pad", "wrap"))
+        found[d] = Located(exact[:, None], ~inside, np.full(1, TINY))
     return _together([found[d] for d in dims])
 
 
 def by_affine(domain: Any, positions: Mapping[Hashable, NDArray]) -> tuple[Floats, Floats] | None:
-    """Give x and y at positions of a raster without labels; None where it has no affine transform."""
-    affine = getattr(domain, "affine", None)
-    if affine is None or not set(domain.spatial_dims) <= set(positions):
+    """Give x and y at positions of a rotated raster; None of any other."""
+    if domain.rotated is None or not set(domain.rotated) <= set(positions):
         return None
-    row, column = (np.asarray(positions[d], float) + 0.5 for d in domain.spatial_dims[-2:])
-    a, b, c, d, e, f = affine[:6]
-    return a * column + b * row + c, d * column + e * row + f
+    x, y = domain.xy_at(*(positions[d] for d in domain.rotated))
+    return np.asarray(x, float), np.asarray(y, float)
 
 
 # ------------------------------------------------------------------------------- on curved grids

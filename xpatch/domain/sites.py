@@ -169,6 +169,8 @@ def lattice_sites(domain: Any) -> Sites:
         places = [np.asarray(c.values, float).ravel() for c in (lon, lat)]
         found = Sites(lat.dims, lat.shape, slot_name(domain), places[0], places[1], True)
         return dataclasses.replace(found, outlines=_no_outlines)
+    if domain.rotated is not None:
+        return _rotated_sites(domain)
     x, y = horizontal_dims(domain)
     axes = {d: domain.coordinate(d) for d in (x, y)}
     for d, values in axes.items():
@@ -204,6 +206,27 @@ def labels_fit(domain: Any) -> bool:
     x, y = (np.asarray(a, float) for a in axes)
     far, apart = off_by(lon, lat, x, y, mover(domain.crs, DEGREES))
     return far <= apart / 2
+
+
+def _rotated_sites(domain: Any) -> Sites:
+    """Give the cells of a rotated raster as elements."""
+    dims = tuple(d for d in domain.dims if d in domain.rotated)
+    shape = tuple(domain.sizes[d] for d in dims)
+
+    def places(which: NDArray, down: float = 0.0, right: float = 0.0) -> tuple[NDArray, NDArray]:
+        at = dict(zip(dims, np.unravel_index(which, shape), strict=True))
+        return domain.xy_at(at[domain.rotated[0]] + down, at[domain.rotated[1]] + right)
+
+    def outlines(which: NDArray) -> NDArray:
+        import shapely
+
+        corners = [(-0.5, -0.5), (-0.5, 0.5), (0.5, 0.5), (0.5, -0.5)]
+        rings = [np.stack(places(which, *corner), axis=-1) for corner in corners]
+        return shapely.polygons(np.stack(rings, axis=1))
+
+    x, y = places(np.arange(int(np.prod(shape))))
+    rest = (slot_name(domain), x, y, domain.geographic, domain.crs)
+    return Sites(dims, shape, *rest, outlines=outlines)
 
 
 def slot_name(domain: Any) -> str:

@@ -12,6 +12,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from xpatch.engine import memory
+from xpatch.engine.joined import Joined
 from xpatch.engine.regions import Piece, assembled, bounds_of, span_of, within
 from xpatch.engine.threads import available_threads
 from xpatch.neighborhood import Boxes
@@ -145,7 +146,9 @@ class Rows:
 
     def _from_disk(self, boxes: Boxes) -> NDArray:
         if not len(boxes):
-            return memory.gather(self._read([slice(0, 0)] * len(self.axes)), self.axes, boxes)
+            shape = [0 if k in self.axes else n for k, n in enumerate(self.source.shape)]
+            nothing = np.empty(shape, self.source.dtype)  # some readers cannot read nothing
+            return memory.gather(nothing, self.axes, boxes)
         starts = boxes.starts()
         extent = starts.max(axis=0) - starts.min(axis=0) + boxes.sizes
         if np.prod(extent, dtype=float) <= CROWDED * len(starts) * np.prod(boxes.sizes):
@@ -215,7 +218,8 @@ class Kept:
 @contextmanager
 def keeping(arrays: Iterable[Any], limit: int) -> Iterator[None]:
     """Keep stored chunks while patches are read from disk: up to ``limit`` bytes for all arrays."""
-    found = [rows for array in arrays if (rows := rows_of(array)) is not None]
+    parts = [part for array in arrays for part in parts_of(array)]
+    found = [rows for part in parts if (rows := rows_of(part)) is not None]
     with ExitStack() as stack:
         for rows in found:
             stack.enter_context(rows.keeping(limit // len(found)))
@@ -228,3 +232,15 @@ def rows_of(array: Any) -> Rows | None:
         array = array.array
     make = array.make if isinstance(array, Deferred) else None
     return make if isinstance(make, Rows) and not isinstance(make.source, np.ndarray) else None
+
+
+def parts_of(array: Any) -> list[Any]:
+    """Give the arrays that one was joined of, or it alone."""
+    inner = array
+    while hasattr(inner, "array"):
+        inner = inner.array
+    return (
+        [p for part in inner.parts for p in parts_of(part)]
+        if isinstance(inner, Joined)
+        else [array]
+    )

@@ -1,0 +1,422 @@
+"""Patches of several fields: put together by `concat`, and taken apart again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray import Variable
+from xarray.indexes import PandasIndex
+
+from xpatch.domain.axes import crs_name, crs_names
+from xpatch.engine import dtypes
+from xpatch.engine.joined import Joined, padded
+from xpatch.engine.lazy import lazily
+from xpatch.index import RECIPE, PatchIndex, Scene, as_given, patch_index, whole_of
+from xpatch.one_scene import CRS_ATTRS, alone
+from xpatch.plan import Plan
+from xpatch.recipe import VERSION, write_recipe
+from xpatch.restoring import Provenance, provenance
+
+__all__ = ["concat"]
+
+TOLD = ("units", "_FillValue", "missing_value")  # attributes that say what numbers mean
+
+
+def concat(sets: Sequence[Any], scenes: Sequence[Any] | None = None) -> Any:
+    """Put patches of several fields one after the other; see `xpatch.concat`."""
+    parts = [part for k, obj in enumerate(_listed(sets)) for part in _parts_of(obj, k)]
+    names = _names(scenes, parts)
+    sources = [source for _, source, _ in parts]
+    wholes = [whole_of(obj) for obj, _, _ in parts]
+    dim = _check_dims(sources)
+    _check_kinds([obj for obj, _, _ in parts], wholes)
+    widths = _common_sizes(wholes, sources)
+    firsts = np.cumsum([0, *(len(s.plans[0]) for s in sources)])
+    own_crs = _several_crs([s.plans[0].domain for s in sources])
+    wholes = [_without_own(w, s, own_crs) for w, s in zip(wholes, sources, strict=True)]
+    mappings = {s.plans[0].domain.mapping.name for s in sources if s.plans[0].domain.mapping}
+    joined, shared = _joined(wholes, dim, widths, mappings)
+    counts = [w.sizes[dim] for w in wholes]
+    joined |= {"scene": Variable(dim, np.repeat(_text(names), counts))}
+    if own_crs:
+        texts = [_crs_text(s.plans[0]) for s in sources]
+        joined |= {"crs": Variable(dim, np.repeat(_text(texts), counts), CRS_ATTRS)}
+    each = [
+        Scene(name, int(first), s.plans, s.crop, shared)
+        for name, first, s in zip(names, firsts, sources, strict=False)
+    ]
+    recipes = [_recipe(w, s) for w, s in zip(wholes, sources, strict=True)]
+    labels = np.concatenate([s.ordinals + f for s, f in zip(sources, firsts, strict=False)])
+    leads = {_leads(s) for s in sources}
+    index = PatchIndex(
+        PandasIndex(labels, dim), (), {}, leads.pop() if len(leads) == 1 else None, tuple(each)
+    )
+    attrs = {**wholes[0][dim].attrs, RECIPE: _written(recipes, each)}
+    out = _assembled(wholes[0], joined, index, Variable(dim, labels, attrs))
+    return as_given(out, parts[0][0])
+
+
+def _listed(sets: Any) -> list[Any]:
+    """Check that these are several objects."""
+    if isinstance(sets, xr.DataArray | xr.Dataset | xr.DataTree | str) or not hasattr(
+        sets, "__iter__"
+    ):
+        raise TypeError(
+            f"concat takes a list of patches, got {type(sets).__name__}: xpatch.concat([a, b])"
+        )
+    found = list(sets)
+    if not found:
+        raise ValueError("concat needs at least one set of patches, got none")
+    for obj in found:
+        if not isinstance(obj, xr.DataArray | xr.Dataset):
+            each = "; put each scale together: xpatch.concat([a[scale], b[scale]])"
+            hint = each if isinstance(obj, xr.DataTree) else ""
+            raise TypeError(
+                f"concat takes DataArrays or Datasets of patches, got {type(obj).__name__}{hint}"
+            )
+    return found
+
+
+def _parts_of(obj: Any, number: int) -> list[tuple[Any, Provenance, Any]]:
+    """Give patches scene by scene, with where they are from, and the names that they have."""
+    index = patch_index(obj)
+    if index is not None and index.mixed and not index.scenes:
+        raise ValueError(
+            f"set {number} of concat was put together by xr.concat and does not know where its patches "
+            "are from; give the sets that it was made of to xpatch.concat"
+        )
+    found = []
+    for name, part in _taken_apart(obj, index):
+        source = provenance(part, None)
+        if source.dim not in part.dims:
+            raise ValueError(
+                f"set {number} of concat is a single patch; select it as a set, patches.isel({source.dim}=[k])"
+            )
+        found.append((part, source, name))
+    return found
+
+
+def _taken_apart(obj: Any, index: PatchIndex | None) -> list[tuple[Any, Any]]:
+    if index is None or not index.scenes:
+        return [(None, alone(obj))]
+    labels = np.asarray(index._index.index)
+    out = []
+    for scene in index.scenes:
+        rows = np.flatnonzero((labels >= scene.first) & (labels < scene.stop))
+        if len(rows):
+            out.append((scene.name, alone(obj.isel({index.dim: rows}))))
+    return out
+
+
+def _names(scenes: Sequence[Any] | None, parts: list[Any]) -> list[Any]:
+    """Give each set a name."""
+    if scenes is None:
+        named = [name for _, _, name in parts]
+        unique = None not in named and len(set(named)) == len(named)
+        return named if unique else list(range(len(parts)))
+    names = list(scenes) if not isinstance(scenes, str) else [scenes]
+    if len(names) != len(parts):
+        raise ValueError(f"scenes gives {len(names)} names for {len(parts)} sets of patches")
+    if len(set(names)) != len(names):
+        raise ValueError(f"scenes must have a name of its own for each set, got {names!r}")
+    if len({isinstance(n, str) for n in names}) > 1:
+        raise TypeError(f"scenes must be text, or numbers, not both: {names!r}")
+    return names
+
+
+def _check_dims(sources: list[Provenance]) -> Hashable:
+    dims = list(dict.fromkeys(s.dim for s in sources))
+    if len(dims) > 1:
+        raise ValueError(
+            f"the patches lie along different dimensions, {dims}; rename them: "
+            f"patches.rename({{{dims[1]!r}: {dims[0]!r}}})"
+        )
+    return dims[0]
+
+
+def _check_kinds(objs: list[Any], wholes: list[xr.Dataset]) -> None:
+    """Raise unless all are DataArrays, or Datasets with the same variables."""
+    if len({isinstance(o, xr.DataArray) for o in objs}) > 1:
+        raise TypeError(
+            "concat was given DataArrays and Datasets; give one kind: array.to_dataset(name=…)"
+        )
+    for k, whole in enumerate(wholes[1:], 1):
+        other = set(map(str, wholes[0].data_vars)) ^ set(map(str, whole.data_vars))
+        if other and isinstance(objs[0], xr.Dataset):
+            raise ValueError(
+                f"set {k} of concat does not have the variables of set 0: they differ in {sorted(other)}; "
+                "select those that all have, patches[[…]]"
+            )
+    taken = next((w for w in wholes if "scene" in w.variables), None)
+    if taken is not None:
+        raise ValueError(
+            "concat calls the fields that patches are from 'scene', and the patches have a variable of "
+            "that name; rename it: patches.rename(scene='scene_id')"
+        )
+
+
+def _common_sizes(wholes: list[xr.Dataset], sources: list[Provenance]) -> dict[Hashable, int]:
+    """Give the sizes of all dimensions; lists of members are filled up.
+
+    Raises
+    ------
+    ValueError
+        If others differ.
+    """
+    slots = {m.dim for s in sources for p in s.plans for m in p.lists}
+    sizes: dict[Hashable, int] = {}
+    for k, whole in enumerate(wholes):
+        for d, n in whole.sizes.items():
+            if d in slots:
+                sizes[d] = max(n, sizes.get(d, 0))
+            elif sizes.setdefault(d, n) != n and d != sources[0].dim:
+                raise ValueError(
+                    f"set {k} of concat has patches of {n} along {d!r}, and set 0 of {sizes[d]}; split "
+                    "all fields with the same sizes, or crop the larger patches: patches.patch.crop"
+                    f"({d}=…)"
+                )
+        missing = set(sizes) ^ set(whole.sizes)
+        if missing:
+            raise ValueError(
+                f"set {k} of concat does not have the dimensions of set 0: they differ in "
+                f"{sorted(map(str, missing))}"
+            )
+    return sizes
+
+
+def _several_crs(domains: list[Any]) -> bool:
+    """Whether one grid mapping does not do for all."""
+    some = [d for d in domains if d._crs is not None]
+    names = {None if d.mapping is None else d.mapping.name for d in domains}
+    return bool(some) and (len(some) < len(domains) or len(names) > 1 or len(crs_names(some)) > 1)
+
+
+def _without_own(whole: xr.Dataset, source: Provenance, own_crs: bool) -> xr.Dataset:
+    """Leave out the grid mapping, where each patch says its CRS itself."""
+    mapping = source.plans[0].domain.mapping
+    if not own_crs:
+        return whole
+    name = None if mapping is None else mapping.name
+    whole = whole.drop_vars([n for n in (name,) if n in whole.variables])
+    if "crs" in whole.variables:
+        raise ValueError(
+            "these patches lie in several CRSs, which concat says in a coordinate 'crs', and they have a "
+            "variable of that name; rename it: patches.rename(crs='crs_name')"
+        )
+    variables = {}
+    for n, v in whole.variables.items():
+        encoding = {k: e for k, e in v.encoding.items() if k != "grid_mapping"}
+        if len(encoding) < len(v.encoding) or "grid_mapping" in v.attrs:
+            attrs = {k: a for k, a in v.attrs.items() if k != "grid_mapping"}
+            variables[n] = v._replace(attrs=attrs, encoding=encoding)
+    return whole._replace({**whole._variables, **variables}) if variables else whole
+
+
+def _crs_text(plan: Plan) -> str:
+    """Write the CRS of a scene: an authority code, or else WKT."""
+    crs = plan.domain.crs
+    if crs is None:
+        return ""
+    return crs_name(crs) if crs.to_authority() else crs.to_wkt()
+
+
+def _text(values: list[Any]) -> NDArray:
+    found = np.asarray(values)
+    return found if found.dtype.kind in "iufUbM" else np.asarray(list(map(str, values)))
+
+
+def _leads(source: Provenance) -> Any:
+    plain = len(source.plans) == 1 and not any(source.crop.values())
+    return source.plans[0].leads if plain else None
+
+
+# ------------------------------------------------------------------------------ variables
+
+
+def _joined(
+    wholes: list[xr.Dataset], dim: Hashable, sizes: dict[Hashable, int], mappings: set[Hashable]
+) -> tuple[dict[Hashable, Variable], tuple[Hashable, ...]]:
+    """Join all variables; also name those that became one value per patch."""
+    names = dict.fromkeys(n for w in wholes for n in w.variables if n != dim)
+    out, shared = {}, []
+    for name in names:
+        found = [w.variables.get(name) for w in wholes]
+        if any(v is None for v in found):
+            found = [
+                _absent(v, found, dim, w.sizes[dim]) for v, w in zip(found, wholes, strict=True)
+            ]
+        plain = [v.to_base_variable() for v in found if v is not None]
+        if name in mappings:
+            out[name] = plain[0]._replace(attrs=_common_attrs(name, plain))
+            continue
+        if not any(dim in v.dims for v in plain):
+            if _all_equal(plain):
+                out[name] = wholes[0].variables[name]
+                continue
+            shared.append(name)
+        counts = [w.sizes[dim] for w in wholes]
+        rows = [_per_patch(v, dim, n) for v, n in zip(plain, counts, strict=True)]
+        out[name] = joined(rows, sizes)._replace(attrs=_common_attrs(name, plain))
+    return out, tuple(shared)
+
+
+def _absent(given: Any, found: list[Any], dim: Hashable, count: int) -> Variable:
+    """Give missing values in place of a coordinate that other sets have."""
+    if given is not None:
+        return given
+    model = next(v for v in found if v is not None)
+    fill, dtype = _fill(model)
+    shape = [count if d == dim else n for d, n in model.sizes.items()]
+    return Variable(model.dims, np.full(shape, fill, dtype), model.attrs)
+
+
+def _fill(variable: Variable) -> tuple[Any, np.dtype]:
+    """Give what stands for missing values, and a dtype that holds it."""
+    if "empty_slot" in variable.attrs:
+        return -1, variable.dtype
+    if variable.dtype.kind in "OT":
+        return None, np.dtype(object)
+    dtype, fill = dtypes.filled(variable.dtype, "" if variable.dtype.kind in "US" else None)
+    return fill, dtype
+
+
+def _all_equal(variables: list[Variable]) -> bool:
+    """Whether all are the same; data that are not in memory are taken for different ones."""
+    first = variables[0]
+    for other in variables[1:]:
+        if other._data is first._data:
+            continue
+        if not (first._in_memory and other._in_memory) or not first.identical(other):
+            return False
+    return True
+
+
+def _per_patch(variable: Variable, dim: Hashable, count: int) -> Variable:
+    if dim in variable.dims:
+        return variable.transpose(dim, ...)
+    return variable.set_dims({dim: count, **variable.sizes})
+
+
+def joined(parts: list[Variable], sizes: dict[Hashable, int]) -> Variable:
+    """Put variables one after the other along their first dimension, and leave data where they are."""
+    first = parts[0]
+    dims = first.dims
+    parts = [p.transpose(*dims) for p in parts]
+    inner = tuple(sizes[d] for d in dims[1:])
+    dtype, fill = _common_dtype(parts, inner)
+    if any(p.chunks is not None for p in parts):
+        data = _of_dask(parts, inner, dtype, fill)
+    elif all(p._in_memory for p in parts):
+        data = np.concatenate([padded(p.to_numpy(), inner, dtype, fill) for p in parts])
+    else:
+        arrays = [p.to_numpy() if p._in_memory else p._data for p in parts]
+        data = lazily(Joined(arrays, inner, dtype, fill))
+    return Variable(dims, data, first.attrs, _common_encoding(parts))
+
+
+def _common_attrs(name: Hashable, variables: list[Variable]) -> dict[str, Any]:
+    """Give the attributes that all have alike.
+
+    Raises
+    ------
+    ValueError
+        If numbers mean different things.
+    """
+    first = variables[0].attrs
+    for key in TOLD:
+        said = list(dict.fromkeys(str(v.attrs.get(key)) for v in variables if v.size))
+        if len(said) > 1:
+            raise ValueError(
+                f"{key!r} of {name!r} differs between the sets of concat: {' and '.join(said)}; convert the "
+                f"patches first, so that all numbers mean the same"
+            )
+    others = [v.attrs for v in variables[1:]]
+    return {k: a for k, a in first.items() if all(k in o and _alike(o[k], a) for o in others)}
+
+
+def _alike(a: Any, b: Any) -> bool:
+    return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray | list | tuple) else bool(a == b)
+
+
+def _common_dtype(parts: list[Variable], inner: tuple[int, ...]) -> tuple[np.dtype, Any]:
+    kinds = [p.dtype for p in parts]
+    if len({k.kind for k in kinds}) > 1 and any(k.kind in "OUSTmM" for k in kinds):
+        dtype = np.dtype(object)
+    else:
+        dtype = kinds[0] if len(set(kinds)) == 1 else np.result_type(*kinds)
+    if all(p.shape[1:] == inner for p in parts):
+        return dtype, None
+    fill, wide = _fill(Variable((), np.zeros((), dtype), parts[0].attrs))
+    return wide, fill
+
+
+def _common_encoding(parts: list[Variable]) -> dict[str, Any]:
+    same = [p.encoding.get("grid_mapping") for p in parts]
+    return {"grid_mapping": same[0]} if same[0] is not None and len(set(same)) == 1 else {}
+
+
+def _of_dask(parts: list[Variable], inner: tuple[int, ...], dtype: np.dtype, fill: Any) -> Any:
+    import dask.array as da
+
+    arrays = []
+    for part in parts:
+        whole = part if part.chunks is not None else part.chunk()
+        array: Any = whole.data
+        if array.shape[1:] != inner:
+            pads = [(0, 0), *((0, n - m) for m, n in zip(array.shape[1:], inner, strict=True))]
+            array = da.pad(array.astype(dtype), pads, mode="constant", constant_values=fill)
+            array = array.rechunk({k: -1 for k, (_, b) in enumerate(pads) if b})
+        arrays.append(array.astype(dtype))
+    return da.concatenate(arrays)
+
+
+# ------------------------------------------------------------------------- index and recipe
+
+
+def _assembled(
+    model: xr.Dataset, variables: dict[Hashable, Variable], index: PatchIndex, labels: Variable
+) -> xr.Dataset:
+    """Put variables and coordinates together, in the order that the first set has."""
+    coords = {n: v for n, v in variables.items() if n not in model.data_vars}
+    indexes: dict[Hashable, Any] = {
+        n: i for n, i in model.xindexes.items() if n in coords and coords[n].dims == model[n].dims
+    }
+    coords |= index.create_variables({index.dim: labels})
+    indexes[index.dim] = index
+    data = {n: variables[n] for n in model.data_vars}
+    out = xr.Dataset(data, xr.Coordinates(coords, indexes=indexes), model.attrs)
+    for name, variable in data.items():
+        out[name].encoding = dict(variable.encoding)
+    return out
+
+
+def _recipe(whole: xr.Dataset, source: Provenance) -> dict[str, Any]:
+    """Give the recipe of one set, as it was written or else anew."""
+    text = whole[source.dim].attrs.get(RECIPE)
+    if text is None:
+        text = write_recipe(source.plans[0], source.plans[0].domain.orders)
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _written(recipes: list[dict[str, Any]], scenes: list[Scene]) -> str:
+    """Write the recipes of all scenes: once what is the same, and for each what differs."""
+    keys = dict.fromkeys(k for recipe in recipes for k in recipe)
+    texts = {k: {json.dumps(r[k]) if k in r else "" for r in recipes} for k in keys}
+    common = {k: recipes[0][k] for k in keys if len(texts[k]) == 1}
+    each = []
+    for scene, recipe in zip(scenes, recipes, strict=True):
+        head = {"name": _plain(scene.name), "first": scene.first, "stop": scene.stop}
+        shared = {"shared": list(map(str, scene.shared))} if scene.shared else {}
+        own = {k: v for k, v in recipe.items() if k not in common}
+        each.append({**head, **shared, "recipe": own})
+    return json.dumps({"version": VERSION, "scenes": each, "common": common})
+
+
+def _plain(name: Any) -> Any:
+    return name.item() if isinstance(name, np.generic) else name
