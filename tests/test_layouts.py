@@ -694,7 +694,8 @@ def test_sizes_of_two_grids(size):
         xr.testing.assert_equal(ds.patch.split(geometry=geometry), want)
     assert "y20" in repr(xpatch.Rectangular(size))
     assert hash(xpatch.Rectangular(size))
-    xr.testing.assert_equal(ds.patch.split(xpatch.Patcher(size)), want)
+    for first in (size, xpatch.Rectangular(size), xpatch.Patcher(size)):
+        xr.testing.assert_equal(ds.patch.split(first), want)
 
 
 def test_a_dimension_that_is_common_to_two_grids():

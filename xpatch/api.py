@@ -101,7 +101,8 @@ def split(
     >>> bool(xpatch.merge(patches).equals(field))
     True
     """
-    if several_grids(getattr(patcher, "geometry", geometry), getattr(obj, "dims", ())):
+    shape = getattr(patcher, "geometry", geometry if patcher is None else patcher)
+    if several_grids(shape, getattr(obj, "dims", ())):
         from xpatch.grids import split_grids
 
         axes = planning.chosen(patcher, geometry, sampler, window)
