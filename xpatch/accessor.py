@@ -302,7 +302,9 @@ class PatchAccessor(NotTheCoordinate):
         GeoDataFrame
             One polygon a patch, indexed by its label; of several scenes with a column ``scene``.
         """
-        return inspecting.footprints(self._obj, to_crs)
+        from xpatch import outlines
+
+        return outlines.footprints(self._obj, to_crs)
 
     def plot(self, field: Any = None, **kwargs: Any) -> Any:
         """Draw the patches over the field, and how often each cell is covered; see `xpatch.plot.plot`."""

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from xpatch import plot_members, plot_time
 from xpatch.checks import is_integer
 from xpatch.engine.placement import Placement
-from xpatch.inspecting import axis_edges, only_time, rectangles
+from xpatch.inspecting import only_time
 from xpatch.neighborhood import Members, arrange
+from xpatch.outlines import axis_edges, rectangles
 from xpatch.restoring import provenance
 
 __all__ = ["plot"]

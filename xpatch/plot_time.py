@@ -9,8 +9,8 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.inspecting import cell_edges
 from xpatch.neighborhood import Members
+from xpatch.outlines import cell_edges
 from xpatch.parts import time_dim
 from xpatch.plan import Plan
 from xpatch.restoring import Provenance

@@ -60,7 +60,8 @@ def turns(domain: Any, dim: Hashable) -> bool:
     role = domain.roles.get(dim)
     if role != "X":
         return bool(role == "longitude")
-    rotated = str(domain.template.coords[dim].attrs.get("standard_name")) == "grid_longitude"
+    attrs = domain.template.coords[dim].attrs if dim in domain.template.coords else {}
+    rotated = str(attrs.get("standard_name")) == "grid_longitude"
     return rotated or (domain.geographic and not domain.curved)
 
 
