@@ -28,6 +28,7 @@ from xpatch.window import box_weights
 
 
 def plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
+    """Give where patches come from, and the plan of the first field."""
     source = provenance(obj, None)
     return source, source.plans[0]
 
