@@ -23,6 +23,7 @@ from xpatch.joining import cut_jointly
 from xpatch.joint import Joint, along, lead_of, time_part
 from xpatch.listing import cut_members, number_variable
 from xpatch.neighborhood import Boxes, Members
+from xpatch.nodata import Nodata, beside, nodata_of
 from xpatch.plan import Plan
 from xpatch.recipe import ANCHOR, STEP, start_name, write_recipe
 from xpatch.thinning import thinned
@@ -39,11 +40,12 @@ class Taper:
 
     window: Any
     axes: tuple[int, ...]
+    nodata: Nodata | None = None
 
     def __call__(self, patches: NDArray, boxes: Boxes) -> NDArray:
         out = patches.astype(dtypes.average(patches.dtype))
         memory.taper(out, self.axes, boxes, box_weights(self.window, boxes))
-        return out
+        return out if self.nodata is None else self.nodata.kept(out, patches)
 
 
 def is_lazy(variable: Variable) -> bool:
@@ -95,6 +97,7 @@ def cut_variable(
     NumPy stays NumPy (lazy with ``defer``), data on disk stay there, dask stays dask.
     """
     dims = cut_dims(variable, plan)
+    nodata = nodata_of(variable)
     if isinstance(plan.hood, Members):
         return cut_members(variable, plan.hood, dims, dim, ordinals, groups, window, defer)
     boxes = plan.hood.only(dims)
@@ -102,7 +105,8 @@ def cut_variable(
     if isinstance(boxes, Joint):
         return cut_jointly(variable, boxes, dim, ordinals, groups, window, defer, plan.coarse)
     axes = tuple(variable.get_axis_num(d) for d in dims)
-    taper = None if window is None else Taper(stepwise(window, plan.coarse), axes)
+    taper = None if window is None else Taper(stepwise(window, plan.coarse), axes, nodata)
+    boxes = boxes if nodata is None else beside(boxes, nodata)
     coarse = [
         (variable.get_axis_num(d) + 1, f) for d, f in (plan.coarse or {}).items() if d in dims
     ]
@@ -111,9 +115,9 @@ def cut_variable(
 
         array = chunked.gather(variable.data, axes, boxes, groups or [ordinals], taper)
         for axis, factor in coarse:
-            array = coarsened(array, axis, factor)
+            array = coarsened(array, axis, factor, nodata)
         return Variable((dim, *variable.dims), array, variable.attrs)
-    make: Callable[..., Rows] = partial(CoarseRows, *coarse[0]) if coarse else Rows
+    make: Callable[..., Rows] = partial(CoarseRows, *coarse[0], nodata) if coarse else Rows
     if variable._in_memory and not defer:
         rows = make(variable.to_numpy(), axes, boxes, taper)
         return Variable((dim, *variable.dims), rows(ordinals), variable.attrs)

@@ -20,6 +20,7 @@ from xpatch.joining import JointJob, flattened
 from xpatch.joint import Hood, Joint, along, inner_sizes, time_dims, time_part
 from xpatch.listing import MemberJob
 from xpatch.neighborhood import Boxes, Members
+from xpatch.nodata import nodata_of, without_nodata
 from xpatch.plan import Plan, best_plan, is_carried
 from xpatch.recipe import ANCHOR, start_name
 from xpatch.restoring import check_like, ordered, place, provenance, restored_coords
@@ -309,6 +310,8 @@ class Merge:
             if not isinstance(name, str):  # of a DataArray
                 raise
             raise TypeError(f"variable {name!r}: {error}") from error
+        if self.aggregation.covers_zero:  # a count may be any number
+            merged.attrs = without_nodata(merged.attrs)
         mapping = self.domain.mappings.get(name)
         if mapping is not None:  # arithmetic loses it, and rioxarray looks for it
             merged.encoding = {"grid_mapping": mapping}
@@ -342,14 +345,10 @@ class Merge:
         variable = variable.transpose(self.dim, *dims)
         axes = tuple(dims.index(d) for d in own)
         skipna = self._skips(variable)
-        weights = Weights(
-            plan.window,
-            aggregation.synthesis,
-            plan.boxes.only(own),
-            self.crop,
-            self.scale,
-        )
-        job = Job(boxes, self.source.ordinals, axes, weights, aggregation, skipna, self.fill_value)
+        whole = plan.boxes.only(own)
+        weights = Weights(plan.window, aggregation.synthesis, whole, self.crop, self.scale)
+        rest = (aggregation, skipna, self.fill_value, nodata_of(variable))
+        job = Job(boxes, self.source.ordinals, axes, weights, *rest)
         if variable.chunks is not None:
             chunks = self._chunks(name, own, dims)
             return Variable(dims, job.chunked(variable.data, chunks, self.present), variable.attrs)
@@ -362,7 +361,8 @@ class Merge:
                 "the patches have object dtype, which cannot be merged; convert them to numbers, dates "
                 "or fixed-width text"
             )
-        return variable.dtype.kind in "fcmM" if self.skipna is None else bool(self.skipna)
+        known = variable.dtype.kind in "fcmM" or nodata_of(variable) is not None
+        return known if self.skipna is None else bool(self.skipna)
 
     def _listed(
         self,
@@ -386,7 +386,7 @@ class Merge:
         dims = list(ordered(tuple(dims), order))
         variable = variable.transpose(self.dim, *dims[:place], *inner, *dims[place:])
         anchors = None if self.plan.places is None else self.plan.places.elements
-        rest = (place, window, aggregation, self._skips(variable), fill)
+        rest = (place, window, aggregation, self._skips(variable), fill, nodata_of(variable))
         out_dims = (*dims[:place], *hood.dims, *dims[place:])
         known_chunks = self.domain.chunks.get(name) or next(iter(self.domain.chunks.values()), {})
         wanted = {d: tuple(c) for d, c in known_chunks.items() if d in hood.dims}

@@ -1,0 +1,111 @@
+"""Which numbers stand for missing values: attributes of CF and of rioxarray."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray import Variable
+
+from xpatch.engine.nodata import Nodata
+from xpatch.neighborhood import Boxes
+
+__all__ = ["Nodata", "as_floats", "beside", "masked", "nodata_of", "refilled", "valid", "without_nodata"]
+
+CF = ("_FillValue", "missing_value")
+OTHERS = ("fill_value", "nodata")  # where rioxarray looks if there is none of CF
+NAMES = (*CF, *OTHERS)
+
+
+def nodata_of(variable: Variable | xr.DataArray) -> Nodata | None:
+    """Give the numbers that stand for missing in a variable; None if there are none.
+
+    They are those of ``_FillValue`` and ``missing_value`` in the attributes of integers and floats;
+    of neither, those of rioxarray. What the dtype cannot hold cannot occur, and is nothing.
+    """
+    attrs, dtype = variable.attrs, variable.dtype
+    if not attrs or not isinstance(dtype, np.dtype) or dtype.kind not in "iuf":
+        return None
+    found = _held(attrs, CF, dtype) or _held(attrs, OTHERS, dtype)
+    values = tuple(dict.fromkeys(v for v in found if v == v))
+    return Nodata(dtype, values, found[0]) if values else None
+
+
+def _held(attrs: Mapping[Any, Any], names: tuple[str, ...], dtype: np.dtype) -> list[Any]:
+    """Give the numbers under some names that a dtype holds, in that dtype."""
+    given = [np.asarray(attrs[n]) for n in names if n in attrs]
+    numbers = [v for a in given if a.dtype.kind in "iuf" and a.ndim < 2 for v in a.reshape(-1)]
+    return [held for v in numbers if (held := _as(v, dtype)) is not None]
+
+
+def _as(number: Any, dtype: np.dtype) -> Any:
+    """Give a number in a dtype; None if that cannot hold it."""
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            held = dtype.type(number)
+        return held if np.isinf(held) == np.isinf(number) else None
+    if number != number or np.isinf(number) or int(number) != number:
+        return None
+    info = np.iinfo(dtype)
+    return dtype.type(int(number)) if info.min <= int(number) <= info.max else None
+
+
+def beside(boxes: Boxes, nodata: Nodata) -> Boxes:
+    """Let cells outside of a field be missing as those inside are."""
+    if boxes.pad_mode == "constant" and boxes.pad_value is None:
+        return dataclasses.replace(boxes, pad_value=nodata.empty)
+    return dataclasses.replace(boxes, missing=nodata)
+
+
+def without_nodata(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Leave out the attributes that say what stands for missing."""
+    return {n: v for n, v in attrs.items() if n not in NAMES}
+
+
+def valid(array: xr.DataArray) -> xr.DataArray:
+    """Say which values are there; what is chunked or on disk is read as `notnull` reads it."""
+    nodata = nodata_of(array)
+    if nodata is None:
+        return array.notnull()
+
+    def there(values: Any) -> Any:
+        return ~(nodata.where(values) | (values != values))
+
+    return xr.apply_ufunc(there, array, dask="parallelized", output_dtypes=[bool])
+
+
+def masked(array: xr.DataArray) -> xr.DataArray:
+    """Give floats with NaN in place of the numbers, and without the attributes that name these."""
+    nodata = nodata_of(array)
+    if nodata is None:
+        return array
+    dtype = nodata.masked(np.zeros(0, array.dtype)).dtype
+    out = xr.apply_ufunc(nodata.masked, array, dask="parallelized", output_dtypes=[dtype])
+    out.attrs = without_nodata(array.attrs)
+    return out
+
+
+def as_floats(values: Any) -> NDArray[np.float64]:
+    """Give the values of an array, or of what has them, as floats, NaN where they are missing."""
+    if isinstance(values, xr.DataArray):
+        values = masked(values).values
+    return np.asarray(values, float)
+
+
+def refilled(array: Any, like: xr.DataArray) -> Any:
+    """Write the number of ``like`` in place of NaN, with the attributes that name it."""
+    nodata = nodata_of(like)
+    if nodata is None or array.dtype.kind != "f":
+        return array
+
+    def filled(values: Any) -> Any:
+        return nodata.filled(values.copy())
+
+    out = xr.apply_ufunc(filled, array, dask="parallelized", output_dtypes=[array.dtype])
+    named = {n: v for n, v in like.attrs.items() if n in NAMES}
+    out.attrs = {**array.attrs, **named}
+    return out
