@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex, PandasMultiIndex
 
+from xpatch.bounding import bounds_of, cut_bounds, remember
 from xpatch.domain import variables_of
 from xpatch.engine import dtypes, memory
 from xpatch.engine.coarsen import CoarseRows, coarsened, mean_dtype
@@ -200,6 +201,7 @@ def cut_coordinates(
     """
     variables: dict[Hashable, Variable] = {}
     indexes: dict[Hashable, Any] = {}
+    bounds = bounds_of(obj.coords, plan.dims)
     for name, coord in obj.coords.items():
         variable = coord.variable.to_base_variable()
         own = cut_dims(variable, plan)
@@ -218,6 +220,8 @@ def cut_coordinates(
         elif variable.dims == (name,):
             if plan.domain.coordinate(name) is not None:
                 variables[name] = label_variable(variable, part, dim, ordinals)
+        elif own == (bounds.get(name),) and part.boxes.only(own).overhangs:
+            variables[name] = cut_bounds(variable, part, dim, own[0], ordinals, groups)
         else:
             padded = dataclasses.replace(_missing_outside(variable, part), coarse=None)
             variables[name] = cut_variable(variable, padded, dim, ordinals, groups, defer=True)
@@ -237,6 +241,7 @@ def cut_coordinates(
     indexes[dim] = patch
     for variable in variables.values():
         variable.encoding = {}
+    remember(variables, bounds, obj.coords)
     return xr.Coordinates(variables, indexes=indexes)
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 from xarray import Variable
 
 from xpatch.aggregation import First, InvVarWeightedMean, OverlapAdd, SoftVote, as_aggregation
+from xpatch.bounding import turned_back
 from xpatch.carrying import carried, on_cells
 from xpatch.combining import inverse_variance, most_probable, most_probable_each
 from xpatch.cutting import check_chunks
@@ -288,7 +289,6 @@ class Merge:
 
     def _read_back(self, merged: xr.Dataset, boxed: Plan) -> dict[Hashable, Variable]:
         """Merge coordinates that no recipe holds: auxiliary ones, labels that are not numbers."""
-        part = dataclasses.replace  # the coordinates are placed, not averaged
         found: dict[Hashable, Variable] = {}
         for name, coord in self.patches.coords.items():
             dims = [d for d in coord.dims if d in boxed.dims]
@@ -298,8 +298,9 @@ class Merge:
                 continue
             if set(coord.dims) & {m.dim for m in self.plan.lists}:
                 continue
-            plan = part(boxed, hood=boxed.boxes.only(dims), window=None)
-            found[name] = place(coord.variable, plan, self.source.ordinals, self.crop, self.dim)
+            plan = dataclasses.replace(boxed, hood=boxed.boxes.only(dims), window=None)
+            where = (plan, self.source.ordinals, self.crop, self.dim)
+            found[name] = place(turned_back(self.patches, name, *where), *where)
         return found
 
     def variable(self, variable: Variable, name: Hashable, aggregation: Any = None) -> Variable:
@@ -344,10 +345,9 @@ class Merge:
         dims = ordered(tuple(d for d in variable.dims if d != self.dim), order)
         variable = variable.transpose(self.dim, *dims)
         axes = tuple(dims.index(d) for d in own)
-        skipna = self._skips(variable)
         whole = plan.boxes.only(own)
         weights = Weights(plan.window, aggregation.synthesis, whole, self.crop, self.scale)
-        rest = (aggregation, skipna, self.fill_value, nodata_of(variable))
+        rest = (aggregation, self._skips(variable), self.fill_value, nodata_of(variable))
         job = Job(boxes, self.source.ordinals, axes, weights, *rest)
         if variable.chunks is not None:
             chunks = self._chunks(name, own, dims)

@@ -14,7 +14,16 @@ from xarray import Variable
 from xpatch.engine.nodata import Nodata
 from xpatch.neighborhood import Boxes
 
-__all__ = ["Nodata", "as_floats", "beside", "masked", "nodata_of", "refilled", "valid", "without_nodata"]
+__all__ = [
+    "Nodata",
+    "as_floats",
+    "beside",
+    "masked",
+    "nodata_of",
+    "refilled",
+    "valid",
+    "without_nodata",
+]
 
 CF = ("_FillValue", "missing_value")
 OTHERS = ("fill_value", "nodata")  # where rioxarray looks if there is none of CF

@@ -47,9 +47,13 @@ class Nodata:
         return found
 
     def masked(self, array: NDArray, dtype: Any = None) -> NDArray:
-        """Give floats with NaN in place of the numbers, as a copy."""
-        out = array.astype(dtypes.average(array.dtype) if dtype is None else dtype)
-        np.copyto(out, np.nan, where=self.where(array))
+        """Give floats with NaN in place of the numbers: the array itself if these are floats, and none is."""
+        dtype = dtypes.average(array.dtype) if dtype is None else dtype
+        null = self.where(array)
+        if not null.any():
+            return array.astype(dtype, copy=False)
+        out = array.astype(dtype)
+        np.copyto(out, np.nan, where=null)
         return out
 
     def kept(self, changed: NDArray, array: NDArray) -> NDArray:
@@ -121,7 +125,7 @@ class Reading:
         if not self.chosen and (merged == float(fill)).any():
             raise ValueError(
                 f"some cells sum to {fill}, which stands for missing in these patches; merge them as floats, "
-                f"patches.where(patches != {fill}).drop_attrs(), where NaN does"
+                f"patches.where(patches != {fill}).drop_attrs(deep=False), where NaN does"
             )
         with np.errstate(invalid="ignore"):  # of cells that nothing covers
             out = merged.astype(self.result)

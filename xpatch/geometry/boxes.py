@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from xpatch.domain import Lattice
+from xpatch.domain.turns import check_closes
 from xpatch.geometry.base import Anchors, Frame, Geometry
 from xpatch.neighborhood import Boxes
 from xpatch.spec import DimMap, by_dim, per_dim
@@ -121,6 +122,8 @@ class Rectangular(Geometry):
                     f"a patch of {size} cells does not fit in the {n} cells of {dim!r}; use a size "
                     f"of at most {n}, or boundary='pad' to extend the field"
                 )
+            if boundary[dim] == "wrap":
+                check_closes(domain, dim)
             sizes.append(size)
         shape = tuple(domain.sizes[d] for d in dims)
         return Frame(dims, tuple(sizes), shape, tuple(boundary[d] for d in dims))
