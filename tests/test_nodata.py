@@ -13,13 +13,13 @@ from hypothesis import given, settings
 
 import xpatch
 
-TIME = pd.date_range("2000-01-01", periods=24)
+TIME = pd.date_range("2000-01-01", periods=18)
 LARGE = 2**60  # integers that no float holds one by one
 
 
 def field(dtype="i2", nodata=-9999, seed=0, low=0, high=50):
     rng = np.random.default_rng(seed)
-    values = rng.integers(low, high, (24, 10, 12)).astype(dtype)
+    values = rng.integers(low, high, (18, 10, 12)).astype(dtype)
     coords = {"time": TIME, "y": np.arange(10.0)[::-1], "x": np.arange(12.0)}
     return xr.DataArray(values, coords, ("time", "y", "x"), "v", {"_FillValue": nodata})
 
@@ -63,11 +63,11 @@ def as_law(merged, nodata):
 @pytest.mark.parametrize("chunks", [None, 7], ids=["memory", "dask"])
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("how", CHOOSE + AVERAGE, ids=str)
-@pytest.mark.parametrize("skipna", [None, False])
-def test_the_law(cut, how, chunks, skipna):
-    if isinstance(how, xpatch.Learned) and skipna is False:
-        pytest.skip("a model is given what is there")
-    for dtype, nodata in (("i2", -9999), ("f4", -1e30), ("u1", 255)):
+def test_the_law(cut, how, chunks):
+    cases = [("i2", -9999, None), ("f4", np.float32(-1e30), None), ("u1", 255, None)]
+    if not isinstance(how, xpatch.Learned):  # which is given what is there
+        cases.append(("i2", -9999, False))
+    for dtype, nodata, skipna in cases:
         p = field(dtype, nodata).patch.split(**CUTS[cut])
         p, nan = spoiled(p, nodata)
         nan = nan.drop_attrs(deep=False).astype("f4" if dtype == "f4" else "f8")
@@ -78,9 +78,7 @@ def test_the_law(cut, how, chunks, skipna):
         assert (got.chunks is None) == (chunks is None)
         whole = {"sum": np.sum(np.zeros(1, dtype)).dtype}.get(str(how), np.dtype(dtype))
         assert got.dtype == (whole if how in [*CHOOSE, "sum"] else law.dtype)
-        np.testing.assert_allclose(
-            got, as_law(law, (dtype == "f4" and np.float32(-1e30)) or nodata)
-        )
+        np.testing.assert_allclose(got, as_law(law, nodata))
 
 
 @pytest.mark.parametrize("cut", CUTS)
@@ -276,6 +274,23 @@ def test_fill_value_overrides(chunks):
 
 
 # ------------------------------------------------------------------------------ made of others
+
+
+@pytest.mark.parametrize("attrs", [{}, {"_FillValue": -9999.0}])
+@pytest.mark.parametrize("chunks", [None, 1])
+def test_fill_value_of_votes_and_variances(attrs, chunks):
+    f = xr.DataArray(np.linspace(0.1, 0.8, 8), dims="x", attrs=attrs)
+    p = f.patch.split(geometry={"x": 4}, sampler=xpatch.RegularStride(2)).isel(patch=[0, 1])
+    p = p.chunk(patch=chunks) if chunks else p
+    two = xr.concat([1 - p, p], "class")
+    vote = two.patch.merge(xpatch.SoftVote(keep_probabilities=True), fill_value=9)
+    assert list(vote.label.values) == [0, 0, 0, 0, 0, 1, 9, 9]
+    assert list(vote.probability[1].values[-2:]) == [9, 9]
+    np.testing.assert_allclose(vote.probability[1, :6], f[:6])
+    both = xr.Dataset({"mean": p, "variance": p})
+    merged = both.patch.merge("inv_var_weighted_mean", fill_value=-1)
+    np.testing.assert_allclose(merged["mean"], [*f[:6], -1, -1])
+    assert list(merged.variance.values[-2:]) == [-1, -1]
 
 
 @pytest.mark.parametrize("chunks", [None, 4])

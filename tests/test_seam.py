@@ -52,7 +52,7 @@ def test_longitudes_that_close(lon, units):
 def test_regions_do_not_close(lon, turn, sampler):
     field = globe(np.asarray(lon)[::turn], standard_name="longitude")
     geometry = xpatch.Rectangular(lon=4, boundary={"lon": "wrap"})
-    with pytest.raises(ValueError, match="360 degrees.*'shift'"):
+    with pytest.raises(ValueError, match=r"360 degrees.*'shift'"):
         field.patch.split(geometry=geometry, sampler=sampler)
 
 

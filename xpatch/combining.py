@@ -46,7 +46,8 @@ def most_probable(probability: xr.DataArray, vote: SoftVote, fill_value: Any) ->
     labels = labels.rename(probability.name)
     if not vote.keep_probabilities:
         return labels
-    return xr.Dataset({"label": labels, "probability": probability})
+    filled = refilled(masked(probability), probability, fill_value)
+    return xr.Dataset({"label": labels, "probability": filled})
 
 
 def most_probable_each(
@@ -97,8 +98,8 @@ def inverse_variance(merge: Merge, aggregation: InvVarWeightedMean) -> xr.Datase
     merged_mean, merged_variance = sums / total, 1 / total
     merged_mean.attrs, merged_variance.attrs = mean.attrs, variance.attrs
     parts = {
-        aggregation.mean: refilled(merged_mean, given[0]),
-        aggregation.variance: refilled(merged_variance, given[1]),
+        aggregation.mean: refilled(merged_mean, given[0], merge.asked),
+        aggregation.variance: refilled(merged_variance, given[1], merge.asked),
     }
     return xr.Dataset(parts, attrs=merge.patches.attrs)
 

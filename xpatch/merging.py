@@ -75,7 +75,8 @@ class Merge:
         self.chunks, self.present = chunks, present
         self.cut = (*self.plan.dims, *cut)  # also where this is a merge of time or of space alone
         self.skipna = skipna
-        self.fill_value = fill_value
+        composed = isinstance(self.aggregation, SoftVote | InvVarWeightedMean)
+        self.asked, self.fill_value = fill_value, np.nan if composed else fill_value
         self.scale = self._checked_scale(scale)
         self.crop = self._find_crop()
         self._check_window()
@@ -236,7 +237,7 @@ class Merge:
             merged = self.variable(patches.variable, None)
             out = self._wrap(xr.Dataset({"_": merged}))["_"].rename(patches.name)
             if isinstance(aggregation, SoftVote):
-                return most_probable(out, aggregation, self.fill_value)
+                return most_probable(out, aggregation, self.asked)
             return out
         if isinstance(aggregation, InvVarWeightedMean):
             return self._wrap(inverse_variance(self, aggregation))
@@ -249,7 +250,7 @@ class Merge:
             parts[name] = self.variable(array.variable, name)
         whole = self._wrap(xr.Dataset(parts, attrs=self.patches.attrs))
         if isinstance(aggregation, SoftVote):
-            return most_probable_each(whole, voted, aggregation, self.fill_value)
+            return most_probable_each(whole, voted, aggregation, self.asked)
         return whole
 
     def _wrap(self, merged: xr.Dataset) -> xr.Dataset:
@@ -442,8 +443,5 @@ class Merge:
             sizes = tuple(self.domain.sizes[d] for d in unknown)
             auto = normalize_chunks(tuple(unknown.values()), sizes, OUTPUT_CELLS, np.dtype("u1"))
             known |= dict(zip(unknown, auto, strict=True))
-        out = {}
-        for d in own:
-            factor = self.scale.get(d, 1)
-            out[dims.index(d)] = tuple(c * factor for c in known[d])
-        return out
+        finer = {d: self.scale.get(d, 1) for d in own}
+        return {dims.index(d): tuple(c * finer[d] for c in known[d]) for d in own}

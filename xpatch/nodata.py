@@ -105,16 +105,18 @@ def as_floats(values: Any) -> NDArray[np.float64]:
     return np.asarray(values, float)
 
 
-def refilled(array: Any, like: xr.DataArray) -> Any:
-    """Write the number of ``like`` in place of NaN, with the attributes that name it."""
+def refilled(array: Any, like: xr.DataArray, fill_value: Any = np.nan) -> Any:
+    """Write the number of ``like`` in place of NaN, with the attributes that name it, or ``fill_value``."""
     nodata = nodata_of(like)
-    if nodata is None or array.dtype.kind != "f":
+    asked = fill_value is not None and fill_value == fill_value
+    if array.dtype.kind != "f" or (nodata is None and not asked):
         return array
 
     def filled(values: Any) -> Any:
+        if asked or nodata is None:
+            return np.where(np.isnan(values), values.dtype.type(fill_value), values)
         return nodata.filled(values.copy())
 
     out = xr.apply_ufunc(filled, array, dask="parallelized", output_dtypes=[array.dtype])
-    named = {n: v for n, v in like.attrs.items() if n in NAMES}
-    out.attrs = {**array.attrs, **named}
+    out.attrs = {**array.attrs, **{n: v for n, v in like.attrs.items() if n in NAMES}}
     return out

@@ -50,7 +50,8 @@ class Rectangular(Geometry):
         that need whole axes (``"mean"``, ``"median"``, ``"maximum"``, ``"minimum"``,
         ``"linear_ramp"``) load a field that is on disk whole.
     pad_value : scalar, optional
-        The value of ``pad_mode="constant"`` and the end of ``"linear_ramp"``; default: missing.
+        The value of ``pad_mode="constant"`` and the end of ``"linear_ramp"``; default: missing, of
+        integers whose attributes name a number for that this number.
     **dims
         Sizes by dimension, in place of ``size``.
 
