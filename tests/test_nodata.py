@@ -181,6 +181,10 @@ def test_identity_of_what_a_raster_holds():
         ({"_FillValue": 10**9}, [], None),
         ({"_FillValue": -1.5, "missing_value": np.nan}, [], None),
         ({"_FillValue": "-1", "missing_value": None}, [], None),
+        ({"_FillValue": False, "missing_value": [[1, 2], [3, 4]]}, [], None),
+        ({"_FillValue": {"a": 1}, "missing_value": [1, [2]]}, [1], 1),
+        ({"_FillValue": 10**30, "missing_value": np.array(-1.0, "f4")}, [-1], -1),
+        ({"_FillValue": np.timedelta64(1, "s"), "nodata": float("inf")}, [], None),
     ],
 )
 def test_which_attributes(attrs, missing, fill):

@@ -28,6 +28,7 @@ __all__ = [
 CF = ("_FillValue", "missing_value")
 OTHERS = ("fill_value", "nodata")  # where rioxarray looks if there is none of CF
 NAMES = (*CF, *OTHERS)
+EXCESS = 2**1024  # which no float holds
 
 
 def nodata_of(variable: Variable | xr.DataArray) -> Nodata | None:
@@ -46,18 +47,26 @@ def nodata_of(variable: Variable | xr.DataArray) -> Nodata | None:
 
 def _held(attrs: Mapping[Any, Any], names: tuple[str, ...], dtype: np.dtype) -> list[Any]:
     """Give the numbers under some names that a dtype holds, in that dtype."""
-    given = [np.asarray(attrs[n]) for n in names if n in attrs]
-    numbers = [v for a in given if a.dtype.kind in "iuf" and a.ndim < 2 for v in a.reshape(-1)]
-    return [held for v in numbers if (held := _as(v, dtype)) is not None]
+    given: list[Any] = []
+    for name in names:
+        value = attrs.get(name)
+        many = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim)
+        given += list(value) if many else [value]
+    numbers = [
+        v.item() if isinstance(v, np.generic | np.ndarray) else v for v in given if np.ndim(v) == 0
+    ]
+    plain = [v for v in numbers if isinstance(v, int | float) and not isinstance(v, bool)]
+    return [held for v in plain if (held := _as(v, dtype)) is not None]
 
 
 def _as(number: Any, dtype: np.dtype) -> Any:
     """Give a number in a dtype; None if that cannot hold it."""
+    infinite = number in (np.inf, -np.inf)
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
-            held = dtype.type(number)
-        return held if np.isinf(held) == np.isinf(number) else None
-    if number != number or np.isinf(number) or int(number) != number:
+            held = dtype.type(np.inf if abs(number) >= EXCESS and not infinite else number)
+        return held if np.isinf(held) == infinite else None
+    if number != number or infinite or int(number) != number:
         return None
     info = np.iinfo(dtype)
     return dtype.type(int(number)) if info.min <= int(number) <= info.max else None
