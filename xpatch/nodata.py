@@ -49,7 +49,7 @@ def _held(attrs: Mapping[Any, Any], names: tuple[str, ...], dtype: np.dtype) -> 
     """Give the numbers under some names that a dtype holds, in that dtype."""
     given: list[Any] = []
     for name in names:
-        value = attrs.get(name)
+        value: Any = attrs.get(name)
         many = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim)
         given += list(value) if many else [value]
     numbers = [
@@ -65,7 +65,7 @@ def _as(number: Any, dtype: np.dtype) -> Any:
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             held = dtype.type(np.inf if abs(number) >= EXCESS and not infinite else number)
-        return held if np.isinf(held) == infinite else None
+        return held if bool(np.isinf(held)) == infinite else None
     if number != number or infinite or int(number) != number:
         return None
     info = np.iinfo(dtype)
