@@ -168,9 +168,11 @@ def merge(
     like : DataArray or Dataset, optional
         The field that was split, for patches that lost their index: its coordinates are taken.
     skipna : bool, optional
-        Leave missing contributions out; default: for dtypes that can hold them.
+        Leave missing contributions out; default: for dtypes that can hold them. Numbers that the
+        attributes of the patches name (``_FillValue``, ``missing_value``) are missing as NaN is.
     fill_value : scalar, default: NaN
         Value of cells that no patch covers; of a cube of forecasts, of places that none covers.
+        Patches whose attributes name a number for missing have that in place of NaN.
     scale : int or mapping, optional
         By which integer the patches are finer than the field along each dimension; an int means
         the dimensions in space along which boxes were cut: all but time, bands and the like.

@@ -16,11 +16,12 @@ from xarray import Variable
 from xpatch.checks import check_flag
 from xpatch.cutting import cut_field, groups_within, patch_groups, virtual_chunks
 from xpatch.domain import variables_of
-from xpatch.engine import dtypes
 from xpatch.engine.lazy import keeping
+from xpatch.engine.nodata import filling
 from xpatch.failures import PatchFailure, warn_of
 from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
 from xpatch.merging import Merge
+from xpatch.nodata import nodata_of
 from xpatch.parts import of_one_field
 from xpatch.plan import Plan
 from xpatch.progress import Ticker
@@ -73,8 +74,11 @@ class Skeleton:
             if dim not in v.dims:
                 continue
             dims = tuple(d for d in v.dims if d != dim)
-            filled = dtypes.filled(v.dtype, None)[0] if on_error == "nan" else v.dtype
-            forms[name] = Form(dims, tuple(v.sizes[d] for d in dims), v.dtype, filled, v.attrs)
+            filled, null = v.dtype, np.zeros((), v.dtype)[()]
+            if on_error == "nan":
+                filled, null = filling(v.dtype, None, nodata_of(v))
+            sizes = tuple(v.sizes[d] for d in dims)
+            forms[name] = Form(dims, sizes, v.dtype, filled, v.attrs, null)
         return cls(result, forms, crop, index.plans, shared)
 
     def patches(self, arrays: Mapping[Hashable, Variable], index: PatchIndex) -> Any:

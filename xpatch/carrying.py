@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.engine import dtypes
+from xpatch.engine.nodata import Nodata, filling
 from xpatch.neighborhood import Boxes
+from xpatch.nodata import nodata_of
 from xpatch.scattering import Job, Weights
 
 CELL = "__cell__"  # of a patch, the only one
@@ -32,23 +33,30 @@ def carried(variable: Variable, name: Hashable, dim: Hashable, present: Any = No
         return variable
     variable = variable.transpose(dim, ...)
     data: Any = variable.data if variable.chunks is not None else variable.to_numpy()
-    empty, null = _missing(variable.dtype)
+    nodata = nodata_of(variable)
+    empty, null = _missing(variable.dtype, nodata)
     if present is not None:  # rows of patches that failed hold anything
         rows = present.reshape(-1, *(1,) * (variable.ndim - 1))
         data = np.where(rows, data.astype(empty), null)
     if not len(data):
         return Variable(variable.dims[1:], np.full(data.shape[1:], null, empty), variable.attrs)
     if variable.chunks is None:
-        return Variable(variable.dims[1:], common(data, 0, name=name), variable.attrs)
+        found = common(data, 0, name=name, nodata=nodata)
+        return Variable(variable.dims[1:], found, variable.attrs)
     import dask.array as da
 
-    every = partial(common, name=name)
+    every = partial(common, name=name, nodata=nodata)
     found = da.reduction(data, every, every, axis=0, dtype=data.dtype, concatenate=True)
     return Variable(variable.dims[1:], found, variable.attrs)
 
 
 def common(
-    values: NDArray, axis: Any = 0, keepdims: bool = False, *, name: Hashable = None
+    values: NDArray,
+    axis: Any = 0,
+    keepdims: bool = False,
+    *,
+    name: Hashable = None,
+    nodata: Nodata | None = None,
 ) -> NDArray:
     """Give the one value along the first axis that is not missing.
 
@@ -60,6 +68,8 @@ def common(
     if not len(values):  # dask looks what becomes of nothing
         return np.zeros((1,) * keepdims + values.shape[1:], values.dtype)
     known = ~pd.isnull(values)
+    if nodata is not None:
+        known &= ~nodata.where(values)
     first = np.take_along_axis(values, known.argmax(0)[None], 0)
     if (known & (values != first)).any():
         raise ValueError(
@@ -70,8 +80,10 @@ def common(
     return first if keepdims else first[0]
 
 
-def _missing(dtype: np.dtype) -> tuple[Any, Any]:
-    return (np.dtype(object), np.nan) if dtype.kind in "OUST" else dtypes.filled(dtype, None)
+def _missing(dtype: np.dtype, nodata: Nodata | None) -> tuple[Any, Any]:
+    if dtype.kind in "OUST":
+        return np.dtype(object), np.nan
+    return filling(dtype, None, nodata)
 
 
 def on_cells(
@@ -90,7 +102,8 @@ def on_cells(
     values = variable.set_dims((CELL, *variable.dims)).transpose(dim, CELL, *others)
     weights = Weights(None, None, boxes, {}, {})
     every = np.arange(len(cells))
-    job = Job(boxes, every, (0,), weights, aggregation, skipna, fill_value)
+    how = (aggregation, skipna, fill_value, nodata_of(variable))
+    job = Job(boxes, every, (0,), weights, *how)
     if variable.chunks is None:
         data = job.in_memory(values.to_numpy())
     else:

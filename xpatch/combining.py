@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from xarray import Variable
 
 from xpatch.aggregation import InvVarWeightedMean, SoftVote, Sum
 from xpatch.engine import dtypes
+from xpatch.engine.nodata import filling
 from xpatch.engine.stacked import Modeled
+from xpatch.nodata import masked, nodata_of, refilled, valid, without_nodata
 
 if TYPE_CHECKING:
     from xpatch.merging import Merge
@@ -25,21 +28,26 @@ def most_probable(probability: xr.DataArray, vote: SoftVote, fill_value: Any) ->
             f"SoftVote averages probabilities along the class dimension {dim!r}, which the patches "
             f"do not have; their other dimensions are {list(probability.dims)}: SoftVote(dim=…)"
         )
-    known = probability.notnull().all(dim)
+    known = valid(probability).all(dim)
     names = probability.coords[dim].values if dim in probability.coords else None
     names = np.arange(probability.sizes[dim]) if names is None else np.array(names.tolist())
-    best = probability.fillna(-np.inf).argmax(dim)
+    best = probability.where(known, -np.inf).argmax(dim)
+    nodata = nodata_of(Variable((dim,), names, probability.attrs))
+    if nodata is not None and nodata.where(names).any():
+        nodata = None  # a class has that number
     labels = xr.apply_ufunc(
         lambda i: names[i], best, dask="parallelized", output_dtypes=[names.dtype]
     )
     if known.chunks is not None or not bool(known.all()):
         text = names.dtype.kind in "US"  # as in xarray, text with missing values is objects
-        dtype, value = (object, np.nan) if text else dtypes.filled(names.dtype, fill_value)
+        dtype, value = (object, np.nan) if text else filling(names.dtype, fill_value, nodata)
         labels = labels.astype(dtype).where(known, value)
-    labels = labels.assign_attrs(probability.attrs).rename(probability.name)
+    labels.attrs = probability.attrs if nodata is not None else without_nodata(probability.attrs)
+    labels = labels.rename(probability.name)
     if not vote.keep_probabilities:
         return labels
-    return xr.Dataset({"label": labels, "probability": probability})
+    filled = refilled(masked(probability), probability, fill_value)
+    return xr.Dataset({"label": labels, "probability": filled})
 
 
 def most_probable_each(
@@ -79,7 +87,8 @@ def inverse_variance(merge: Merge, aggregation: InvVarWeightedMean) -> xr.Datase
                 f"{aggregation.variance!r}; {name!r} is missing among "
                 f"{list(merge.patches.data_vars)}"
             )
-    mean, variance = merge.patches[aggregation.mean], merge.patches[aggregation.variance]
+    given = merge.patches[aggregation.mean], merge.patches[aggregation.variance]
+    mean, variance = map(masked, given)
     precision = xr.apply_ufunc(
         _precision, variance, dask="parallelized", output_dtypes=[dtypes.average(variance.dtype)]
     ).where(mean.notnull())
@@ -88,7 +97,10 @@ def inverse_variance(merge: Merge, aggregation: InvVarWeightedMean) -> xr.Datase
     sums = merge.variable(weighted.variable, aggregation.mean, Sum())
     merged_mean, merged_variance = sums / total, 1 / total
     merged_mean.attrs, merged_variance.attrs = mean.attrs, variance.attrs
-    parts = {aggregation.mean: merged_mean, aggregation.variance: merged_variance}
+    parts = {
+        aggregation.mean: refilled(merged_mean, given[0], merge.asked),
+        aggregation.variance: refilled(merged_variance, given[1], merge.asked),
+    }
     return xr.Dataset(parts, attrs=merge.patches.attrs)
 
 
@@ -103,8 +115,6 @@ def _precision(variance: NDArray) -> NDArray:
 
 def fitted_model(
     spec: Any,
-    dtype: np.dtype,
-    skipna: bool,
     reducer: Modeled,
     shape: tuple[int, ...],
     run: Callable[[Modeled], Any],
@@ -128,7 +138,7 @@ def fitted_model(
         seen.append((values[:, keep], offsets[:, :, keep]))
         truth.append(wanted[keep])
 
-    run(Modeled(dtype, skipna, spec.model, collect))
+    run(reducer.again(spec.model, collect))
     width = max((len(values) * (1 + len(offsets)) for values, offsets in seen), default=0)
     rows = [stack_features(*_widened(values, offsets, width)) for values, offsets in seen]
     if not sum(map(len, rows)):
@@ -140,7 +150,7 @@ def fitted_model(
         features = stack_features(*_widened(values, offsets, width))
         return np.asarray(model.predict(features)).reshape(-1)
 
-    return Modeled(dtype, skipna, predict)
+    return reducer.again(predict)
 
 
 def stack_features(values: NDArray, offsets: NDArray) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.aggregation import as_aggregation
+from xpatch.nodata import masked, refilled
 from xpatch.painting import merge_scale
 from xpatch.plan import is_carried
 from xpatch.restoring import is_coarse, provenance
@@ -119,7 +120,12 @@ def combined(fields: Mapping[str, Any], how: HierarchicalCombine, own: list[Hash
         return first
     index = pd.Index(list(fields), name=SCALE, dtype=object)
     whole = isinstance(first, xr.Dataset)
-    out = joined(stacked([f[own] if whole else f for f in fields.values()], index), how)
+    parts = [f[own] if whole else f for f in fields.values()]
+    if how.combine == "stack":
+        out = stacked(parts, index)
+    else:  # a mean, or a function, takes no number for data that stands for missing
+        out = joined(stacked([without_numbers(f) for f in parts], index), how)
+        out = out if callable(how.combine) else with_numbers(out, parts[0])
     if isinstance(out, xr.DataArray) and not whole:
         out = out.rename(first.name)
     for field in fields.values():  # patches from a file know fewer of the coarse coordinates
@@ -129,6 +135,18 @@ def combined(fields: Mapping[str, Any], how: HierarchicalCombine, own: list[Hash
     rest = {n: v for n, v in first.data_vars.items() if n not in own and n not in out}
     out = out.assign(rest)
     return out[[n for n in first.data_vars if n in out]] if set(out) <= set(first) else out
+
+
+def without_numbers(field: Any) -> Any:
+    """Give a field with NaN where numbers stand for missing."""
+    return field.map(masked) if isinstance(field, xr.Dataset) else masked(field)
+
+
+def with_numbers(field: Any, like: Any) -> Any:
+    """Give a field with the numbers that stand for missing in another one."""
+    if isinstance(field, xr.DataArray):
+        return refilled(field, like)
+    return field.assign({n: refilled(v, like[n]) for n, v in field.data_vars.items()})
 
 
 def stacked(fields: list[Any], index: pd.Index) -> Any:
@@ -141,8 +159,6 @@ def stacked(fields: list[Any], index: pd.Index) -> Any:
 
 def joined(stack: Any, how: HierarchicalCombine) -> Any:
     """Make one field of the stack."""
-    if how.combine == "stack":
-        return stack
     if how.combine == "mean":
         return stack.mean(SCALE, skipna=True, keep_attrs=True)
     if not callable(how.combine):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex, PandasMultiIndex
 
+from xpatch.bounding import bounds_of, cut_bounds, remember
 from xpatch.checks import check_patches
 from xpatch.domain import variables_of
 from xpatch.engine import dtypes, memory
@@ -25,6 +26,7 @@ from xpatch.joint import Joint, along, lead_of, time_part
 from xpatch.listing import cut_members, number_variable
 from xpatch.mapping import labeled, without_transform
 from xpatch.neighborhood import Boxes, Members
+from xpatch.nodata import Nodata, beside, nodata_of
 from xpatch.plan import Plan
 from xpatch.recipe import ANCHOR, STEP, start_name, write_recipe
 from xpatch.thinning import thinned
@@ -41,11 +43,12 @@ class Taper:
 
     window: Any
     axes: tuple[int, ...]
+    nodata: Nodata | None = None
 
     def __call__(self, patches: NDArray, boxes: Boxes) -> NDArray:
         out = patches.astype(dtypes.average(patches.dtype))
         memory.taper(out, self.axes, boxes, box_weights(self.window, boxes))
-        return out
+        return out if self.nodata is None else self.nodata.kept(out, patches)
 
 
 def is_lazy(variable: Variable) -> bool:
@@ -97,6 +100,7 @@ def cut_variable(
     NumPy stays NumPy (lazy with ``defer``), data on disk stay there, dask stays dask.
     """
     dims = cut_dims(variable, plan)
+    nodata = nodata_of(variable)
     if isinstance(plan.hood, Members):
         return cut_members(variable, plan.hood, dims, dim, ordinals, groups, window, defer)
     boxes = plan.hood.only(dims)
@@ -104,7 +108,8 @@ def cut_variable(
     if isinstance(boxes, Joint):
         return cut_jointly(variable, boxes, dim, ordinals, groups, window, defer, plan.coarse)
     axes = tuple(variable.get_axis_num(d) for d in dims)
-    taper = None if window is None else Taper(stepwise(window, plan.coarse), axes)
+    taper = None if window is None else Taper(stepwise(window, plan.coarse), axes, nodata)
+    boxes = boxes if nodata is None else beside(boxes, nodata)
     coarse = [
         (variable.get_axis_num(d) + 1, f) for d, f in (plan.coarse or {}).items() if d in dims
     ]
@@ -113,9 +118,9 @@ def cut_variable(
 
         array = chunked.gather(variable.data, axes, boxes, groups or [ordinals], taper)
         for axis, factor in coarse:
-            array = coarsened(array, axis, factor)
+            array = coarsened(array, axis, factor, nodata)
         return Variable((dim, *variable.dims), array, variable.attrs)
-    make: Callable[..., Rows] = partial(CoarseRows, *coarse[0]) if coarse else Rows
+    make: Callable[..., Rows] = partial(CoarseRows, *coarse[0], nodata) if coarse else Rows
     if variable._in_memory and not defer:
         rows = make(variable.to_numpy(), axes, boxes, taper)
         return Variable((dim, *variable.dims), rows(ordinals), variable.attrs)
@@ -201,6 +206,7 @@ def cut_coordinates(
     """
     variables: dict[Hashable, Variable] = {}
     indexes: dict[Hashable, Any] = {}
+    bounds = bounds_of(obj.coords, plan.dims)
     for name, coord in obj.coords.items():
         variable = coord.variable.to_base_variable()
         own = cut_dims(variable, plan)
@@ -219,6 +225,8 @@ def cut_coordinates(
         elif variable.dims == (name,):
             if plan.domain.coordinate(name) is not None:
                 variables[name] = label_variable(variable, part, dim, ordinals)
+        elif own == (bounds.get(name),) and part.boxes.only(own).overhangs:
+            variables[name] = cut_bounds(variable, part, dim, own[0], ordinals, groups)
         else:
             padded = dataclasses.replace(_missing_outside(variable, part), coarse=None)
             variables[name] = cut_variable(variable, padded, dim, ordinals, groups, defer=True)
@@ -239,6 +247,7 @@ def cut_coordinates(
     variables = without_transform(variables, plan.domain, plan.dims)
     for variable in variables.values():
         variable.encoding = {}
+    remember(variables, bounds, obj.coords)
     return xr.Coordinates(variables, indexes=indexes)
 
 

@@ -23,6 +23,7 @@ from xpatch.engine.memory import weigh
 from xpatch.joint import Joint, in_time
 from xpatch.listing import MemberJob
 from xpatch.neighborhood import Boxes, Members
+from xpatch.nodata import Nodata, beside, nodata_of
 from xpatch.runs import Runs
 from xpatch.time.window import Stepwise, stepwise
 from xpatch.window import Boxcar, ByDim, Window, box_weights, member_weights
@@ -42,12 +43,17 @@ class Cut:
     fills: tuple[Any, ...]
     window: Window | None
     coarse: Mapping[Hashable, int]  # every how many cells are averaged
+    nodata: Nodata | None = None
 
     @classmethod
     def of(cls, variable: Variable, joint: Joint, window: Window | None, coarse: Any) -> Cut:
-        dtype, fills = engine.dtype_and_fills(variable.dtype, joint)
+        nodata, empty = nodata_of(variable), None
+        if nodata is not None:
+            joint, empty = padded_alike(joint, nodata), nodata.empty
+        dtype, fills = engine.dtype_and_fills(variable.dtype, joint, empty)
         own = {d: f for d, f in (coarse or {}).items() if d in variable.dims}
-        return cls(joint, variable.dims, dtype, tuple(fills), stepwise(window, own), own)
+        how = (stepwise(window, own), own, nodata)
+        return cls(joint, variable.dims, dtype, tuple(fills), *how)
 
     @property
     def final(self) -> np.dtype:
@@ -97,7 +103,7 @@ class Cut:
         if self.window is not None:
             out = self._tapered(out, ordinals, found)
         for d, factor in self.coarse.items():
-            out = mean_of(out, 1 + self.patch_dims.index(d), factor)
+            out = mean_of(out, 1 + self.patch_dims.index(d), factor, self.nodata)
         return out
 
     def _tapered(self, patches: NDArray, ordinals: NDArray, found: list[engine.Table]) -> NDArray:
@@ -112,7 +118,13 @@ class Cut:
                 w = w.reshape(len(out), *sizes.values())
                 w = w.transpose(0, *(1 + names.index(d) for d in order))
                 weigh(out, w.reshape(shape).astype(out.real.dtype))
-        return out
+        return out if self.nodata is None else self.nodata.kept(out, patches)
+
+
+def padded_alike(joint: Joint, nodata: Nodata) -> Joint:
+    """Let cells of boxes outside of a field be missing as those inside are."""
+    parts = tuple(beside(p, nodata) if isinstance(p, Boxes) else p for p in joint.parts)
+    return dataclasses.replace(joint, parts=parts)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

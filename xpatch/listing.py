@@ -19,8 +19,10 @@ from xpatch.engine import members as engine
 from xpatch.engine import reduce as r
 from xpatch.engine.lazy import Deferred, lazily
 from xpatch.engine.memory import weigh
+from xpatch.engine.nodata import Nodata, filling, placing, reading
 from xpatch.engine.stacked import Modeled
 from xpatch.neighborhood import Members
+from xpatch.nodata import as_floats, nodata_of
 from xpatch.window import Window, is_boxcar, member_weights
 
 # ---------------------------------------------------------------------------------------- split
@@ -32,6 +34,7 @@ class Taper:
 
     window: Window
     axis: int
+    nodata: Nodata | None = None
 
     def __call__(self, patches: NDArray, members: Members) -> NDArray:
         out = patches.astype(dtypes.average(patches.dtype))
@@ -40,7 +43,7 @@ class Taper:
             shape = [len(members)] + [1] * (out.ndim - 1)
             shape[self.axis + 1] = members.width
             weigh(out, members.padded(weights, 1.0).reshape(shape).astype(out.real.dtype))
-        return out
+        return out if self.nodata is None else self.nodata.kept(out, patches)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,11 +56,12 @@ class Rows:
     members: Members
     finish: Taper | None
     dtype: np.dtype
+    empty: Any = None  # what empty slots hold; None: a missing value
 
     def __call__(self, ordinals: NDArray) -> NDArray:
         part = self.members.take(ordinals).only(self.dims)
         if isinstance(self.source, np.ndarray):
-            out = engine.gather(self.source, self.axes, part, self.dtype)
+            out = engine.gather(self.source, self.axes, part, self.dtype, self.empty)
         else:
             out = self._from_disk(part)
         return out if self.finish is None else self.finish(out, part)
@@ -77,7 +81,7 @@ class Rows:
         data = np.asarray(array.get_duck_array() if hasattr(array, "get_duck_array") else array)
         elements = local.astype(np.int32)
         near = dataclasses.replace(part, shape=tuple(shape), elements=elements)
-        return engine.gather(data, self.axes, near, self.dtype)
+        return engine.gather(data, self.axes, near, self.dtype, self.empty)
 
 
 def cut_members(
@@ -97,21 +101,23 @@ def cut_members(
     axes = tuple(variable.get_axis_num(d) for d in own)
     dims = [d for d in variable.dims if d not in own]
     place = sum(variable.get_axis_num(d) < min(axes) for d in dims)
-    finish = None if window is None else Taper(window, place)
+    nodata = nodata_of(variable)
+    empty = None if nodata is None else nodata.empty
+    finish = None if window is None else Taper(window, place, nodata)
     dims.insert(place, members.dim)
-    dtype = engine.gather_fill(variable.dtype, members)[0]
+    dtype = engine.gather_fill(variable.dtype, members, empty)[0]
     dtype = dtype if finish is None else dtypes.average(variable.dtype)
     if variable.chunks is not None:
         from xpatch.engine import chunked_members
 
         groups = groups or [ordinals]
         array = chunked_members.gather(
-            variable.data, axes, members.only(own), groups, dtype, finish
+            variable.data, axes, members.only(own), groups, dtype, finish, empty
         )
         return Variable((dim, *dims), array, variable.attrs)
     in_memory = variable._in_memory
     source = variable.to_numpy() if in_memory else variable._data
-    rows = Rows(source, axes, own, members, finish, dtype)
+    rows = Rows(source, axes, own, members, finish, dtype, empty)
     if in_memory and not defer:
         return Variable((dim, *dims), rows(ordinals), variable.attrs)
     sizes = {**variable.sizes, members.dim: members.width}
@@ -151,9 +157,10 @@ class MemberFill:
 
     value: Any
     dtype: np.dtype
+    reducer: r.Reducer
 
     def __call__(self, merged: NDArray, covered: NDArray[np.bool_]) -> NDArray:
-        out = merged.astype(self.dtype, copy=False)
+        out = self.reducer.back(merged).astype(self.dtype, copy=False)
         if not covered.all():
             out[~covered] = self.value
         return out
@@ -170,6 +177,7 @@ class MemberJob:
     aggregation: Aggregation
     skipna: bool
     fill_value: Any
+    nodata: Nodata | None = None  # the numbers that stand for missing
     anchors: NDArray[np.int64] | None = None  # the element of each patch of the plan, or −1
 
     @property
@@ -200,8 +208,8 @@ class MemberJob:
         """Choose the reducer; where no element occurs twice values are placed bit by bit."""
         plain = is_boxcar(self.analysis) and is_boxcar(self.aggregation.synthesis)
         if lone and plain and self.aggregation.linear and self.aggregation.normalize:
-            return r.Choose(dtype, self.skipna, "first")
-        return self.aggregation.reducer(dtype, self.skipna)
+            return placing(r.Choose(dtype, self.skipna, "first"), self.nodata)
+        return reading(self.aggregation.reducer, dtype, self.skipna, self.nodata)
 
     def _cover(self) -> tuple[NDArray[np.bool_], bool]:
         """Give which elements are covered, and whether none is twice."""
@@ -210,18 +218,19 @@ class MemberJob:
         lone = group.mass is None and bool((total <= 1).all())
         return total > 0, lone
 
-    def _fill(self, dtype: np.dtype, covered: NDArray[np.bool_], full: bool) -> MemberFill:
+    def _fill(self, reducer: r.Reducer, full: bool) -> MemberFill:
+        dtype = reducer.final
         if self.aggregation.covers_zero or full:
-            return MemberFill(np.zeros((), dtype)[()], dtype)
-        dtype, value = dtypes.filled(dtype, self.fill_value)
-        return MemberFill(value, dtype)
+            return MemberFill(np.zeros((), dtype)[()], dtype, reducer)
+        dtype, value = filling(dtype, self.fill_value, self.nodata)
+        return MemberFill(value, dtype, reducer)
 
     def _planned(self, dtype: np.dtype, present: Any = None) -> tuple[r.Reducer, MemberFill]:
         """Choose the reducer, and what is written where nothing covers an element."""
         covered, lone = self._cover()
         reducer = self.reducer(dtype, lone)
         full = bool(covered.all()) and present is None
-        return reducer, self._fill(reducer.dtype, covered, full)
+        return reducer, self._fill(reducer, full)
 
     def in_memory(self, patches: NDArray) -> NDArray:
         """Merge a NumPy array."""
@@ -233,17 +242,17 @@ class MemberJob:
         if isinstance(reducer, Modeled) and isinstance(self.aggregation, Learned):
             target = self._target(given)
             cells = (self.n, given.values.shape[1])
-            args = (self.aggregation, patches.dtype, self.skipna, reducer, cells)
+            args = (self.aggregation, reducer, cells)
             reducer = fitted_model(*args, lambda look: engine.reduce(given, self.n, look), target)
         merged = engine.reduce(given, self.n, reducer)
-        fill = self._fill(merged.dtype, covered, bool(covered.all()))
+        fill = self._fill(reducer, bool(covered.all()))
         return given.unflattened(fill(merged, covered), shape)
 
     def _target(self, given: engine.Contributions) -> NDArray | None:
         target = getattr(self.aggregation, "target", None)
         if target is None:
             return None
-        values = np.asarray(getattr(target, "values", target), float)
+        values = as_floats(target)
         place = given.place
         shape = (*given.shape[:place], *self.members.shape, *given.shape[place:])
         if values.shape != shape:
@@ -272,6 +281,7 @@ class MemberJob:
             self.aggregation,
             self.skipna,
             self.fill_value,
+            self.nodata,
         )
         return chunked_members.reduce(
             patches,

@@ -11,6 +11,7 @@ import xarray as xr
 from xarray import Variable
 
 from xpatch.aggregation import First, InvVarWeightedMean, OverlapAdd, SoftVote, as_aggregation
+from xpatch.bounding import turned_back
 from xpatch.carrying import carried, on_cells
 from xpatch.combining import inverse_variance, most_probable, most_probable_each
 from xpatch.cutting import check_chunks
@@ -22,6 +23,7 @@ from xpatch.listing import MemberJob
 from xpatch.mapping import with_mapping
 from xpatch.merge_words import Scale, factors
 from xpatch.neighborhood import Boxes, Members
+from xpatch.nodata import nodata_of, without_nodata
 from xpatch.plan import Plan, best_plan, is_carried
 from xpatch.recipe import ANCHOR, start_name
 from xpatch.restoring import check_like, ordered, place, provenance, restored_coords
@@ -77,7 +79,8 @@ class Merge:
         self.chunks, self.present = chunks, present
         self.cut = (*self.plan.dims, *cut)  # also where this is a merge of time or of space alone
         self.skipna = skipna
-        self.fill_value = fill_value
+        composed = isinstance(self.aggregation, SoftVote | InvVarWeightedMean)
+        self.asked, self.fill_value = fill_value, np.nan if composed else fill_value
         self.scale = factors(scale, self.plan)
         self.crop = self._find_crop()
         self._check_window()
@@ -226,7 +229,7 @@ class Merge:
             merged = self.variable(self.patches.variable, None)
             out = self._wrap(xr.Dataset({"_": merged}))["_"].rename(self.patches.name)
             if isinstance(aggregation, SoftVote):
-                return most_probable(out, aggregation, self.fill_value)
+                return most_probable(out, aggregation, self.asked)
             return out
         if isinstance(aggregation, InvVarWeightedMean):
             return self._wrap(inverse_variance(self, aggregation))
@@ -239,7 +242,7 @@ class Merge:
             parts[name] = self.variable(array.variable, name)
         whole = self._wrap(xr.Dataset(parts, attrs=self.patches.attrs))
         if isinstance(aggregation, SoftVote):
-            return most_probable_each(whole, voted, aggregation, self.fill_value)
+            return most_probable_each(whole, voted, aggregation, self.asked)
         return whole
 
     def _wrap(self, merged: xr.Dataset) -> xr.Dataset:
@@ -278,7 +281,6 @@ class Merge:
 
     def _read_back(self, merged: xr.Dataset, boxed: Plan) -> dict[Hashable, Variable]:
         """Merge coordinates that no recipe holds: auxiliary ones, labels that are not numbers."""
-        part = dataclasses.replace  # the coordinates are placed, not averaged
         placed = {*merged.coords, *self.domain.made_labels}
         found: dict[Hashable, Variable] = {}
         for name, coord in self.patches.coords.items():
@@ -289,8 +291,9 @@ class Merge:
                 continue
             if set(coord.dims) & {m.dim for m in self.plan.lists}:
                 continue
-            plan = part(boxed, hood=boxed.boxes.only(dims), window=None)
-            found[name] = place(coord.variable, plan, self.source.ordinals, self.crop, self.dim)
+            plan = dataclasses.replace(boxed, hood=boxed.boxes.only(dims), window=None)
+            where = (plan, self.source.ordinals, self.crop, self.dim)
+            found[name] = place(turned_back(self.patches, name, *where), *where)
         return found
 
     def variable(self, variable: Variable, name: Hashable, aggregation: Any = None) -> Variable:
@@ -301,6 +304,8 @@ class Merge:
             if not isinstance(name, str):  # of a DataArray
                 raise
             raise TypeError(f"variable {name!r}: {error}") from error
+        if self.aggregation.covers_zero:  # a count may be any number
+            merged.attrs = without_nodata(merged.attrs)
         mapping = self.domain.mappings.get(name)  # by which rioxarray finds the CRS
         if mapping is not None and "grid_mapping" not in merged.attrs:
             merged.encoding = {"grid_mapping": mapping}
@@ -333,15 +338,10 @@ class Merge:
         dims = ordered(tuple(d for d in variable.dims if d != self.dim), order)
         variable = variable.transpose(self.dim, *dims)
         axes = tuple(dims.index(d) for d in own)
-        skipna = self._skips(variable)
-        weights = Weights(
-            plan.window,
-            aggregation.synthesis,
-            plan.boxes.only(own),
-            self.crop,
-            self.scale,
-        )
-        job = Job(boxes, self.source.ordinals, axes, weights, aggregation, skipna, self.fill_value)
+        whole = plan.boxes.only(own)
+        weights = Weights(plan.window, aggregation.synthesis, whole, self.crop, self.scale)
+        rest = (aggregation, self._skips(variable), self.fill_value, nodata_of(variable))
+        job = Job(boxes, self.source.ordinals, axes, weights, *rest)
         if variable.chunks is not None:
             chunks = self._chunks(name, own, dims)
             return Variable(dims, job.chunked(variable.data, chunks, self.present), variable.attrs)
@@ -354,7 +354,8 @@ class Merge:
                 "the patches have object dtype, which cannot be merged; convert them to numbers, dates "
                 "or fixed-width text"
             )
-        return variable.dtype.kind in "fcmM" if self.skipna is None else bool(self.skipna)
+        known = variable.dtype.kind in "fcmM" or nodata_of(variable) is not None
+        return known if self.skipna is None else bool(self.skipna)
 
     def _listed(
         self,
@@ -378,7 +379,7 @@ class Merge:
         dims = list(ordered(tuple(dims), order))
         variable = variable.transpose(self.dim, *dims[:place], *inner, *dims[place:])
         anchors = None if self.plan.places is None else self.plan.places.elements
-        rest = (place, window, aggregation, self._skips(variable), fill)
+        rest = (place, window, aggregation, self._skips(variable), fill, nodata_of(variable))
         out_dims = (*dims[:place], *hood.dims, *dims[place:])
         known_chunks = self.domain.chunks.get(name) or next(iter(self.domain.chunks.values()), {})
         wanted = {d: tuple(c) for d, c in known_chunks.items() if d in hood.dims}
@@ -434,8 +435,5 @@ class Merge:
             sizes = tuple(self.domain.sizes[d] for d in unknown)
             auto = normalize_chunks(tuple(unknown.values()), sizes, OUTPUT_CELLS, np.dtype("u1"))
             known |= dict(zip(unknown, auto, strict=True))
-        out = {}
-        for d in own:
-            factor = self.scale.get(d, 1)
-            out[dims.index(d)] = tuple(c * factor for c in known[d])
-        return out
+        finer = {d: self.scale.get(d, 1) for d in own}
+        return {dims.index(d): tuple(c * finer[d] for c in known[d]) for d in own}

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,8 @@ class Boxes:
     anchor : tuple of int or None, optional
         Which cell of a box is its anchor, along dimensions of time; it may lie outside of the box.
         None: the middle, cell ``size // 2``.
+    missing : Nodata, optional
+        Numbers that stand for missing, which padding out of a whole axis does not reckon with.
     """
 
     dims: tuple[Hashable, ...]
@@ -49,6 +52,7 @@ class Boxes:
     pad_mode: str = "reflect"
     pad_value: float | None = None
     anchor: tuple[int | None, ...] | None = None
+    missing: Any = None
 
     def __len__(self) -> int:
         if self.product:

@@ -17,6 +17,7 @@ from xpatch.fields import by_field, denied, told_plans
 from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index, with_variables
 from xpatch.joint import Joint, time_dims, time_part
 from xpatch.neighborhood import Members
+from xpatch.nodata import nodata_of
 from xpatch.plan import Plan, at_home, best_plan
 from xpatch.recipe import find_recipe
 from xpatch.restoring import provenance
@@ -312,7 +313,11 @@ def _shifted(
             return taken  # dates of cftime know no missing value
         if "empty_slot" in variable.attrs:
             return taken.where(there, -1)
-        return taken.where(there, "") if variable.dtype.kind == "U" else taken.where(there)
+        if variable.dtype.kind == "U":
+            return taken.where(there, "")
+        nodata = nodata_of(variable)
+        empty = () if nodata is None or nodata.empty is None else (nodata.empty,)
+        return taken.where(there, *empty)
 
     dataset = whole_of(patches)
     names = {n: moved(v) for n, v in dataset.variables.items() if members.dim in v.dims}

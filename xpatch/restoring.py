@@ -385,12 +385,14 @@ def place(
     others = tuple(d for d in variable.dims if d not in (dim, *boxes.dims))
     values = variable.transpose(dim, *boxes.dims, *others).to_numpy()
     starts = boxes.starts(ordinals)
+    ends = starts + np.array(boxes.sizes)  # those that lie in the field as they are come last
+    order = np.argsort(((starts >= 0) & (ends <= np.array(boxes.shape))).all(axis=1), kind="stable")
     shape = [*boxes.shape, *(variable.sizes[d] for d in others)]
     dtype, fill = np.dtype(object), None
     if values.dtype.kind not in "OT":
         dtype, fill = dtypes.filled(values.dtype, "" if values.dtype.kind in "US" else None)
     out = np.full(shape, fill, dtype)
-    for value, start in zip(values, starts, strict=True):
+    for value, start in zip(values[order], starts[order], strict=True):
         cells = [s + np.arange(n) for s, n in zip(start, boxes.sizes, strict=True)]
         inside = [
             np.ones(len(c), bool) if w else (c >= 0) & (c < n)

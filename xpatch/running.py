@@ -11,7 +11,6 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.engine import dtypes
 from xpatch.index import patch_index, whole_of
 from xpatch.progress import Ticker
 
@@ -89,6 +88,7 @@ class Form:
     dtype: np.dtype
     filled: np.dtype  # that can also say that a patch is missing
     attrs: dict[Any, Any]
+    null: Any = None  # what says so
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -208,9 +208,8 @@ class Apply:
                 return
             failures[labels[0]] = f"{type(error).__name__}: {error}"
             present[which] = False
-            for values in out.values():
-                null = dtypes.missing(values.dtype)
-                values[which] = np.zeros((), values.dtype)[()] if null is None else null
+            for name, values in out.items():
+                values[which] = self.forms[name].null
             return
         variables = as_variables(result, batch, dim, agreed)
         lost = [n for n in self.forms if n not in variables]

@@ -14,10 +14,12 @@ from xpatch.aggregation import Aggregation, Learned
 from xpatch.combining import fitted_model
 from xpatch.engine import dtypes, memory
 from xpatch.engine import reduce as r
+from xpatch.engine.nodata import Nodata, filling, placing, reading
 from xpatch.engine.placement import AxisWeights, Placement
 from xpatch.engine.stacked import Modeled
 from xpatch.engine.threads import available_threads
 from xpatch.neighborhood import Boxes, arrange, arranged
+from xpatch.nodata import as_floats
 from xpatch.window import Window, box_weights, is_boxcar
 
 AxesWeights = tuple[AxisWeights, ...]
@@ -69,9 +71,10 @@ class Fill:
 
     value: Any
     dtype: np.dtype
+    reducer: r.Reducer
 
     def __call__(self, merged: NDArray, axes: tuple[int, ...], cover: NDArray[np.bool_]) -> NDArray:
-        out = merged.astype(self.dtype, copy=False)
+        out = self.reducer.back(merged).astype(self.dtype, copy=False)
         if cover.all():
             return out
         shape = [out.shape[k] if k in axes else 1 for k in range(out.ndim)]
@@ -91,6 +94,7 @@ class Job:
     aggregation: Aggregation
     skipna: bool
     fill_value: Any
+    nodata: Nodata | None = None  # the numbers that stand for missing
 
     def reducer(self, dtype: np.dtype, tiled: bool) -> r.Reducer:
         """Choose the reducer; tiles that do not overlap are placed bit by bit."""
@@ -98,8 +102,8 @@ class Job:
         boxcar = is_boxcar(self.weights.analysis) and is_boxcar(aggregation.synthesis)
         mean = aggregation.linear and aggregation.normalize
         if tiled and boxcar and mean:
-            return r.Place(dtype, self.skipna)
-        return aggregation.reducer(dtype, self.skipna)
+            return placing(r.Place(dtype, self.skipna), self.nodata)
+        return reading(aggregation.reducer, dtype, self.skipna, self.nodata)
 
     def in_memory(self, patches: NDArray) -> NDArray:
         """Merge a NumPy array."""
@@ -114,12 +118,12 @@ class Job:
             shares = normalized(boxes, weights, cover), normalized(boxes, mass, cover)
             placement = Placement(boxes, position, *shares)
         elif isinstance(reducer, Modeled) and isinstance(self.aggregation, Learned):
-            args = (self.aggregation, patches.dtype, self.skipna, reducer, placement.shape)
+            args = (self.aggregation, reducer, placement.shape)
             look = partial(memory.reduce, patches, self.axes, placement)
             reducer = fitted_model(*args, look, self._target(patches, placement))
         threads = available_threads()
         merged = memory.reduce(patches, self.axes, placement, reducer, threads)
-        return self._filled(merged, cover)
+        return self._filled(reducer.back(merged), cover)
 
     def _target(self, patches: NDArray, placement: Placement) -> NDArray | None:
         target = getattr(self.aggregation, "target", None)
@@ -128,7 +132,7 @@ class Job:
         shape = list(patches.shape[1:])
         for axis, n in zip(self.axes, placement.shape, strict=True):
             shape[axis] = n
-        values = np.asarray(getattr(target, "values", target), float)
+        values = as_floats(target)
         if values.shape != tuple(shape):
             raise ValueError(
                 f"the target of Learned has shape {values.shape}, the merged field {tuple(shape)}"
@@ -139,10 +143,10 @@ class Job:
         vectors = cover if isinstance(cover, list) else [cover]
         if self.aggregation.covers_zero or all((v > 0).all() for v in vectors):
             return merged
-        dtype, value = dtypes.filled(merged.dtype, self.fill_value)
+        dtype, value = filling(merged.dtype, self.fill_value, self.nodata)
         out = merged.astype(dtype, copy=False)
         if not isinstance(cover, list):
-            return Fill(value, dtype)(out, self.axes, cover > 0)
+            return Fill(value, dtype, r.Reducer(dtype, False))(out, self.axes, cover > 0)
         for axis, vector in zip(self.axes, cover, strict=True):
             out[(slice(None),) * axis + (vector <= 0,)] = value
         return out
@@ -173,10 +177,10 @@ class Job:
             size = [len(a) for a in self.boxes.axes]
             mass = spread(normalized(boxes, own, cover), picks, size)
             weights = mass if above is own else spread(normalized(boxes, above, cover), picks, size)
-        dtype, value = reducer.dtype, None
+        dtype, value = reducer.final, None
         if not self.aggregation.covers_zero and not full:
-            dtype, value = dtypes.filled(dtype, self.fill_value)
-        fill = Fill(value if value is not None else np.zeros((), dtype)[()], dtype)
+            dtype, value = filling(dtype, self.fill_value, self.nodata)
+        fill = Fill(value if value is not None else np.zeros((), dtype)[()], dtype, reducer)
         token = tokenize(self)
         args = (self.axes, self.boxes, self.ordinals, weights, mass, reducer, fill, chunks, dtype)
         return reduce(patches, *args, token, shares, full, present)

@@ -106,7 +106,8 @@ def _within(chunks: tuple[int, ...], low: int, high: int) -> range:
 def gather(array: da.Array, cut: Any, groups: list[NDArray]) -> da.Array:
     """Cut patches out of ``array``: one task for each group and block of the other dims."""
     joint, dims, sizes = cut.joint, cut.dims, cut.sizes
-    token = tokenize(array.name, joint.identity, groups, str(cut.final), cut.window, cut.coarse)
+    how = (str(cut.final), cut.window, cut.coarse, cut.nodata)
+    token = tokenize(array.name, joint.identity, groups, *how)
     name, node = f"xpatch-split-{token}", (f"xpatch-joint-{token}",)
     order = cut.patch_dims
     inside = [d for part in joint.parts for d in part.dims]
@@ -244,6 +245,7 @@ def reduce(
         job.aggregation,
         job.skipna,
         job.fill_value,
+        job.nodata,
         chunks,
         None if present is None else present.name,
     )

@@ -29,10 +29,11 @@ def gather(
     groups: list[NDArray],
     dtype: np.dtype,
     finish: Callable[[NDArray, Members], NDArray] | None = None,
+    empty: Any = None,
 ) -> da.Array:
     """Take members out of ``array``: one task for each group of patches and block of other dims."""
     array = array.rechunk(dict.fromkeys(axes, -1))
-    token = tokenize(array.name, tuple(axes), members.identity, groups, str(dtype), finish)
+    token = tokenize(array.name, tuple(axes), members.identity, groups, str(dtype), finish, empty)
     name, list_name = f"xpatch-split-{token}", f"xpatch-members-{token}"
     others = [k for k in range(array.ndim) if k not in axes]
     place = sum(k < min(axes) for k in others)
@@ -44,7 +45,8 @@ def gather(
             for k, b in zip(others, block, strict=True):
                 source[k] = b
             key = (name, g, *block[:place], 0, *block[place:])
-            graph[key] = (Take(tuple(axes), finish, dtype), (array.name, *source), (list_name, g))
+            take = Take(tuple(axes), finish, dtype, empty)
+            graph[key] = (take, (array.name, *source), (list_name, g))
     chunks = [array.chunks[k] for k in others]
     chunks.insert(place, (members.width,))
     sizes = tuple(map(len, groups))
@@ -69,9 +71,10 @@ class Take:
     axes: tuple[int, ...]
     finish: Callable[[NDArray, Members], NDArray] | None
     dtype: np.dtype
+    empty: Any = None
 
     def __call__(self, block: NDArray, listed: Listed) -> NDArray:
-        out = own.gather(block, self.axes, listed.value, self.dtype)
+        out = own.gather(block, self.axes, listed.value, self.dtype, self.empty)
         if self.finish is not None:
             out = self.finish(out, listed.value)
         return out.astype(self.dtype, copy=False)

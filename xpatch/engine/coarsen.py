@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch.engine import dtypes
 from xpatch.engine.lazy import Rows
+from xpatch.engine.nodata import Nodata
 from xpatch.neighborhood import Boxes
 
 BLOCK_BYTES = 1 << 26  # of patches that are cut at a time before they are coarsened
@@ -23,10 +24,12 @@ def mean_dtype(dtype: Any) -> np.dtype:
     return np.dtype("f8") if dtype.kind in "biu" else dtype
 
 
-def mean_of(values: NDArray, axis: int, factor: int) -> NDArray:
+def mean_of(values: NDArray, axis: int, factor: int, nodata: Nodata | None = None) -> NDArray:
     """Average every ``factor`` cells along ``axis``, skipping missing ones; text is that of the last."""
     if factor == 1:
         return values.astype(mean_dtype(values.dtype), copy=False)
+    if nodata is not None:
+        return nodata.filled(mean_of(nodata.masked(values), axis, factor))
     shape = values.shape
     parts = values.reshape(*shape[:axis], shape[axis] // factor, factor, *shape[axis + 1 :])
     within = axis + 1
@@ -55,13 +58,13 @@ def _mean_of_dates(parts: NDArray, axis: int) -> NDArray:
     return np.where(count > 0, out, np.array("NaT", parts.dtype))
 
 
-def coarsened(array: Any, axis: int, factor: int) -> Any:
+def coarsened(array: Any, axis: int, factor: int, nodata: Nodata | None = None) -> Any:
     """Average every ``factor`` cells along an axis of a dask array of patches."""
     chunks = list(array.chunks)
     chunks[axis] = tuple(c // factor for c in chunks[axis])
     meta = np.empty((0,) * array.ndim, mean_dtype(array.dtype))
     return array.map_blocks(
-        mean_of, axis, factor, dtype=meta.dtype, chunks=tuple(chunks), meta=meta
+        mean_of, axis, factor, nodata, dtype=meta.dtype, chunks=tuple(chunks), meta=meta
     )
 
 
@@ -72,6 +75,7 @@ class CoarseRows(Rows):
         self,
         axis: int,
         factor: int,
+        nodata: Nodata | None,
         source: Any,
         axes: Sequence[int],
         boxes: Boxes,
@@ -79,7 +83,7 @@ class CoarseRows(Rows):
         stored: Sequence[Sequence[int]] = (),
     ):
         super().__init__(source, axes, boxes, finish, stored)
-        self.axis, self.factor = axis, factor
+        self.axis, self.factor, self.nodata = axis, factor, nodata
 
     def __call__(self, ordinals: NDArray) -> NDArray:
         cut = super().__call__
@@ -89,5 +93,6 @@ class CoarseRows(Rows):
         patch = math.prod([*inner, *self.boxes.sizes]) * np.dtype(self.source.dtype).itemsize
         count = -(-len(ordinals) // max(1, BLOCK_BYTES // max(1, patch)))
         parts = np.array_split(np.asarray(ordinals), max(1, count))
-        means = [mean_of(cut(part), self.axis, self.factor) for part in parts]
+        how = (self.axis, self.factor, self.nodata)
+        means = [mean_of(cut(part), *how) for part in parts]
         return means[0] if len(means) == 1 else np.concatenate(means)

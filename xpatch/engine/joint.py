@@ -94,9 +94,9 @@ def in_patch_dims(joint: Joint, dims: Sequence[Hashable]) -> tuple[Hashable, ...
     return tuple(out)
 
 
-def dtype_and_fills(dtype: np.dtype, joint: Joint) -> tuple[np.dtype, list[Any]]:
-    """Give the dtype of patches, and for each part what slots without a cell hold."""
-    own = gather_fill(dtype, joint)[0] if joint.ragged else dtype
+def dtype_and_fills(dtype: np.dtype, joint: Joint, empty: Any = None) -> tuple[np.dtype, list[Any]]:
+    """Give the dtype of patches, and for each part what slots without a cell, which are ``empty``, hold."""
+    own = gather_fill(dtype, joint, empty)[0] if joint.ragged else dtype
     for part in joint.parts:
         if isinstance(part, Boxes):
             own = memory.gather_dtype(own, part)[0]
@@ -105,7 +105,7 @@ def dtype_and_fills(dtype: np.dtype, joint: Joint) -> tuple[np.dtype, list[Any]]
         if isinstance(part, Boxes):
             fills.append(memory.gather_dtype(own, part)[1])
         else:
-            fills.append(gather_fill(own, part)[1])
+            fills.append(gather_fill(own, part, empty)[1])
     return own, fills
 
 

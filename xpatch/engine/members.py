@@ -27,15 +27,17 @@ STACK_BYTES = 1 << 25
 # --------------------------------------------------------------------------------------- gather
 
 
-def gather_fill(dtype: np.dtype, members: Members | Joint) -> tuple[np.dtype, Any]:
-    """Give the dtype of patches, and the value of empty slots in it."""
+def gather_fill(
+    dtype: np.dtype, members: Members | Joint, empty: Any = None
+) -> tuple[np.dtype, Any]:
+    """Give the dtype of patches, and the value of empty slots, ``empty`` or missing, in it."""
     if not members.ragged:
         return dtype, None
     if dtype.kind in "US":
         return dtype, np.zeros((), dtype)[()]
     if dtype.kind == "O":
         return dtype, None
-    return dtypes.filled(dtype, None)
+    return dtypes.filled(dtype, empty)
 
 
 def flattened(array: NDArray, axes: Sequence[int]) -> tuple[NDArray, int]:
@@ -48,7 +50,11 @@ def flattened(array: NDArray, axes: Sequence[int]) -> tuple[NDArray, int]:
 
 
 def gather(
-    array: NDArray, axes: Sequence[int], members: Members, dtype: np.dtype | None = None
+    array: NDArray,
+    axes: Sequence[int],
+    members: Members,
+    dtype: np.dtype | None = None,
+    empty: Any = None,
 ) -> NDArray:
     """Take the members of each patch out of ``array``.
 
@@ -62,6 +68,8 @@ def gather(
         What to take.
     dtype : dtype, optional
         Of the patches; default: that of the field, or one that can say that a slot is empty.
+    empty : scalar, optional
+        What an empty slot holds; default: a missing value.
 
     Returns
     -------
@@ -70,7 +78,7 @@ def gather(
         ``axes``.
     """
     flat, place = flattened(array, axes)
-    own, fill = gather_fill(array.dtype if dtype is None else dtype, members)
+    own, fill = gather_fill(array.dtype if dtype is None else dtype, members, empty)
     n, width = len(members), members.width
     if not members.ragged:
         rows = members.elements.reshape(n, width)
@@ -204,6 +212,7 @@ def compact(elements: NDArray) -> tuple[NDArray, NDArray]:
 
 def reduce(given: Contributions, n: int, reducer: Reducer) -> NDArray:
     """Merge contributions on ``n`` elements, (element, other); those without any hold anything."""
+    given = _read(given, reducer)
     if isinstance(reducer, Stacked):
         return _stacked(given, n, reducer)
     if isinstance(reducer, WeightedMean):
@@ -217,6 +226,12 @@ def reduce(given: Contributions, n: int, reducer: Reducer) -> NDArray:
             return total.astype(reducer.dtype, copy=False)
         return reducer.finish([total, below])
     return reducer.finish(state_of(given, n, reducer))
+
+
+def _read(given: Contributions, reducer: Reducer) -> Contributions:
+    if reducer.reading is None:
+        return given
+    return dataclasses.replace(given, values=reducer.read(given.values))
 
 
 def state_of(given: Contributions, n: int, reducer: Any) -> list[NDArray]:
@@ -343,7 +358,7 @@ def added(given: Contributions, reducer: Reducer) -> Any:
     if isinstance(reducer, Stacked):
         return given
     touched, local = compact(given.elements)
-    given = dataclasses.replace(given, elements=local)
+    given = _read(dataclasses.replace(given, elements=local), reducer)
     return touched, state_of(given, len(touched), reducer)
 
 

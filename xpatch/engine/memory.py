@@ -21,7 +21,7 @@ from xpatch.engine.placement import (
     source_view,
     target_view,
 )
-from xpatch.engine.reduce import Choose, How, Reducer, Total, WeightedMean
+from xpatch.engine.reduce import Choose, How, Reducer, WeightedMean
 from xpatch.engine.scratch import Scratch
 from xpatch.engine.stacked import Stacked
 from xpatch.engine.stacking import normalized_offsets, reduce_stacked
@@ -87,7 +87,11 @@ def extended(array: Any, axes: Sequence[int], boxes: Boxes, pad: Any) -> tuple[A
         widths[axis] = (0, 0) if periodic else width
         starts.append(a if periodic else a + width[0])
     ramp = {"end_values": boxes.pad_value or 0} if boxes.pad_mode == "linear_ramp" else {}
-    array = pad(array, widths, mode=boxes.pad_mode, **ramp)
+    found = pad(array, widths, mode=boxes.pad_mode, **ramp)
+    if boxes.missing is not None:  # NaN spreads where the numbers would be averaged
+        lost = pad(np.where(boxes.missing.where(array), np.nan, 0.0), widths, mode=boxes.pad_mode)
+        found = np.where(lost != lost, boxes.missing.fill, found).astype(found.dtype)
+    array = found
     shape = tuple(array.shape[a] for a in axes)
     return array, dataclasses.replace(boxes, axes=tuple(starts), shape=shape)
 
@@ -288,7 +292,7 @@ def _scatter_into(
     for visit in placement.visits(axes, patches.shape[1:], max(patches.dtype.itemsize, 4)):
         weight, zeros, mass = shares(visit)
         if (here := (visit.block, visit.kind)) != block:
-            strip = source_view(patches, placement, visit, axes)
+            strip = reducer.read(source_view(patches, placement, visit, axes))
             if weight is not None and reducer.weighted:
                 strip = weighted.product(strip, weight, zeros, state[0].dtype)
             block = here
@@ -376,9 +380,9 @@ def reduce(
     if isinstance(reducer, Stacked):
         return reduce_stacked(patches, axes, placement, reducer)
     if isinstance(reducer, WeightedMean) and placement.boxes.product:
-        plain = Total(reducer.source, reducer.skipna, reducer.dtype)
+        plain = reducer.plain()
         state = scatter(patches, axes, placement, plain, threads)
-        if not reducer.skipna or patches.dtype.kind not in "fc" or not has_nan(state[0], threads):
+        if not reducer.skips(patches.dtype) or not has_nan(state[0], threads):
             return plain.finish(state)
         del state
     return reducer.finish(scatter(patches, axes, placement, reducer, threads))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from xpatch.engine import memory
 from xpatch.engine.layers import layered, uncollected
 from xpatch.engine.placement import AxisWeights, Placement
-from xpatch.engine.reduce import Choose, Place, Reducer, Total
+from xpatch.engine.reduce import Choose, Place, Reducer
 from xpatch.engine.sequence import sequence
 from xpatch.engine.spans import Region, Shares, Spans, Tile, nearby, outer
 from xpatch.engine.stacked import Stacked
@@ -66,7 +66,7 @@ def reduce(
         Which patches take part, if that is known only when they are computed.
     """
     if isinstance(reducer, Place):
-        reducer = Choose(reducer.source, reducer.skipna, "first")
+        reducer = Choose(reducer.source, reducer.skipna, "first")  # what it places it need not read
     patches = patches.rechunk({a + 1: -1 for a in axes})
     out_chunks = [tuple(chunks.get(k, c)) for k, c in enumerate(patches.chunks[1:])]
     if present is not None:
@@ -315,9 +315,8 @@ class Partial:
         cover = placement.cover()
         reducer: Any = self.reducer
         if self.shares:
-            plain = Total(reducer.source, reducer.skipna, reducer.dtype)
-            state = memory.scatter(patches, self.axes, placement, plain)
-            if not reducer.skipna or patches.dtype.kind not in "fc" or not memory.has_nan(state[0]):
+            state = memory.scatter(patches, self.axes, placement, reducer.plain())
+            if not reducer.skips(patches.dtype) or not memory.has_nan(state[0]):
                 return Piece(low, state, cover)
         state = memory.scatter(patches, self.axes, placement, reducer)
         return Piece(low, state, cover)
@@ -370,7 +369,7 @@ class Finish:
     def _summed(self, pieces: list[Piece]) -> NDArray:
         reducer: Any = self.reducer
         if self.shares and all(len(piece.state) == 1 for piece in pieces):
-            reducer = Total(reducer.source, reducer.skipna, reducer.dtype)
+            reducer = reducer.plain()
         state = reducer.start(self.shape)
         for piece in pieces:
             views = self._views(state, piece)

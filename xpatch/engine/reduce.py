@@ -41,10 +41,14 @@ class How(NamedTuple):
 class Reducer:
     """Base of the reducers; ``skipna`` says whether missing contributions are left out.
 
-    Reducers that are ``weighted`` get values that were multiplied by their weights.
+    Reducers that are ``weighted`` get values that were multiplied by their weights, those that
+    `chooses` give one of the contributions, or count them. ``reading`` says how numbers that stand for
+    missing are read, None: there are none.
     """
 
     weighted = False
+    chooses = False
+    reading: Any = None
 
     def __init__(self, dtype: DTypeLike, skipna: bool):
         self.source = np.dtype(dtype)
@@ -70,6 +74,23 @@ class Reducer:
     def finish(self, state: State) -> NDArray:
         """Give the result; cells with no contribution hold anything."""
         return state[0].astype(self.dtype, copy=False)
+
+    def read(self, values: NDArray) -> NDArray:
+        """Give contributions as they are reduced."""
+        return values if self.reading is None else self.reading(values)
+
+    def back(self, merged: NDArray) -> NDArray:
+        """Give the result of what was read as that of the contributions themselves."""
+        return merged if self.reading is None else self.reading.back(merged)
+
+    @property
+    def final(self) -> np.dtype:
+        """Dtype of that result."""
+        return self.dtype if self.reading is None else self.reading.result
+
+    def skips(self, dtype: np.dtype) -> bool:
+        """Whether contributions of ``dtype`` may be missing, and are left out."""
+        return self.skipna and (dtype.kind in "fc" or self.reading is not None)
 
     def valid(self, values: NDArray) -> NDArray | None:
         """Where the contributions count; None: everywhere."""
@@ -129,6 +150,12 @@ class WeightedMean(Total):
         super().__init__(dtype, skipna, result)
         self.normalize = normalize
 
+    def plain(self) -> Total:
+        """Give the sum, which is the mean where weights sum to one and nothing is missing."""
+        out = Total(self.source, self.skipna, self.dtype)
+        out.reading = self.reading
+        return out
+
     def start(self, shape: Sequence[int]) -> State:
         real = np.empty(0, self.working).real.dtype
         real = np.dtype("f8") if real.kind in "iu" else real
@@ -159,6 +186,8 @@ class WeightedMean(Total):
 
 class Extreme(Reducer):
     """The smallest or the largest contribution."""
+
+    chooses = True
 
     def __init__(self, dtype: DTypeLike, skipna: bool, largest: bool):
         super().__init__(dtype, skipna)
@@ -201,6 +230,7 @@ class Extreme(Reducer):
 class Choose(Reducer):
     """The contribution with the smallest key: ``by`` "first", "last" or "central"."""
 
+    chooses = True
     LAST = np.iinfo(np.int64).max
 
     def __init__(self, dtype: DTypeLike, skipna: bool, by: str):
@@ -230,6 +260,8 @@ class Choose(Reducer):
 
 class Counted(Reducer):
     """The number of contributions that are present."""
+
+    chooses = True
 
     @property
     def dtype(self) -> np.dtype:

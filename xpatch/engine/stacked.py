@@ -83,6 +83,8 @@ class Quantiles(_Averaging):
 class Modal(Stacked):
     """The most frequent contribution; the smallest of those that are equally frequent."""
 
+    chooses = True
+
     def __init__(self, dtype: DTypeLike, skipna: bool):
         super().__init__(dtype, skipna)
         if self.source.kind not in "biufcmM":
@@ -121,6 +123,14 @@ class Modeled(_Averaging):
         super().__init__(dtype, skipna)
         self.predict = predict
         self.collect = collect
+
+    def again(
+        self, predict: Callable[..., NDArray], collect: Callable[..., None] | None = None
+    ) -> Modeled:
+        """Give another model of the same contributions."""
+        out = Modeled(self.source, self.skipna, predict, collect)
+        out.reading = self.reading
+        return out
 
     def reduce(
         self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[Any, ...]

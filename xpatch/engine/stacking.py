@@ -75,7 +75,7 @@ def _reduce_tile(
     spoiled = np.zeros(shape, bool)
     offsets = np.full((len(axes), *stack.shape), np.nan) if reducer.needs_offsets else None
     for visit in tile.visits(axes, patches.shape[1:]):
-        values = source_view(patches, tile, visit, axes)[visit.local]
+        values = reducer.read(source_view(patches, tile, visit, axes)[visit.local])
         null = dtypes.isnull(values)
         valid = np.ones(values.shape, bool) if null is None else ~null
         weight = tile.weight(tile.mass, visit, axes, len(shape))

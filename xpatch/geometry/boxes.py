@@ -12,6 +12,7 @@ import xarray as xr
 
 from xpatch.checks import is_number
 from xpatch.domain import Lattice
+from xpatch.domain.turns import check_closes
 from xpatch.geometry.base import Anchors, Frame, Geometry
 from xpatch.neighborhood import Boxes
 from xpatch.spec import DimMap, by_dim, per_dim
@@ -54,7 +55,8 @@ class Rectangular(Geometry):
         that need whole axes (``"mean"``, ``"median"``, ``"maximum"``, ``"minimum"``,
         ``"linear_ramp"``) load a field that is on disk whole.
     pad_value : scalar, optional
-        The value of ``pad_mode="constant"`` and the end of ``"linear_ramp"``; default: missing.
+        The value of ``pad_mode="constant"`` and the end of ``"linear_ramp"``; default: missing, of
+        integers whose attributes name a number for that this number.
     **dims
         Sizes by dimension, in place of ``size``.
 
@@ -137,6 +139,8 @@ class Rectangular(Geometry):
                     f"a patch of {size} cells does not fit in the {n} cells of {dim!r}; use a size "
                     f"of at most {n}, or boundary='pad' to extend the field"
                 )
+            if boundary[dim] == "wrap":
+                check_closes(domain, dim)
             sizes.append(size)
         shape = tuple(domain.sizes[d] for d in dims)
         return Frame(dims, tuple(sizes), shape, tuple(boundary[d] for d in dims))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xpatch.checks import check_amount, check_fraction
 from xpatch.domain import Lattice
 from xpatch.geometry import Anchors, Geometry, MemberGeometry, Places
+from xpatch.nodata import valid
 from xpatch.sampler.base import Sampler, listed
 
 
@@ -27,8 +28,8 @@ class Valid(Sampler):
     min_fraction : float, default: 1.0
         Smallest fraction of valid cells in a patch, 0 to 1, over all dimensions of the field.
     where : DataArray of bool, optional
-        Which cells are valid; default: those that are not missing, in a Dataset those missing in
-        no variable.
+        Which cells are valid; default: those that are not missing (NaN, or a number that the
+        attributes name, such as ``_FillValue``), in a Dataset those missing in no variable.
     """
 
     sampler: Sampler
@@ -75,8 +76,8 @@ class Valid(Sampler):
         if proposed.ordinals is not None:  # those of other patches: they keep their labels
             kept = np.unique(proposed.ordinals)
             few = dataclasses.replace(proposed.take(kept), ordinals=None)
-            valid = kept[self._valid(few, domain, geometry, field)]
-            labels = proposed.ordinals[np.isin(proposed.ordinals, valid)]
+            enough = kept[self._valid(few, domain, geometry, field)]
+            labels = proposed.ordinals[np.isin(proposed.ordinals, enough)]
             return dataclasses.replace(proposed, ordinals=labels)
         return proposed.take(self._valid(proposed, domain, geometry, field))
 
@@ -104,7 +105,7 @@ class Valid(Sampler):
         if mask is None:
             if field is None:
                 raise ValueError("Valid needs the field, or where=mask")
-            mask = field.notnull()
+            mask = field.map(valid) if isinstance(field, xr.Dataset) else valid(field)
             if isinstance(mask, xr.Dataset):
                 cut = [v for v in mask.data_vars.values() if set(v.dims) & set(dims)]
                 mask = xr.broadcast(*cut)[0] if len(cut) == 1 else _all(cut)

@@ -15,6 +15,7 @@ from xpatch.carrying import carried, on_cells
 from xpatch.folding import OTHER, Merger, Sides, at_places, is_both, merged_over, sides_of
 from xpatch.index import as_given, whole_of
 from xpatch.neighborhood import Members
+from xpatch.nodata import nodata_of
 from xpatch.parts import horizon, time_dim
 from xpatch.plan import Plan, is_carried
 from xpatch.restoring import Provenance, provenance
@@ -108,7 +109,8 @@ def _in_order(
             variable = variable.isel({dim: slice(None, None, -1)})
             data[name] = variable.isel({dim: np.unique(which[::-1], return_index=True)[1]})
         elif dim in variable.dims and count < len(which):
-            skip = variable.dtype.kind in "fc" if skipna is None else skipna
+            lacks = variable.dtype.kind in "fc" or nodata_of(variable) is not None
+            skip = lacks if skipna is None else skipna
             data[name] = on_cells(variable, dim, which, count, Mean(), skip)
         elif dim in variable.dims and (np.diff(which) < 0).any():
             data[name] = variable.isel({dim: np.argsort(which)})

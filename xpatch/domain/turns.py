@@ -1,0 +1,62 @@
+"""Periodic longitudes: whether they close after one turn."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xpatch.domain.lattice import Lattice
+
+TURN = 360.0
+DEGREES = ("", "deg", "degree", "degrees")
+EAST = ("degrees_east", "degree_east", "degree_e", "degrees_e", "degreee", "degreese")  # of CF
+
+
+def check_closes(domain: Lattice, dim: Hashable) -> None:
+    """Raise a ValueError if ``dim`` is a longitude in degrees whose cells do not make one turn."""
+    if not is_degrees_east(domain, dim):
+        return
+    values = domain.coordinate(dim)
+    if values is None or len(values) < 2 or values.dtype.kind not in "iuf":
+        return
+    span = abs(float(values[-1]) - float(values[0]))
+    step = span / (len(values) - 1)
+    if not span > 0 or abs(span + step - TURN) <= step * (0.5 + 1e-6):
+        return
+    if abs(span - TURN) <= step * (0.5 + 1e-6):
+        mend = (
+            f"the last column repeats the first: drop it, field.isel({dim}=slice(-1)), and put it back "
+            "afterwards if it is needed"
+        )
+    else:
+        mend = "use boundary='shift', 'pad' or 'drop' for a region"
+    raise ValueError(
+        f"boundary='wrap' along {dim!r} needs a longitude that closes, cells that make 360 degrees; "
+        f"{len(values)} cells of {step:g} degrees from {values[0]:g} to {values[-1]:g} make "
+        f"{span + step:g}: {mend}"
+    )
+
+
+def is_degrees_east(domain: Lattice, dim: Hashable) -> bool:
+    """Whether the labels of ``dim`` are longitudes in degrees, geographic or rotated."""
+    if dim not in domain.template.coords:
+        return False
+    attrs = domain.template.coords[dim].attrs
+    units = str(attrs.get("units", "")).lower()
+    if units not in (*DEGREES, *EAST):
+        return False
+    if units in EAST or str(attrs.get("standard_name", "")) in ("longitude", "grid_longitude"):
+        return True
+    role = domain.roles.get(dim)
+    return role == "longitude" or (role == "X" and _is_geographic(domain))
+
+
+def _is_geographic(domain: Lattice) -> bool:
+    """Whether the CRS, if there is one that can be read, has longitudes."""
+    if domain._crs is None:
+        return False
+    try:
+        return bool(domain.crs.is_geographic)
+    except (ImportError, ValueError):
+        return False
