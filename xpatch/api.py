@@ -15,12 +15,13 @@ from xpatch.index import patch_index
 from xpatch.later import Later
 
 if TYPE_CHECKING:
-    from xpatch import cutting, merge_calls, parts, planning, restoring
+    from xpatch import cutting, merge_calls, parts, planning, recalling, restoring
     from xpatch.planning import AnyAxes
 else:
     cutting, merge_calls = Later("xpatch.cutting"), Later("xpatch.merge_calls")
     parts = Later("xpatch.parts")
     planning, restoring = Later("xpatch.planning"), Later("xpatch.restoring")
+    recalling = Later("xpatch.recalling")
 
 __all__ = ["apply", "merge", "split"]
 
@@ -170,7 +171,7 @@ def merge(
         from xpatch.combining_scales import merge_scales
 
         return merge_scales(patches, aggregation, like, skipna, fill_value, scale)
-    patches = parts.of_one_field(patches, like)
+    patches = parts.of_one_field(recalling.indexed(patches, like), like)
     if restoring.is_coarse(patches):
         from xpatch.painting import merge_scale
 

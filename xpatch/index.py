@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import Index, PandasIndex
 
+from xpatch.joint import time_dims, time_part
 from xpatch.plan import Plan
+from xpatch.recipe import RECIPE, recipe_of
 
 __all__ = ["RECIPE", "PatchIndex", "patch_index", "with_index", "with_variables"]
-
-RECIPE = "xpatch_recipe"
 
 
 class PatchIndex(Index):
@@ -74,10 +74,13 @@ class PatchIndex(Index):
     def create_variables(
         self, variables: Mapping[Any, Variable] | None = None
     ) -> dict[Hashable, Variable]:
+        """Give the labels; their attributes say what the plans are, as they are called now."""
         out = self._index.create_variables(variables)
-        if self.mixed:
-            for variable in out.values():
+        for variable in out.values():
+            if self.mixed:
                 variable.attrs.pop(RECIPE, None)
+            else:
+                variable.attrs = {**variable.attrs, RECIPE: recipe_of(self.plans, self.dim)}
         return out
 
     def to_pandas_index(self) -> pd.Index:
@@ -100,11 +103,7 @@ class PatchIndex(Index):
         self, name_dict: Mapping[Any, Hashable], dims_dict: Mapping[Any, Hashable]
     ) -> PatchIndex:
         names = {**name_dict, **dims_dict}
-        touched = any(
-            n in p.domain.template.variables or n in p.dims or n in p.inner
-            for p in self.plans
-            for n in names
-        )
+        touched = any(n in known for n in names for known in map(_names, self.plans))
         plans = tuple(p.renamed(names) for p in self.plans) if touched else self.plans
         crop = {dims_dict.get(d, d): cut for d, cut in self.crop.items()}
         return type(self)(self._index.rename(name_dict, dims_dict), plans, crop, self.leads)
@@ -165,9 +164,25 @@ class PatchIndex(Index):
             )
         mine, theirs = self._index.index, other._index.index
         index = self._index if mine.equals(theirs) else self._index.join(other._index, how=how)
+        self._check_parts(other)
         extra = [p for p in other.plans if not any(p.equals(q) for q in self.plans)]
         plans = self.plans if not extra else (*self.plans, *extra)
         return type(self)(index, plans, {**other.crop, **self.crop})
+
+    def _check_parts(self, other: PatchIndex) -> None:
+        """Raise a ValueError if other cells of the patches were cut off.
+
+        Of windows in time the past and the future may meet: merge looks which of them labels are of.
+        """
+        timed = {d for p in self.plans for d in time_dims(time_part(p.hood))}
+        for d in set(self.crop) & set(other.crop) - timed:
+            a, b = self.crop[d], other.crop[d]
+            if a != b and any(a) and any(b):
+                raise ValueError(
+                    f"these are different parts of patches: along {d!r} {a} cells were cut off at the ends "
+                    f"of some, and {b} of others, so that equal positions mean different places; crop both "
+                    "alike"
+                )
 
     def reindex_like(self, other: PatchIndex, **kwargs: Any) -> dict[Hashable, Any]:
         if isinstance(other, PatchIndex) and not self._same_anchors(other):
@@ -207,6 +222,14 @@ class PatchIndex(Index):
         plan = self.plans[0]
         size = ", ".join(f"{d}: {s}" for d, s in plan.inner.items())
         return f"PatchIndex({len(self._index.index)} of {len(plan)} patches, {size})"
+
+
+def _names(plan: Plan) -> set[Hashable]:
+    """Give all names that a plan knows."""
+    known = {*plan.domain.template.variables, *plan.dims, *plan.inner, *plan.domain.sizes}
+    return (
+        known | {m.numbers for m in plan.lists} | {*plan.helpers.values(), *(plan.recalled or ())}
+    )
 
 
 def patch_index(obj: xr.DataArray | xr.Dataset) -> PatchIndex | None:

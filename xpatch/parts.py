@@ -18,7 +18,8 @@ from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
 from xpatch.joint import Joint, time_dims, time_part
 from xpatch.neighborhood import Members
 from xpatch.plan import Plan, best_plan
-from xpatch.recipe import find_recipe
+from xpatch.reading import find_recipe
+from xpatch.recalling import indexed
 from xpatch.restoring import provenance
 from xpatch.runs import Runs
 from xpatch.time.axis import is_time, time_axis
@@ -121,6 +122,7 @@ def _part(patches: Any, past: bool) -> Any:
     found = find_recipe(patches)
     if found is not None and found[0] not in patches.dims:
         return _part(_with_dim(patches, found[0]), past).isel({found[0]: 0})
+    patches = indexed(patches)
     mixed = patch_index(patches)
     if mixed is not None and mixed.mixed:
         return _of_mixed(patches, mixed.leads, past)
@@ -131,9 +133,7 @@ def _part(patches: Any, past: bool) -> Any:
     plan = source.plans[0]
     dim = time_dim(plan)
     index = patch_index(patches)
-    if index is None:  # read from a file: the recipe says where patches lie
-        _check_alone(patches, source.dim, plan)
-        index = PatchIndex(PandasIndex(source.ordinals, source.dim), source.plans, source.crop)
+    assert index is not None
     if dim not in patches.dims:
         raise ValueError(
             f"these patches have no dimension {dim!r} any more; put one value a window on the part that "
@@ -191,17 +191,6 @@ def _of_mixed(patches: Any, leads: tuple[Any, ...] | None, past: bool) -> Any:
     wanted = np.flatnonzero((np.array(lead) < begin) == past)
     _not_empty(len(wanted), past)
     return patches.isel({dim: slice(wanted[0], wanted[-1] + 1)})
-
-
-def _check_alone(patches: Any, dim: Hashable, plan: Plan) -> None:
-    """Raise a ValueError if patches without an index hold windows of another field, too."""
-    for name, coord in patches.coords.items():
-        if is_time(coord) and coord.dims == (dim, name) and name not in plan.dims:
-            raise ValueError(
-                f"these patches hold windows in time of several fields, also along {name!r}, and as they "
-                "were read back, or are one patch, they know those of one only; take lookback and "
-                "horizon before, or drop the variables of the others"
-            )
 
 
 def _with_dim(patch: Any, dim: Hashable) -> Any:

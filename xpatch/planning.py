@@ -20,6 +20,7 @@ from xpatch.geometry import MemberGeometry, Places, PolygonIntersection
 from xpatch.joint import Hood, Joint
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
+from xpatch.recipe import named_apart, told_apart
 from xpatch.time.axis import TimeAxis
 from xpatch.time.geometry import TimeGeometry
 from xpatch.time.sampler import EventTriggered, ExplicitTimes
@@ -60,7 +61,10 @@ def make_plan(
         found.origin,
         found.places,
         found.events,
+        given=None if found.ordinals is None else told_apart(found.ordinals),
     )
+    if found.matched:
+        plan = dataclasses.replace(plan, helpers=named_apart(plan))
     return plan, np.arange(len(plan)) if found.ordinals is None else found.ordinals
 
 
@@ -93,16 +97,19 @@ class Found:
     origin: str | None = None
     places: Places | None = None
     events: NDArray[np.int64] | None = None
+    matched: bool = False  # whether anchors are those of other patches
 
 
 def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
     """Find the neighborhoods of a Patcher."""
     if isinstance(axes.geometry, MemberGeometry):
         places, members = members_at(domain, axes.geometry, axes.sampler, obj)
-        return Found(members, axes.window, places.ordinals, places.origin, places)
+        matched = places.origin is not None
+        return Found(members, axes.window, places.ordinals, places.origin, places, matched=matched)
     anchors = axes.sampler.anchors(domain, axes.geometry, obj)
     boxes = axes.geometry.neighborhood(domain, anchors)
-    return Found(boxes, axes.window, anchors.ordinals, anchors.origin)
+    matched = anchors.origin is not None
+    return Found(boxes, axes.window, anchors.ordinals, anchors.origin, matched=matched)
 
 
 def in_time(domain: Lattice, axes: TimeAxes) -> Found:
@@ -111,7 +118,13 @@ def in_time(domain: Lattice, axes: TimeAxes) -> Found:
     anchors, which = anchor_steps(axis, axes)
     hood = axes.geometry.neighborhood(axis, anchors, axes.sampler.closed)
     joint = hood if isinstance(hood, Boxes) else Joint((hood,))
-    return Found(joint, axes.window, origin=identity_of(axis, anchors), events=which)
+    origin, matched = identity_of(axis, anchors), of_patches(axes.sampler)
+    return Found(joint, axes.window, origin=origin, events=which, matched=matched)
+
+
+def of_patches(sampler: Any) -> bool:
+    """Whether a sampler in time takes the anchors of other patches."""
+    return isinstance(sampler, ExplicitTimes) and sampler.of_patches
 
 
 def anchor_steps(axis: TimeAxis, axes: TimeAxes) -> tuple[NDArray[np.int64], NDArray | None]:
@@ -143,7 +156,7 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
         if not np.array_equal(space.ordinals, np.arange(len(space.hood))):
             known += hashlib.sha1(np.ascontiguousarray(space.ordinals).tobytes()).hexdigest()
         places = None if space.places is None else space.places.take(space.ordinals)
-        space = Found(space.hood.take(space.ordinals), space.window, places=places)
+        space = Found(space.hood.take(space.ordinals), space.window, places=places, matched=True)
     axis = temporal.geometry.axis(domain)
     if axis.dim in space.hood.dims:
         raise ValueError(
@@ -163,12 +176,15 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
     window = joint_window(space, temporal.window, space.hood.dims, axis.dim)
     which = None if kept is None else kept.tobytes()
     origin = identity_of(axis, anchors, known, which)
+    matched = space.matched or of_patches(temporal.sampler)
     if isinstance(space.hood, Boxes) and isinstance(hood, Boxes):
-        return Found(joined(space.hood, hood, kept), window, origin=origin, events=events)
+        both = joined(space.hood, hood, kept)
+        return Found(both, window, origin=origin, events=events, matched=matched)
     picks = None if kept is None else (np.arange(len(kept)), kept)
     check_padding(space.hood)
     joint = Joint((hood, space.hood), picks)
-    return Found(joint, window, origin=origin, places=space.places, events=events)
+    rest = (space.places, events, matched)
+    return Found(joint, window, None, origin, *rest)
 
 
 def check_padding(space: Hood) -> None:

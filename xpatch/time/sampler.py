@@ -225,11 +225,14 @@ class ExplicitTimes(EventTriggered):
         to take the times of their anchors.
     """
 
+    of_patches = False  # whether the times are those of the anchors of other patches
+
     def __init__(self, times: Any):
         if isinstance(times, xr.Dataset) or (
             isinstance(times, xr.DataArray) and parts.is_patches(times)
         ):
             times = parts.anchor_times(times)
+            object.__setattr__(self, "of_patches", True)
         super().__init__(times, "nearest", None)
 
     def steps(self, axis: TimeAxis) -> NDArray[np.int64]:
