@@ -103,8 +103,8 @@ def packed(v: Any) -> bool:
 
 
 def _ends(v: Mapping[str, int]) -> bool:
-    """Whether a ramp of ints arrives where it ends, so that none is out of bounds in between."""
-    return v["n"] == 0 or v["start"] + v["step"] * (v["n"] - 1) == v["stop"]
+    """Whether no int of a ramp is out of bounds; its last may be another."""
+    return -CLOCK <= v["start"] + v["step"] * v["n"] < CLOCK
 
 
 def spatial(v: Any) -> bool:
