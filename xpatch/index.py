@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from xarray import Variable
+from xarray import IndexVariable, Variable
 from xarray.indexes import Index, PandasIndex
 
 from xpatch.joint import time_dims, time_part
@@ -17,6 +17,39 @@ from xpatch.plan import Plan
 from xpatch.recipe import RECIPE, recipe_of
 
 __all__ = ["RECIPE", "PatchIndex", "patch_index", "with_index", "with_variables"]
+
+
+class Numbered(IndexVariable):
+    """Labels of patches of several fields: who puts on the attributes of one field keeps the recipe.
+
+    So does xarray where it aligns the patches of several fields.
+    """
+
+    __slots__ = ("_recipe",)
+    _recipe: str
+
+    @classmethod
+    def of(cls, variable: Variable, recipe: str) -> Numbered:
+        """Give labels that know the recipe of all fields."""
+        out = cls(variable.dims, variable._data, variable._attrs, variable._encoding, fastpath=True)
+        out._recipe = recipe
+        return out
+
+    @property
+    def attrs(self) -> dict[Any, Any]:
+        return super().attrs
+
+    @attrs.setter
+    def attrs(self, value: Mapping[Any, Any]) -> None:
+        recipe = getattr(self, "_recipe", None)
+        own = {**value, RECIPE: recipe} if RECIPE in value and recipe is not None else dict(value)
+        self._attrs = own
+
+    def _replace(self, *args: Any, **kwargs: Any) -> Any:
+        out = super()._replace(*args, **kwargs)
+        if hasattr(self, "_recipe"):
+            out._recipe = self._recipe
+        return out
 
 
 class PatchIndex(Index):
@@ -76,11 +109,14 @@ class PatchIndex(Index):
     ) -> dict[Hashable, Variable]:
         """Give the labels; their attributes say what the plans are, as they are called now."""
         out = self._index.create_variables(variables)
-        for variable in out.values():
+        for name, variable in out.items():
             if self.mixed:
                 variable.attrs.pop(RECIPE, None)
-            else:
-                variable.attrs = {**variable.attrs, RECIPE: recipe_of(self.plans, self.dim)}
+                continue
+            recipe = recipe_of(self.plans, self.dim)
+            variable.attrs = {**variable.attrs, RECIPE: recipe}
+            if len(self.plans) > 1:
+                out[name] = Numbered.of(variable, recipe)
         return out
 
     def to_pandas_index(self) -> pd.Index:
@@ -152,7 +188,10 @@ class PatchIndex(Index):
 
     def _plans_within(self, other: PatchIndex) -> bool:
         """Whether joining would add no plan on either side."""
-        return self.plans is other.plans or (self._same_anchors(other) and self._same_plans(other))
+        if self.plans is other.plans:
+            self._check_parts(other)  # else merge looks at labels, as where one is reduced
+            return True
+        return self._same_anchors(other) and self._same_plans(other)
 
     def join(self, other: PatchIndex, how: str = "inner") -> PatchIndex:
         if not self._same_anchors(other):

@@ -22,7 +22,16 @@ from xpatch.listing import MemberJob
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan, best_plan, is_carried
 from xpatch.recalling import as_one, indexed
-from xpatch.restoring import check_like, ordered, place, provenance, restored_coords
+from xpatch.restoring import (
+    check_like,
+    in_order,
+    ordered,
+    place,
+    provenance,
+    restored_coords,
+    same_everywhere,
+    unlike,
+)
 from xpatch.scattering import Job, Weights
 from xpatch.time.aggregation import Forecast, Sequential
 from xpatch.window import is_boxcar
@@ -246,7 +255,11 @@ class Merge:
             assert not isinstance(part, Boxes)
             values = coord.variable.compute()
             fill = "" if values.dtype.kind in "US" else None
-            found[name] = self._listed(values, None, First(), part, None, fill)
+            placed = self._listed(values, None, First(), part, None, fill)
+            dims = (self.plan.recalled or {}).get(name)
+            if dims is not None and not same_everywhere(placed, values, part, self.source):
+                raise ValueError(unlike(name))
+            found[name] = in_order(placed, dims)
         return found
 
     def _read_back(self, merged: xr.Dataset, boxed: Plan) -> dict[Hashable, Variable]:
@@ -262,7 +275,10 @@ class Merge:
             if set(coord.dims) & {m.dim for m in self.plan.lists}:
                 continue
             plan = part(boxed, hood=boxed.boxes.only(dims), window=None)
-            found[name] = place(coord.variable, plan, self.source.ordinals, self.crop, self.dim)
+            known = (self.plan.recalled or {}).get(name)
+            own = name if known is not None or name in dims else None
+            args = (coord.variable, plan, self.source.ordinals, self.crop, self.dim, own)
+            found[name] = in_order(place(*args), known)
         return found
 
     def variable(self, variable: Variable, name: Hashable, aggregation: Any = None) -> Variable:

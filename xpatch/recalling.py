@@ -131,7 +131,7 @@ def renamed_dims(
     known = {d for r in every for _, order in r["orders"] for d in order}
     parts = recipe.get("parts", [recipe])
     inner = [d for p in parts for d in ([p["members"]] if "members" in p else p["dims"])]
-    slots = {p["members"] for p in parts if "members" in p}
+    slots = {p["members"] for p in parts if "members" in p and p["numbers"] is None}
     known |= {
         d
         for r in every

@@ -71,11 +71,11 @@ def _hoods(plan: Plan) -> dict[str, Any]:
 
 
 def unwritten(plan: Plan) -> Mapping[Hashable, tuple[Hashable, ...]]:
-    """Give the dimensions of coordinates along cut dimensions that are no labels."""
+    """Give the dimensions, in order, of coordinates along cut dimensions that are no labels."""
     if plan.recalled is not None:
         return plan.recalled
     coords = plan.domain.template.variables.items()
-    return {n: v.dims for n, v in coords if v.ndim > 1 and set(v.dims) & set(plan.dims)}
+    return {n: v.dims for n, v in coords if v.dims != (n,) and set(v.dims) & set(plan.dims)}
 
 
 def fingerprint(plan: Plan, own: Mapping[str, Any] | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from xpatch.engine import dtypes
 from xpatch.fields import told_plans
 from xpatch.index import patch_index
 from xpatch.joint import Joint
+from xpatch.labels import agree
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.recalling import recalled
@@ -247,24 +249,86 @@ def refined(variable: Variable, scale: Mapping[Hashable, int]) -> Variable:
 
 
 def place(
-    variable: Variable, plan: Plan, ordinals: NDArray, crop: Mapping, dim: Hashable
+    variable: Variable,
+    plan: Plan,
+    ordinals: NDArray,
+    crop: Mapping,
+    dim: Hashable,
+    name: Hashable = None,
 ) -> Variable:
-    """Put values that agree wherever patches overlap, such as coordinates, back on the lattice."""
+    """Put values that agree wherever patches overlap, such as coordinates, back on the lattice.
+
+    Those of dask are put back when they are looked at. ``name``: they are those of a coordinate of
+    the field, and must agree.
+    """
     boxes = plan.boxes.inner(crop)
     others = tuple(d for d in variable.dims if d not in (dim, *boxes.dims))
-    values = variable.transpose(dim, *boxes.dims, *others).to_numpy()
-    starts = boxes.starts(ordinals)
-    shape = [*boxes.shape, *(variable.sizes[d] for d in others)]
+    ordered = variable.transpose(dim, *boxes.dims, *others)
     dtype, fill = np.dtype(object), None
-    if values.dtype.kind not in "OT":
-        dtype, fill = dtypes.filled(values.dtype, "" if values.dtype.kind in "US" else None)
-    out = np.full(shape, fill, dtype)
-    for value, start in zip(values, starts, strict=True):
-        cells = [s + np.arange(n) for s, n in zip(start, boxes.sizes, strict=True)]
-        inside = [
-            np.ones(len(c), bool) if w else (c >= 0) & (c < n)
-            for c, w, n in zip(cells, boxes.wrap, boxes.shape, strict=True)
-        ]
-        at = [c[i] % n for c, i, n in zip(cells, inside, boxes.shape, strict=True)]
-        out[np.ix_(*at)] = value[np.ix_(*map(np.flatnonzero, inside))]
-    return Variable((*boxes.dims, *others), out, variable.attrs)
+    if variable.dtype.kind not in "OT":
+        dtype, fill = dtypes.filled(variable.dtype, "" if variable.dtype.kind in "US" else None)
+    shape = (*boxes.shape, *(variable.sizes[d] for d in others))
+    put = partial(
+        _put, starts=boxes.starts(ordinals), boxes=boxes, out=(shape, dtype, fill), name=name
+    )
+    if variable.chunks is None or dtype.kind not in "iufbmM":
+        return Variable((*boxes.dims, *others), put(ordered.to_numpy()), variable.attrs)
+    import dask
+    import dask.array as da
+
+    late = da.from_delayed(dask.delayed(put)(ordered.data), shape, dtype)
+    return Variable((*boxes.dims, *others), late, variable.attrs)
+
+
+def _put(
+    values: NDArray, starts: NDArray, boxes: Boxes, out: tuple[Any, ...], name: Hashable
+) -> NDArray:
+    """Write the values of each patch; if they have a name, make sure that they agree."""
+    field = np.full(out[0], out[2], out[1])
+    for again in (False, True):
+        for value, start in zip(values, starts, strict=True):
+            cells = [s + np.arange(n) for s, n in zip(start, boxes.sizes, strict=True)]
+            inside = [
+                np.ones(len(c), bool) if w else (c >= 0) & (c < n)
+                for c, w, n in zip(cells, boxes.wrap, boxes.shape, strict=True)
+            ]
+            rest = zip(cells, inside, boxes.shape, strict=True)
+            at = np.ix_(*(c[i] % n for c, i, n in rest))
+            own = value[np.ix_(*map(np.flatnonzero, inside))]
+            if not again:
+                field[at] = own
+            elif not agree(own, field[at], 0.0).all():
+                raise ValueError(unlike(name))
+        if name is None:
+            break
+    return field
+
+
+def unlike(name: Hashable) -> str:
+    """Say that patches hold different values of a coordinate of the field."""
+    return (
+        f"patches have different values of {name!r} in the same cells, which the field cannot have; were "
+        "patches of different fields put together, or cells reordered? Merge the patches of each split on "
+        f"their own, or leave the coordinate out: drop_vars({name!r})"
+    )
+
+
+def in_order(variable: Variable, dims: tuple[Hashable, ...] | None) -> Variable:
+    """Put the dims of a coordinate in the order that the field has."""
+    return (
+        variable if dims is None or set(dims) != set(variable.dims) else variable.transpose(*dims)
+    )
+
+
+def same_everywhere(placed: Variable, values: Variable, hood: Any, source: Provenance) -> bool:
+    """Whether all patches have the same values of an element."""
+    own = hood.take(source.ordinals) if isinstance(hood, Members) or len(hood.parts) == 1 else None
+    if own is None or own.dim not in values.dims:
+        return True
+    others = tuple(d for d in values.dims if d not in (source.dim, own.dim))
+    if not set(own.dims) <= set(placed.dims):
+        return True
+    field = placed.transpose(*own.dims, *others).to_numpy()
+    field = field.reshape(-1, *field.shape[len(own.dims) :])
+    given = values.transpose(source.dim, own.dim, *others).to_numpy()[own.patches, own.slots]
+    return bool(agree(given, field[own.elements], 0.0).all())
