@@ -252,13 +252,16 @@ def _of_lists(
             offsets=np.concatenate([[0], np.cumsum(counts)]),
             elements=members.elements[keep],
             distances=None if members.distances is None else members.distances[keep],
+            positions=None if members.positions is None else members.positions[keep],
             width=max(1, int(counts.max(initial=0))),
         )
         first = np.zeros(len(members), np.int64)
         some = counts > 0
         first[some] = members.slots[keep][part.offsets[:-1][some]]
     if members.halves is not None:  # of what was read back other patches may have longer windows
-        part = dataclasses.replace(part, width=members.halves[not past][0])
+        none = (1, False)
+        halves = (members.halves[0], none) if past else (none, members.halves[1])
+        part = dataclasses.replace(part, width=members.halves[not past][0], halves=halves)
     counts = part.counts
     _not_empty(int(counts.max(initial=0)), past)
     hood = plan.hood.replaced(members, part) if isinstance(plan.hood, Joint) else part

@@ -129,7 +129,8 @@ def helpers_of(parts: list[dict[str, Any]]) -> dict[str, Hashable]:
     found: dict[str, Hashable] = {}
     for part in parts:
         if "members" not in part:
-            found |= {start_name(d): n for d, n in zip(part["dims"], part["at"], strict=True)}
+            starts = zip(part["dims"], part["at"] or (), strict=False)
+            found |= {start_name(d): n for d, n in starts}
         elif part["numbers"] is not None:
             found[STEP] = part["at"]
         else:

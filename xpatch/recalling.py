@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,10 +85,8 @@ def recalled(obj: Any, like: Any) -> Recalled | None:
     plans: list[Plan] = []
     crop: dict[Hashable, tuple[int, int]] = {}
     evidence = False
-    taken: set[Hashable] = set()
     every = [recipe, *recipe.get("others", [])]
-    for one in every:
-        present = renamed_dims(obj, dim, one, every, taken)
+    for one, present in relevant(obj, dim, every):
         own = obj.rename({now: old for old, now in present.items()}) if present else obj
         plan = read_plan(own, dim, one)
         check_ordinals(ordinals, len(plan))
@@ -120,24 +118,34 @@ def as_one(patch: Any, dim: Hashable, plans: tuple[Plan, ...]) -> Any:
 # ------------------------------------------------------------------------------ other names
 
 
+def relevant(
+    obj: Any, dim: Hashable, every: list[dict[str, Any]]
+) -> list[tuple[dict[str, Any], dict[Hashable, Hashable]]]:
+    """Give the recipes of fields whose patches these are, and names that are others now."""
+    taken: set[Hashable] = set()
+    found = [(one, renamed_dims(obj, dim, one, every, taken)) for one in every]
+    here = [(one, names) for one, names in found if names or set(inner_dims(one)) & set(obj.dims)]
+    return here or found
+
+
+def inner_dims(recipe: Mapping[str, Any]) -> list[Hashable]:
+    """Give the in-patch dimensions that a recipe knows."""
+    parts = recipe.get("parts", [recipe])
+    return [d for p in parts for d in ([p["members"]] if "members" in p else p["dims"])]
+
+
 def renamed_dims(
     obj: Any,
     dim: Hashable,
     recipe: Mapping[str, Any],
-    every: list[Mapping[str, Any]],
+    every: Sequence[Mapping[str, Any]],
     taken: set[Hashable],
 ) -> dict[Hashable, Hashable]:
     """Find what in-patch dimensions of the recipe are called now, if they were renamed."""
     known = {d for r in every for _, order in r["orders"] for d in order}
-    parts = recipe.get("parts", [recipe])
-    inner = [d for p in parts for d in ([p["members"]] if "members" in p else p["dims"])]
+    known |= {d for r in every for d in inner_dims(r)}
+    parts, inner = recipe.get("parts", [recipe]), inner_dims(recipe)
     slots = {p["members"] for p in parts if "members" in p and p["numbers"] is None}
-    known |= {
-        d
-        for r in every
-        for p in r.get("parts", [r])
-        for d in ([p["members"]] if "members" in p else p["dims"])
-    }
     lost = [d for d in inner if d not in obj.dims and d not in obj.coords]
     new = [d for d in obj.dims if d not in known and d != dim and d not in taken]
     new = [d for d in new if d in obj.coords and set(obj.coords[d].dims) == {dim, d}]

@@ -23,7 +23,7 @@ from xpatch.time.axis import DATE_UNITS
 
 RECIPE = "xpatch_recipe"  # the attribute
 VERSION = 2
-SPEC = ("geometry", "sampler", "window", "aggregation", "spatial", "temporal", "coupling")
+SPEC = ("class", "geometry", "sampler", "window", "aggregation", "spatial", "temporal", "coupling")
 ANCHOR = "anchor_element"  # coordinate with the element that a list of members is anchored at
 STEP = "anchor_step"  # and with the step that a list in time is anchored at
 MOST_TEXT = 4096  # labels that are text and are written
@@ -119,7 +119,9 @@ def told_apart(ordinals: NDArray) -> str:
 
 def named_apart(plan: Plan) -> dict[str, Hashable]:
     """Name the coordinates that only serve files by the field: anchors came from other patches."""
-    own = json.dumps([fingerprint(plan), list(plan.inner.values()), _without_anchors(plan.spec)])
+    axes = [plan.spec, plan.spec.get("spatial") or {}, plan.spec.get("temporal") or {}]
+    how = [(a.get("geometry"), a.get("coupling")) for a in axes]
+    own = json.dumps([fingerprint(plan), list(plan.inner.values()), how])
     mark = _digest(own.encode())[:6]
     names = [*map(start_name, plan.dims), ANCHOR, f"{ANCHOR}_x", f"{ANCHOR}_y", STEP]
     return {n: f"{n}_{mark}" for n in names}
@@ -149,6 +151,12 @@ def _hood(plan: Plan, hood: Boxes | Members) -> dict[str, Any]:
         if isinstance(hood, Runs):
             own["runs"] = not hood.is_part
             own["halves"] = hood.halves_at(plan.first_future)
+        elif hood.positions is not None:  # runs that were read back
+            cells = np.repeat(hood.counts, hood.counts)
+            own["runs"] = np.array_equal(hood.positions, (2 * hood.slots + 1 - cells) / cells)
+            own["halves"] = hood.halves
+        elif hood.halves is not None:
+            own |= {"runs": False, "halves": hood.halves}
     else:
         labeled = True
         own = {
@@ -158,7 +166,7 @@ def _hood(plan: Plan, hood: Boxes | Members) -> dict[str, Any]:
             "pad_mode": hood.pad_mode,
             "pad_value": hood.pad_value,
             "starts": [pack(a) for a in hood.axes] if hood.product else None,
-            "at": [str(plan.called(start_name(d))) for d in hood.dims],
+            "at": None if hood.product else [str(plan.called(start_name(d))) for d in hood.dims],
         }
     return {
         **own,

@@ -151,7 +151,7 @@ BOXES: dict[str, Rule] = {
     "pad_mode": lambda v: isinstance(v, str) and v in PADS,
     "pad_value": maybe(number),
     "starts": maybe(many(packed)),
-    "at": many(text),
+    "at": maybe(many(text)),
 }
 LISTS: dict[str, Rule] = {
     "members": text,
@@ -187,8 +187,10 @@ def _check_part(part: Mapping[str, Any]) -> None:
     own = LISTS if "members" in part else BOXES
     _keys(part, {**PART, **own}, {"runs": yes_or_no, "halves": maybe(pairs(whole(), yes_or_no, 2))})
     each = ["dims", "shape", "labels"]
-    each += [] if "members" in part else ["sizes", "wrap", "anchor", "at"]
-    each += [] if part.get("starts") is None else ["starts"]
+    each += [] if "members" in part else ["sizes", "wrap", "anchor"]
+    each += [] if "members" in part else ["at" if part["starts"] is None else "starts"]
+    if "members" not in part and part["starts"] is None and part["at"] is None:
+        raise DamagedRecipe("it has neither starts nor names of where they are")
     n = len(part["dims"])
     for key in each:
         if len(part[key]) != n:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xpatch.index import patch_index
 from xpatch.later import Later
 from xpatch.sampler.base import check_integer
 from xpatch.spec import Spec
@@ -232,6 +233,8 @@ class ExplicitTimes(EventTriggered):
             isinstance(times, xr.DataArray) and parts.is_patches(times)
         ):
             times = parts.anchor_times(times)
+            object.__setattr__(self, "of_patches", True)
+        elif isinstance(times, xr.DataArray) and patch_index(times) is not None:
             object.__setattr__(self, "of_patches", True)
         super().__init__(times, "nearest", None)
 
