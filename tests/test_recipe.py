@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xpatch
@@ -51,9 +52,7 @@ MAKE = {
         xpatch.SpatioTemporalPatcher(xpatch.Patcher({"y": 3, "x": 4}), LOOKBACK)
     ),
     "coarse": lambda: (
-        field()
-        .patch.split(xpatch.TimePatcher(xpatch.MultiScale({"fine": 2, "coarse": 4})))["coarse"]
-        .to_dataset()["t"]
+        field().patch.split(xpatch.TimePatcher(xpatch.MultiScale([2, 4])))["4"].to_dataset()["t"]
     ),
     "several": lambda: several(),
 }
@@ -64,19 +63,14 @@ def several():
     q = (
         field()
         .isel(time=0, drop=True)
-        .patch.split(geometry={"y": 2}, sampler=xpatch.RegularStride(1))
-    )
-    q = (
-        field()
-        .isel(time=0, drop=True)
         .patch.split(geometry={"y": 2, "x": 2}, sampler=xpatch.Explicit(p))
     )
     return xr.Dataset({"t": p, "q": q.rename(y="y2", x="x2")})
 
 
-@pytest.fixture(scope="module")
-def made():
-    return {name: make().load() for name, make in MAKE.items()}
+@functools.cache
+def made_as(name):
+    return MAKE[name]().load()
 
 
 def recipe_of(patches):
@@ -91,8 +85,8 @@ def bare(patches, recipe):
 
 
 @pytest.mark.parametrize("name", MAKE)
-def test_recipes_are_read(name, made):
-    patches = made[name]
+def test_recipes_are_read(name):
+    patches = made_as(name)
     merged = bare(patches, recipe_of(patches)).patch.merge()
     for a, b in zip(
         *(
@@ -105,10 +99,10 @@ def test_recipes_are_read(name, made):
 
 
 @pytest.mark.parametrize("name", MAKE)
-def test_a_recipe_that_was_read_is_written_again(name, made):
+def test_a_recipe_that_was_read_is_written_again(name):
     from xpatch.recalling import indexed
 
-    patches = made[name]
+    patches = made_as(name)
     again = indexed(bare(patches, recipe_of(patches)))
     assert recipe_of(again.isel(patch=slice(None))) == recipe_of(patches)
 
@@ -251,19 +245,16 @@ JUNK = st.one_of(
 
 
 @pytest.mark.parametrize("name", MAKE)
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_damage_of_any_kind_is_a_value_error_or_does_no_harm(name, made, data):
-    patches = made[name]
+def test_damage_of_any_kind_is_a_value_error_or_does_no_harm(name, data):
+    patches = made_as(name)
     recipe = recipe_of(patches)
     path = data.draw(st.sampled_from(list(paths(recipe))))
     value = data.draw(JUNK)
     try:
         merged = bare(patches, tampered(recipe, path, value)).patch.merge("mean")
-    except (ValueError, KeyError) as error:
-        assert isinstance(error, ValueError) or "scales" in str(error), repr(error)
+    except ValueError:
         return
     expected = patches.patch.merge("mean")
     pairs = [(merged, expected)]
@@ -295,8 +286,8 @@ WRONG = {
 
 @pytest.mark.parametrize("key", WRONG)
 @pytest.mark.parametrize("like", [False, True])
-def test_damage_says_what_and_the_mend(key, like, made):
-    patches = made["boxes"].copy()
+def test_damage_says_what_and_the_mend(key, like):
+    patches = made_as("boxes").copy()
     damaged = bare(patches, {**recipe_of(patches), key: WRONG[key]})
     if like:
         plain = (
@@ -312,13 +303,13 @@ def test_damage_says_what_and_the_mend(key, like, made):
 @pytest.mark.parametrize(
     "text", ["", "{", "[" * 100_000, "{}", "[]", "1", "null", '{"version": 2}']
 )
-def test_text_that_is_no_recipe(text, made):
+def test_text_that_is_no_recipe(text):
     with pytest.raises(ValueError, match="like=field"):
-        bare(made["boxes"], text).patch.merge()
+        bare(made_as("boxes"), text).patch.merge()
 
 
 @pytest.mark.parametrize("version", [1, 3, None, "2"])
-def test_other_versions_are_refused_with_the_mend(version, made):
+def test_other_versions_are_refused_with_the_mend(version):
     plain = field().patch.split(geometry={"y": 3, "x": 4})
     old = bare(plain, {**recipe_of(plain), "version": version})
     with pytest.raises(
@@ -328,8 +319,8 @@ def test_other_versions_are_refused_with_the_mend(version, made):
     np.testing.assert_allclose(old.patch.merge(like=field()), field())
 
 
-def test_nothing_is_decompressed_beyond_what_is_needed(made):
-    recipe = recipe_of(made["boxes"])
+def test_nothing_is_decompressed_beyond_what_is_needed():
+    recipe = recipe_of(made_as("boxes"))
     bomb = b64encode(zlib.compress(bytes(10**7), 9)).decode()
     with pytest.raises(ValueError, match="64 bytes"):
         unpack({**recipe["labels"][1], "zlib": bomb})
@@ -338,13 +329,13 @@ def test_nothing_is_decompressed_beyond_what_is_needed(made):
 
 
 @pytest.mark.parametrize("dtype", ["|O", "O", "object", "<c16", "V8", "i4,f8", "<U99999999"])
-def test_dtypes_are_those_of_labels(dtype, made):
-    recipe = recipe_of(made["boxes"])
+def test_dtypes_are_those_of_labels(dtype):
+    recipe = recipe_of(made_as("boxes"))
     with pytest.raises(DamagedRecipe):
         check(tampered(recipe, ("labels", 1, "dtype"), dtype))
 
 
-def test_keys_of_others_are_not_looked_at(made):
-    patches = made["boxes"]
+def test_keys_of_others_are_not_looked_at():
+    patches = made_as("boxes")
     more = {**recipe_of(patches), "mapping": {"name": "spatial_ref", "attrs": {}}}
     np.testing.assert_allclose(bare(patches, more).patch.merge(), patches.patch.merge())

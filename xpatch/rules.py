@@ -173,6 +173,13 @@ def check(recipe: Any) -> None:
         if not isinstance(part, dict):
             raise DamagedRecipe(f"one of its parts is {_short(part)}")
         _check_part(part)
+    known = {d for _, order in recipe["orders"] for d in order}
+    lost = [d for part in parts for d in part["dims"] if d not in known]
+    if lost or len(set(map(str, (n for n, _ in recipe["orders"])))) < len(recipe["orders"]):
+        raise DamagedRecipe(f"'orders' is {_short(recipe['orders'])}")
+    every = [d for part in parts for d in part["dims"]]
+    if len(set(every)) < len(every):
+        raise DamagedRecipe(f"its parts share dimensions, {every}")
     counts = {part["count"] for part in parts}
     if len(counts) > 1:
         raise DamagedRecipe(f"its parts have different numbers of patches, {sorted(counts)}")
