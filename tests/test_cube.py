@@ -43,7 +43,7 @@ def test_times_that_are_not_the_labels_of_their_dimension(labeled, calendar, tmp
     assert cube.valid_time.attrs["standard_name"] == "time"
     patches.to_netcdf(tmp_path / "patches.nc")
     with xr.open_dataarray(tmp_path / "patches.nc") as read:
-        again = read.isel(patch=[2, 1]).patch.merge(CUBE)
+        again = read.isel(patch=[2, 1]).patch.merge(CUBE, like=None if labeled else field)
         np.testing.assert_array_equal(again.forecast_reference_time, dates[[6, 10]])
         np.testing.assert_array_equal(read.patch.anchors["date"], dates[[2, 6, 10, 14]])
         bare = read.drop_vars("date").patch.merge(CUBE, like=field)

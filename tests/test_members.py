@@ -859,7 +859,7 @@ def test_polygons_are_anchors_of_their_own():
         for shape, p in zip(shapes, (middle.isel(patch=k) for k in range(3)), strict=True)
     ] == [True] * 3
     near = field.patch.split(geometry=xpatch.KNNGraph(3), sampler=xpatch.Explicit(zones))
-    assert (near.anchor_element == -1).all()
+    assert (near.patch.anchors.anchor_element == -1).all()
     for free in (
         xpatch.Explicit([shapely.Point(20, 0)]),
         xpatch.FibonacciSphere(9),

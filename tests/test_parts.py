@@ -318,15 +318,17 @@ def test_leads_of_several_splits_are_not_taken_from_the_first():
 
 
 @pytest.mark.parametrize("how", ["file", "one patch"])
-def test_what_knows_one_field_only_is_not_cut_along_one_only(how, tmp_path):
+def test_files_and_single_patches_know_all_fields(how, tmp_path):
     both = two_fields(False, 0)
+    past = both.patch.lookback
     if how == "file":
         both.to_netcdf(tmp_path / "both.nc")
         both = xr.open_dataset(tmp_path / "both.nc")
     else:
-        both = both.isel(patch=0)
-    with pytest.raises(ValueError, match=r"several fields, also along 'hour'"):
-        _ = both.patch.lookback
+        both, past = both.isel(patch=0), past.isel(patch=0)
+    assert dict(both.patch.lookback.sizes) == dict(past.sizes)
+    for name in ("d", "h"):
+        np.testing.assert_array_equal(both.patch.lookback[name], past[name])
     assert both.drop_vars(["h", "hour"]).patch.lookback.sizes["time"] == 5
 
 

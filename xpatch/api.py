@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         parts,
         planning,
         ragged,
+        recalling,
         restoring,
         samples,
     )
@@ -37,6 +38,7 @@ else:
     all_scenes = Later("xpatch.scenes")
     planning, restoring = Later("xpatch.planning"), Later("xpatch.restoring")
     ragged, samples = Later("xpatch.ragged"), Later("xpatch.samples")
+    recalling = Later("xpatch.recalling")
 
 __all__ = ["apply", "concat", "merge", "split"]
 
@@ -203,8 +205,8 @@ def merge(
         from xpatch.combining_scales import merge_scales
 
         return merge_scales(patches, aggregation, like, skipna, fill_value, scale)
-    patches = one_scene.alone(patches)
-    patches = parts.of_one_field(samples.read_back(patches, like), like)
+    patches = samples.read_back(one_scene.alone(patches), like)
+    patches = parts.of_one_field(recalling.indexed(patches, like), like)
     if restoring.is_coarse(patches):
         from xpatch.painting import merge_scale
 

@@ -15,6 +15,7 @@ from xpatch.cutting import groups_within
 from xpatch.domain import variables_of
 from xpatch.engine.lazy import Rows, keeping, rows_of
 from xpatch.index import patch_index, whole_of
+from xpatch.recalling import indexed
 from xpatch.restoring import Provenance, provenance
 
 KEPT_BYTES = 1 << 29  # of stored chunks that are kept while batches are read from disk
@@ -45,6 +46,7 @@ class Batches:
         check_seed(seed, "batches")
         if not shuffle and (seed is not None or buffer_size is not None):
             raise ValueError("seed and buffer_size are those of shuffle=True")
+        obj = indexed(obj)
         self.obj, self.size, self.shuffle, self.seed = obj, int(batch_size), shuffle, seed
         self.buffer = int(buffer_size or BUFFER * batch_size)
         index = patch_index(obj)

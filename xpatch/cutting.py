@@ -23,12 +23,13 @@ from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.index import RECIPE, PatchIndex, whole_of
 from xpatch.joining import cut_jointly
 from xpatch.joint import Joint, along, lead_of, time_part
+from xpatch.labels import label_variable
 from xpatch.listing import cut_members, number_variable
 from xpatch.mapping import labeled, without_transform
 from xpatch.neighborhood import Boxes, Members
 from xpatch.nodata import Nodata, beside, nodata_of
-from xpatch.plan import Plan
-from xpatch.recipe import ANCHOR, STEP, start_name, write_recipe
+from xpatch.plan import Plan, start_name
+from xpatch.recipe import ANCHOR, STEP
 from xpatch.thinning import thinned
 from xpatch.time.window import stepwise
 from xpatch.window import box_weights
@@ -166,32 +167,6 @@ def cut_field(
     return out
 
 
-class Labels:
-    """Makes the labels of patches along one dimension."""
-
-    def __init__(self, plan: Plan, dim: Hashable):
-        self.plan, self.k = plan, plan.dims.index(dim)
-
-    def __call__(self, ordinals: NDArray) -> NDArray:
-        boxes = self.plan.boxes
-        entries = boxes.entries(ordinals)[self.k]
-        which, inverse = np.unique(entries, return_inverse=True)
-        cells = boxes.axes[self.k][which][:, None] + np.arange(boxes.sizes[self.k])
-        dim = self.plan.dims[self.k]
-        labels = self.plan.domain.labels_at(dim, cells, boxes.wrap[self.k])
-        return np.asarray(labels)[inverse.reshape(-1)]
-
-
-def label_variable(source: Variable, plan: Plan, dim: Hashable, ordinals: NDArray) -> Variable:
-    """Labels ``y(patch, y)``, computed when they are looked at."""
-    name = source.dims[0]
-    make = Labels(plan, name)
-    probe = make(np.arange(len(plan))[[0, -1]]) if len(plan) else np.empty((0, 0), source.dtype)
-    size = plan.boxes.sizes[plan.dims.index(name)]
-    data = Deferred(make, ordinals, (size,), probe.dtype)
-    return Variable((dim, name), lazily(data), source.attrs)
-
-
 def cut_coordinates(
     obj: xr.DataArray | xr.Dataset,
     plan: Plan,
@@ -224,7 +199,7 @@ def cut_coordinates(
             variables |= member_coordinate(name, variable, part, dim, ordinals, groups)
         elif variable.dims == (name,):
             if plan.domain.coordinate(name) is not None:
-                variables[name] = label_variable(variable, part, dim, ordinals)
+                variables[name] = label_variable(name, variable.attrs, part, dim, ordinals)
         elif own == (bounds.get(name),) and part.boxes.only(own).overhangs:
             variables[name] = cut_bounds(variable, part, dim, own[0], ordinals, groups)
         else:
@@ -239,10 +214,9 @@ def cut_coordinates(
     variables |= added
     if plan.coarse:
         variables = thinned(variables, plan)
-    recipe = write_recipe(plan, plan.domain.orders)
     index = PandasIndex(np.asarray(ordinals, dtype=np.int64), dim)
     patch = PatchIndex(index, (plan,))
-    variables |= patch.create_variables({dim: Variable(dim, ordinals, {RECIPE: recipe})})
+    variables |= patch.create_variables({dim: Variable(dim, ordinals)})
     indexes[dim] = patch
     variables = without_transform(variables, plan.domain, plan.dims)
     for variable in variables.values():
@@ -323,15 +297,15 @@ def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Has
     if space.places is not None:
         places = space.places.take(entries)
         at = {ANCHOR: places.elements, f"{ANCHOR}_x": places.x, f"{ANCHOR}_y": places.y}
-        found |= {n: Variable(dim, values) for n, values in at.items()}
+        found |= {plan.called(n): Variable(dim, values) for n, values in at.items()}
     if any(m.numbers is not None for m in plan.lists):
-        found[STEP] = Variable(dim, plan.steps(ordinals))
+        found[plan.called(STEP)] = Variable(dim, plan.steps(ordinals))
     boxed = plan.boxed
     if boxed is None or boxed.boxes.product:
         return found
     starts = boxed.boxes.starts(ordinals)
     return found | {
-        start_name(d): Variable(
+        plan.called(start_name(d)): Variable(
             dim, starts[:, k].copy(), {"long_name": f"first cell of the patch along {d}"}
         )
         for k, d in enumerate(boxed.dims)

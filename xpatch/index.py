@@ -10,15 +10,48 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from xarray import Variable
+from xarray import IndexVariable, Variable
 from xarray.indexes import Index, PandasIndex
 
 from xpatch.domain.axes import crs_names
+from xpatch.joint import time_dims, time_part
 from xpatch.plan import Plan
+from xpatch.recipe import RECIPE, recipe_of
 
 __all__ = ["RECIPE", "PatchIndex", "patch_index", "with_index", "with_variables"]
 
-RECIPE = "xpatch_recipe"
+
+class Numbered(IndexVariable):
+    """Labels of patches of several fields: who puts on the attributes of one field keeps the recipe.
+
+    So does xarray where it aligns the patches of several fields.
+    """
+
+    __slots__ = ("_recipe",)
+    _recipe: str
+
+    @classmethod
+    def of(cls, variable: Variable, recipe: str) -> Numbered:
+        """Give labels that know the recipe of all fields."""
+        out = cls(variable.dims, variable._data, variable._attrs, variable._encoding, fastpath=True)
+        out._recipe = recipe
+        return out
+
+    @property
+    def attrs(self) -> dict[Any, Any]:
+        return super().attrs
+
+    @attrs.setter
+    def attrs(self, value: Mapping[Any, Any]) -> None:
+        recipe = getattr(self, "_recipe", None)
+        own = {**value, RECIPE: recipe} if RECIPE in value and recipe is not None else dict(value)
+        self._attrs = own
+
+    def _replace(self, *args: Any, **kwargs: Any) -> Any:
+        out = super()._replace(*args, **kwargs)
+        if hasattr(self, "_recipe"):
+            out._recipe = self._recipe
+        return out
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -140,10 +173,18 @@ class PatchIndex(Index):
     def create_variables(
         self, variables: Mapping[Any, Variable] | None = None
     ) -> dict[Hashable, Variable]:
+        """Give the labels; their attributes say what the plans are, as they are called now."""
         out = self._index.create_variables(variables)
-        if self.mixed and not self.scenes:
-            for variable in out.values():
+        if self.scenes:  # the recipes of all of them stay as they were written
+            return out
+        for name, variable in out.items():
+            if self.mixed:
                 variable.attrs.pop(RECIPE, None)
+                continue
+            recipe = recipe_of(self.plans, self.dim)
+            variable.attrs = {**variable.attrs, RECIPE: recipe}
+            if len(self.plans) > 1:
+                out[name] = Numbered.of(variable, recipe)
         return out
 
     def to_pandas_index(self) -> pd.Index:
@@ -169,11 +210,7 @@ class PatchIndex(Index):
         if self.scenes:
             index = self._index.rename(name_dict, dims_dict)
             return self._of_scenes(lambda s: _renamed(s, names), index)
-        touched = any(
-            n in p.domain.template.variables or n in p.dims or n in p.inner
-            for p in self.plans
-            for n in names
-        )
+        touched = any(n in known for n in names for known in map(_names, self.plans))
         plans = tuple(p.renamed(names) for p in self.plans) if touched else self.plans
         crop = {dims_dict.get(d, d): cut for d, cut in self.crop.items()}
         return type(self)(self._index.rename(name_dict, dims_dict), plans, crop, self.leads)
@@ -238,8 +275,10 @@ class PatchIndex(Index):
 
     def _plans_within(self, other: PatchIndex) -> bool:
         """Whether joining would add no plan on either side."""
-        same = self.plans is other.plans and self.scenes is other.scenes
-        return same or (self._same_anchors(other) and self._same_plans(other))
+        if self.plans is other.plans and self.scenes is other.scenes:
+            self._check_parts(other)  # else merge looks at labels, as where one is reduced
+            return True
+        return self._same_anchors(other) and self._same_plans(other)
 
     def join(self, other: PatchIndex, how: str = "inner") -> PatchIndex:
         if not self._same_anchors(other):
@@ -254,8 +293,24 @@ class PatchIndex(Index):
         if self.scenes and other.scenes:
             by_name = {s.first: s for s in other.scenes}
             return self._of_scenes(lambda s: _united(s, by_name[s.first]), index)
+        self._check_parts(other)
         plans = united(self.plans, other.plans)
         return type(self)(index, plans, {**other.crop, **self.crop})
+
+    def _check_parts(self, other: PatchIndex) -> None:
+        """Raise a ValueError if other cells of the patches were cut off.
+
+        Of windows in time the past and the future may meet: merge looks which of them labels are of.
+        """
+        timed = {d for p in self.plans for d in time_dims(time_part(p.hood))}
+        for d in set(self.crop) & set(other.crop) - timed:
+            a, b = self.crop[d], other.crop[d]
+            if a != b and any(a) and any(b):
+                raise ValueError(
+                    f"these are different parts of patches: along {d!r} {a} cells were cut off at the ends "
+                    f"of some, and {b} of others, so that equal positions mean different places; crop both "
+                    "alike"
+                )
 
     def reindex_like(self, other: PatchIndex, **kwargs: Any) -> dict[Hashable, Any]:
         if isinstance(other, PatchIndex) and not self._same_anchors(other):
@@ -329,6 +384,14 @@ def check_one_crs(indexes: Sequence[PatchIndex], dim: Hashable) -> None:
             f"these are patches in several CRSs, {' and '.join(names)}, and xr.concat would give all "
             f"of them the first one; xpatch.concat([…]) keeps the CRS of each along {dim!r}"
         )
+
+
+def _names(plan: Plan) -> set[Hashable]:
+    """Give all names that a plan knows."""
+    known = {*plan.domain.template.variables, *plan.dims, *plan.inner, *plan.domain.sizes}
+    return (
+        known | {m.numbers for m in plan.lists} | {*plan.helpers.values(), *(plan.recalled or ())}
+    )
 
 
 def patch_index(obj: xr.DataArray | xr.Dataset) -> PatchIndex | None:

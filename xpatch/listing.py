@@ -21,6 +21,7 @@ from xpatch.engine.lazy import Deferred, lazily
 from xpatch.engine.memory import weigh
 from xpatch.engine.nodata import Nodata, filling, placing, reading
 from xpatch.engine.stacked import Modeled
+from xpatch.labels import Numbers
 from xpatch.neighborhood import Members
 from xpatch.nodata import as_floats, nodata_of
 from xpatch.window import Window, is_boxcar, member_weights
@@ -123,16 +124,6 @@ def cut_members(
     sizes = {**variable.sizes, members.dim: members.width}
     data = Deferred(rows, ordinals, tuple(sizes[d] for d in dims), dtype)
     return Variable((dim, *dims), lazily(data), variable.attrs)
-
-
-class Numbers:
-    """Makes the member numbers of patches."""
-
-    def __init__(self, hood: Any):
-        self.hood = hood
-
-    def __call__(self, ordinals: NDArray) -> NDArray:
-        return engine.numbers(self.hood.take(ordinals))
 
 
 def number_variable(hood: Any, members: Members, dim: Hashable, ordinals: NDArray) -> Variable:

@@ -16,17 +16,26 @@ from xpatch.carrying import carried, on_cells
 from xpatch.combining import inverse_variance, most_probable, most_probable_each
 from xpatch.cutting import check_chunks
 from xpatch.domain import Lattice, domain_of
-from xpatch.engine.members import numbers
 from xpatch.joining import JointJob, flattened
-from xpatch.joint import Hood, Joint, along, inner_sizes, time_dims, time_part
+from xpatch.joint import Hood, Joint, inner_sizes, time_dims, time_part
+from xpatch.labels import part_of, same_numbers
 from xpatch.listing import MemberJob
 from xpatch.mapping import with_mapping
 from xpatch.merge_words import Scale, factors
 from xpatch.neighborhood import Boxes, Members
 from xpatch.nodata import nodata_of, without_nodata
 from xpatch.plan import Plan, best_plan, is_carried
-from xpatch.recipe import ANCHOR, start_name
-from xpatch.restoring import check_like, ordered, place, provenance, restored_coords
+from xpatch.recalling import as_one, indexed
+from xpatch.restoring import (
+    check_like,
+    in_order,
+    ordered,
+    place,
+    provenance,
+    restored_coords,
+    same_everywhere,
+    unlike,
+)
 from xpatch.scattering import Job, Weights
 from xpatch.time.aggregation import Forecast, Sequential
 from xpatch.window import is_boxcar
@@ -53,10 +62,11 @@ class Merge:
         if not isinstance(patches, xr.DataArray | xr.Dataset):
             raise TypeError(f"merge takes patches, got {type(patches).__name__}")
         check_chunks(patches, "merge")
+        patches = indexed(patches, like)
         self.source = provenance(patches, like)
         self.dim = self.source.dim
         if self.dim not in patches.dims:
-            patches = self._as_one(patches)
+            patches = as_one(patches, self.dim, self.source.plans)
         default = self.source.plans[0].aggregation or OverlapAdd()
         self.aggregation = default if aggregation is None else as_aggregation(aggregation)
         if isinstance(self.aggregation, Forecast | Sequential):
@@ -84,20 +94,6 @@ class Merge:
         self.scale = factors(scale, self.plan)
         self.crop = self._find_crop()
         self._check_window()
-
-    def _as_one(self, patch: xr.DataArray | xr.Dataset) -> xr.DataArray | xr.Dataset:
-        """Give a single patch its dimension back; what was carried stays without."""
-        own_names = [ANCHOR, f"{ANCHOR}_x", f"{ANCHOR}_y"]
-        own_names += [start_name(d) for d in self.source.plans[0].dims]
-        patch = patch.drop_vars(own_names, errors="ignore")
-        if isinstance(patch, xr.DataArray):
-            return patch.expand_dims(self.dim)
-        plan = self.source.plans[0]
-        cut = {*plan.dims, *plan.inner}
-        orders = plan.domain.orders
-        own = [n for n, v in patch.data_vars.items() if cut & {*v.dims, *orders.get(n, plan.dims)}]
-        rest = {n: v for n, v in patch.data_vars.items() if n not in own}
-        return patch[own].expand_dims(self.dim).assign(rest)[list(patch.data_vars)]
 
     # ------------------------------------------------------------------------------ checks
 
@@ -150,11 +146,7 @@ class Merge:
         labels = self.patches.coords[name].variable if name in self.patches.coords else None
         if labels is None or set(labels.dims) != {self.dim, d} or labels.chunks is not None:
             return
-        hood = along(self.plan.hood, members)
-        rows = slice(None) if labels._in_memory else slice(0, 3)  # our own, put off: a look will do
-        given = labels.transpose(self.dim, d).isel({self.dim: rows}).to_numpy()
-        known = numbers(hood.take(self.source.ordinals[rows]))
-        if not np.array_equal(given, known):
+        if not same_numbers(labels, self.source.ordinals, self.dim, self.plan, members):
             raise ValueError(
                 f"the member numbers along {d!r} are not those of their patch: slots were reordered "
                 f"or relabeled; undo it before merge, or drop them with drop_vars({d!r}) if the "
@@ -172,7 +164,7 @@ class Merge:
         )
 
     def _label_part(self, d: Hashable) -> tuple[int, int] | None:
-        """Cells cut off at both ends according to labels in memory; None if there are none.
+        """Cells cut off at both ends according to labels; None if there are none, or of dask.
 
         Raises
         ------
@@ -181,34 +173,15 @@ class Merge:
         """
         if d not in self.patches.coords or not self.source.ordinals.size:
             return None
-        labels = self.patches.coords[d]
-        if labels.chunks is not None:
+        labels = self.patches.coords[d].variable
+        if labels.chunks is not None or d not in labels.dims or set(labels.dims) - {d, self.dim}:
             return None
-        if d not in labels.dims or set(labels.dims) - {d, self.dim}:
-            return None
-        ours = not labels.variable._in_memory
-        rows = slice(0, 1) if ours or self.dim not in labels.dims else slice(None)
-        picked = self.source.ordinals[rows]
-        given = labels.variable
-        if self.dim in given.dims:
-            given = given.isel({self.dim: rows}).transpose(self.dim, d)
-        values = np.broadcast_to(given.to_numpy(), (len(picked), labels.sizes[d]))
         assert self.boxed is not None
-        boxes = self.boxed.boxes
-        k = boxes.dims.index(d)
-        cells = boxes.starts(picked)[:, k, None] + np.arange(boxes.sizes[k])
-        known = self.plan.domain.labels_at(d, cells, boxes.wrap[k])
-        if known is None:
+        if self.plan.domain.coordinate(d) is None or labels.sizes[d] > self.boxed.inner[d]:
             return None
-        m, n = values.shape[1], known.shape[1]
-        for low in range(n - m + 1):
-            part = known[:, low : low + m]
-            if ((values == part) | (part != part) | (values != values)).all():
-                return low, n - m - low
-        if m == n and not self.source.indexed:
-            return None  # checked within rounding when the recipe was read
-        if m > n:
-            return None
+        found = part_of(labels, self.source.ordinals, self.dim, self.boxed, d)
+        if found is not None or not labels.sizes[d]:
+            return found
         raise ValueError(
             f"the labels along {d!r} are not a run of those of their patch: in-patch cells were "
             "reordered, thinned out or relabeled; undo it before merge, or drop the labels with "
@@ -251,7 +224,7 @@ class Merge:
         sizes |= merged.sizes
         coords = restored_coords(self.patches, self.domain, cut, self.dim, sizes, self.scale)
         out = with_mapping(merged.assign_coords(coords), self.domain, self.scale, self.patches)
-        if self.source.indexed:
+        if self.plan.recalled is None:
             return out
         out = out.assign_coords(self._placed(out))
         return out if self.boxed is None else out.assign_coords(self._read_back(out, self.boxed))
@@ -276,7 +249,11 @@ class Merge:
             assert not isinstance(part, Boxes)
             values = coord.variable.compute()
             fill = "" if values.dtype.kind in "US" else None
-            found[name] = self._listed(values, None, First(), part, None, fill)
+            placed = self._listed(values, None, First(), part, None, fill)
+            dims = (self.plan.recalled or {}).get(name)
+            if dims is not None and not same_everywhere(placed, values, part, self.source):
+                raise ValueError(unlike(name))
+            found[name] = in_order(placed, dims)
         return found
 
     def _read_back(self, merged: xr.Dataset, boxed: Plan) -> dict[Hashable, Variable]:
@@ -292,8 +269,11 @@ class Merge:
             if set(coord.dims) & {m.dim for m in self.plan.lists}:
                 continue
             plan = dataclasses.replace(boxed, hood=boxed.boxes.only(dims), window=None)
+            known = (self.plan.recalled or {}).get(name)
+            own = name if known is not None or name in dims else None
             where = (plan, self.source.ordinals, self.crop, self.dim)
-            found[name] = place(turned_back(self.patches, name, *where), *where)
+            values = turned_back(self.patches, name, *where)
+            found[name] = in_order(place(values, *where, own), known)
         return found
 
     def variable(self, variable: Variable, name: Hashable, aggregation: Any = None) -> Variable:

@@ -373,7 +373,9 @@ class Members:
     def renamed(self, names: Mapping[Hashable, Hashable]) -> Members:
         """Give the same lists with other names of dimensions."""
         dims = tuple(names.get(d, d) for d in self.dims)
-        return dataclasses.replace(self, dims=dims, dim=names.get(self.dim, self.dim))
+        numbers = None if self.numbers is None else names.get(self.numbers, self.numbers)
+        dim = names.get(self.dim, self.dim)
+        return dataclasses.replace(self, dims=dims, dim=dim, numbers=numbers)
 
     def only(self, dims: Sequence[Hashable]) -> Members:
         """Give the same members as elements of some of the dimensions."""

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.index import RECIPE, PatchIndex, patch_index, with_index
+from xpatch.index import PatchIndex, patch_index, with_index
+from xpatch.labels import part_of
 from xpatch.merge_calls import merge_one
 from xpatch.merge_words import Scale, factors
 from xpatch.plan import Plan
-from xpatch.recipe import find_recipe, pack
+from xpatch.recalling import indexed
 from xpatch.restoring import Provenance, provenance
-from xpatch.spec import encode
 from xpatch.time.scales import HierarchicalCombine
 from xpatch.time.window import stepwise
 
@@ -51,6 +49,7 @@ def painted(patches: Any, like: Any, scale: Scale) -> tuple[Any, Any]:
     ValueError
         If steps of the patches were left out or reordered, or patches of several scales were joined.
     """
+    patches = indexed(patches, like)
     index = patch_index(patches)
     if index is not None and len(index.plans) > 1:
         raise ValueError(
@@ -70,28 +69,9 @@ def painted(patches: Any, like: Any, scale: Scale) -> tuple[Any, Any]:
         out = xr.Dataset(variables, kept.coords, patches.attrs)
     low, high = crop_of(patches, source, plan, d, factors(scale, plan).get(d, 1))
     fine = fine_plan(plan)
-    if index is not None:
-        crop = {**index.crop, d: (low * factor, high * factor)}
-        return with_index(out, PatchIndex(index._index, (fine,), crop)), within_of(plan)
-    if low or high:  # without an index, labels tell
-        cells = np.arange(low * factor, fine.inner[d] - high * factor)
-        out = labeled(out, source, fine, d, cells)
-    return with_recipe(out, source.dim, fine), within_of(plan)
-
-
-def first_cells(plan: Plan, ordinals: NDArray, d: Hashable) -> NDArray[np.int64]:
-    """Give the first cell of patches along a dimension in which they are boxes, (patch, 1)."""
-    assert plan.boxed is not None
-    boxes = plan.boxed.boxes
-    return boxes.starts(ordinals)[:, boxes.dims.index(d), None]
-
-
-def labeled(patches: Any, source: Provenance, plan: Plan, d: Hashable, cells: NDArray) -> Any:
-    """Give patches the labels of some of their cells."""
-    starts = first_cells(plan, source.ordinals, d)
-    values = np.asarray(plan.domain.labels_at(d, starts + cells, False))
-    single = source.dim not in patches.dims
-    return patches.assign_coords({d: (d, values[0]) if single else ((source.dim, d), values)})
+    assert index is not None  # what has no recipe is not known to be of a scale
+    crop = {**index.crop, d: (low * factor, high * factor)}
+    return with_index(out, PatchIndex(index._index, (fine,), crop)), within_of(plan)
 
 
 def repeated(variable: Variable, dim: Hashable, factor: int) -> Variable:
@@ -125,19 +105,6 @@ def within_of(plan: Plan) -> Any:
     return how.of_one if isinstance(how, HierarchicalCombine) else how
 
 
-def with_recipe(patches: Any, dim: Hashable, plan: Plan) -> Any:
-    """Give patches without an index the recipe of the fine plan."""
-    found = find_recipe(patches)
-    assert found is not None
-    recipe = {k: v for k, v in found[1].items() if k != "coarse"}
-    recipe |= {"window": encode(plan.window), "aggregation": None}
-    labels = [plan.domain.coordinate(d) for d in plan.dims]  # as the file was decoded
-    recipe["labels"] = [None if values is None else pack(values) for values in labels]
-    coord = patches.coords[dim].variable
-    attrs = {**coord.attrs, RECIPE: json.dumps(recipe)}
-    return patches.assign_coords({dim: Variable(coord.dims, coord.values, attrs)})
-
-
 def crop_of(
     patches: Any, source: Provenance, plan: Plan, d: Hashable, scale: int
 ) -> tuple[int, int]:
@@ -149,8 +116,10 @@ def crop_of(
     known = (size - low - high) * scale
     labels = patches.coords[d] if d in patches.coords and scale == 1 else None
     if labels is not None and labels.chunks is None and set(labels.dims) <= {source.dim, d}:
-        found = run_of(labels.variable, source, plan, d)
-        if found is None and (source.indexed or got != known):
+        found = None
+        if plan.boxed is not None and labels.sizes[d] <= size:
+            found = part_of(labels.variable, source.ordinals, source.dim, plan.boxed, d)
+        if found is None:
             raise ValueError(
                 f"the labels along {d!r} are not a run of those of their patch: steps were reordered, "
                 "thinned out or relabeled; undo it before merge, or drop the labels with "
@@ -163,21 +132,3 @@ def crop_of(
             f"which part these are: crop with patches.patch.crop({d}=…), or keep the labels {d!r}"
         )
     return low, high
-
-
-def run_of(labels: Variable, source: Provenance, plan: Plan, d: Hashable) -> tuple[int, int] | None:
-    """Find labels among those of their patch; cells before and behind them."""
-    rows = slice(None) if labels._in_memory else slice(0, 1)  # our own, put off: a look will do
-    ordinals = source.ordinals[rows]
-    if source.dim in labels.dims:
-        labels = labels.isel({source.dim: rows}).transpose(source.dim, d)
-    given = np.broadcast_to(labels.to_numpy(), (len(ordinals), labels.sizes[d]))
-    cells = first_cells(plan, ordinals, d) + plan.offsets(d)
-    expected = plan.domain.labels_at(d, cells, False)
-    if expected is None:
-        return None
-    spare = expected.shape[1] - given.shape[1]
-    for low in range(spare + 1):
-        if (given == expected[:, low : low + given.shape[1]]).all():
-            return low, spare - low
-    return None

@@ -19,7 +19,8 @@ from xpatch.joint import Joint, time_dims, time_part
 from xpatch.neighborhood import Members
 from xpatch.nodata import nodata_of
 from xpatch.plan import Plan, at_home, best_plan
-from xpatch.recipe import find_recipe
+from xpatch.reading import find_recipe
+from xpatch.recalling import indexed
 from xpatch.restoring import provenance
 from xpatch.runs import Runs
 from xpatch.time.axis import is_time, time_axis
@@ -124,6 +125,7 @@ def _part(patches: Any, past: bool) -> Any:
     found = find_recipe(patches)
     if found is not None and found[0] not in patches.dims:
         return _part(_with_dim(patches, found[0]), past).isel({found[0]: 0})
+    patches = indexed(patches)
     mixed = patch_index(patches)
     if mixed is not None and (mixed.mixed or mixed.scenes):
         return _of_mixed(patches, mixed, past)
@@ -134,9 +136,7 @@ def _part(patches: Any, past: bool) -> Any:
     plan = source.plans[0]
     dim = time_dim(plan)
     index = patch_index(patches)
-    if index is None:  # read from a file: the recipe says where patches lie
-        _check_alone(patches, source.dim, plan)
-        index = PatchIndex(PandasIndex(source.ordinals, source.dim), source.plans, source.crop)
+    assert index is not None
     if dim not in patches.dims:
         raise ValueError(
             f"these patches have no dimension {dim!r} any more; put one value a window on the part that "
@@ -199,17 +199,6 @@ def _of_mixed(patches: Any, index: PatchIndex, past: bool) -> Any:
     return with_index(out, index.cropped({dim: (wanted[0], len(lead) - 1 - wanted[-1])}))
 
 
-def _check_alone(patches: Any, dim: Hashable, plan: Plan) -> None:
-    """Raise a ValueError if patches without an index hold windows of another field, too."""
-    for name, coord in patches.coords.items():
-        if is_time(coord) and coord.dims == (dim, name) and name not in plan.dims:
-            raise ValueError(
-                f"these patches hold windows in time of several fields, also along {name!r}, and as they "
-                "were read back, or are one patch, they know those of one only; take lookback and "
-                "horizon before, or drop the variables of the others"
-            )
-
-
 def _with_dim(patch: Any, dim: Hashable) -> Any:
     """Give a single patch its dimension back, on all that may differ from patch to patch."""
     dataset = whole_of(patch)
@@ -269,13 +258,16 @@ def _of_lists(
             offsets=np.concatenate([[0], np.cumsum(counts)]),
             elements=members.elements[keep],
             distances=None if members.distances is None else members.distances[keep],
+            positions=None if members.positions is None else members.positions[keep],
             width=max(1, int(counts.max(initial=0))),
         )
         first = np.zeros(len(members), np.int64)
         some = counts > 0
         first[some] = members.slots[keep][part.offsets[:-1][some]]
     if members.halves is not None:  # of what was read back other patches may have longer windows
-        part = dataclasses.replace(part, width=members.halves[not past][0])
+        none = (1, False)
+        halves = (members.halves[0], none) if past else (none, members.halves[1])
+        part = dataclasses.replace(part, width=members.halves[not past][0], halves=halves)
     counts = part.counts
     _not_empty(int(counts.max(initial=0)), past)
     hood = plan.hood.replaced(members, part) if isinstance(plan.hood, Joint) else part

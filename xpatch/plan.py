@@ -18,7 +18,7 @@ from xpatch.geometry import Places
 from xpatch.joint import Hood, Joint, inner_sizes, lead_of, space_part, time_dims, time_part
 from xpatch.neighborhood import Boxes, Members
 
-__all__ = ["Plan", "at_home", "best_plan", "is_carried"]
+__all__ = ["Plan", "at_home", "best_plan", "is_carried", "start_name"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,6 +47,15 @@ class Plan:
         How many cells of the field each in-patch cell is the mean of, by dimension.
     ids : array (patch,), optional
         Names of the anchors, such as the index of a GeoSeries.
+    given : str, optional
+        What tells the patches that split gave from others, if it gave but some of the plan.
+    helpers : mapping
+        Names of the coordinates that only serve files, where they are not the usual ones.
+    recalled : mapping, optional
+        Of a plan that was read from a recipe: the dimensions, in order, of coordinates of the field
+        that the recipe does not hold.
+    place_print : str, optional
+        Of a plan that was read from a recipe: what identifies the CRS and the places of elements.
     """
 
     domain: Lattice
@@ -59,6 +68,10 @@ class Plan:
     events: NDArray[np.int64] | None = None
     coarse: Mapping[Hashable, int] | None = None
     ids: NDArray | None = None
+    given: str | None = None
+    helpers: Mapping[str, Hashable] = dataclasses.field(default_factory=dict)
+    recalled: Mapping[Hashable, tuple[Hashable, ...]] | None = None
+    place_print: str | None = None
 
     def __len__(self) -> int:
         return len(self.hood)
@@ -256,9 +269,29 @@ class Plan:
         coarse = (
             None if self.coarse is None else {names.get(d, d): f for d, f in self.coarse.items()}
         )
+        known = self.recalled
+        if known is not None:
+            new = {names.get(n, n): dims for n, dims in known.items()}
+            known = {n: tuple(names.get(d, d) for d in dims) for n, dims in new.items()}
         return dataclasses.replace(
-            self, domain=domain, hood=hood, origin=self.anchor_id, coarse=coarse
+            self,
+            domain=domain,
+            hood=hood,
+            origin=self.anchor_id,
+            coarse=coarse,
+            helpers=self._helpers_renamed(names),
+            recalled=known,
         )
+
+    def called(self, helper: str) -> Hashable:
+        """Give the name of a coordinate that only serves files."""
+        return self.helpers.get(helper, helper)
+
+    def _helpers_renamed(self, names: Mapping[Hashable, Hashable]) -> dict[str, Hashable]:
+        """Starts are asked for by dimension, and keep their names when it is renamed."""
+        starts = {start_name(d): start_name(names.get(d, d)) for d in self.dims}
+        old = {**{n: n for n in starts}, **self.helpers}
+        return {starts.get(n, n): names.get(now, now) for n, now in old.items()}
 
     def equals(self, other: Plan) -> bool:
         """Whether both cut the same patches of the same lattice in the same way."""
@@ -275,6 +308,11 @@ class Plan:
 
     def __deepcopy__(self, memo: object) -> Plan:
         return self
+
+
+def start_name(dim: Hashable) -> str:
+    """Name of the coordinate that holds the starts of anchors that are not an outer product."""
+    return f"start_{dim}"
 
 
 def is_carried(

@@ -23,6 +23,7 @@ from xpatch.geometry import Geometry, MemberGeometry, Places
 from xpatch.joint import Hood, Joint
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
+from xpatch.recipe import named_apart, told_apart
 from xpatch.time.axis import TimeAxis
 from xpatch.time.geometry import TimeGeometry
 from xpatch.time.sampler import EventTriggered, ExplicitTimes
@@ -67,7 +68,10 @@ def make_plan(
         found.places,
         found.events,
         ids=found.ids,
+        given=None if found.ordinals is None else told_apart(found.ordinals),
     )
+    if found.matched:
+        plan = dataclasses.replace(plan, helpers=named_apart(plan))
     return plan, np.arange(len(plan)) if found.ordinals is None else found.ordinals
 
 
@@ -94,6 +98,7 @@ class Found:
     places: Places | None = None
     events: NDArray[np.int64] | None = None
     ids: NDArray | None = None
+    matched: bool = False  # whether anchors are those of other patches
 
 
 def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
@@ -101,10 +106,12 @@ def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
     if isinstance(axes.geometry, MemberGeometry):
         places, members = members_at(domain, axes.geometry, axes.sampler, obj)
         rest = (places.ordinals, places.origin, places)
-        return Found(members, axes.window, *rest, ids=places.ids)
+        matched = places.origin is not None
+        return Found(members, axes.window, *rest, ids=places.ids, matched=matched)
     anchors = axes.sampler.anchors(domain, axes.geometry, obj)
     boxes = axes.geometry.neighborhood(domain, anchors)
-    return Found(boxes, axes.window, anchors.ordinals, anchors.origin, ids=anchors.ids)
+    found = Found(boxes, axes.window, anchors.ordinals, anchors.origin, ids=anchors.ids)
+    return dataclasses.replace(found, matched=anchors.origin is not None)
 
 
 def in_time(domain: Lattice, axes: TimeAxes) -> Found:
@@ -113,7 +120,13 @@ def in_time(domain: Lattice, axes: TimeAxes) -> Found:
     anchors, which = anchor_steps(axis, axes)
     hood = axes.geometry.neighborhood(axis, anchors, axes.sampler.closed)
     joint = hood if isinstance(hood, Boxes) else Joint((hood,))
-    return Found(joint, axes.window, origin=identity_of(axis, anchors), events=which)
+    origin, matched = identity_of(axis, anchors), of_patches(axes.sampler)
+    return Found(joint, axes.window, origin=origin, events=which, matched=matched)
+
+
+def of_patches(sampler: Any) -> bool:
+    """Whether a sampler in time takes the anchors of other patches."""
+    return isinstance(sampler, ExplicitTimes) and sampler.of_patches
 
 
 def anchor_steps(axis: TimeAxis, axes: TimeAxes) -> tuple[NDArray[np.int64], NDArray | None]:
@@ -146,7 +159,8 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
             known += hashlib.sha1(np.ascontiguousarray(space.ordinals).tobytes()).hexdigest()
         places = None if space.places is None else space.places.take(space.ordinals)
         ids = None if space.ids is None else space.ids[space.ordinals]
-        space = Found(space.hood.take(space.ordinals), space.window, places=places, ids=ids)
+        hood = space.hood.take(space.ordinals)
+        space = Found(hood, space.window, places=places, ids=ids, matched=True)
     axis = temporal.geometry.axis(domain)
     if axis.dim in space.hood.dims:
         raise ValueError(
@@ -169,13 +183,15 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
     if ids is not None:
         ids = np.repeat(ids, len(anchors)) if kept is None else ids[kept]
     origin = identity_of(axis, anchors, known, which)
+    matched = space.matched or of_patches(temporal.sampler)
     if isinstance(space.hood, Boxes) and isinstance(hood, Boxes):
         both = joined(space.hood, hood, kept)
-        return Found(both, window, origin=origin, events=events, ids=ids)
+        return Found(both, window, origin=origin, events=events, ids=ids, matched=matched)
     picks = None if kept is None else (np.arange(len(kept)), kept)
     check_padding(space.hood)
     joint = Joint((hood, space.hood), picks)
-    return Found(joint, window, origin=origin, places=space.places, events=events, ids=ids)
+    rest = (space.places, events, ids, matched)
+    return Found(joint, window, None, origin, *rest)
 
 
 def check_padding(space: Hood) -> None:

@@ -3,62 +3,130 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
+import hashlib
 import json
 import zlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.domain import GridDomain, Lattice
-from xpatch.domain.affine import GridMapping
-from xpatch.domain.lattice import lattice_of
-from xpatch.geometry import Places
-from xpatch.index import RECIPE
-from xpatch.joint import Hood, Joint, in_time, time_dims, time_part
-from xpatch.mapping import crs_of, mapping_read, mapping_written
+from xpatch.domain import Lattice
+from xpatch.joint import Joint
+from xpatch.mapping import mapping_written
 from xpatch.neighborhood import Boxes, Members
-from xpatch.plan import Plan
+from xpatch.plan import Plan, start_name
 from xpatch.runs import Runs
-from xpatch.spec import decode, encode
+from xpatch.spec import encode
 from xpatch.time.axis import DATE_UNITS
-from xpatch.window import ByDim
 
-VERSION = 1
-SPEC = ("geometry", "sampler", "window", "aggregation", "spatial", "temporal", "coupling")
+RECIPE = "xpatch_recipe"  # the attribute
+VERSION = 2
+SPEC = ("class", "geometry", "sampler", "window", "aggregation", "spatial", "temporal", "coupling")
 ANCHOR = "anchor_element"  # coordinate with the element that a list of members is anchored at
 STEP = "anchor_step"  # and with the step that a list in time is anchored at
+MOST_TEXT = 4096  # labels that are text and are written
+
+_written: WeakKeyDictionary[Plan, str] = WeakKeyDictionary()
 
 
-def start_name(dim: Hashable) -> str:
-    """Name of the coordinate that holds the starts of anchors that are not an outer product."""
-    return f"start_{dim}"
+def recipe_of(plans: Sequence[Plan], dim: Hashable) -> str:
+    """Give the recipe of patches along ``dim``, of one field or of several. Each is written once."""
+    texts = []
+    for plan in plans:
+        if plan not in _written:
+            _written[plan] = write_recipe(plan)
+        texts.append(_written[plan])
+    own = f'{{"dim": {json.dumps(str(dim))}, {texts[0][1:]}'
+    return own if len(texts) == 1 else f'{own[:-1]}, "others": [{", ".join(texts[1:])}]}}'
 
 
-def write_recipe(plan: Plan, orders: Mapping[Hashable | None, tuple]) -> str:
+def write_recipe(plan: Plan) -> str:
     """Write ``plan`` as JSON."""
-    if isinstance(plan.hood, Joint):
-        boxed = plan.hood.boxed
-        parts: list[Boxes | Members] = [*plan.hood.lists]
-        if boxed is not None:
-            parts.append(boxed)
-        own: dict[str, Any] = {"parts": [_hood(plan, p) for p in parts]}
-    else:
-        own = _hood(plan, plan.hood)
+    own = _hoods(plan)
     return json.dumps(
         {
             "version": VERSION,
+            "fingerprint": fingerprint(plan, own),
             **own,
-            "orders": [[n, list(map(str, dims))] for n, dims in orders.items()],
+            "orders": [[n, list(map(str, dims))] for n, dims in plan.domain.orders.items()],
+            "coordinates": [[str(n), list(map(str, dims))] for n, dims in unwritten(plan).items()],
+            "given": plan.given,
             "origin": plan.origin,
             **_without_anchors(plan.spec),
             **_averaged(plan),
             **mapping_written(plan.domain),
         }
     )
+
+
+def _hoods(plan: Plan) -> dict[str, Any]:
+    if not isinstance(plan.hood, Joint):
+        return _hood(plan, plan.hood)
+    boxed = plan.hood.boxed
+    parts: list[Boxes | Members] = [*plan.hood.lists]
+    if boxed is not None:
+        parts.append(boxed)
+    return {"parts": [_hood(plan, p) for p in parts]}
+
+
+def unwritten(plan: Plan) -> Mapping[Hashable, tuple[Hashable, ...]]:
+    """Give the dimensions, in order, of coordinates along cut dimensions that are no labels."""
+    if plan.recalled is not None:
+        return plan.recalled
+    coords = plan.domain.template.variables.items()
+    return {n: v.dims for n, v in coords if v.dims != (n,) and set(v.dims) & set(plan.dims)}
+
+
+def fingerprint(plan: Plan, own: Mapping[str, Any] | None = None) -> str:
+    """Identify the field: its labels and shape along cut dimensions; its CRS and where elements lie."""
+    lattice = lattice_print(_hoods(plan) if own is None else own)
+    return f"{lattice}-{plan.place_print or _place_print(plan)}"
+
+
+def lattice_print(recipe: Mapping[str, Any]) -> str:
+    """Identify the labels and the shape, which the recipe holds."""
+    parts = recipe.get("parts") or [recipe]
+    return _digest(json.dumps([[p["shape"], p["labels"]] for p in parts]).encode())
+
+
+def _place_print(plan: Plan) -> str:
+    """Identify the CRS, and the places of elements that are in lists."""
+    crs = plan.domain._crs
+    if not isinstance(crs, str | Mapping | None):
+        crs = getattr(crs, "srs", crs)
+    text = crs if isinstance(crs, str | None) else json.dumps(crs, default=str, sort_keys=True)
+    found = [str(text).encode()]
+    for members in plan.lists:
+        if members.numbers is None and plan.domain.element_dims:
+            sites = plan.domain.sites(members.dims[0])
+            found += [np.ascontiguousarray(v, float).tobytes() for v in (sites.x, sites.y)]
+    return _digest(*found)
+
+
+def _digest(*found: bytes) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for part in found:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def told_apart(ordinals: NDArray) -> str:
+    """Identify the set of patches that split gave."""
+    own = np.unique(np.asarray(ordinals, dtype="<i8"))
+    return f"{len(own)}-{_digest(own.tobytes())}"
+
+
+def named_apart(plan: Plan) -> dict[str, Hashable]:
+    """Name the coordinates that only serve files by the field: anchors came from other patches."""
+    axes = [plan.spec, plan.spec.get("spatial") or {}, plan.spec.get("temporal") or {}]
+    how = [(a.get("geometry"), a.get("coupling")) for a in axes]
+    own = json.dumps([fingerprint(plan), list(plan.inner.values()), how])
+    mark = _digest(own.encode())[:6]
+    names = [*map(start_name, plan.dims), ANCHOR, f"{ANCHOR}_x", f"{ANCHOR}_y", STEP]
+    return {n: f"{n}_{mark}" for n in names}
 
 
 def _averaged(plan: Plan) -> dict[str, Any]:
@@ -80,10 +148,17 @@ def _hood(plan: Plan, hood: Boxes | Members) -> dict[str, Any]:
     if isinstance(hood, Members):
         labeled = not domain.element_dims or hood.numbers is not None
         numbers = None if hood.numbers is None else str(hood.numbers)
-        own = {"members": str(hood.dim), "numbers": numbers}
+        name = ANCHOR if hood.numbers is None else STEP
+        own = {"members": str(hood.dim), "numbers": numbers, "at": str(plan.called(name))}
         if isinstance(hood, Runs):
             own["runs"] = not hood.is_part
             own["halves"] = hood.halves_at(plan.first_future)
+        elif hood.positions is not None:  # runs that were read back
+            cells = np.repeat(hood.counts, hood.counts)
+            own["runs"] = np.array_equal(hood.positions, (2 * hood.slots + 1 - cells) / cells)
+            own["halves"] = hood.halves
+        elif hood.halves is not None:
+            own |= {"runs": False, "halves": hood.halves}
     else:
         labeled = True
         own = {
@@ -93,6 +168,7 @@ def _hood(plan: Plan, hood: Boxes | Members) -> dict[str, Any]:
             "pad_mode": hood.pad_mode,
             "pad_value": hood.pad_value,
             "starts": [pack(a) for a in hood.axes] if hood.product else None,
+            "at": None if hood.product else [str(plan.called(start_name(d))) for d in hood.dims],
         }
     return {
         **own,
@@ -123,8 +199,8 @@ def _labels(domain: Lattice, dim: Hashable) -> Any:
 def pack(values: NDArray, counted: NDArray[np.int64] | None = None) -> Any:
     """Pack a vector: (start, step, n) where that is bit-exact, else its values, compressed.
 
-    Dates of cftime are counted in microseconds, if they are not yet. Text cannot be packed and
-    becomes ``{"n": length}``.
+    Dates of cftime are counted in microseconds, if they are not yet. Long text and other objects
+    cannot be packed and become ``{"n": length}``.
     """
     n = len(values)
     if n and hasattr(values.flat[0], "calendar"):
@@ -132,9 +208,12 @@ def pack(values: NDArray, counted: NDArray[np.int64] | None = None) -> Any:
             "calendar": values.flat[0].calendar,
             **pack(_ticks(values) if counted is None else counted),
         }
-    if values.dtype.kind not in "iufmMb":
-        return {"n": n}
     head = {"dtype": values.dtype.str, "n": n}
+    if values.dtype == object and n <= MOST_TEXT and all(isinstance(v, str) for v in values):
+        values = values.astype(str)
+        head = {"dtype": values.dtype.str, "n": n, "object": True}
+    if values.dtype.kind not in "iufmMbU" or (values.dtype.kind == "U" and n > MOST_TEXT):
+        return {"n": n}
     whole = values.view("i8") if values.dtype.kind in "mM" else values
     if n and whole.dtype.kind in "iuf":
         start, stop = whole[0].item(), whole[-1].item()
@@ -173,209 +252,25 @@ def unpack(packed: Mapping[str, Any]) -> NDArray | None:
         return np.asarray(cftime.num2date(ticks, DATE_UNITS, calendar=packed["calendar"]))
     dtype = np.dtype(packed["dtype"])
     if "zlib" in packed:
-        return np.frombuffer(zlib.decompress(base64.b64decode(packed["zlib"])), dtype).copy()
+        values = np.frombuffer(_inflated(packed["zlib"], packed["n"] * dtype.itemsize), dtype)
+        return values.astype(object if packed.get("object") else dtype)
     whole = np.dtype("i8") if dtype.kind in "mM" else dtype
     return _ramp(packed, packed["n"], whole).view(dtype)
 
 
-def find_recipe(obj: xr.DataArray | xr.Dataset) -> tuple[Hashable, dict[str, Any]] | None:
-    """Give the name of the patch coordinate that carries a recipe, and the recipe."""
-    for name, coord in obj.coords.items():
-        if RECIPE in coord.attrs and coord.ndim <= 1:
-            try:
-                recipe = json.loads(coord.attrs[RECIPE])
-            except json.JSONDecodeError as error:
-                raise ValueError(
-                    f"the recipe in the attributes of {name!r} is damaged ({error}); merge with "
-                    "like=field"
-                ) from None
-            if recipe.get("version") != VERSION:
-                raise ValueError(
-                    f"the recipe of these patches has version {recipe.get('version')!r}, this "
-                    f"xpatch reads version {VERSION}; merge with like=field"
-                )
-            return name, recipe
-    return None
-
-
-def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str, Any]) -> Plan:
-    """Rebuild the plan of patches from their recipe and label coordinates.
+def _inflated(text: str, size: int) -> bytes:
+    """Decompress what must have some bytes, and no more of it.
 
     Raises
     ------
     ValueError
-        If the anchors or a window were not written.
+        If it is damaged, or has another size.
     """
-    parts = [{**part, "dims": tuple(part["dims"])} for part in recipe.get("parts") or [recipe]]
-    dims = tuple(d for part in parts for d in part["dims"])
-    shape = {d: n for part in parts for d, n in zip(part["dims"], part["shape"], strict=True)}
-    hood, places = _read_hood(obj, dim, parts)
-    coords = {}
-    for d, packed in ((d, p) for x in parts for d, p in zip(x["dims"], x["labels"], strict=True)):
-        values = unpack(packed) if packed is not None else None
-        if values is not None and "calendar" in packed and d in obj.coords:
-            values = _dates_like(values, obj.coords[d])
-        if values is not None:
-            attrs = obj.coords[d].attrs if d in obj.coords else {}
-            coords[d] = xr.Variable((d,), values, attrs)
-    orders = {n: tuple(order) for n, order in recipe["orders"]}
-    carried = {d: n for d, n in obj.sizes.items() if d not in dims and d != dim}
-    every = dict.fromkeys(d for order in orders.values() for d in order)
-    sizes = {d: shape.get(str(d), carried.get(d, 0)) for d in every}
-    domain = _domain(coords, sizes, orders, mapping_read(recipe))
+    data = zlib.decompressobj()
     try:
-        window, aggregation = _decoded(recipe, hood)
-    except ValueError as error:
-        raise ValueError(
-            f"{error}. Functions are not stored with patches: split the field again in the same way "
-            "and put the stored values in, field.patch.split(…).copy(data=stored), then merge"
-        ) from None
-    spec = {k: recipe[k] for k in SPEC if k in recipe}
-    origin, coarse = recipe.get("origin"), recipe.get("coarse")
-    return Plan(domain, hood, window, aggregation, spec, origin, places, coarse=coarse)
-
-
-def _domain(coords: dict, sizes: dict, orders: dict, mapping: GridMapping | None) -> Lattice:
-    """Give the lattice that patches were cut from, as far as it was written."""
-    template, names = xr.Dataset(coords=coords), {}
-    if mapping is not None:
-        template = template.assign_coords({mapping.name: xr.Variable((), 0, mapping.attrs)})
-        names = dict.fromkeys((None, *orders), mapping.name)
-    args: Any = (template, sizes, orders, {}, crs_of(mapping), names, mapping)
-    return lattice_of(GridDomain(*args), *args)
-
-
-def _dates_like(dates: NDArray, coord: xr.DataArray) -> NDArray | None:
-    """Give dates of cftime as a coordinate was decoded: standard calendars become datetime64."""
-    if coord.dtype.kind == "M":
-        unit: Any = np.datetime_data(coord.dtype)[0]
-        return np.asarray(xr.CFTimeIndex(dates).to_datetimeindex(unsafe=True, time_unit=unit))
-    return dates if coord.dtype == object else None
-
-
-def _decoded(recipe: Mapping[str, Any], hood: Hood) -> tuple[Any, Any]:
-    """Read the analysis window and the aggregation."""
-    if "spatial" not in recipe or "window" in recipe:
-        return decode(recipe.get("window")), decode(recipe.get("aggregation"))
-    space, time = recipe["spatial"], recipe["temporal"]
-    windows = decode(space.get("window")), decode(time.get("window"))
-    timed = time_dims(time_part(hood))
-    by_dim = {d: windows[d in timed] for d in hood.dims}
-    found = decode(space.get("aggregation")), decode(time.get("aggregation"))
-    window = None if windows == (None, None) else ByDim.of(by_dim)
-    return window, found[0] or found[1]
-
-
-def _read_hood(obj: Any, dim: Hashable, parts: list[dict[str, Any]]) -> tuple[Hood, Places | None]:
-    """Rebuild the neighborhoods, and where lists in space are anchored."""
-    found: list[Boxes | Members] = []
-    places = None
-    for part in parts:
-        if "members" in part:
-            hood, where = _read_members(obj, dim, part)
-            places = where if where is not None else places
-            found.append(hood)
-        else:
-            found.append(_read_boxes(obj, dim, part))
-    if len(found) == 1 and not (isinstance(found[0], Members) and in_time(found[0])):
-        return found[0], places
-    found.sort(key=in_time, reverse=True)
-    return Joint(tuple(found), (np.arange(parts[0]["count"]),) * len(found)), places
-
-
-def _read_boxes(obj: Any, dim: Hashable, recipe: Mapping[str, Any]) -> Boxes:
-    dims = tuple(recipe["dims"])
-    axes, product = _read_starts(obj, dim, dims, recipe)
-    return Boxes(
-        dims,
-        tuple(recipe["sizes"]),
-        tuple(recipe["shape"]),
-        axes,
-        product,
-        tuple(recipe["wrap"]),
-        recipe["pad_mode"],
-        recipe["pad_value"],
-        tuple(recipe["anchor"]),
-    )
-
-
-def _read_members(
-    obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str, Any]
-) -> tuple[Members, Places | None]:
-    """Rebuild the lists from the member numbers; their distances are not known.
-
-    Those of time have steps for anchors, those of space places.
-
-    Raises
-    ------
-    ValueError
-        If the numbers or the anchors are lost, or are not those of this split.
-    """
-    slot, count = recipe["members"], recipe["count"]
-    number, timed = recipe["numbers"] or slot, recipe["numbers"] is not None
-    for name in (number, STEP if timed else ANCHOR):
-        if name not in obj.coords:
-            raise ValueError(
-                f"these patches lost the coordinate {name!r}, which says which elements they hold; "
-                "keep it when patches are written, or rebuilt from single patches. Predictions are "
-                "best put into the patches: patches.mean(…).copy(data=predictions)"
-            )
-    labels = np.asarray(obj.coords[dim].values, dtype=np.int64).ravel()
-    if len(labels) and (labels.min() < 0 or labels.max() >= count):
-        raise ValueError(
-            f"patch labels run from {labels.min()} to {labels.max()}, but the split made {count} "
-            "patches: the patch coordinate was overwritten; do not renumber patches"
-        )
-    given = obj.coords[number]
-    table = given.transpose(..., slot).values.reshape(len(labels), given.sizes[slot])
-    table = np.where(table == table, table, -1).astype(np.int64)  # files may have made it float
-    if table.max(initial=-1) >= np.prod(recipe["shape"], dtype=np.int64):
-        raise ValueError(
-            f"the member numbers along {slot!r} are larger than the {recipe['shape']} elements of the "
-            "field that was split; were patches of different splits put together?"
-        )
-    kept, first = np.unique(labels, return_index=True)
-    table = table[first]
-    dims, shape = tuple(recipe["dims"]), tuple(recipe["shape"])
-    members = Members.from_table(dims, shape, slot, table, recipe["numbers"]).spread(kept, count)
-
-    def column(name: str, empty: Any) -> NDArray:
-        out = np.full(count, empty)
-        if name in obj.coords:
-            out[kept] = np.ravel(obj.coords[name].values)[first]
-        return out
-
-    if timed:
-        steps = column(STEP, -1).astype(np.int64)
-        members = dataclasses.replace(members, halves=recipe.get("halves"))
-        if recipe.get("runs"):
-            lead = dataclasses.replace(members, anchors=steps).leads.astype(float)
-            cells = np.repeat(members.counts, members.counts)
-            within = (2 * members.slots + 1 - cells) / cells
-            members = dataclasses.replace(members, distances=lead, positions=within)
-        return dataclasses.replace(members, anchors=steps), None
-    elements = column(ANCHOR, -1).astype(np.int64)
-    places = Places(elements, column(f"{ANCHOR}_x", np.nan), column(f"{ANCHOR}_y", np.nan))
-    return members, places
-
-
-def _read_starts(
-    obj: xr.DataArray | xr.Dataset, dim: Hashable, dims: tuple, recipe: Mapping[str, Any]
-) -> tuple[tuple[NDArray, ...], bool]:
-    if recipe["starts"] is not None:
-        starts = [unpack(p) for p in recipe["starts"]]
-        return tuple(s for s in starts if s is not None), True
-    names = [start_name(d) for d in dims]
-    missing = [n for n in names if n not in obj.coords]
-    if missing:
-        raise ValueError(
-            f"these patches lost the coordinate {missing[0]!r}, which holds where they were cut; "
-            "keep it when patches are written, or rebuilt from single patches"
-        )
-    labels = np.asarray(obj.coords[dim].values, dtype=np.int64).ravel()
-    columns = []
-    for name in names:
-        column = np.zeros(recipe["count"], np.int64)
-        column[labels] = np.ravel(obj.coords[name].values)
-        columns.append(column)
-    return tuple(columns), False
+        out = data.decompress(base64.b64decode(text, validate=True), size + 1)
+    except (zlib.error, ValueError) as error:
+        raise ValueError(f"compressed numbers are damaged ({error})") from None
+    if len(out) != size or not data.eof:
+        raise ValueError(f"compressed numbers do not have the {size} bytes that they should have")
+    return out

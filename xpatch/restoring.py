@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,17 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex
 
-from xpatch.domain import Lattice, Sites, domain_of
+from xpatch.domain import Lattice, domain_of
 from xpatch.engine import dtypes
 from xpatch.fields import told_plans
-from xpatch.geometry import Places
-from xpatch.index import RECIPE, patch_index
+from xpatch.index import patch_index
 from xpatch.joint import Joint
+from xpatch.labels import agree
 from xpatch.neighborhood import Boxes, Members
 from xpatch.one_scene import alone
 from xpatch.plan import Plan
-from xpatch.recipe import find_recipe, read_plan
-from xpatch.spec import decode
+from xpatch.recalling import recalled
+from xpatch.recipe import RECIPE
 
 NEVER_SPLIT = (
     "these are not patches: they carry neither a PatchIndex nor a recipe in the attributes of the "
@@ -41,7 +42,6 @@ class Provenance:
     ordinals: NDArray[np.int64]
     plans: tuple[Plan, ...]
     crop: Mapping[Hashable, tuple[int, int]]
-    indexed: bool
 
 
 def provenance(obj: xr.DataArray | xr.Dataset, like: Any) -> Provenance:
@@ -60,17 +60,11 @@ def provenance(obj: xr.DataArray | xr.Dataset, like: Any) -> Provenance:
                 "these patches come from different splits and cannot be merged into one field; "
                 "merge the patches of each split on their own"
             )
-        return Provenance(index.dim, index.ordinals, told_plans(obj, index), index.crop, True)
-    found = find_recipe(obj)
+        return Provenance(index.dim, index.ordinals, told_plans(obj, index), index.crop)
+    found = recalled(obj, like)
     if found is not None:
-        dim, recipe = found
-        ordinals = np.asarray(obj.coords[dim].values, dtype=np.int64).reshape(-1)
-        plan = read_plan(obj, dim, recipe)
-        plan = measured(plan, recipe, like)
-        if plan.boxed is not None:
-            _check_ordinals(ordinals, plan)
-            _check_labels(obj, dim, ordinals, plan.boxed)
-        return Provenance(dim, ordinals, (plan,), {}, False)
+        index = found.index
+        return Provenance(index.dim, index.ordinals, index.plans, index.crop)
     if like is not None:
         return _from_labels(obj, domain_of(like))
     raise ValueError(NEVER_SPLIT)
@@ -83,129 +77,8 @@ def is_coarse(obj: Any) -> bool:
     index = patch_index(obj)
     if index is not None:
         return any(plan.coarse for plan in index.plans)
-    return any('"coarse": {' in str(c.attrs.get(RECIPE, "")) for c in obj.coords.values())
-
-
-def measured(plan: Plan, recipe: Mapping[str, Any], like: Any) -> Plan:
-    """Find the members again on ``like``, with their distances, which were not written.
-
-    Raises
-    ------
-    ValueError
-        If they are not those of the patches.
-    """
-    if like is None or not plan.lists:
-        return plan
-    domain, hood = domain_of(like), plan.hood
-    for part in plan.lists:
-        if part.numbers is not None:
-            different = plan.domain.same_lattice(domain, part.dims)
-            if different is not None:
-                raise ValueError(f"like is not the field that was split: {different}")
-            found = timed(part, recipe, domain)
-        else:
-            assert plan.places is not None
-            found = around(part, plan.places, recipe, domain)
-        hood = hood.replaced(part, found) if isinstance(hood, Joint) else found
-    return dataclasses.replace(plan, hood=hood, domain=domain)
-
-
-def around(members: Members, places: Places, recipe: Mapping[str, Any], domain: Lattice) -> Members:
-    """Find lists in space again."""
-    for d, n in zip(members.dims, members.shape, strict=True):
-        if domain.sizes.get(d) != n:
-            raise ValueError(
-                f"like is not the field that was split: it has {domain.sizes.get(d)} cells along "
-                f"{d!r}, not {n}"
-            )
-    spec = recipe.get("spatial") or recipe
-    try:
-        geometry = decode(spec.get("geometry"))
-    except (ValueError, TypeError):  # polygons and functions are not written
-        return members
-    kept = np.flatnonzero(members.counts)
-    at = located(places.take(kept), geometry.sites(domain))
-    return same_lists(members, geometry.neighborhood(domain, at), kept, geometry)
-
-
-def timed(members: Members, recipe: Mapping[str, Any], domain: Lattice) -> Members:
-    """Find lists in time again."""
-    from xpatch.time.geometry import listed
-
-    spec = recipe.get("temporal") or recipe
-    geometry = decode(spec.get("geometry"))
-    closed = "left" if (spec.get("sampler") or {}).get("class") == "CausalRolling" else None
-    assert members.anchors is not None
-    kept = np.flatnonzero(members.anchors >= 0)
-    axis = geometry.axis(domain)
-    if len(axis) != members.shape[0]:
-        raise ValueError(
-            f"like is not the field that was split: it has {len(axis)} steps along {axis.dim!r}, not "
-            f"{members.shape[0]}"
-        )
-    found = geometry.neighborhood(axis, members.anchors[kept], closed)
-    if isinstance(found, Boxes):  # of the few patches that there are
-        cells = found.starts() + np.arange(found.sizes[0])
-        counts = np.full(len(kept), found.sizes[0])
-        found = listed(axis, members.anchors[kept], counts, cells.reshape(-1))
-    return same_lists(members, found, kept, geometry)
-
-
-def same_lists(members: Members, found: Members, kept: NDArray, geometry: Any) -> Members:
-    """Give the lists that were found again, with their distances.
-
-    Raises
-    ------
-    ValueError
-        If they are others.
-    """
-    found = found.take(np.arange(len(found))).spread(kept, len(members))
-    same = np.array_equal(found.offsets, members.offsets)
-    if not same or not np.array_equal(found.elements, members.elements):
-        raise ValueError(
-            f"like is not the field that was split: there {geometry!r} finds other members around "
-            "the anchors of these patches"
-        )
-    return dataclasses.replace(found, width=members.width)
-
-
-def located(places: Places, sites: Sites) -> Places:
-    """Give anchors that are elements the places of these."""
-    known = (places.elements >= 0) & (places.elements < len(sites))
-    at = np.where(known, places.elements, 0)
-    x, y = np.where(known, sites.x[at], places.x), np.where(known, sites.y[at], places.y)
-    return dataclasses.replace(places, x=x, y=y)
-
-
-def _check_ordinals(ordinals: NDArray, plan: Plan) -> None:
-    if len(ordinals) and (ordinals.min() < 0 or ordinals.max() >= len(plan)):
-        raise ValueError(
-            f"patch labels run from {ordinals.min()} to {ordinals.max()}, but the split made "
-            f"{len(plan)} patches: the patch coordinate was overwritten; do not renumber patches"
-        )
-
-
-def _check_labels(obj: Any, dim: Hashable, ordinals: NDArray, plan: Plan) -> None:
-    """The labels must be those of the recipe: patches of two splits may have been put together."""
-    for d in plan.dims:
-        if d not in obj.coords or obj.coords[d].chunks is not None:
-            continue
-        labels = obj.coords[d]
-        if set(labels.dims) - {dim, d} or d not in labels.dims:
-            continue
-        k = plan.dims.index(d)
-        cells = plan.boxes.starts(ordinals)[:, k, None] + plan.offsets(d)
-        expected = plan.domain.labels_at(d, cells, plan.boxes.wrap[k])
-        shape = (len(ordinals), labels.sizes[d])
-        given = labels.transpose(..., d).values.reshape(shape)
-        if expected is None or shape[1] != expected.shape[1]:
-            continue
-        if not _same(given, expected):
-            raise ValueError(
-                f"the labels along {d!r} are not those that the recipe gives for these patches; "
-                "were patches of different splits put together, or renumbered? Merge the patches "
-                "of each split on their own"
-            )
+    own = [c for c in obj.coords.values() if c.dims == (c.name,) or not c.ndim]
+    return any('"coarse": {' in str(c.attrs.get(RECIPE, "")) for c in own)
 
 
 def _same(a: NDArray, b: NDArray) -> bool:
@@ -233,7 +106,7 @@ def _from_labels(obj: xr.DataArray | xr.Dataset, domain: Lattice) -> Provenance:
         (d,), (table,) = cut, cells  # of lists whose anchors and distances are not known
         listed = Members.from_table((d,), (domain.sizes[d],), d, table, f"{d}_number")
         plan = Plan(domain, Joint((listed,)))
-        return Provenance(dim, whole, (plan,), {}, False)
+        return Provenance(dim, whole, (plan,), {})
     boxes = Boxes(
         tuple(cut),
         tuple(obj.sizes[d] for d in cut),
@@ -242,7 +115,7 @@ def _from_labels(obj: xr.DataArray | xr.Dataset, domain: Lattice) -> Provenance:
         False,
         (False,) * len(cut),
     )
-    return Provenance(dim, whole, (Plan(domain, boxes),), {}, False)
+    return Provenance(dim, whole, (Plan(domain, boxes),), {})
 
 
 def _cells(labels: NDArray, d: Hashable, domain: Lattice) -> NDArray[np.int64]:
@@ -378,26 +251,97 @@ def refined(variable: Variable, scale: Mapping[Hashable, int]) -> Variable:
 
 
 def place(
-    variable: Variable, plan: Plan, ordinals: NDArray, crop: Mapping, dim: Hashable
+    variable: Variable,
+    plan: Plan,
+    ordinals: NDArray,
+    crop: Mapping,
+    dim: Hashable,
+    name: Hashable = None,
 ) -> Variable:
-    """Put values that agree wherever patches overlap, such as coordinates, back on the lattice."""
+    """Put values that agree wherever patches overlap, such as coordinates, back on the lattice.
+
+    Those of dask are put back when they are looked at. ``name``: they are those of a coordinate of
+    the field, and must agree.
+    """
     boxes = plan.boxes.inner(crop)
     others = tuple(d for d in variable.dims if d not in (dim, *boxes.dims))
-    values = variable.transpose(dim, *boxes.dims, *others).to_numpy()
-    starts = boxes.starts(ordinals)
+    ordered = variable.transpose(dim, *boxes.dims, *others)
+    dtype, fill = np.dtype(object), None
+    if variable.dtype.kind not in "OT":
+        dtype, fill = dtypes.filled(variable.dtype, "" if variable.dtype.kind in "US" else None)
+    shape = (*boxes.shape, *(variable.sizes[d] for d in others))
+    put = partial(
+        _put, starts=boxes.starts(ordinals), boxes=boxes, out=(shape, dtype, fill), name=name
+    )
+    if variable.chunks is None or dtype.kind not in "iufbmM":
+        return Variable((*boxes.dims, *others), put(ordered.to_numpy()), variable.attrs)
+    import dask
+    import dask.array as da
+
+    late = da.from_delayed(dask.delayed(put)(ordered.data), shape, dtype)
+    return Variable((*boxes.dims, *others), late, variable.attrs)
+
+
+def _put(
+    values: NDArray, starts: NDArray, boxes: Boxes, out: tuple[Any, ...], name: Hashable
+) -> NDArray:
+    """Write the values of each patch; if they have a name, make sure that they agree."""
+    field = np.full(out[0], out[2], out[1])
     ends = starts + np.array(boxes.sizes)  # those that lie in the field as they are come last
     order = np.argsort(((starts >= 0) & (ends <= np.array(boxes.shape))).all(axis=1), kind="stable")
-    shape = [*boxes.shape, *(variable.sizes[d] for d in others)]
-    dtype, fill = np.dtype(object), None
-    if values.dtype.kind not in "OT":
-        dtype, fill = dtypes.filled(values.dtype, "" if values.dtype.kind in "US" else None)
-    out = np.full(shape, fill, dtype)
-    for value, start in zip(values[order], starts[order], strict=True):
-        cells = [s + np.arange(n) for s, n in zip(start, boxes.sizes, strict=True)]
-        inside = [
-            np.ones(len(c), bool) if w else (c >= 0) & (c < n)
-            for c, w, n in zip(cells, boxes.wrap, boxes.shape, strict=True)
-        ]
-        at = [c[i] % n for c, i, n in zip(cells, inside, boxes.shape, strict=True)]
-        out[np.ix_(*at)] = value[np.ix_(*map(np.flatnonzero, inside))]
-    return Variable((*boxes.dims, *others), out, variable.attrs)
+    within = _rounding(values)
+    for again in (False, True):
+        for value, start in zip(values[order], starts[order], strict=True):
+            cells = [s + np.arange(n) for s, n in zip(start, boxes.sizes, strict=True)]
+            inside = [
+                np.ones(len(c), bool) if w else (c >= 0) & (c < n)
+                for c, w, n in zip(cells, boxes.wrap, boxes.shape, strict=True)
+            ]
+            rest = zip(cells, inside, boxes.shape, strict=True)
+            at = np.ix_(*(c[i] % n for c, i, n in rest))
+            own = value[np.ix_(*map(np.flatnonzero, inside))]
+            if not again:
+                field[at] = own
+            elif not agree(own, field[at], within).all():
+                raise ValueError(unlike(name))
+        if name is None:
+            break
+    return field
+
+
+def _rounding(values: NDArray) -> float:
+    """Give by how much numbers may differ that went around the seam and back."""
+    if values.dtype.kind != "f" or not values.size:
+        return 0.0
+    most = float(np.nanmax(np.abs(values), initial=0))
+    return 8 * float(np.finfo(values.dtype).eps) * max(most, 360.0)
+
+
+def unlike(name: Hashable) -> str:
+    """Say that patches hold different values of a coordinate of the field."""
+    return (
+        f"patches have different values of {name!r} in the same cells, which the field cannot have; were "
+        "patches of different fields put together, or cells reordered? Merge the patches of each split on "
+        f"their own, or leave the coordinate out: drop_vars({name!r})"
+    )
+
+
+def in_order(variable: Variable, dims: tuple[Hashable, ...] | None) -> Variable:
+    """Put the dims of a coordinate in the order that the field has."""
+    return (
+        variable if dims is None or set(dims) != set(variable.dims) else variable.transpose(*dims)
+    )
+
+
+def same_everywhere(placed: Variable, values: Variable, hood: Any, source: Provenance) -> bool:
+    """Whether all patches have the same values of an element."""
+    own = hood.take(source.ordinals) if isinstance(hood, Members) or len(hood.parts) == 1 else None
+    if own is None or own.dim not in values.dims:
+        return True
+    others = tuple(d for d in values.dims if d not in (source.dim, own.dim))
+    if not set(own.dims) <= set(placed.dims):
+        return True
+    field = placed.transpose(*own.dims, *others).to_numpy()
+    field = field.reshape(-1, *field.shape[len(own.dims) :])
+    given = values.transpose(source.dim, own.dim, *others).to_numpy()[own.patches, own.slots]
+    return bool(agree(given, field[own.elements], 0.0).all())

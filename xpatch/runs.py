@@ -41,6 +41,7 @@ class Runs(Members):
         anchors: NDArray,
         before: NDArray | None = None,
         whole: NDArray | None = None,
+        numbers: Hashable | None = None,
     ):
         stops = np.maximum(starts, stops)
         counts = stops - starts
@@ -54,7 +55,7 @@ class Runs(Members):
             "offsets": np.concatenate([[0], np.cumsum(total)]).astype(np.int64),
             "scales": far,
             "width": max(1, int(total.max(initial=0))),
-            "numbers": f"{dim}_number",
+            "numbers": f"{dim}_number" if numbers is None else numbers,
             "anchors": np.asarray(anchors, np.int64),
             "starts": starts,
             "stops": stops,
@@ -153,7 +154,11 @@ class Runs(Members):
         """Give some patches as runs."""
         assert self.anchors is not None
         own = (self.starts, self.stops, self.anchors, self.before, self.whole)
-        return Runs(self.dim, self.shape[0], *(values[ordinals] for values in own))
+        taken = [values[ordinals] for values in own]
+        starts, stops, anchors, before, whole = taken
+        return Runs(
+            self.dim, self.shape[0], starts, stops, anchors, before, whole, numbers=self.numbers
+        )
 
     def clipped(self, low: NDArray | None, high: NDArray | None) -> Runs:
         """Keep the steps of each patch from ``low`` on, and before ``high``."""
@@ -164,14 +169,16 @@ class Runs(Members):
         before = self.before + (starts - self.starts).sum(axis=1)
         if high is not None:
             stops = np.maximum(np.minimum(stops, high[:, None]), starts)
-        return Runs(self.dim, self.shape[0], starts, stops, self.anchors, before, self.whole)
+        own = (starts, stops, self.anchors, before, self.whole)
+        return Runs(self.dim, self.shape[0], *own, numbers=self.numbers)
 
     def renamed(self, names: Mapping[Hashable, Hashable]) -> Runs:
         """Give the same runs along a dimension of another name."""
         assert self.anchors is not None
         dim = names.get(self.dim, self.dim)
         own = (self.starts, self.stops, self.anchors, self.before, self.whole)
-        return Runs(dim, self.shape[0], *own)
+        numbers = names.get(self.numbers, self.numbers)
+        return Runs(dim, self.shape[0], *own, numbers=numbers)
 
     def equals(self, other: object) -> bool:
         """Whether both are the same windows in the same order."""

@@ -17,7 +17,7 @@ from xpatch.engine.members import numbers
 from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
-from xpatch.recipe import find_recipe
+from xpatch.reading import find_recipe
 from xpatch.restoring import provenance
 
 SAMPLES_OF = "samples_of"  # attribute of the numbers of samples: of what they are

@@ -19,7 +19,7 @@ from xpatch.engine.lazy import lazily
 from xpatch.index import RECIPE, PatchIndex, Scene, as_given, patch_index, whole_of
 from xpatch.one_scene import CRS_ATTRS, alone
 from xpatch.plan import Plan
-from xpatch.recipe import VERSION, write_recipe
+from xpatch.recipe import VERSION, recipe_of
 from xpatch.restoring import Provenance, provenance
 
 __all__ = ["concat"]
@@ -399,7 +399,7 @@ def _recipe(whole: xr.Dataset, source: Provenance) -> dict[str, Any]:
     """Give the recipe of one set, as it was written or else anew."""
     text = whole[source.dim].attrs.get(RECIPE)
     if text is None:
-        text = write_recipe(source.plans[0], source.plans[0].domain.orders)
+        text = recipe_of(source.plans, source.dim)
     found: dict[str, Any] = json.loads(text)
     return found
 

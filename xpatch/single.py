@@ -18,7 +18,7 @@ from xpatch.mapping import in_space
 from xpatch.neighborhood import Members
 from xpatch.one_scene import alone
 from xpatch.plan import Plan, best_plan
-from xpatch.recipe import find_recipe
+from xpatch.reading import find_recipe
 from xpatch.restoring import NEVER_SPLIT, Provenance, provenance, refined
 
 __all__ = ["patch_at"]

@@ -206,7 +206,7 @@ def decode(value: Any) -> Any:
     name = value.get("class")
     if name == "DimMap":
         return DimMap({k: decode(v) for k, v in value["items"]})
-    cls = {c.__name__: c for c in _subclasses(Spec)}.get(str(name))
+    cls = classes().get(str(name))
     if cls is None:
         raise ValueError(f"unknown specification class {name!r}")
     fields = {k: decode(v) for k, v in value.items() if k != "class"}
@@ -218,6 +218,31 @@ def decode(value: Any) -> Any:
                 f"build it again in code: {name}({key}=…)"
             )
     return cls(**fields)
+
+
+def decode_as(value: Any, base: type[T]) -> T | None:
+    """Rebuild what `encode` made of a specification of some kind, or of None.
+
+    Raises
+    ------
+    ValueError
+        If it is of another kind, or cannot be built.
+    """
+    if value is None:
+        return None
+    found = classes().get(str(value.get("class"))) if isinstance(value, Mapping) else None
+    if found is None or not issubclass(found, base):
+        raise ValueError(f"{str(value)[:80]} is no {base.__name__}")
+    try:
+        out: T = decode(value)
+    except (TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{str(value)[:80]} cannot be built ({error})") from None
+    return out
+
+
+def classes() -> dict[str, Any]:
+    """Give all classes of specifications by name."""
+    return {c.__name__: c for c in _subclasses(Spec)}
 
 
 def _subclasses(cls: type) -> Iterable[type]:

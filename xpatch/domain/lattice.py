@@ -169,8 +169,9 @@ class Lattice(Domain):
             return out
         if values.dtype.kind in "iufb":
             return np.where(inside, out, np.nan)
-        out = out.astype(object)
-        out[~inside] = None
+        if values.dtype.kind not in "US":
+            out = out.astype(object)
+        out[~inside] = "" if isinstance(values.flat[0], str) else out.dtype.type()
         return out
 
     @cached_property

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xpatch.index import patch_index
 from xpatch.later import Later
 from xpatch.sampler.base import check_integer
 from xpatch.spec import Spec
@@ -225,11 +226,16 @@ class ExplicitTimes(EventTriggered):
         to take the times of their anchors.
     """
 
+    of_patches = False  # whether the times are those of the anchors of other patches
+
     def __init__(self, times: Any):
         if isinstance(times, xr.Dataset) or (
             isinstance(times, xr.DataArray) and parts.is_patches(times)
         ):
             times = parts.anchor_times(times)
+            object.__setattr__(self, "of_patches", True)
+        elif isinstance(times, xr.DataArray) and patch_index(times) is not None:
+            object.__setattr__(self, "of_patches", True)
         super().__init__(times, "nearest", None)
 
     def steps(self, axis: TimeAxis) -> NDArray[np.int64]:

@@ -1,0 +1,522 @@
+"""Whose patches these are: without their index, what says so is compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import xpatch
+
+pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata")
+CUT = {"geometry": {"x": 8}, "sampler": xpatch.RegularStride(4)}
+KINDS = ["memory", "disk", "dask"]
+
+
+def line(x0=0.0, value=None, n=40, step=1.0, name="t"):
+    data = np.random.default_rng(0).random(n) if value is None else np.full(n, float(value))
+    return xr.DataArray(data, {"x": np.arange(n) * step + x0}, ("x",), name=name)
+
+
+def plane(**coords):
+    y, x = np.arange(12)[::-1] * 10.0 + 6e6, np.arange(14) * 10.0 + 5e5
+    values = np.random.default_rng(0).random((12, 14))
+    return xr.DataArray(values, {"y": y, "x": x, **coords}, ("y", "x"), name="t")
+
+
+TILES = {"geometry": {"y": 6, "x": 6}, "sampler": xpatch.RegularStride(3)}
+
+
+def opened(path, kind):
+    """Open patches as they are in memory, lazily on disk, or as dask."""
+    got = xr.open_zarr(path, chunks={} if kind == "dask" else None)["t"]
+    return got.load() if kind == "memory" else got
+
+
+def stored(patches, path, kind):
+    """Write patches, and read them."""
+    patches.to_zarr(path)
+    return opened(path, kind)
+
+
+# ---------------------------------------------------------------------------- of two fields
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", ["all", "some of each"])
+@pytest.mark.parametrize("joined", ["concat", "append"])
+def test_patches_of_two_fields_are_refused(tmp_path, kind, how, joined):
+    one, two = line(0, 1).patch.split(**CUT), line(1000, 3).patch.split(**CUT)
+    if how != "all":
+        one, two = one.isel(patch=slice(4)), two.isel(patch=slice(4, None))
+    one.to_zarr(tmp_path / "a.zarr")
+    if joined == "append":
+        two.to_zarr(tmp_path / "a.zarr", append_dim="patch")
+        both = opened(tmp_path / "a.zarr", kind)
+    else:
+        both = xr.concat(
+            [opened(tmp_path / "a.zarr", kind), stored(two, tmp_path / "b.zarr", kind)], "patch"
+        )
+    with pytest.raises(ValueError, match=r"more than once|labels along 'x' are not those"):
+        both.patch.merge().load()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_of_dask_are_not_read_before_they_are_needed(tmp_path, kind):
+    z = stored(line().patch.split(**CUT), tmp_path / "p.zarr", kind)
+    merged = z.patch.merge()
+    assert (merged.chunks is not None) == (kind == "dask")
+    np.testing.assert_allclose(merged, line())
+
+
+def test_labels_of_a_model_are_compared_in_its_tasks(tmp_path):
+    line().patch.split(**CUT).to_zarr(tmp_path / "p.zarr", encoding={"t": {"chunks": (2, 8)}})
+    calls = []
+
+    def model(block, moved):
+        calls.append(block.sizes["patch"])
+        return block.assign_coords(x=block.x + moved)
+
+    z = xr.open_zarr(tmp_path / "p.zarr")["t"].unify_chunks()
+    for moved in (0, 1):
+        out = z.map_blocks(model, kwargs={"moved": moved}, template=z)
+        calls.clear()
+        merged = out.patch.merge()
+        assert not calls
+        if moved:
+            with pytest.raises(ValueError, match="not those that the recipe gives"):
+                merged.load(scheduler="sync")
+        else:
+            np.testing.assert_allclose(merged.load(scheduler="sync"), line())
+            assert sum(calls) == z.sizes["patch"]
+
+
+def test_repeated_patches_are_merged_by_who_means_it(tmp_path):
+    z = stored(line().patch.split(**CUT), tmp_path / "p.zarr", "memory")
+    twice = z.isel(patch=[*range(9), 0, 1])
+    with pytest.raises(ValueError, match=r"occurs more than once.*like=field"):
+        twice.patch.merge()
+    np.testing.assert_allclose(twice.patch.merge(like=line()), line())
+    with pytest.raises(ValueError, match="not those that the recipe gives"):
+        xr.concat([z, z.assign_coords(x=z.x + 3)], "patch").patch.merge(like=line())
+
+
+def test_a_lost_chunk_of_patch_labels_is_noticed(tmp_path):
+    import shutil
+
+    p = line().patch.split(**CUT)
+    p.to_zarr(tmp_path / "p.zarr", encoding={"patch": {"chunks": (3,)}})
+    shutil.rmtree(tmp_path / "p.zarr" / "patch" / "c")
+    with pytest.raises(ValueError, match=r"occurs more than once|not those that the recipe"):
+        opened(tmp_path / "p.zarr", "disk").patch.merge()
+
+
+def test_lists_of_two_fields_are_refused(tmp_path):
+    def stations(shift):
+        r = np.random.default_rng(1)
+        where = {"lon": ("obs", r.uniform(0, 5, 20) + shift), "lat": ("obs", r.uniform(0, 5, 20))}
+        return xr.DataArray(r.random(20), where, ("obs",), name="t")
+
+    cut = {"geometry": xpatch.KNNGraph(4)}
+    a, b = stations(0).patch.split(**cut), stations(20).patch.split(**cut)
+    a, b = a.isel(patch=slice(10)), b.isel(patch=slice(10, None))
+    a.to_netcdf(tmp_path / "a.nc")
+    b.to_netcdf(tmp_path / "b.nc")
+    both = [xr.open_dataarray(tmp_path / f"{n}.nc").load() for n in "ab"]
+    with pytest.raises(ValueError, match="different values of 'lon'"):
+        xr.concat(both, "patch").patch.merge()
+    assert both[0].patch.merge().notnull().sum() > 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lists_on_a_grid_are_compared_by_their_labels(tmp_path, kind):
+    def grid(shift):
+        at = {"lat": np.arange(10.0), "lon": np.arange(12.0) + shift}
+        return xr.DataArray(np.ones((10, 12)), at, ("lat", "lon"), name="t")
+
+    cut = {"geometry": xpatch.SphericalCap(200.0), "sampler": xpatch.Random(12, seed=0)}
+    a, b = grid(0).patch.split(**cut), grid(40).patch.split(**cut)
+    a, b = a.isel(patch=slice(6)), b.isel(patch=slice(6, None))
+    both = [stored(p, tmp_path / f"{n}.zarr", kind) for n, p in (("a", a), ("b", b))]
+    with pytest.raises(ValueError, match="labels along 'lon' are not those"):
+        xr.concat(both, "patch").patch.merge().load()
+    assert float(both[0].patch.merge().max()) == 1
+
+
+# ---------------------------------------------------------------------------- moved cells
+
+
+def swap(p):
+    """Flip the cells of some patches, values and labels."""
+    out = p.copy(deep=True).load()
+    out.values[3:5] = out.values[3:5, ::-1]
+    labels = out.x.values.copy()
+    labels[3:5] = labels[3:5, ::-1]
+    return out.assign_coords(x=(out.x.dims, labels, out.x.attrs))
+
+
+MOVED = {
+    "flipped": lambda p: p.isel(x=slice(None, None, -1)),
+    "sorted": lambda p: p.isel(x=[1, 0, *range(2, 8)]),
+    "rolled": lambda p: p.roll(x=1, roll_coords=True),
+    "thinned": lambda p: p.isel(x=slice(None, None, 2)),
+    "some patches flipped": swap,
+}
+
+
+@pytest.mark.parametrize("origin", [0.0, 6e6], ids=["small", "large"])
+@pytest.mark.parametrize("kind", ["indexed", *KINDS])
+@pytest.mark.parametrize("moved", MOVED)
+def test_moved_cells_are_refused(tmp_path, moved, kind, origin):
+    p = line(origin).patch.split(**CUT)
+    p = p if kind == "indexed" else stored(p, tmp_path / "p.zarr", kind)
+    with pytest.raises(ValueError, match=r"not a run|not those|nothing says"):
+        MOVED[moved](p).patch.merge().load()
+
+
+@pytest.mark.parametrize("kind", ["indexed", "memory", "disk"])
+def test_a_run_of_cells_is_found_by_labels(tmp_path, kind):
+    p = line(6e6).patch.split(**CUT)
+    p = p if kind == "indexed" else stored(p, tmp_path / "p.zarr", kind)
+    merged = p.isel(x=slice(2, 7)).patch.merge()
+    np.testing.assert_allclose(merged[2:], [*line()[2:-1].values, np.nan])
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_labels_that_went_through_float32(tmp_path, indexed):
+    f = line(100.1, step=0.1)
+    p = f.patch.split(**CUT)
+    p = p if indexed else stored(p, tmp_path / "p.zarr", "memory")
+    labels = p.x.astype("f4")
+    np.testing.assert_allclose(p.assign_coords(x=labels).patch.merge(), f)
+    np.testing.assert_allclose(p.assign_coords(x=labels.astype(float)).patch.merge(), f)
+    cropped = p.assign_coords(x=labels).isel(x=slice(1, 7)).patch.merge()
+    np.testing.assert_allclose(cropped[1:-1], f[1:-1])
+    with pytest.raises(ValueError, match=r"not a run|not those"):
+        p.assign_coords(x=labels + 0.06).patch.merge()
+
+
+def test_many_labels_are_compared_in_part(monkeypatch):
+    import xpatch.labels
+
+    monkeypatch.setattr(xpatch.labels, "MOST", 20)
+    p = line().patch.split(**CUT).load()
+    np.testing.assert_allclose(p.patch.merge(), line())
+    np.testing.assert_allclose(p.isel(x=slice(1, 7)).patch.merge()[1:-1], line()[1:-1])
+    for moved in ("flipped", "rolled", "some patches flipped"):
+        with pytest.raises(ValueError, match="not a run"):
+            MOVED[moved](p).patch.merge()
+
+
+def test_our_own_labels_are_not_computed(monkeypatch):
+    import xpatch.labels
+
+    p = plane().patch.split(**TILES)
+    monkeypatch.setattr(xpatch.labels.Labels, "__call__", None)
+    order = np.random.default_rng(0).permutation(p.sizes["patch"])
+    for q in (p, p.isel(patch=order), p.isel(y=slice(1, 5)), p.rename(y="lat")):
+        assert q.patch.merge().notnull().any()
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_slots_of_lists_that_moved_are_refused(tmp_path, indexed):
+    f = xr.DataArray(
+        np.arange(30.0),
+        {"lon": ("obs", np.arange(30.0)), "lat": ("obs", np.zeros(30))},
+        ("obs",),
+        name="t",
+    )
+    p = f.patch.split(geometry=xpatch.KNNGraph(4))
+    late = p.copy()
+    late[{"patch": slice(5, None)}] = late.isel(
+        patch=slice(5, None), obs=slice(None, None, -1)
+    ).values
+    numbers = late.obs.values.copy()
+    numbers[5:] = numbers[5:, ::-1]
+    moved = late.assign_coords(obs=(("patch", "obs"), numbers, p.obs.attrs))
+    if indexed:
+        with pytest.raises(ValueError, match="member numbers"):
+            moved.patch.merge()
+    else:  # lists are read from the numbers
+        moved.drop_vars(["lon", "lat"]).to_netcdf(tmp_path / "p.nc")
+        np.testing.assert_allclose(xr.open_dataarray(tmp_path / "p.nc").patch.merge("first"), f)
+
+
+# ---------------------------------------------------------------------------- no patches at all
+
+
+NO_PATCHES = {
+    "groups": lambda p: p.groupby(p["patch"] // 2).mean(),
+    "coarsened": lambda p: p.coarsen(patch=3).mean(),
+    "in floats": lambda p: p.assign_coords(patch=p["patch"] / 1.0),
+}
+
+
+@pytest.mark.parametrize("what", NO_PATCHES)
+@pytest.mark.parametrize("read", [False, True])
+@pytest.mark.parametrize("labels", [False, True])
+def test_averages_are_no_patches(tmp_path, what, read, labels):
+    f = line() if labels else line().drop_vars("x")
+    p = f.patch.split(**CUT)
+    p = stored(p, tmp_path / "p.zarr", "memory") if read else p
+    with pytest.raises(ValueError, match=r"no integers|not all that split gave"):
+        NO_PATCHES[what](p).patch.merge()
+
+
+def test_patches_without_labels_merge_as_a_whole(tmp_path):
+    f = line().drop_vars("x")
+    for name, patches in (("bare", f.patch.split(**CUT)), ("labeled", line().patch.split(**CUT))):
+        patches.to_netcdf(tmp_path / f"{name}.nc")
+        z = xr.open_dataarray(tmp_path / f"{name}.nc").load().drop_vars("x", errors="ignore")
+        shuffled = z.isel(patch=[4, 2, 0, 1, 3, 8, 7, 5, 6])
+        np.testing.assert_allclose(shuffled.patch.merge(), f)
+        with pytest.raises(ValueError, match=r"5 patches, not all.*like=field"):
+            z.isel(patch=slice(5)).patch.merge()
+        like = f if name == "bare" else line()
+        part = z.isel(patch=slice(5)).patch.merge(like=like)
+        np.testing.assert_allclose(part[:24], f[:24])
+        assert part[24:].isnull().all()
+
+
+def test_all_that_split_gave_may_be_some_of_a_plan(tmp_path):
+    p = line().drop_vars("x").patch.split(**CUT).isel(patch=[1, 3, 5])
+    q = line(name="t").drop_vars("x").patch.split(geometry={"x": 4}, sampler=xpatch.Explicit(p))
+    q.to_netcdf(tmp_path / "q.nc")
+    z = xr.open_dataarray(tmp_path / "q.nc").load()
+    assert int(z.patch.merge().notnull().sum()) == 12
+    with pytest.raises(ValueError, match="2 patches, not all"):
+        z.isel(patch=[0, 1]).patch.merge()
+
+
+def test_reindex_after_reading(tmp_path):
+    z = stored(line().patch.split(**CUT), tmp_path / "p.zarr", "memory")
+    np.testing.assert_allclose(z.reindex(patch=np.arange(9)[::-1]).patch.merge(), line())
+    some = z.isel(patch=[0, 1, 8])
+    again = some.reindex(patch=np.arange(9)).patch.merge()
+    np.testing.assert_allclose(again[:12], line()[:12])
+    assert again[12:32].isnull().all()
+    with pytest.raises(ValueError, match="like=field"):
+        some.reindex(patch=[0, 1, 4]).patch.merge()
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_what_is_computed_from_patch_is_not_taken_for_it(tmp_path, read):
+    p = line().patch.split(**CUT)
+    p = p.assign_coords(fold=p["patch"] % 3, a=p["patch"] * 0)
+    p = stored(p, tmp_path / "p.zarr", "disk") if read else p
+    merged = p.patch.merge()
+    np.testing.assert_allclose(merged, line())
+    np.testing.assert_allclose(p.isel(patch=2).patch.merge()[8:16], line()[8:16])
+    if read:
+        with pytest.raises(ValueError, match="swap_dims"):
+            p.drop_vars("x").swap_dims(patch="fold").patch.merge()
+        with pytest.raises(ValueError, match="these are not patches"):
+            p.drop_vars("patch").patch.merge()
+
+
+# ---------------------------------------------------------------------------- other names
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("sampler", [xpatch.RegularStride(3), xpatch.Random(30, seed=0)], ids=str)
+def test_renamed_dims(tmp_path, kind, when, sampler):
+    f = plane().assign_coords(lab=(("x", "y"), plane().values.T)).expand_dims(band=2)
+    p = f.patch.split(geometry={"y": 6, "x": 6}, sampler=sampler)
+    names = {"y": "lat", "x": "lon", "patch": "tile"}
+    p = p.rename(names) if when == "before" else p
+    z = stored(p, tmp_path / "p.zarr", kind)
+    z = z if when == "before" else z.rename(names)
+    turned = z if (kind, when) == ("dask", "after") else z.transpose("lon", "lat", ...)
+    for got in (z, turned):
+        merged = got.patch.merge().load()
+        covered = merged.notnull()
+        assert merged.dims == ("band", "lat", "lon")
+        np.testing.assert_allclose(merged.where(covered), f.where(covered.values).values)
+        np.testing.assert_array_equal(merged.lat, f.y)
+        assert merged.lab.dims == ("lon", "lat")
+
+
+def test_renamed_dims_of_lists(tmp_path):
+    f = xr.DataArray(
+        np.arange(30.0),
+        {"lon": ("obs", np.arange(30.0)), "lat": ("obs", np.zeros(30))},
+        ("obs",),
+        name="t",
+    )
+    f.patch.split(geometry=xpatch.KNNGraph(4)).to_netcdf(tmp_path / "p.nc")
+    z = xr.open_dataarray(tmp_path / "p.nc").load().rename(obs="station")
+    merged = z.patch.merge("first")
+    assert merged.dims == ("station",)
+    np.testing.assert_allclose(merged, f)
+    np.testing.assert_allclose(merged.lon, f.lon)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_renamed_windows_of_unequal_length(tmp_path, when):
+    time = pd.date_range("2001-01-01", periods=120)
+    f = xr.DataArray(np.arange(120.0), {"time": time}, ("time",), name="t")
+    p = f.patch.split(xpatch.TimePatcher(xpatch.FixedLookback("1MS")))
+    names = {"time": "t2", "time_number": "numbers"}
+    p = p.rename(names) if when == "before" else p
+    p.to_netcdf(tmp_path / "p.nc")
+    z = xr.open_dataarray(tmp_path / "p.nc").load()
+    z = z if when == "before" else z.rename(time="t2")
+    merged = z.patch.merge()
+    covered = merged.notnull()
+    assert merged.dims == ("t2",)
+    np.testing.assert_allclose(merged[covered], f[covered.values])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_auxiliary_coordinates_keep_the_order_of_their_dims(tmp_path, kind):
+    f = plane(lab=(("x", "y"), np.arange(168.0).reshape(14, 12)), q=("y", np.arange(12)))
+    z = stored(f.patch.split(**TILES), tmp_path / "p.zarr", kind)
+    merged = z.patch.merge().load()
+    xr.testing.assert_equal(merged.lab.drop_vars("q"), f.lab.drop_vars("q"))
+    assert merged.lab.dims == ("x", "y")
+    np.testing.assert_array_equal(merged.q, f.q)
+    mixed = xr.concat(
+        [z.load().isel(patch=slice(4)), z.load().isel(patch=slice(4, None)) * 1], "patch"
+    )
+    mixed.lab.values[:4] += 1
+    with pytest.raises(ValueError, match="different values of 'lab'"):
+        mixed.patch.merge()
+
+
+@pytest.mark.parametrize("dtype", ["U", "O"])
+@pytest.mark.parametrize("boundary", ["pad", "wrap", "shift"])
+@pytest.mark.parametrize("store", ["netcdf", "zarr"])
+def test_text_labels_survive_files(tmp_path, dtype, boundary, store):
+    names = np.array([f"level {k}" for k in range(9)]).astype(dtype)
+    f = xr.DataArray(np.arange(9.0), {"x": names}, ("x",), name="t")
+    cut = xpatch.Rectangular(x=4, boundary=boundary)
+    p = f.patch.split(geometry=cut, sampler=xpatch.RegularStride(2))
+    if store == "netcdf":
+        p.to_netcdf(tmp_path / "p.nc")
+        z = xr.open_dataarray(tmp_path / "p.nc")
+    else:
+        z = stored(p, tmp_path / "p.zarr", "disk")
+    merged = z.patch.merge()
+    np.testing.assert_allclose(merged, f)
+    assert merged.x.values.tolist() == names.tolist()
+    half = z.isel(patch=slice(2)).patch.merge()
+    assert half.x.values.tolist() == names.tolist()
+    other = f.assign_coords(x=names[::-1]).patch.split(
+        geometry=cut, sampler=xpatch.RegularStride(2)
+    )
+    other = stored(other, tmp_path / "q.zarr", "memory")
+    mixed = [z.load().isel(patch=slice(2)), other.isel(patch=slice(2, None))]
+    mixed = xr.concat(mixed, "patch")
+    with pytest.raises(ValueError, match="labels along 'x'"):
+        mixed.patch.merge()
+
+
+# ---------------------------------------------------------------------------- parts
+
+
+def test_different_parts_are_not_added():
+    p = plane().patch.split(**TILES)
+    a, b = p.patch.crop(y=(2, 0)), p.patch.crop(y=(0, 2))
+    with pytest.raises(ValueError, match=r"different parts of patches.*crop both"):
+        _ = a + b
+    np.testing.assert_allclose(((a + a) / 2).patch.merge()[2:], plane()[2:])
+    mean = p.mean(("y", "x"))
+    np.testing.assert_allclose((a - mean + mean).patch.merge()[2:], plane()[2:])
+    np.testing.assert_allclose((mean + (a - mean)).patch.merge()[2:], plane()[2:])
+
+
+# ---------------------------------------------------------------------------- several fields
+
+
+def two(sampler, geometry=None):
+    """Give a coarse and a fine field, and their patches at the same anchors."""
+    coarse = line(step=2.0, n=30, name="coarse")
+    fine = line(step=1.0, n=60, name="fine").rename(x="xf")
+    p = coarse.patch.split(geometry={"x": 6}, sampler=sampler)
+    q = fine.rename(xf="x").patch.split(geometry={"x": 12}, sampler=xpatch.Explicit(p))
+    return coarse, fine, xr.Dataset({"coarse": p, "fine": q.rename(x="xf")})
+
+
+SAMPLERS = [
+    xpatch.RegularStride(3),
+    xpatch.Random(16, seed=0),
+    xpatch.Explicit([(3,), (20,), (9,)]),
+]
+
+
+@pytest.mark.parametrize("kind", ["indexed", "netcdf", *KINDS])
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
+def test_matched_fields_share_a_dataset_and_a_file(tmp_path, kind, sampler):
+    coarse, fine, both = two(sampler)
+    if kind == "netcdf":
+        both.to_netcdf(tmp_path / "b.nc")
+        both = xr.open_dataset(tmp_path / "b.nc")
+    elif kind != "indexed":
+        both.to_zarr(tmp_path / "b.zarr")
+        both = xr.open_zarr(tmp_path / "b.zarr", chunks={} if kind == "dask" else None)
+        both = both.load() if kind == "memory" else both
+    for got in (both, both.isel(patch=slice(None, None, -1)), both.rename(x="x2")):
+        merged = got.patch.merge().load()
+        for name, field in (("coarse", coarse), ("fine", fine)):
+            covered = merged[name].notnull().values
+            assert covered.sum() > 10
+            np.testing.assert_allclose(merged[name].values[covered], field.values[covered])
+        np.testing.assert_array_equal(merged.xf, fine.xf)
+    one = both.isel(patch=1).patch.merge()
+    assert int(one.fine.notnull().sum()) == 12
+    assert int(one.coarse.notnull().sum()) == 6
+
+
+def test_three_matched_fields_of_which_two_are_alike(tmp_path):
+    f = line(n=60)
+    p = f.patch.split(geometry={"x": 6}, sampler=xpatch.Random(9, seed=0))
+    wide, near = (f.patch.split(geometry={"x": n}, sampler=xpatch.Explicit(p)) for n in (12, 4))
+    both = xr.Dataset({"p": p, "wide": wide.rename(x="xw"), "near": near.rename(x="xn")})
+    assert sum(str(n).startswith("start_x") for n in both.coords) == 3
+    both.to_netcdf(tmp_path / "b.nc")
+    merged = xr.open_dataset(tmp_path / "b.nc").patch.merge()
+    for name in ("p", "wide", "near"):
+        there = merged[name].notnull().values
+        np.testing.assert_allclose(merged[name].values[there], f.values[there])
+
+
+def test_lists_and_boxes_share_a_file(tmp_path):
+    f = plane().rename(y="lat", x="lon").assign_coords(lat=np.arange(12.0), lon=np.arange(14.0))
+    r = np.random.default_rng(0)
+    at = {"lon": ("obs", r.uniform(0, 13, 40)), "lat": ("obs", r.uniform(0, 11, 40))}
+    s = xr.DataArray(r.random(40), at, ("obs",), name="s")
+    p = f.patch.split(geometry={"lat": 4, "lon": 4}, sampler=xpatch.Random(20, seed=0))
+    q = s.patch.split(geometry=xpatch.KNNGraph(3), sampler=xpatch.Explicit(p))
+    u = (
+        s[:30]
+        .rename(obs="buoy")
+        .patch.split(geometry=xpatch.KNNGraph(2), sampler=xpatch.Explicit(p))
+    )
+    both = xr.Dataset({"t": p, "s": q.drop_vars(["lon", "lat"]), "u": u.drop_vars(["lon", "lat"])})
+    both.to_netcdf(tmp_path / "b.nc")
+    merged = xr.open_dataset(tmp_path / "b.nc").patch.merge("first")
+    for name, field in (("t", f), ("s", s), ("u", s[:30])):
+        there = merged[name].notnull().values
+        assert there.any()
+        np.testing.assert_allclose(merged[name].values[there], field.values[there])
+
+
+def test_fields_put_together_after_reading_are_refused(tmp_path):
+    coarse, fine, both = two(xpatch.RegularStride(3))
+    for name in both:
+        both[name].to_netcdf(tmp_path / f"{name}.nc")
+    parts = [xr.open_dataarray(tmp_path / f"{n}.nc").load() for n in both]
+    read = xr.merge(
+        [p.drop_vars([c for c in p.coords if c not in p.dims and p.name == "x"]) for p in parts],
+        compat="override",
+        combine_attrs="override",
+    )
+    read["patch"].attrs = parts[0]["patch"].attrs
+    merged = read.patch.merge()  # each knows of both, as they were together before
+    np.testing.assert_allclose(merged.fine, fine)
+    alone = coarse.patch.split(geometry={"x": 6}, sampler=xpatch.RegularStride(3))
+    read["patch"].attrs = alone["patch"].attrs
+    with pytest.raises(ValueError, match=r"'fine' has patches along 'xf'"):
+        read.patch.merge()
