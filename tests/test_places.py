@@ -104,7 +104,7 @@ def test_nested_boxes_cover_the_same_ground(backend, draws, tmp_path):
         other, mine = (coarse, p) if fine_first else (fine, q)
         lists = other.patch.split(geometry=KNNGraph(2), sampler=Explicit(mine)).sortby("patch")
         for d in ("y", "x"):
-            at = lists[f"anchor_element_{d}"].values
+            at = lists.patch.places[d].values
             np.testing.assert_allclose(at, mine[d].values.mean(1), rtol=0, atol=1e-6 * step)
             # of two neighbors the nearer lies within the cell that the place is in
             near = lists[d].values[:, 0]
@@ -189,8 +189,8 @@ def test_lists_around_boxes_are_anchored_at_their_mid_points(geometry):
     tiles = field.isel(part=0).patch.split(geometry=(4, 6), sampler=RegularStride(2))
     lists = field.isel(part=0).patch.split(geometry=geometry, sampler=Explicit(tiles))
     places = tiles.patch.places
-    np.testing.assert_allclose(lists.anchor_element_x, places.x)
-    np.testing.assert_allclose(lists.anchor_element_y, places.y)
+    np.testing.assert_allclose(lists.patch.anchors.x, places.x)
+    np.testing.assert_allclose(lists.patch.anchors.y, places.y)
     back = field.isel(part=0).patch.split(geometry=(4, 6), sampler=Explicit(lists))
     np.testing.assert_array_equal(back.x, tiles.x)
 

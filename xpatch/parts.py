@@ -18,6 +18,7 @@ from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
 from xpatch.joint import Joint, time_dims, time_part
 from xpatch.neighborhood import Members
 from xpatch.nodata import nodata_of
+from xpatch.one_scene import alone
 from xpatch.plan import Plan, at_home, best_plan
 from xpatch.reading import find_recipe
 from xpatch.recalling import indexed
@@ -122,7 +123,9 @@ def _reordered(plan: Plan, order: NDArray) -> Plan:
 
 
 def _part(patches: Any, past: bool) -> Any:
-    found = find_recipe(patches)
+    if patch_index(patches) is None:
+        patches = alone(patches)
+    found = find_recipe(patches) if patch_index(patches) is None else None
     if found is not None and found[0] not in patches.dims:
         return _part(_with_dim(patches, found[0]), past).isel({found[0]: 0})
     patches = indexed(patches)

@@ -243,7 +243,9 @@ def _own(
 ) -> Variable:
     cells = plan.offsets(d)
     cells = cells[part[0] : len(cells) - part[1]]
-    return label_variable(d, labels.attrs, plan, dim, ordinals).isel({d: cells})
+    own = label_variable(d, labels.attrs, plan, dim, ordinals).isel({d: cells})
+    own.encoding = dict(labels.encoding)  # which may name the bounds
+    return own
 
 
 def _lost(

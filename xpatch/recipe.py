@@ -121,10 +121,14 @@ def told_apart(ordinals: NDArray) -> str:
 
 def named_apart(plan: Plan) -> dict[str, Hashable]:
     """Name the coordinates that only serve files by the field: anchors came from other patches."""
-    axes = [plan.spec, plan.spec.get("spatial") or {}, plan.spec.get("temporal") or {}]
-    how = [(a.get("geometry"), a.get("coupling")) for a in axes]
-    own = json.dumps([fingerprint(plan), list(plan.inner.values()), how])
-    mark = _digest(own.encode())[:6]
+    found = [fingerprint(plan).encode(), str(list(plan.inner.values())).encode()]
+    boxed = plan.boxed
+    arrays: tuple[NDArray, ...] = () if boxed is None else boxed.boxes.axes
+    places = plan.places
+    arrays += () if places is None else (places.elements, places.x, places.y)
+    arrays += tuple(m.anchors for m in plan.lists if m.anchors is not None)
+    found += [np.ascontiguousarray(a).tobytes() for a in arrays]
+    mark = _digest(*found)[:6]
     names = [*map(start_name, plan.dims), ANCHOR, f"{ANCHOR}_x", f"{ANCHOR}_y", STEP]
     return {n: f"{n}_{mark}" for n in names}
 

@@ -16,9 +16,10 @@ from xpatch.domain.lattice import RasterDomain
 from xpatch.index import patch_index, whole_of
 from xpatch.mapping import in_space
 from xpatch.neighborhood import Members
-from xpatch.one_scene import alone
+from xpatch.one_scene import alone, scenes_written
 from xpatch.plan import Plan, best_plan
 from xpatch.reading import find_recipe
+from xpatch.recalling import indexed
 from xpatch.restoring import NEVER_SPLIT, Provenance, provenance, refined
 
 __all__ = ["patch_at"]
@@ -27,6 +28,8 @@ __all__ = ["patch_at"]
 def patch_at(obj: Any, number: Any) -> Any:
     """Give one patch with the labels, the grid mapping and the indexes that it has as a field."""
     dim = _checked(obj, number)
+    if scenes_written(obj) is None:
+        obj = indexed(obj)  # of all patches: a few without labels would not be known
     some, one = obj.isel({dim: [number]}), obj.isel({dim: number})
     index = patch_index(some)
     if (
@@ -63,7 +66,7 @@ def _checked(obj: Any, number: Any) -> Hashable:
             "patches['patch'], and patches.isel(patch=…) selects several patches"
         )
     index = patch_index(obj)
-    found = find_recipe(obj) if index is None else None
+    found = scenes_written(obj) or find_recipe(obj) if index is None else None
     if index is None and found is None:
         raise ValueError(NEVER_SPLIT)
     dim = index.dim if index is not None else found[0]  # type: ignore[index]
