@@ -19,7 +19,7 @@ from xpatch.joint import Hood, Joint, in_time, time_dims, time_part
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan, start_name
 from xpatch.recipe import ANCHOR, RECIPE, SPEC, STEP, VERSION, unpack
-from xpatch.rules import MOST_TEXT, DamagedRecipe, check, check_starts
+from xpatch.rules import MOST_TEXT, DamagedRecipe, check, check_listed, check_starts
 from xpatch.spec import decode_as
 from xpatch.window import ByDim, Window
 
@@ -222,6 +222,7 @@ def _read_members(
             )
     labels = np.asarray(obj.coords[dim].values, dtype=np.int64).ravel()
     check_ordinals(labels, count)
+    check_listed(count, len(labels))
     given = obj.coords[number]
     if given.dims not in ((dim, slot), (slot, dim), (slot,)):
         raise ValueError(
@@ -310,6 +311,7 @@ def _read_starts(
         )
     labels = np.asarray(obj.coords[dim].values, dtype=np.int64).ravel()
     check_ordinals(labels, recipe["count"])
+    check_listed(recipe["count"], len(labels))
     columns = []
     for name in names:
         if obj.coords[name].size not in (1, len(labels)):

@@ -19,6 +19,7 @@ from xpatch.window import Window
 MOST_TEXT = 1 << 27  # characters of a recipe
 MOST_CELLS = 1 << 62  # of a field
 MOST_LABELS = 1 << 31  # along one dimension
+FEW_LISTED = 1 << 24  # of which there may be a few
 MOST_LISTED = 1 << 27  # patches that are no outer product: each has an entry in memory
 PADS = {"constant", "edge", "linear_ramp", "maximum", "mean", "median", "minimum", "reflect"}
 PADS |= {"symmetric", "wrap"}
@@ -188,6 +189,15 @@ def check(recipe: Any) -> None:
     others = recipe.get("others", [])
     if not isinstance(others, list) or len(others) > 64:
         raise DamagedRecipe(f"'others' is {_short(others)}")
+
+
+def check_listed(count: int, at_hand: int) -> None:
+    """Raise a `DamagedRecipe` if far more patches would be listed than there are."""
+    if count > FEW_LISTED and count > 1000 * at_hand:
+        raise DamagedRecipe(
+            f"the recipe says that split gave {count} patches, of which there are {at_hand}: it is "
+            "damaged; merge with like=field"
+        )
 
 
 def _check_part(part: Mapping[str, Any]) -> None:
