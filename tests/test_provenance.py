@@ -433,7 +433,7 @@ def test_different_parts_are_not_added():
 def two(sampler, geometry=None):
     """Give a coarse and a fine field, and their patches at the same anchors."""
     coarse = line(step=2.0, n=30, name="coarse")
-    fine = line(step=1.0, n=60, name="fine").rename(x="xf")
+    fine = line(-0.5, step=1.0, n=60, name="fine").rename(x="xf")
     p = coarse.patch.split(geometry={"x": 6}, sampler=sampler)
     q = fine.rename(xf="x").patch.split(geometry={"x": 12}, sampler=xpatch.Explicit(p))
     return coarse, fine, xr.Dataset({"coarse": p, "fine": q.rename(x="xf")})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import pickle
 import subprocess
 import sys
 import zlib
@@ -195,6 +196,14 @@ def test_packed_vectors(values):
     np.testing.assert_array_equal(again, values)
 
 
+def test_labels_of_several_fields_are_copied_and_pickled():
+    both = several()
+    for again in (copy.deepcopy(both), pickle.loads(pickle.dumps(both)), both.copy(), both + 0):
+        assert recipe_of(again) == recipe_of(both)
+    assert not both["patch"].drop_attrs().attrs
+    assert "others" not in recipe_of(several()["t"].patch.merge().patch.split(geometry={"y": 3}))
+
+
 # ---------------------------------------------------------------------------- damage
 
 
@@ -339,3 +348,10 @@ def test_keys_of_others_are_not_looked_at():
     patches = made_as("boxes")
     more = {**recipe_of(patches), "mapping": {"name": "spatial_ref", "attrs": {}}}
     np.testing.assert_allclose(bare(patches, more).patch.merge(), patches.patch.merge())
+
+
+@pytest.mark.parametrize("name", ["random", "members"])
+def test_lists_are_not_longer_than_patches_can_be(name):
+    patches = made_as(name)
+    with pytest.raises(ValueError, match=r"damaged.*like=field"):
+        bare(patches, {**recipe_of(patches), "count": 1 << 26}).patch.merge()

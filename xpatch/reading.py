@@ -22,7 +22,7 @@ from xpatch.mapping import crs_of, mapping_read
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan, start_name
 from xpatch.recipe import ANCHOR, RECIPE, SPEC, STEP, VERSION, unpack
-from xpatch.rules import MOST_TEXT, DamagedRecipe, check, check_starts
+from xpatch.rules import MOST_TEXT, DamagedRecipe, check, check_listed, check_starts
 from xpatch.spec import decode_as
 from xpatch.window import ByDim, Window
 
@@ -235,6 +235,7 @@ def _read_members(
             )
     labels = np.asarray(obj.coords[dim].values, dtype=np.int64).ravel()
     check_ordinals(labels, count)
+    check_listed(count, len(labels))
     given = obj.coords[number]
     if given.dims not in ((dim, slot), (slot, dim), (slot,)):
         raise ValueError(
@@ -323,6 +324,7 @@ def _read_starts(
         )
     labels = np.asarray(obj.coords[dim].values, dtype=np.int64).ravel()
     check_ordinals(labels, recipe["count"])
+    check_listed(recipe["count"], len(labels))
     columns = []
     for name in names:
         if obj.coords[name].size not in (1, len(labels)):

@@ -187,7 +187,7 @@ def _without_anchors(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Anchors stand in a coordinate; in the attribute they would be too long."""
     out = {}
     for name, value in spec.items():
-        if name in ("spatial", "temporal"):
+        if name in ("spatial", "temporal") and value is not None:
             value = _without_anchors(value)
         elif name == "sampler" and (value or {}).get("class") == "Explicit":
             value = {"class": "Explicit"}

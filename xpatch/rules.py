@@ -19,7 +19,9 @@ from xpatch.window import Window
 MOST_TEXT = 1 << 27  # characters of a recipe
 MOST_CELLS = 1 << 62  # of a field
 MOST_LABELS = 1 << 31  # along one dimension
+FEW_LISTED = 1 << 24  # of which there may be a few
 MOST_LISTED = 1 << 27  # patches that are no outer product: each has an entry in memory
+MOST_PADDED = 1 << 20  # cells of a patch beyond a field
 PADS = {"constant", "edge", "linear_ramp", "maximum", "mean", "median", "minimum", "reflect"}
 PADS |= {"symmetric", "wrap"}
 DTYPE = re.compile(r"[<>|]([iufb](1|2|4|8|16)|U\d{1,6}|[mM]8(\[\d{0,6}[a-zA-Zμ]{1,7}\])?)")
@@ -190,6 +192,15 @@ def check(recipe: Any) -> None:
         raise DamagedRecipe(f"'others' is {_short(others)}")
 
 
+def check_listed(count: int, at_hand: int) -> None:
+    """Raise a `DamagedRecipe` if far more patches would be listed than there are."""
+    if count > FEW_LISTED and count > 1000 * at_hand:
+        raise DamagedRecipe(
+            f"the recipe says that split gave {count} patches, of which there are {at_hand}: it is "
+            "damaged; merge with like=field"
+        )
+
+
 def _check_part(part: Mapping[str, Any]) -> None:
     own = LISTS if "members" in part else BOXES
     _keys(part, {**PART, **own}, {"runs": yes_or_no, "halves": maybe(pairs(whole(), yes_or_no, 2))})
@@ -258,6 +269,8 @@ def _short(value: Any) -> str:
 def check_starts(starts: Any, sizes: Any, shape: Any, wrap: Any) -> None:
     """Raise a `DamagedRecipe` if boxes lie outside of the field."""
     for a, size, n, around in zip(starts, sizes, shape, wrap, strict=True):
+        if size > 2 * n + MOST_PADDED:
+            raise DamagedRecipe(f"patches of {size} cells of a field of {n}")
         beyond = n + size if around else 0
         if len(a) and (a.min() <= -size - beyond or a.max() >= n + beyond):
             raise DamagedRecipe(f"patches of {size} cells start at {a.min()} to {a.max()}, of {n}")
