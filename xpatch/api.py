@@ -46,12 +46,15 @@ def split(
         the others are carried.
     patcher : Patcher, optional
         The composed axes, in place of ``geometry``, ``sampler`` and ``window``.
-    geometry : Geometry or mapping
-        Shape of a patch; ``{"y": 64, "x": 64}`` is short for ``Rectangular(y=64, x=64)``.
-    sampler : Sampler, optional
-        Where the patches are; default: side by side.
-    window : Window or str, optional
-        Analysis window: the patches are multiplied by it, and `merge` divides by its sum.
+    geometry : Geometry, TimeGeometry, mapping, or pair of them
+        Shape of a patch; ``{"y": 64, "x": 64}`` is short for ``Rectangular(y=64, x=64)``. One in time,
+        such as ``FixedLookback("30D")``, may also be the first argument. One in space and one in time
+        are every patch in space with every window in time: ``[{"y": 64, "x": 64}, FixedLookback(31)]``.
+    sampler : Sampler, TimeSampler, or pair of them, optional
+        Where the patches are; default: side by side, in time at every step.
+    window : Window or str, or pair of them, optional
+        Analysis window: the patches are multiplied by it, and `merge` divides by its sum. Of two
+        geometries samplers and windows are pairs in the same order.
     dim : hashable, default: "patch"
         Name of the new dimension.
     chunks : "auto", int or None, default: "auto"
@@ -83,7 +86,8 @@ def split(
     >>> bool(xpatch.merge(patches).equals(field))
     True
     """
-    plan, ordinals = planning.make_plan(obj, patcher, geometry, sampler, window, dim)
+    patcher = planning.chosen(patcher, geometry, sampler, window)
+    plan, ordinals = planning.make_plan(obj, patcher, None, None, None, dim)
     groups = cutting.patch_groups(variables_of(obj), plan, ordinals, chunks)
     if several_scales(patcher):
         from xpatch.scales import split_scales
@@ -265,13 +269,14 @@ def apply(
     """
     from xpatch.applying import apply_in_blocks
 
+    patcher = planning.chosen(patcher, geometry, sampler, window)
     if several_scales(patcher):
         raise ValueError(
             "apply works on one kind of patches, and MultiScale gives a DataTree with one for each scale: "
             "tree = field.patch.split(patcher), then tree.map_over_datasets(func).patch.merge(); of a dask "
             "field that is lazy, too"
         )
-    plan, ordinals = planning.make_plan(obj, patcher, geometry, sampler, window, dim)
+    plan, ordinals = planning.make_plan(obj, patcher, None, None, None, dim)
     return apply_in_blocks(
         obj,
         func,

@@ -20,16 +20,17 @@ from xpatch.engine.coarsen import CoarseRows, coarsened, mean_dtype
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.index import RECIPE, PatchIndex, whole_of
 from xpatch.joining import cut_jointly
-from xpatch.joint import Joint, along, lead_of, time_part
+from xpatch.joint import Joint, along
 from xpatch.listing import cut_members, number_variable
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
-from xpatch.recipe import ANCHOR, STEP, start_name, write_recipe
+from xpatch.naming import is_lead
+from xpatch.recipe import ANCHOR, start_name, write_recipe
+from xpatch.stepping import lead_coordinate, step_coordinates
 from xpatch.thinning import thinned
 from xpatch.time.window import stepwise
 from xpatch.window import box_weights
 
-LEAD_ATTRS = {"long_name": "steps from the anchor", "units": "1"}
 GRANULE = 1 << 22  # bytes that are read at a time of data on disk that are not stored in chunks
 
 
@@ -218,6 +219,7 @@ def cut_coordinates(
             padded = dataclasses.replace(_missing_outside(variable, part), coarse=None)
             variables[name] = cut_variable(variable, padded, dim, ordinals, groups, defer=True)
     added = anchor_coordinates(plan, dim, ordinals) | lead_coordinate(plan)
+    added |= step_coordinates(plan, dim, ordinals)
     for members in plan.lists:
         hood = along(plan.hood, members)
         number = number_variable(hood, members, dim, ordinals)
@@ -237,19 +239,25 @@ def cut_coordinates(
 
 
 def check_names(obj: xr.DataArray | xr.Dataset, added: Mapping[Hashable, Variable]) -> None:
-    """Raise a ValueError if the field has names of its own that coordinates of patches have.
-
-    What a patch that is split again has from the first time makes way.
-    """
-    whole = whole_of(obj)
-    again = any(RECIPE in c.attrs and not c.ndim for c in whole.coords.values())
-    own = [n for n, c in whole.coords.items() if again and (not c.ndim or c.attrs == LEAD_ATTRS)]
-    taken = [n for n in added if (n in whole.variables or n in whole.dims) and n not in own]
+    """Raise a ValueError if the field has names of its own that coordinates of patches have."""
+    taken = taken_names(obj).intersection(added)
     if taken:
+        name = next(n for n in added if n in taken)
         raise ValueError(
-            f"the field has {taken[0]!r} of its own, which is the name of a coordinate of its patches; rename "
-            f"it first: field.rename({{{taken[0]!r}: …}})"
+            f"the field has {name!r} of its own, which is the name of a coordinate of its patches; rename "
+            f"it first: field.rename({{{name!r}: …}})"
         )
+
+
+def taken_names(obj: xr.DataArray | xr.Dataset) -> set[Hashable]:
+    """Give the names of a field; what a patch that is split again has from the first time makes way."""
+    whole = whole_of(obj)
+    coords = whole.coords.items()
+    again = any(RECIPE in c.attrs and not c.ndim for _, c in coords)
+    own = [
+        n for n, c in coords if again and (not c.ndim or is_lead(c) or "empty_slot" in c.attrs)
+    ]
+    return {*whole.variables, *whole.dims}.difference(own)
 
 
 def _along(plan: Plan, dims: tuple[Hashable, ...]) -> Plan:
@@ -301,14 +309,12 @@ def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Has
     found: dict[Hashable, Variable] = {}
     if plan.events is not None:
         attrs = {"long_name": "number of the event, or pair of coupled anchors"}
-        found["event"] = Variable(dim, plan.events[ordinals], attrs)
+        found[plan.called("event")] = Variable(dim, plan.events[ordinals], attrs)
     space, entries = plan.in_space(ordinals)
     if space.places is not None:
         places = space.places.take(entries)
         at = {ANCHOR: places.elements, f"{ANCHOR}_x": places.x, f"{ANCHOR}_y": places.y}
         found |= {n: Variable(dim, values) for n, values in at.items()}
-    if any(m.numbers is not None for m in plan.lists):
-        found[STEP] = Variable(dim, plan.steps(ordinals))
     boxed = plan.boxed
     if boxed is None or boxed.boxes.product:
         return found
@@ -319,20 +325,6 @@ def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Has
         )
         for k, d in enumerate(boxed.dims)
     }
-
-
-def lead_coordinate(plan: Plan, past: bool | None = None) -> dict[Hashable, Variable]:
-    """Steps relative to the anchor, where all windows in time are equally long.
-
-    ``past``: these are the past, or the future, of windows that may have been read back in part. It
-    gets no index: one on a coordinate that is no dimension breaks `xarray.map_blocks`.
-    """
-    part = time_part(plan.hood)
-    halves = part.halves if isinstance(part, Members) and past is not None else None
-    if isinstance(part, Members) and halves is not None and halves[not past][1]:
-        part = part.take(np.flatnonzero(part.counts)[:1])
-    found = None if part is None else lead_of(part)
-    return {} if found is None else {"lead": Variable(*found, LEAD_ATTRS)}
 
 
 def patch_groups(

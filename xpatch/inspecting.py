@@ -19,7 +19,7 @@ from xpatch.index import patch_index, with_index
 from xpatch.joint import Joint, time_dims, time_part
 from xpatch.neighborhood import Members
 from xpatch.plan import Plan
-from xpatch.recipe import ANCHOR, STEP
+from xpatch.recipe import ANCHOR
 from xpatch.restoring import Provenance, provenance
 from xpatch.time.dates import times_of
 from xpatch.time.window import stepwise
@@ -61,9 +61,9 @@ def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """
     source, plan = _in_space(obj)
     if only_time(plan):
-        steps = "patches['lead']"
+        steps = f"patches[{plan.called('lead')!r}]"
         for members in plan.lists:
-            steps = f"patches[{members.numbers!r}] - patches[{STEP!r}]"
+            steps = f"patches[{members.numbers!r}] - patches[{plan.called('step')!r}]"
         raise ValueError(
             f"windows in time have no distances in space; {steps} says how many steps each is from "
             "the anchor"

@@ -81,7 +81,7 @@ class Merge:
     def _as_one(self, patch: xr.DataArray | xr.Dataset) -> xr.DataArray | xr.Dataset:
         """Give a single patch its dimension back; what was carried stays without."""
         own_names = [ANCHOR, f"{ANCHOR}_x", f"{ANCHOR}_y"]
-        own_names += [start_name(d) for d in self.source.plans[0].dims]
+        own_names += map(start_name, self.source.plans[0].dims)
         patch = patch.drop_vars(own_names, errors="ignore")
         if isinstance(patch, xr.DataArray):
             return patch.expand_dims(self.dim)
@@ -255,21 +255,22 @@ class Merge:
         inner = (self.dim, *cut, *self.plan.inner)
         sizes = {d: n for d, n in self.patches.sizes.items() if d not in inner}
         sizes |= merged.sizes
-        coords = restored_coords(self.patches, self.domain, cut, self.dim, sizes, self.scale)
+        bare = self.patches.drop_vars(self.plan.own_names.values(), errors="ignore")
+        coords = restored_coords(bare, self.domain, cut, self.dim, sizes, self.scale)
         out = merged.assign_coords(coords)
         if self.source.indexed:
             return out
-        out = out.assign_coords(self._placed(out))
-        return out if self.boxed is None else out.assign_coords(self._read_back(out, self.boxed))
+        out = out.assign_coords(self._placed(out, bare))
+        box = self.boxed
+        return out if box is None else out.assign_coords(self._read_back(out, box, bare))
 
-    def _placed(self, merged: xr.Dataset) -> dict[Hashable, Variable]:
+    def _placed(self, merged: xr.Dataset, patches: Any) -> dict[Hashable, Variable]:
         """Put coordinates of the elements, which stand beside their numbers, back."""
         found = {}
         hood, slots = self.plan.hood, {m.dim for m in self.plan.lists}
         parts = hood.parts if isinstance(hood, Joint) else (hood,)
-        own_names = slots | {m.numbers for m in self.plan.lists}
-        for name, coord in self.patches.coords.items():
-            known = name in merged.coords or name in own_names or self.dim not in coord.dims
+        for name, coord in patches.coords.items():
+            known = name in merged.coords or name in slots or self.dim not in coord.dims
             if known or not slots & set(coord.dims) or coord.dtype.kind in "OT":
                 continue
             own = [
@@ -285,11 +286,11 @@ class Merge:
             found[name] = self._listed(values, None, First(), part, None, fill)
         return found
 
-    def _read_back(self, merged: xr.Dataset, boxed: Plan) -> dict[Hashable, Variable]:
+    def _read_back(self, merged: xr.Dataset, boxed: Plan, patches: Any) -> dict[Hashable, Variable]:
         """Merge coordinates that no recipe holds: auxiliary ones, labels that are not numbers."""
         part = dataclasses.replace  # the coordinates are placed, not averaged
         found: dict[Hashable, Variable] = {}
-        for name, coord in self.patches.coords.items():
+        for name, coord in patches.coords.items():
             dims = [d for d in coord.dims if d in boxed.dims]
             if self.dim not in coord.dims or not dims or name in merged.coords:
                 continue

@@ -15,6 +15,7 @@ from xpatch.domain import Lattice, domain_of
 from xpatch.domain.sites import horizontal_dims
 from xpatch.geometry import Places
 from xpatch.joint import Hood, Joint, inner_sizes, lead_of, space_part, time_dims, time_part
+from xpatch.naming import known_names
 from xpatch.neighborhood import Boxes, Members
 
 __all__ = ["Plan", "best_plan", "is_carried"]
@@ -44,6 +45,9 @@ class Plan:
         Which pair of coupled anchors each patch comes from.
     coarse : mapping, optional
         How many cells of the field each in-patch cell is the mean of, by dimension.
+    names : mapping, optional
+        What coordinates of windows in time are called where the field has names of its own: "lead",
+        "event", "step", "number".
     """
 
     domain: Lattice
@@ -55,6 +59,7 @@ class Plan:
     places: Places | None = None
     events: NDArray[np.int64] | None = None
     coarse: Mapping[Hashable, int] | None = None
+    names: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.hood)
@@ -115,6 +120,15 @@ class Plan:
         spec = self.spec.get("spatial") or self.spec
         plan = dataclasses.replace(self, hood=part, spec=spec)
         return plan, self.hood.entries(np.asarray(ordinals))[k]
+
+    @cached_property
+    def own_names(self) -> dict[str, str]:
+        """What the coordinates of windows in time are called; empty if there are none."""
+        return known_names(self.hood, self.names)
+
+    def called(self, kind: str) -> str:
+        """Give the name of one of the coordinates of windows in time."""
+        return self.own_names.get(kind, kind)
 
     @property
     def placed(self) -> Plan:
@@ -236,8 +250,9 @@ class Plan:
         coarse = (
             None if self.coarse is None else {names.get(d, d): f for d, f in self.coarse.items()}
         )
+        own = {kind: str(names.get(n, n)) for kind, n in self.own_names.items()}
         return dataclasses.replace(
-            self, domain=domain, hood=hood, origin=self.anchor_id, coarse=coarse
+            self, domain=domain, hood=hood, origin=self.anchor_id, coarse=coarse, names=own
         )
 
     def equals(self, other: Plan) -> bool:

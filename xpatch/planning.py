@@ -12,12 +12,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.axes import Axes, SpaceTimeAxes, TimeAxes
-from xpatch.cutting import check_chunks
+from xpatch.axes import Axes, SpaceTimeAxes, TimeAxes, composed
+from xpatch.cutting import check_chunks, taken_names
 from xpatch.domain import Lattice, domain_of, variables_of
 from xpatch.engine.memory import INDEX_PADS
 from xpatch.geometry import MemberGeometry, Places, PolygonIntersection
-from xpatch.joint import Hood, Joint
+from xpatch.joint import Hood, Joint, time_dims, time_part
+from xpatch.naming import free_names, renumbered, unusual_names
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.time.axis import TimeAxis
@@ -51,29 +52,28 @@ def make_plan(
     else:
         found = in_space(domain, patcher, obj)
     check_values(obj, found.hood.dims)
+    hood, names = named(found.hood, obj, patcher)
     plan = Plan(
         domain,
-        found.hood,
+        hood,
         None if found.window == Boxcar() else found.window,
         patcher.aggregation,
         patcher.to_dict(),
         found.origin,
         found.places,
         found.events,
+        names=names,
     )
     return plan, np.arange(len(plan)) if found.ordinals is None else found.ordinals
 
 
 def chosen(patcher: Any, geometry: Any, sampler: Any, window: Any) -> AnyAxes:
-    """Take the patcher, or compose one of the axes."""
+    """Take the patcher, or compose one of the axes; a geometry in time may stand in its place."""
+    if geometry is None and in_time_first(patcher):
+        patcher, geometry = None, patcher
     if patcher is None:
-        return Axes(geometry, sampler, window)
+        return composed(geometry, sampler, window)
     if not isinstance(patcher, AnyAxes):
-        if isinstance(patcher, TimeGeometry):
-            raise TypeError(
-                f"{patcher!r} is a geometry in time; split with a TimePatcher: "
-                "split(xpatch.TimePatcher(geometry, sampler))"
-            )
         raise TypeError(
             f"expected a Patcher, got {reprlib.repr(patcher)}; name the axes: "
             "split(geometry=…, sampler=…, window=…)"
@@ -81,6 +81,22 @@ def chosen(patcher: Any, geometry: Any, sampler: Any, window: Any) -> AnyAxes:
     if not (geometry is None and sampler is None and window is None):
         raise TypeError("split takes a patcher, or geometry, sampler and window, not both")
     return patcher
+
+
+def in_time_first(value: Any) -> bool:
+    """Whether a value is a geometry in time, or several geometries with one in time."""
+    several = value if isinstance(value, list | tuple) else (value,)
+    return any(isinstance(g, TimeGeometry) for g in several)
+
+
+def named(hood: Hood, obj: Any, patcher: AnyAxes) -> tuple[Hood, dict[str, str]]:
+    """Give the coordinates of windows in time names that the field has not."""
+    dims = time_dims(time_part(hood))
+    if not dims:
+        return hood, {}
+    sampler = getattr(patcher, "temporal", patcher).sampler
+    names = free_names(taken_names(obj), dims[0], getattr(sampler, "others", None))
+    return renumbered(hood, names["number"]), unusual_names(hood, names)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from xpatch.domain import GridDomain, Lattice
 from xpatch.geometry import Places
 from xpatch.index import RECIPE
 from xpatch.joint import Hood, Joint, in_time, time_dims, time_part
+from xpatch.naming import unusual_names, usual_names
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.runs import Runs
@@ -27,7 +28,6 @@ from xpatch.window import ByDim
 VERSION = 1
 SPEC = ("geometry", "sampler", "window", "aggregation", "spatial", "temporal", "coupling")
 ANCHOR = "anchor_element"  # coordinate with the element that a list of members is anchored at
-STEP = "anchor_step"  # and with the step that a list in time is anchored at
 
 
 def start_name(dim: Hashable) -> str:
@@ -53,8 +53,15 @@ def write_recipe(plan: Plan, orders: Mapping[Hashable | None, tuple]) -> str:
             "origin": plan.origin,
             **_without_anchors(plan.spec),
             **_averaged(plan),
+            **_renamed(plan),
         }
     )
+
+
+def _renamed(plan: Plan) -> dict[str, Any]:
+    """Say what coordinates are called where the field has names of its own."""
+    names = unusual_names(plan.hood, plan.own_names)
+    return {"names": names} if names else {}
 
 
 def _averaged(plan: Plan) -> dict[str, Any]:
@@ -205,7 +212,8 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
     parts = [{**part, "dims": tuple(part["dims"])} for part in recipe.get("parts") or [recipe]]
     dims = tuple(d for part in parts for d in part["dims"])
     shape = {d: n for part in parts for d, n in zip(part["dims"], part["shape"], strict=True)}
-    hood, places = _read_hood(obj, dim, parts)
+    names = recipe.get("names") or {}
+    hood, places = _read_hood(obj, dim, parts, names)
     coords = {}
     for d, packed in ((d, p) for x in parts for d, p in zip(x["dims"], x["labels"], strict=True)):
         values = unpack(packed) if packed is not None else None
@@ -228,7 +236,8 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
         ) from None
     spec = {k: recipe[k] for k in SPEC if k in recipe}
     origin, coarse = recipe.get("origin"), recipe.get("coarse")
-    return Plan(domain, hood, window, aggregation, spec, origin, places, coarse=coarse)
+    rest: dict[str, Any] = {"coarse": coarse, "names": names}
+    return Plan(domain, hood, window, aggregation, spec, origin, places, **rest)
 
 
 def _dates_like(dates: NDArray, coord: xr.DataArray) -> NDArray | None:
@@ -252,13 +261,15 @@ def _decoded(recipe: Mapping[str, Any], hood: Hood) -> tuple[Any, Any]:
     return window, found[0] or found[1]
 
 
-def _read_hood(obj: Any, dim: Hashable, parts: list[dict[str, Any]]) -> tuple[Hood, Places | None]:
+def _read_hood(
+    obj: Any, dim: Hashable, parts: list[dict[str, Any]], names: Mapping[str, str]
+) -> tuple[Hood, Places | None]:
     """Rebuild the neighborhoods, and where lists in space are anchored."""
     found: list[Boxes | Members] = []
     places = None
     for part in parts:
         if "members" in part:
-            hood, where = _read_members(obj, dim, part)
+            hood, where = _read_members(obj, dim, part, names)
             places = where if where is not None else places
             found.append(hood)
         else:
@@ -286,7 +297,7 @@ def _read_boxes(obj: Any, dim: Hashable, recipe: Mapping[str, Any]) -> Boxes:
 
 
 def _read_members(
-    obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str, Any]
+    obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str, Any], names: Mapping[str, str]
 ) -> tuple[Members, Places | None]:
     """Rebuild the lists from the member numbers; their distances are not known.
 
@@ -299,7 +310,8 @@ def _read_members(
     """
     slot, count = recipe["members"], recipe["count"]
     number, timed = recipe["numbers"] or slot, recipe["numbers"] is not None
-    for name in (number, STEP if timed else ANCHOR):
+    step = {**usual_names(slot), **names}["step"]
+    for name in (number, step if timed else ANCHOR):
         if name not in obj.coords:
             raise ValueError(
                 f"these patches lost the coordinate {name!r}, which says which elements they hold; "
@@ -332,7 +344,7 @@ def _read_members(
         return out
 
     if timed:
-        steps = column(STEP, -1).astype(np.int64)
+        steps = column(step, -1).astype(np.int64)
         members = dataclasses.replace(members, halves=recipe.get("halves"))
         if recipe.get("runs"):
             lead = dataclasses.replace(members, anchors=steps).leads.astype(float)

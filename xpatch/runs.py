@@ -30,6 +30,8 @@ class Runs(Members):
         The steps that the windows are anchored at.
     before, whole : int64 arrays (patch,), optional
         Of a part of windows: how many steps of each come before it, and how many there are in all.
+    numbers : hashable, optional
+        Name of the coordinate with the numbers of the steps.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Runs(Members):
         anchors: NDArray,
         before: NDArray | None = None,
         whole: NDArray | None = None,
+        numbers: Hashable | None = None,
     ):
         stops = np.maximum(starts, stops)
         counts = stops - starts
@@ -54,7 +57,7 @@ class Runs(Members):
             "offsets": np.concatenate([[0], np.cumsum(total)]).astype(np.int64),
             "scales": far,
             "width": max(1, int(total.max(initial=0))),
-            "numbers": f"{dim}_number",
+            "numbers": f"{dim}_number" if numbers is None else numbers,
             "anchors": np.asarray(anchors, np.int64),
             "starts": starts,
             "stops": stops,
@@ -153,7 +156,9 @@ class Runs(Members):
         """Give some patches as runs."""
         assert self.anchors is not None
         own = (self.starts, self.stops, self.anchors, self.before, self.whole)
-        return Runs(self.dim, self.shape[0], *(values[ordinals] for values in own))
+        return Runs(
+            self.dim, self.shape[0], *(values[ordinals] for values in own), numbers=self.numbers
+        )
 
     def clipped(self, low: NDArray | None, high: NDArray | None) -> Runs:
         """Keep the steps of each patch from ``low`` on, and before ``high``."""
@@ -164,14 +169,21 @@ class Runs(Members):
         before = self.before + (starts - self.starts).sum(axis=1)
         if high is not None:
             stops = np.maximum(np.minimum(stops, high[:, None]), starts)
-        return Runs(self.dim, self.shape[0], starts, stops, self.anchors, before, self.whole)
+        own = (starts, stops, self.anchors, before, self.whole)
+        return Runs(self.dim, self.shape[0], *own, numbers=self.numbers)
+
+    def numbered(self, name: Hashable) -> Runs:
+        """Give the same windows with another name for the numbers of their steps."""
+        assert self.anchors is not None
+        own = (self.starts, self.stops, self.anchors, self.before, self.whole)
+        return Runs(self.dim, self.shape[0], *own, numbers=name)
 
     def renamed(self, names: Mapping[Hashable, Hashable]) -> Runs:
         """Give the same runs along a dimension of another name."""
         assert self.anchors is not None
         dim = names.get(self.dim, self.dim)
         own = (self.starts, self.stops, self.anchors, self.before, self.whole)
-        return Runs(dim, self.shape[0], *own)
+        return Runs(dim, self.shape[0], *own, numbers=self.numbers)
 
     def equals(self, other: object) -> bool:
         """Whether both are the same windows in the same order."""

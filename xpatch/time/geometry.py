@@ -293,7 +293,10 @@ class PhaseWindow(TimeGeometry):
         of the field. In years of 365 days the 28th of February is two days before the 1st of March,
         in cycles of less than a year every month is as long as the longest.
     phase_width : int, str, timedelta or offset
-        Largest difference in phase, inclusive; of months the longest: 31 days for "1MS".
+        Full width of the window: it holds the steps whose phase differs from that of the anchor by at
+        most half of it, inclusive. "11D" and "10D" of daily data are eleven days, and 3 is the step of
+        the anchor with one before and one after it; 0 and 1 are that step alone. Of months the longest
+        count: "1MS" is 31 days.
     causal : bool, default: False
         Keep nothing later than the anchor.
     dim : hashable, optional
@@ -330,8 +333,9 @@ class PhaseWindow(TimeGeometry):
         return listed(axis, anchors, counts, elements, far / axis.step, width or 1.0)
 
     def _width(self, axis: TimeAxis) -> float:
+        """Give the largest difference in phase, in ticks."""
         width = Duration.or_none(self.phase_width, "phase_width")
-        return 0.0 if width is None else reach(axis, width)
+        return 0.0 if width is None else reach(axis, width) / 2
 
     def _found(
         self, axis: TimeAxis, anchors: NDArray, closed: str | None

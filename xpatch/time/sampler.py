@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -139,6 +140,11 @@ class EventTriggered(TimeSampler):
     method: str = "nearest"
     tolerance: Any = None
 
+    @property
+    def others(self) -> frozenset[Hashable]:
+        """Names that patches have whose anchors were taken: other fields may be cut at the same."""
+        return frozenset()
+
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"method must be one of {list(METHODS)}, got {self.method!r}")
@@ -226,11 +232,18 @@ class ExplicitTimes(EventTriggered):
     """
 
     def __init__(self, times: Any):
+        names: set[Hashable] = set()
         if isinstance(times, xr.Dataset) or (
             isinstance(times, xr.DataArray) and parts.is_patches(times)
         ):
+            names = {*times.coords, *parts.names_of_steps(times)}
             times = parts.anchor_times(times)
+        object.__setattr__(self, "_others", frozenset(names))
         super().__init__(times, "nearest", None)
+
+    @property
+    def others(self) -> frozenset[Hashable]:
+        return frozenset(getattr(self, "_others", ()))
 
     def steps(self, axis: TimeAxis) -> NDArray[np.int64]:
         found = super().steps(axis)
