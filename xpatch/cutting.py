@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex, PandasMultiIndex
 
+from xpatch.dating import is_bounds
 from xpatch.domain import variables_of
+from xpatch.domain.dates import first_value, has_zone, values_of
 from xpatch.engine import dtypes, memory
 from xpatch.engine.coarsen import CoarseRows, coarsened, mean_dtype
 from xpatch.engine.lazy import Deferred, Rows, lazily
@@ -22,9 +24,9 @@ from xpatch.index import RECIPE, PatchIndex, whole_of
 from xpatch.joining import cut_jointly
 from xpatch.joint import Joint, along
 from xpatch.listing import cut_members, number_variable
+from xpatch.naming import is_lead
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
-from xpatch.naming import is_lead
 from xpatch.recipe import ANCHOR, start_name, write_recipe
 from xpatch.stepping import lead_coordinate, step_coordinates
 from xpatch.thinning import thinned
@@ -60,7 +62,8 @@ def stored_chunks(variable: Variable, dims: tuple[Hashable, ...]) -> list[tuple[
     if any(known.get(d, n) != n for d, n in variable.sizes.items()):
         return [_regular(known.get(d, variable.sizes[d]), variable.sizes[d]) for d in dims]
     wanted = ["auto" if d in dims else n for d, n in variable.sizes.items()]
-    auto = normalize_chunks(wanted, variable.shape, GRANULE, variable.dtype)
+    dtype = np.dtype("M8[us]") if variable.dtype == object else variable.dtype
+    auto = normalize_chunks(wanted, variable.shape, GRANULE, dtype)
     return [auto[variable.get_axis_num(d)] for d in dims]
 
 
@@ -141,9 +144,7 @@ def cut_field(
     if groups is not None:
         ordinals = np.concatenate([np.empty(0, np.int64), *groups]).astype(np.int64)
     parts = {
-        name: cut_variable(v, plan, dim, ordinals, groups, plan.window, defer)
-        if cut_dims(v, plan)
-        else v
+        name: cut_named(v, name, plan, dim, ordinals, groups, defer) if cut_dims(v, plan) else v
         for name, v in variables_of(obj).items()
     }
     coords = cut_coordinates(obj, plan, dim, ordinals, groups)
@@ -155,6 +156,16 @@ def cut_field(
         array = out if name is None else out[name]
         array.encoding = {**array.encoding, "grid_mapping": mapping}
     return out
+
+
+def cut_named(variable: Variable, name: Hashable, plan: Plan, *args: Any) -> Variable:
+    """Cut a variable of a field; bounds of coordinates are neither multiplied by the window nor averaged."""
+    dim, ordinals, groups, defer = args
+    if not is_bounds(plan.domain, name, variable):
+        return cut_variable(variable, plan, dim, ordinals, groups, plan.window, defer)
+    whole = dataclasses.replace(plan, coarse=None)
+    bounds = cut_variable(variable, whole, dim, ordinals, groups, None, defer)
+    return thinned({name: bounds}, plan, {name})[name]
 
 
 class Labels:
@@ -200,6 +211,8 @@ def cut_coordinates(
     for name, coord in obj.coords.items():
         variable = coord.variable.to_base_variable()
         own = cut_dims(variable, plan)
+        if own and has_zone(variable):  # which no array of two dimensions can have
+            variable = Variable(variable.dims, values_of(variable), variable.attrs)
         if not own:
             variables[name] = variable.copy(deep=False)
             index = obj.xindexes.get(name)
@@ -254,9 +267,7 @@ def taken_names(obj: xr.DataArray | xr.Dataset) -> set[Hashable]:
     whole = whole_of(obj)
     coords = whole.coords.items()
     again = any(RECIPE in c.attrs and not c.ndim for _, c in coords)
-    own = [
-        n for n, c in coords if again and (not c.ndim or is_lead(c) or "empty_slot" in c.attrs)
-    ]
+    own = [n for n, c in coords if again and (not c.ndim or is_lead(c) or "empty_slot" in c.attrs)]
     return {*whole.variables, *whole.dims}.difference(own)
 
 
@@ -291,7 +302,7 @@ def member_coordinate(
 
 
 def _is_text_or_date(variable: Variable) -> bool:
-    first = next(iter(variable.values.flat), None)
+    first = first_value(variable)
     return isinstance(first, str) or hasattr(first, "calendar")
 
 

@@ -10,10 +10,11 @@ import numpy as np
 import xarray as xr
 from xarray import Variable
 
-from xpatch.aggregation import First, InvVarWeightedMean, OverlapAdd, SoftVote, as_aggregation
+from xpatch.aggregation import InvVarWeightedMean, OverlapAdd, SoftVote, as_aggregation
 from xpatch.carrying import carried, on_cells
 from xpatch.combining import inverse_variance, most_probable, most_probable_each
 from xpatch.cutting import check_chunks
+from xpatch.dating import merge_dates
 from xpatch.domain import Lattice, domain_of
 from xpatch.engine.members import numbers
 from xpatch.joining import JointJob, flattened
@@ -21,8 +22,9 @@ from xpatch.joint import Hood, Joint, along, inner_sizes, time_dims, time_part
 from xpatch.listing import MemberJob
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan, best_plan, is_carried
+from xpatch.read_back import box_coordinates, element_coordinates
 from xpatch.recipe import ANCHOR, start_name
-from xpatch.restoring import check_like, ordered, place, provenance, restored_coords
+from xpatch.restoring import check_like, ordered, provenance, restored_coords
 from xpatch.scattering import Job, Weights
 from xpatch.time.aggregation import Forecast, Sequential
 from xpatch.window import is_boxcar
@@ -253,59 +255,19 @@ class Merge:
     def _wrap(self, merged: xr.Dataset) -> xr.Dataset:
         cut = self.plan.dims
         inner = (self.dim, *cut, *self.plan.inner)
-        sizes = {d: n for d, n in self.patches.sizes.items() if d not in inner}
-        sizes |= merged.sizes
+        sizes = {d: n for d, n in self.patches.sizes.items() if d not in inner} | {**merged.sizes}
         bare = self.patches.drop_vars(self.plan.own_names.values(), errors="ignore")
         coords = restored_coords(bare, self.domain, cut, self.dim, sizes, self.scale)
         out = merged.assign_coords(coords)
         if self.source.indexed:
             return out
-        out = out.assign_coords(self._placed(out, bare))
-        box = self.boxed
-        return out if box is None else out.assign_coords(self._read_back(out, box, bare))
-
-    def _placed(self, merged: xr.Dataset, patches: Any) -> dict[Hashable, Variable]:
-        """Put coordinates of the elements, which stand beside their numbers, back."""
-        found = {}
-        hood, slots = self.plan.hood, {m.dim for m in self.plan.lists}
-        parts = hood.parts if isinstance(hood, Joint) else (hood,)
-        for name, coord in patches.coords.items():
-            known = name in merged.coords or name in slots or self.dim not in coord.dims
-            if known or not slots & set(coord.dims) or coord.dtype.kind in "OT":
-                continue
-            own = [
-                d
-                for p in parts
-                for d in p.dims
-                if d in coord.dims or (isinstance(p, Members) and p.dim in coord.dims)
-            ]
-            part = hood.only(own) if isinstance(hood, Joint) else hood
-            assert not isinstance(part, Boxes)
-            values = coord.variable.compute()
-            fill = "" if values.dtype.kind in "US" else None
-            found[name] = self._listed(values, None, First(), part, None, fill)
-        return found
-
-    def _read_back(self, merged: xr.Dataset, boxed: Plan, patches: Any) -> dict[Hashable, Variable]:
-        """Merge coordinates that no recipe holds: auxiliary ones, labels that are not numbers."""
-        part = dataclasses.replace  # the coordinates are placed, not averaged
-        found: dict[Hashable, Variable] = {}
-        for name, coord in patches.coords.items():
-            dims = [d for d in coord.dims if d in boxed.dims]
-            if self.dim not in coord.dims or not dims or name in merged.coords:
-                continue
-            if coord.dtype.kind in "OT" and name not in boxed.dims:
-                continue
-            if set(coord.dims) & {m.dim for m in self.plan.lists}:
-                continue
-            plan = part(boxed, hood=boxed.boxes.only(dims), window=None)
-            found[name] = place(coord.variable, plan, self.source.ordinals, self.crop, self.dim)
-        return found
+        out = out.assign_coords(element_coordinates(self, out, bare))
+        return out.assign_coords(box_coordinates(self, out, bare))
 
     def variable(self, variable: Variable, name: Hashable, aggregation: Any = None) -> Variable:
         """Merge one variable."""
         try:
-            merged = self._merged(variable, name, aggregation)
+            merged = merge_dates(self._merged, variable, name, aggregation, self.domain)
         except TypeError as error:
             if not isinstance(name, str):  # of a DataArray
                 raise
@@ -328,7 +290,7 @@ class Merge:
             hood = hood.only(own)
             if not isinstance(hood, Boxes):
                 rest = (self.plan.window, self.fill_value)
-                return self._listed(variable, name, aggregation, hood, *rest)
+                return self.listed(variable, name, aggregation, hood, *rest)
             plan = dataclasses.replace(self.plan, hood=cut.only(own))
             return self._boxes(variable, name, aggregation, plan)
         return self._boxes(variable, name, aggregation, self.plan)
@@ -365,7 +327,7 @@ class Merge:
             )
         return variable.dtype.kind in "fcmM" if self.skipna is None else bool(self.skipna)
 
-    def _listed(
+    def listed(
         self,
         variable: Variable,
         name: Hashable,

@@ -22,7 +22,7 @@ from xpatch.recipe import find_recipe
 from xpatch.restoring import provenance
 from xpatch.runs import Runs
 from xpatch.stepping import lead_coordinate
-from xpatch.time.axis import is_time, time_axis
+from xpatch.time.finding import is_time, time_axis
 
 
 class NoPartError(ValueError):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from xpatch.axes import Axes, SpaceTimeAxes, TimeAxes, composed
 from xpatch.cutting import check_chunks, taken_names
 from xpatch.domain import Lattice, domain_of, variables_of
+from xpatch.domain.dates import calendar_of
 from xpatch.engine.memory import INDEX_PADS
 from xpatch.geometry import MemberGeometry, Places, PolygonIntersection
 from xpatch.joint import Hood, Joint, time_dims, time_part
@@ -22,6 +23,7 @@ from xpatch.naming import free_names, renumbered, unusual_names
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.time.axis import TimeAxis
+from xpatch.time.finding import is_time
 from xpatch.time.geometry import TimeGeometry
 from xpatch.time.sampler import EventTriggered, ExplicitTimes
 from xpatch.window import Boxcar, ByDim
@@ -95,7 +97,10 @@ def named(hood: Hood, obj: Any, patcher: AnyAxes) -> tuple[Hood, dict[str, str]]
     if not dims:
         return hood, {}
     sampler = getattr(patcher, "temporal", patcher).sampler
-    names = free_names(taken_names(obj), dims[0], getattr(sampler, "others", None))
+    others = getattr(sampler, "others", None)
+    if not others and not (dims[0] in obj.coords and is_time(obj.coords[dims[0]])):
+        others = None  # fields without dates have no times in common
+    names = free_names(taken_names(obj), dims[0], others)
     return renumbered(hood, names["number"]), unusual_names(hood, names)
 
 
@@ -142,11 +147,7 @@ def anchor_steps(axis: TimeAxis, axes: TimeAxes) -> tuple[NDArray[np.int64], NDA
 def identity_of(axis: TimeAxis, anchors: NDArray[np.int64], *more: Any) -> str:
     """Give the identity of anchors in time: fields with other steps may have the same."""
     digest = hashlib.sha1(str((axis.calendar, axis.values.dtype.kind, *more)).encode())
-    times = axis.values[anchors]
-    same = (
-        times.astype("M8[ns]").astype(np.int64) if times.dtype.kind == "M" else axis.ticks[anchors]
-    )
-    digest.update(np.ascontiguousarray(same).tobytes())
+    digest.update(np.ascontiguousarray(axis.exact(anchors)).tobytes())
     return digest.hexdigest()
 
 
@@ -282,9 +283,9 @@ def check_values(obj: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> 
     if not cut:
         raise ValueError(f"no variable of the Dataset has any of the dimensions {list(dims)}")
     for name, variable in cut.items():
-        if variable.dtype == object:
+        if variable.dtype == object and calendar_of(variable) is None:
             raise TypeError(
                 f"{'the field' if name is None else repr(name)} has object dtype, which cannot be "
-                "cut into patches; convert it to numbers, dates or fixed-width text first. Dates of "
-                f"cftime and bounds are cut as coordinates: set_coords({name!r}), or drop_vars({name!r})"
+                "cut into patches; convert it to numbers, dates or fixed-width text first, or leave it "
+                f"out, drop_vars({name!r})"
             )

@@ -13,7 +13,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.domain import GridDomain, Lattice
+from xpatch.domain import GridDomain, Lattice, dates
+from xpatch.domain.dates import zone_of
 from xpatch.geometry import Places
 from xpatch.index import RECIPE
 from xpatch.joint import Hood, Joint, in_time, time_dims, time_part
@@ -22,7 +23,6 @@ from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.runs import Runs
 from xpatch.spec import decode, encode
-from xpatch.time.axis import DATE_UNITS
 from xpatch.window import ByDim
 
 VERSION = 1
@@ -120,7 +120,11 @@ def _without_anchors(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def _labels(domain: Lattice, dim: Hashable) -> Any:
     values = domain.coordinate(dim)
-    return None if values is None else pack(values, domain.counted.get(dim))
+    if values is None:
+        return None
+    zone = zone_of(domain.template.coords[dim].variable)
+    packed = pack(values, domain.counted.get(dim))
+    return packed if zone is None else {**packed, "zone": zone}
 
 
 def pack(values: NDArray, counted: NDArray[np.int64] | None = None) -> Any:
@@ -133,7 +137,7 @@ def pack(values: NDArray, counted: NDArray[np.int64] | None = None) -> Any:
     if n and hasattr(values.flat[0], "calendar"):
         return {
             "calendar": values.flat[0].calendar,
-            **pack(_ticks(values) if counted is None else counted),
+            **pack(dates.counted(values, values.flat[0].calendar) if counted is None else counted),
         }
     if values.dtype.kind not in "iufmMb":
         return {"n": n}
@@ -152,13 +156,6 @@ def pack(values: NDArray, counted: NDArray[np.int64] | None = None) -> Any:
     return {**head, "zlib": base64.b64encode(data).decode()}
 
 
-def _ticks(dates: NDArray) -> NDArray[np.int64]:
-    import cftime
-
-    calendar = dates.flat[0].calendar
-    return np.asarray(cftime.date2num(dates, DATE_UNITS, calendar=calendar)).astype(np.int64)
-
-
 def _ramp(ramp: Mapping[str, Any], n: int, dtype: np.dtype) -> NDArray:
     out = (ramp["start"] + ramp["step"] * np.arange(n)).astype(dtype)
     out[-1:] = ramp["stop"]  # which `numpy.linspace` sets as well
@@ -170,10 +167,8 @@ def unpack(packed: Mapping[str, Any]) -> NDArray | None:
     if "dtype" not in packed:
         return None
     if "calendar" in packed:
-        import cftime
-
         ticks = unpack({k: v for k, v in packed.items() if k != "calendar"})
-        return np.asarray(cftime.num2date(ticks, DATE_UNITS, calendar=packed["calendar"]))
+        return None if ticks is None else dates.dated(ticks, packed["calendar"])
     dtype = np.dtype(packed["dtype"])
     if "zlib" in packed:
         return np.frombuffer(zlib.decompress(base64.b64decode(packed["zlib"])), dtype).copy()
@@ -221,7 +216,9 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
             values = _dates_like(values, obj.coords[d])
         if values is not None:
             attrs = obj.coords[d].attrs if d in obj.coords else {}
-            coords[d] = xr.Variable((d,), values, attrs)
+            zone = packed.get("zone")
+            labels = values if zone is None else dates.in_zone(values, zone)
+            coords[d] = xr.Variable((d,), labels, attrs)
     orders = {n: tuple(order) for n, order in recipe["orders"]}
     carried = {d: n for d, n in obj.sizes.items() if d not in dims and d != dim}
     every = dict.fromkeys(d for order in orders.values() for d in order)
@@ -240,12 +237,12 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
     return Plan(domain, hood, window, aggregation, spec, origin, places, **rest)
 
 
-def _dates_like(dates: NDArray, coord: xr.DataArray) -> NDArray | None:
+def _dates_like(values: NDArray, coord: xr.DataArray) -> NDArray | None:
     """Give dates of cftime as a coordinate was decoded: standard calendars become datetime64."""
     if coord.dtype.kind == "M":
         unit: Any = np.datetime_data(coord.dtype)[0]
-        return np.asarray(xr.CFTimeIndex(dates).to_datetimeindex(unsafe=True, time_unit=unit))
-    return dates if coord.dtype == object else None
+        return np.asarray(xr.CFTimeIndex(values).to_datetimeindex(unsafe=True, time_unit=unit))
+    return values if coord.dtype == object else None
 
 
 def _decoded(recipe: Mapping[str, Any], hood: Hood) -> tuple[Any, Any]:
@@ -297,7 +294,10 @@ def _read_boxes(obj: Any, dim: Hashable, recipe: Mapping[str, Any]) -> Boxes:
 
 
 def _read_members(
-    obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str, Any], names: Mapping[str, str]
+    obj: xr.DataArray | xr.Dataset,
+    dim: Hashable,
+    recipe: Mapping[str, Any],
+    names: Mapping[str, str],
 ) -> tuple[Members, Places | None]:
     """Rebuild the lists from the member numbers; their distances are not known.
 

@@ -42,9 +42,7 @@ def step_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Hasha
         (time,) = time_dims(part)
         size = part.sizes[part.dims.index(time)]
         numbers = Deferred(StepNumbers(plan, time), ordinals, (size,), np.dtype(np.int32))
-        found[plan.called("number")] = Variable(
-            (dim, time), lazily(numbers), number_attrs((time,))
-        )
+        found[plan.called("number")] = Variable((dim, time), lazily(numbers), number_attrs((time,)))
     steps = Deferred(plan.steps, ordinals, (), np.dtype(np.int64))
     return {plan.called("step"): Variable(dim, lazily(steps), STEP_ATTRS), **found}
 

@@ -13,7 +13,8 @@ from xpatch.domain import Lattice
 from xpatch.neighborhood import Boxes, Members
 from xpatch.runs import Runs
 from xpatch.spec import Spec
-from xpatch.time.axis import Duration, TimeAxis, time_axis
+from xpatch.time.axis import Duration, TimeAxis
+from xpatch.time.finding import time_axis
 from xpatch.time.phase import cycle_length, phases, reach, span
 
 CLOSED = ("right", "left", "both", "neither")
@@ -105,7 +106,8 @@ def future_window(axis: TimeAxis, gap: Duration | None, length: Duration, first:
 
 def gap_before(axis: TimeAxis) -> NDArray[np.bool_]:
     """Say which steps come after a longer pause than usual."""
-    long = np.diff(axis.ticks) > LONG_STEP * axis.step
+    pauses, usual = axis.pauses
+    long = pauses > LONG_STEP * usual
     return np.concatenate([np.zeros(min(1, len(axis)), bool), long])
 
 

@@ -1,0 +1,68 @@
+"""Coordinates of the field that no recipe holds: merged from those of patches that were read back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable
+from typing import Any
+
+import xarray as xr
+from xarray import Variable
+
+from xpatch.aggregation import First
+from xpatch.dating import through_counts
+from xpatch.joint import Joint
+from xpatch.neighborhood import Boxes, Members
+from xpatch.restoring import place
+from xpatch.time.finding import is_time
+
+__all__ = ["box_coordinates", "element_coordinates"]
+
+
+def element_coordinates(
+    merge: Any, merged: xr.Dataset, patches: xr.DataArray | xr.Dataset
+) -> dict[Hashable, Variable]:
+    """Put coordinates of the elements, which stand beside their numbers, back."""
+    found: dict[Hashable, Variable] = {}
+    hood, slots = merge.plan.hood, {m.dim for m in merge.plan.lists}
+    own_names = slots | {m.numbers for m in merge.plan.lists}
+    parts = hood.parts if isinstance(hood, Joint) else (hood,)
+    for name, coord in patches.coords.items():
+        known = name in merged.coords or name in own_names or merge.dim not in coord.dims
+        if known or not slots & set(coord.dims) or not _is_placed(coord):
+            continue
+        own = [
+            d
+            for p in parts
+            for d in p.dims
+            if d in coord.dims or (isinstance(p, Members) and p.dim in coord.dims)
+        ]
+        part = hood.only(own) if isinstance(hood, Joint) else hood
+        assert not isinstance(part, Boxes)
+        values = coord.variable.compute()
+        rest = (None, First(), part, None, "" if values.dtype.kind in "US" else None)
+        found[name] = through_counts(values, lambda v, rest=rest: merge.listed(v, *rest))
+    return found
+
+
+def box_coordinates(
+    merge: Any, merged: xr.Dataset, patches: xr.DataArray | xr.Dataset
+) -> dict[Hashable, Variable]:
+    """Put auxiliary coordinates of boxes back, and labels that are not numbers."""
+    boxed, found = merge.boxed, {}
+    for name, coord in patches.coords.items() if boxed is not None else ():
+        dims = [d for d in coord.dims if d in boxed.dims]
+        if merge.dim not in coord.dims or not dims or name in merged.coords:
+            continue
+        if name not in boxed.dims and not _is_placed(coord):
+            continue
+        if set(coord.dims) & {m.dim for m in merge.plan.lists}:
+            continue
+        plan = dataclasses.replace(boxed, hood=boxed.boxes.only(dims), window=None)
+        found[name] = place(coord.variable, plan, merge.source.ordinals, merge.crop, merge.dim)
+    return found
+
+
+def _is_placed(coord: xr.DataArray) -> bool:
+    """Whether the values of a coordinate can be placed: not those of objects, other than dates."""
+    return coord.dtype.kind not in "OT" or is_time(coord)
