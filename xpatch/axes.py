@@ -50,10 +50,9 @@ class Axes(Spec):
             what = reprlib.repr(self.sampler)
             if isinstance(self.sampler, TimeSampler):
                 what = (
-                    f"{what}, which is one in time, for {geometry!r}, which is not; it goes with windows in "
-                    "time, split(geometry=FixedLookback(31), sampler=…), as in "
-                    "xpatch.TimePatcher(FixedLookback(31), sampler); boxes along time take "
-                    "RegularStride(time=…)"
+                    f"{what}, which is one in time: split(xpatch.TimePatcher(FixedLookback(31), "
+                    "sampler)), or split(geometry=FixedLookback(31), sampler=…), or RegularStride(time=…) "
+                    f"for boxes along time such as {geometry!r}"
                 )
             raise TypeError(f"sampler must be a Sampler, got {what}")
         aggregation = None if self.aggregation is None else as_aggregation(self.aggregation)

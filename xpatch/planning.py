@@ -237,6 +237,7 @@ def coupled_steps(
             f"coupling='coupled' takes anchors one to one, but there are {count} in space and "
             f"{len(steps)} in time; use coupling='product' for every combination"
         )
+    geometry.check_anchors(axis, steps, sampler)
     kept = np.flatnonzero(geometry.complete(axis, sampler.closed)[steps])
     if not len(kept):
         raise ValueError(f"none of the {count} events has a complete window of {geometry!r}")

@@ -39,9 +39,17 @@ def values_of(array: Any) -> NDArray:
     if not has_zone(array):
         return np.asarray(array.values)
     unit = getattr(array.dtype, "unit", None)
-    naive = pd.DatetimeIndex(np.ravel(array.values)).tz_convert("UTC").tz_localize(None)
+    aware = pd.DatetimeIndex(_objects(array).ravel())
+    naive = aware.tz_convert("UTC").tz_localize(None)
     found = (naive if unit is None else naive.as_unit(unit)).to_numpy()
     return found.reshape(array.shape)
+
+
+def _objects(array: Any) -> NDArray[np.object_]:
+    """Give times with a zone one by one; an index of another xarray would lose the zone."""
+    known = getattr(array, "to_index", None)
+    values = known() if array.ndim == 1 and known is not None else array.values
+    return np.asarray(values, dtype=object)
 
 
 def zone_of(array: Any) -> str | None:

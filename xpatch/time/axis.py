@@ -178,12 +178,25 @@ class TimeAxis:
 
     @cached_property
     def ends(self) -> tuple[int, int]:
-        """Where a step before the first, and one after the last, would be; in months if they are so."""
-        first, last = self.ticks[:1], self.ticks[-1:]
+        """Where a step before the first, and one after the last, would be."""
+        low, high = self.beside(self.ticks[:1], -1), self.beside(self.ticks[-1:], 1)
+        return int(low[0]), int(high[0])
+
+    def beside(self, ticks: NDArray[np.int64], sign: int) -> NDArray[np.int64]:
+        """Give the times a usual step before or after; by months if steps are."""
         if self.months:
-            low, high = self._by_months(first, -self.months), self._by_months(last, self.months)
-            return int(low[0]), int(high[0])
-        return int(first[0]) - self.step, int(last[0]) + self.step
+            return self._by_months(ticks, sign * self.months)
+        return ticks + sign * self.step
+
+    def month_starts(self, months: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give the times at which months begin, counted as in `month_numbers`."""
+        if self.calendar is None:
+            return months.astype("M8[M]").astype(self.values.dtype).astype(np.int64)
+        first, dates = self.values[0], []
+        for year, month in zip(*np.divmod(months, 12), strict=True):
+            date = first.replace(year=int(year), month=int(month) + 1, day=1, hour=0, minute=0)
+            dates.append(date.replace(second=0, microsecond=0))
+        return _cftime_ticks(np.array(dates, dtype=object), first)
 
     @cached_property
     def month_numbers(self) -> NDArray[np.int64]:

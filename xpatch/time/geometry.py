@@ -54,6 +54,9 @@ class TimeGeometry(Spec):
         """Give the window of each anchor (a step of the axis)."""
         raise NotImplementedError
 
+    def check_anchors(self, axis: TimeAxis, steps: NDArray[np.int64], sampler: Any) -> None:
+        """Raise a ValueError if a sampler asks for steps that can never be anchors."""
+
 
 def past_window(axis: TimeAxis, length: Duration, closed: str, expanding: bool = False) -> Ends:
     """Give the window that ends at each step; one that expands begins with the record."""

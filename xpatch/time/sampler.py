@@ -52,6 +52,7 @@ def complete_steps(
             f"no window of {geometry!r} fits in the record along {axis.dim!r}, which has {len(axis)} "
             f"steps from {axis.values[0]} to {axis.values[-1]}; use a shorter one"
             + (", or gaps='keep'" if getattr(geometry, "gaps", "") == "drop" else "")
+            + (", or partial='keep'" if getattr(geometry, "partial", "") == "drop" else "")
             if len(axis)
             else f"the field has no steps along {axis.dim!r}"
         )
@@ -87,6 +88,8 @@ class RegularTimeStride(TimeSampler):
         else:
             at = multiples(axis, first, step)
             wanted = np.unique(np.searchsorted(axis.ticks, at, side="right") - 1)
+        if step != Duration(steps=1):
+            geometry.check_anchors(axis, wanted, self)
         complete = np.zeros(len(axis), bool)
         complete[whole] = True
         return wanted[complete[wanted]]
@@ -211,6 +214,7 @@ class EventTriggered(TimeSampler):
             If there is none.
         """
         steps = self.steps(axis)
+        geometry.check_anchors(axis, steps, self)
         which = np.flatnonzero(geometry.complete(axis, self.closed)[steps])
         if not len(which):
             complete_steps(axis, geometry, self.closed)
