@@ -564,9 +564,7 @@ def test_times_of_a_zone_are_those_of_utc():
     field = xr.DataArray(np.arange(9.0), {"time": time}, ("time",))
     patches = field.patch.split(xpatch.TimePatcher(xpatch.FixedLookback(3)))
     naive = field.assign_coords({"time": field.indexes["time"].tz_convert(None)})
-    xr.testing.assert_equal(
-        patches, naive.patch.split(xpatch.TimePatcher(xpatch.FixedLookback(3)))
-    )
+    xr.testing.assert_equal(patches, naive.patch.split(xpatch.TimePatcher(xpatch.FixedLookback(3))))
 
 
 def test_several_time_coordinates_are_asked_for():

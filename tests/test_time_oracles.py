@@ -126,7 +126,9 @@ def test_ends_of_months_go_to_ends_of_months(calendar):
     assert np.diff(steps_of(patches)[1]).tolist() == [3] * 12
 
 
-@pytest.mark.parametrize(("width", "far"), [("1MS", 0), ("2MS", 1), ("3MS", 1), (3, 1), (1, 0), (2, 1)])
+@pytest.mark.parametrize(
+    ("width", "far"), [("1MS", 0), ("2MS", 1), ("3MS", 1), (3, 1), (1, 0), (2, 1)]
+)
 def test_a_width_of_months_is_the_full_width(width, far):
     field = series(48, "MS")
     held, at = steps_of(cut(field, xpatch.PhaseWindow("1YS", width)))
@@ -134,7 +136,9 @@ def test_a_width_of_months_is_the_full_width(width, far):
         assert set(steps % 12) == {(k + d) % 12 for d in range(-far, far + 1)}
 
 
-@pytest.mark.parametrize(("width", "days"), [("11D", 11), ("10D", 11), (11, 11), (3, 3), (1, 1), (0, 1)])
+@pytest.mark.parametrize(
+    ("width", "days"), [("11D", 11), ("10D", 11), (11, 11), (3, 3), (1, 1), (0, 1)]
+)
 def test_a_phase_window_of_days_has_its_full_width(width, days):
     field = series(365 * 10, calendar="noleap")
     patches = cut(field, xpatch.PhaseWindow("1YS", width), xpatch.ExplicitTimes(["2003-07-20"]))

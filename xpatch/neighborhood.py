@@ -366,7 +366,7 @@ class Members:
             positions=None if self.positions is None else self.positions[where],
         )
 
-    def numbered(self, name: Hashable) -> Members:
+    def numbered(self, name: Hashable | None) -> Members:
         """Give the same lists in time with another name for their numbers."""
         return dataclasses.replace(self, numbers=name)
 

@@ -96,7 +96,8 @@ def named(hood: Hood, obj: Any, patcher: AnyAxes) -> tuple[Hood, dict[str, str]]
     dims = time_dims(time_part(hood))
     if not dims:
         return hood, {}
-    sampler = getattr(patcher, "temporal", patcher).sampler
+    temporal: Any = getattr(patcher, "temporal", patcher)
+    sampler = temporal.sampler
     others = getattr(sampler, "others", None)
     if not others and not (dims[0] in obj.coords and is_time(obj.coords[dims[0]])):
         others = None  # fields without dates have no times in common

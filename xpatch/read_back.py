@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable
+from functools import partial
 from typing import Any
 
 import xarray as xr
@@ -40,8 +41,9 @@ def element_coordinates(
         part = hood.only(own) if isinstance(hood, Joint) else hood
         assert not isinstance(part, Boxes)
         values = coord.variable.compute()
-        rest = (None, First(), part, None, "" if values.dtype.kind in "US" else None)
-        found[name] = through_counts(values, lambda v, rest=rest: merge.listed(v, *rest))
+        fill = "" if values.dtype.kind in "US" else None
+        how = {"aggregation": First(), "hood": part, "window": None, "fill": fill}
+        found[name] = through_counts(values, partial(merge.listed, name=None, **how))
     return found
 
 

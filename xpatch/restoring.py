@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -358,7 +359,7 @@ def refined(variable: Variable, scale: Mapping[Hashable, int]) -> Variable:
             continue
         n = out.shape[axis]
         if n > 1 and calendar_of(out) is not None:
-            out = through_counts(out, lambda v, d=d, factor=factor: refined(v, {d: factor}))
+            out = through_counts(out, partial(refined, scale={d: factor}))
             continue
         position = (np.arange(n * factor) + 0.5) / factor - 0.5
         if out.dtype.kind not in "iufmM" or n < 2:

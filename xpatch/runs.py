@@ -156,9 +156,8 @@ class Runs(Members):
         """Give some patches as runs."""
         assert self.anchors is not None
         own = (self.starts, self.stops, self.anchors, self.before, self.whole)
-        return Runs(
-            self.dim, self.shape[0], *(values[ordinals] for values in own), numbers=self.numbers
-        )
+        found = Runs(self.dim, self.shape[0], *(values[ordinals] for values in own))
+        return found if self.numbers == found.numbers else found.numbered(self.numbers)
 
     def clipped(self, low: NDArray | None, high: NDArray | None) -> Runs:
         """Keep the steps of each patch from ``low`` on, and before ``high``."""
@@ -172,7 +171,7 @@ class Runs(Members):
         own = (starts, stops, self.anchors, before, self.whole)
         return Runs(self.dim, self.shape[0], *own, numbers=self.numbers)
 
-    def numbered(self, name: Hashable) -> Runs:
+    def numbered(self, name: Hashable | None) -> Runs:
         """Give the same windows with another name for the numbers of their steps."""
         assert self.anchors is not None
         own = (self.starts, self.stops, self.anchors, self.before, self.whole)

@@ -24,7 +24,7 @@ ENDS = {"ME": "MS", "M": "MS", "QE": "QS", "Q": "QS", "YE": "YS", "Y": "YS", "A"
 class Period(NamedTuple):
     """So many times a number of months that begins with one of the year, or so many seconds."""
 
-    count: int
+    number: int
     months: int = 0
     first: int = 0  # month from 0 on
     seconds: float = 0.0
@@ -123,7 +123,7 @@ class CalendarPeriod(TimeGeometry):
                 f"CausalRolling leaves the anchor out, which is the first step of {self!r}; use "
                 "RegularTimeStride(…), or for what came before FixedLookback('1MS') with CausalRolling"
             )
-        start, stop, whole = self._runs(axis)
+        start, _, whole = self._runs(axis)
         found = np.zeros(len(axis), bool)
         found[start[whole] if self.partial == "drop" else start] = True
         return found
@@ -175,15 +175,15 @@ def _by_months(axis: TimeAxis, period: Period) -> tuple[NDArray[np.int64], Any]:
     origin = units[0]  # several are counted from the first in which there are data
 
     def edges(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-        months = (origin + groups * period.count) * period.months + period.first
+        months = (origin + groups * period.number) * period.months + period.first
         return axis.month_starts(months)
 
-    return (units - origin) // period.count, edges
+    return (units - origin) // period.number, edges
 
 
 def _by_ticks(axis: TimeAxis, period: Period) -> tuple[NDArray[np.int64], Any]:
     day = 86_400 * axis.rate
-    length = max(1, round(period.count * period.seconds * axis.rate))
+    length = max(1, round(period.number * period.seconds * axis.rate))
     origin = axis.ticks[0] // day * day  # the beginning of the first day
 
     def edges(groups: NDArray[np.int64]) -> NDArray[np.int64]:
