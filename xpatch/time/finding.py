@@ -88,8 +88,8 @@ def time_coordinate(domain: Lattice, dim: Hashable | None = None) -> tuple[Hasha
         asked = "" if dim is None else f" called {dim!r}"
         raise ValueError(
             f"windows in time need one time axis{asked}, but the field has {have}; it needs a "
-            "coordinate of datetime64 or cftime (decode_times=True), or say which, FixedLookback(…, "
-            "dim=…): without dates windows are counted in steps"
+            "coordinate of datetime64 or cftime (decode_times=True), or say which: FixedLookback(…, dim=…)"
+            + ("" if there else "; without dates windows are counted in steps")
         )
     ((time_dim, name),) = found.items()
     return time_dim, name
