@@ -256,7 +256,8 @@ class Merge:
         cut = self.plan.dims
         inner = (self.dim, *cut, *self.plan.inner)
         sizes = {d: n for d, n in self.patches.sizes.items() if d not in inner} | {**merged.sizes}
-        bare = self.patches.drop_vars(self.plan.own_names.values(), errors="ignore")
+        ours = [n for n in self.plan.own_names.values() if n in self.patches.coords]
+        bare = self.patches.drop_vars(ours) if ours else self.patches
         coords = restored_coords(bare, self.domain, cut, self.dim, sizes, self.scale)
         out = merged.assign_coords(coords)
         if self.source.indexed:
