@@ -220,7 +220,7 @@ def test_windows_in_time_are_bars():
 
 def test_lists_in_time_are_bars_with_gaps():
     patches = series().patch.split(
-        xpatch.TimePatcher(xpatch.PhaseWindow("10D", "1D"), xpatch.RegularTimeStride(20))
+        xpatch.TimePatcher(xpatch.PhaseWindow("10D", "2D"), xpatch.RegularTimeStride(20))
     )
     fig = patches.patch.plot()
     first = sorted(

@@ -159,7 +159,7 @@ def test_months_follow_the_calendar(calendar):
 @pytest.mark.parametrize("calendar", CALENDARS)
 def test_an_annual_phase_gathers_the_same_dates_of_all_years(calendar):
     field = series(1200, calendar, places=1)
-    patches = cut(field, xpatch.PhaseWindow("1YS", "5D"), xpatch.RegularTimeStride(97))
+    patches = cut(field, xpatch.PhaseWindow("1YS", "10D"), xpatch.RegularTimeStride(97))
     index = field.indexes["time"]
     for k in range(patches.sizes["patch"]):
         anchor = index[int(patches.anchor_step[k])]
@@ -182,7 +182,7 @@ def test_a_diurnal_phase_is_groupby_hour():
     by_hour = field.groupby("time.hour").mean().squeeze()
     hours = field.time.dt.hour.values[patches.anchor_step.values]
     np.testing.assert_allclose(mean, by_hour.sel(hour=xr.DataArray(hours, dims="patch")))
-    wide = cut(field, xpatch.PhaseWindow("1D", "2h"), xpatch.ExplicitTimes(field.time.values[[48]]))
+    wide = cut(field, xpatch.PhaseWindow("1D", "4h"), xpatch.ExplicitTimes(field.time.values[[48]]))
     got = field.time.dt.hour.values[wide.time_number.values.ravel()]
     assert sorted(set(got)) == [0, 1, 2, 22, 23]
 
@@ -559,13 +559,12 @@ def test_errors(name):
         cut(make(), geometry)
 
 
-def test_times_of_a_zone_are_refused():
+def test_times_of_a_zone_are_those_of_utc():
     time = pd.date_range("2001-01-01", periods=9, tz="Asia/Tokyo")
     field = xr.DataArray(np.arange(9.0), {"time": time}, ("time",))
-    with pytest.raises(ValueError, match=r"tz_convert\(None\)"):
-        field.patch.split(xpatch.TimePatcher(xpatch.FixedLookback(3)))
-    field = field.assign_coords({"time": field.indexes["time"].tz_convert(None)})
-    assert field.patch.split(xpatch.TimePatcher(xpatch.FixedLookback(3))).shape == (7, 3)
+    patches = field.patch.split(xpatch.TimePatcher(xpatch.FixedLookback(3)))
+    naive = field.assign_coords({"time": field.indexes["time"].tz_convert(None)})
+    xr.testing.assert_equal(patches, naive.patch.split(xpatch.TimePatcher(xpatch.FixedLookback(3))))
 
 
 def test_several_time_coordinates_are_asked_for():
@@ -592,10 +591,10 @@ def test_a_period_of_steps_counts_months(calendar, freq):
     cycle = 12 if freq != "QS" else 4
     field = xr.DataArray(np.arange(240), {"time": times(240, freq, calendar)}, ("time",))
     for period in (cycle, "1YS"):
-        patches = cut(field, xpatch.PhaseWindow(period, 0 if freq != "ME" else "2D"))
+        patches = cut(field, xpatch.PhaseWindow(period, 0 if freq != "ME" else "4D"))
         assert patches.sizes == {"patch": 240, "time": 240 // cycle}
         assert (patches % cycle == patches["patch"] % cycle).all()
-    beside = cut(field, xpatch.PhaseWindow(cycle, 1)).isel(patch=17)
+    beside = cut(field, xpatch.PhaseWindow(cycle, 3)).isel(patch=17)
     near = sorted({n % cycle for n in (16, 17, 18)})
     assert sorted(set((beside[beside.notnull()] % cycle).values)) == near
     gappy = field.isel(time=np.r_[0:70, 73:240])
@@ -656,8 +655,7 @@ def test_a_day_that_a_month_does_not_have_becomes_its_last():
 
 def test_what_a_user_tries_first():
     field = series(60)
-    with pytest.raises(TypeError, match="is a geometry in time; split with a TimePatcher"):
-        field.patch.split(geometry=xpatch.LookbackHorizon(10, 5))
+    assert field.patch.split(geometry=xpatch.LookbackHorizon(10, 5)).sizes["time"] == 15
     patches = cut(field, xpatch.LookbackHorizon(10, 5, gap=2), xpatch.RegularTimeStride(7))
     assert patches.patch.horizon.lead.values.tolist() == [3, 4, 5, 6, 7]
     with pytest.raises(ValueError, match=r"zeros_like\(patches.patch.horizon\) \+ value"):
@@ -672,8 +670,9 @@ def test_what_a_user_tries_first():
     bounds = xr.Dataset(
         {"v": dates, "time_bnds": (("time", "b"), np.stack([dates.time.values] * 2, -1))}
     )
-    with pytest.raises(TypeError, match=r"set_coords\('time_bnds'\)"):
-        cut(bounds, xpatch.FixedLookback(3))
+    odd = bounds.assign(odd=("time", [{}] * 90))
+    with pytest.raises(TypeError, match=r"drop_vars\('odd'\)"):
+        cut(odd, xpatch.FixedLookback(3))
     patches = cut(bounds.set_coords("time_bnds"), xpatch.FixedLookback(3))
     assert patches.time_bnds.isel(patch=4).values[0, 0] == dates.time.values[4]
     assert (patches.patch.merge().time_bnds.values == bounds.time_bnds.values).all()

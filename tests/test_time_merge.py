@@ -204,7 +204,11 @@ ERRORS = {
         "no steps along",
     ),
     "NaT": (on(np.array(["2000-01-01", "NaT"], "M8[ns]")), ValueError, "'time' are NaT.*dropna"),
-    "numbers": (on(np.arange(3)), ValueError, "datetime64 or cftime .*decode_times=True"),
+    "numbers": (
+        lambda: cut(DAYS.assign_coords(time=np.arange(DAYS.size)), xpatch.FixedLookback("2D")),
+        ValueError,
+        "datetime64 or cftime.*decode_times=True",
+    ),
     "mixed calendars": (
         on(MIXED),
         TypeError,

@@ -62,7 +62,7 @@ def test_groups_of_xarray(calendar):
     seasons = months.isel(time=slice(2, -1))  # whole ones: from March on
     middle = seasons.time.dt.month.isin([1, 4, 7, 10]).values
     around = cut(
-        seasons, xpatch.PhaseWindow("1YS", "1MS"), xpatch.ExplicitTimes(seasons.time.values[middle])
+        seasons, xpatch.PhaseWindow("1YS", "2MS"), xpatch.ExplicitTimes(seasons.time.values[middle])
     )
     means = seasons.groupby("time.season").mean()
     np.testing.assert_allclose(
@@ -126,11 +126,26 @@ def test_ends_of_months_go_to_ends_of_months(calendar):
     assert np.diff(steps_of(patches)[1]).tolist() == [3] * 12
 
 
-def test_a_width_of_months_reaches_the_next_month():
+@pytest.mark.parametrize(
+    ("width", "far"), [("1MS", 0), ("2MS", 1), ("3MS", 1), (3, 1), (1, 0), (2, 1)]
+)
+def test_a_width_of_months_is_the_full_width(width, far):
     field = series(48, "MS")
-    held, at = steps_of(cut(field, xpatch.PhaseWindow("1YS", "1MS")))
+    held, at = steps_of(cut(field, xpatch.PhaseWindow("1YS", width)))
     for steps, k in zip(held, at, strict=True):
-        assert set(steps % 12) == {(k - 1) % 12, k % 12, (k + 1) % 12}
+        assert set(steps % 12) == {(k + d) % 12 for d in range(-far, far + 1)}
+
+
+@pytest.mark.parametrize(
+    ("width", "days"), [("11D", 11), ("10D", 11), (11, 11), (3, 3), (1, 1), (0, 1)]
+)
+def test_a_phase_window_of_days_has_its_full_width(width, days):
+    field = series(365 * 10, calendar="noleap")
+    patches = cut(field, xpatch.PhaseWindow("1YS", width), xpatch.ExplicitTimes(["2003-07-20"]))
+    there = patches.time.values[0][patches.notnull().values[0]]
+    assert len(there) == 10 * days
+    offsets = {t.dayofyr - 201 for t in there}
+    assert offsets == set(range(-(days // 2), days // 2 + 1))
 
 
 @pytest.mark.parametrize("unit", ["ns", "s", "standard"])

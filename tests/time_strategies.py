@@ -264,7 +264,7 @@ def geometries(draw, record):
         options += [Length("1D", seconds=86_400)]
     period = draw(st.sampled_from(options))
     wide = draw(st.integers(0, 3)) * record.step // 1_000_000
-    form = 0 if not wide else draw(st.sampled_from([f"{wide}s", timedelta(seconds=wide)]))
+    form = 0 if not wide else draw(st.sampled_from([f"{2 * wide}s", timedelta(seconds=2 * wide)]))
     causal = draw(st.booleans())
     geometry = xpatch.PhaseWindow(period.value, form, causal)
     return geometry, lambda own: same_phase(record, period, wide * 1_000_000, causal, own)

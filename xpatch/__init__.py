@@ -60,6 +60,7 @@ from xpatch.sampler import (
 )
 from xpatch.time.aggregation import Forecast, Sequential, TemporalMean
 from xpatch.time.geometry import FixedLookback, LookbackHorizon, PhaseWindow
+from xpatch.time.period import CalendarPeriod
 from xpatch.time.sampler import (
     CausalRolling,
     EventTriggered,
@@ -80,6 +81,7 @@ __all__ = [
     "Aggregation",
     "AlongTrack",
     "Boxcar",
+    "CalendarPeriod",
     "CausalBoxcar",
     "CausalRolling",
     "Count",

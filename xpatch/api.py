@@ -65,13 +65,15 @@ def split(
     patcher : Patcher, or Geometry, int or mapping
         The composed axes, in place of ``geometry``, ``sampler`` and ``window``; or the geometry,
         which may come first without its name.
-    geometry : Geometry, mapping, int or sequence
+    geometry : Geometry, TimeGeometry, mapping, int or sequence, or pair of them
         Shape of a patch; ``{"y": 64, "x": 64}`` is short for ``Rectangular(y=64, x=64)``, and 64
-        for that size along all spatial dimensions.
-    sampler : Sampler, optional
-        Where the patches are; default: side by side.
-    window : Window or str, optional
-        Analysis window: the patches are multiplied by it, and `merge` divides by its sum.
+        for that size along all spatial dimensions. One in space and one in time are every patch in
+        space with every window in time: ``[{"y": 64, "x": 64}, FixedLookback(31)]``.
+    sampler : Sampler, TimeSampler, or pair of them, optional
+        Where the patches are; default: side by side, in time at every step.
+    window : Window or str, or pair of them, optional
+        Analysis window: the patches are multiplied by it, and `merge` divides by its sum. Of two
+        geometries samplers and windows are pairs in the same order.
     dim : str, default: "patch"
         Name of the new dimension.
     chunks : "auto", int or None, default: "auto"
@@ -110,7 +112,8 @@ def split(
         axes = planning.chosen(patcher, geometry, sampler, window)
         both: Any = split_grids(obj, axes, dim, chunks)
         return both
-    plan, ordinals = planning.make_plan(obj, patcher, geometry, sampler, window, dim)
+    patcher = planning.chosen(patcher, geometry, sampler, window)
+    plan, ordinals = planning.make_plan(obj, patcher, None, None, None, dim)
     more: Any = samples.sample_plans(obj, plan) if counts_of(obj) else ()
     if more:
         patches: Any = ragged.split_ragged(obj, (plan, *more), ordinals, dim, chunks)
@@ -353,13 +356,14 @@ def apply(
     from xpatch.applying import apply_in_blocks
 
     merge_words.check_words(skipna, fill_value, scale)
+    patcher = planning.chosen(patcher, geometry, sampler, window)
     if several_scales(patcher):
         raise ValueError(
             "apply works on one kind of patches, and MultiScale gives a DataTree with one for each scale: "
             "tree = field.patch.split(patcher), then tree.map_over_datasets(func).patch.merge(); of a dask "
             "field that is lazy, too"
         )
-    plan, ordinals = planning.make_plan(obj, patcher, geometry, sampler, window, dim)
+    plan, ordinals = planning.make_plan(obj, patcher, None, None, None, dim)
     ragged.check_apply(obj, plan)
     return apply_in_blocks(
         obj,

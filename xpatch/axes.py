@@ -36,8 +36,9 @@ class Axes(Spec):
             )
         if isinstance(self.geometry, TimeGeometry):
             raise TypeError(
-                f"{self.geometry!r} is a geometry in time; split with a TimePatcher: "
-                "split(xpatch.TimePatcher(geometry, sampler)), and with space SpatioTemporalPatcher"
+                f"{self.geometry!r} is a geometry in time, which a TimePatcher takes: "
+                "xpatch.TimePatcher(geometry, sampler), or split(geometry=…, sampler=…); and with space "
+                "SpatioTemporalPatcher, or split(geometry=[Rectangular(…), FixedLookback(…)])"
             )
         geometry = as_geometry(self.geometry)
         sampler = self.sampler
@@ -51,7 +52,8 @@ class Axes(Spec):
             if isinstance(self.sampler, TimeSampler):
                 what = (
                     f"{what}, which is one in time: split(xpatch.TimePatcher(FixedLookback(31), "
-                    "sampler)), or RegularStride(time=…) for boxes along time"
+                    "sampler)), or split(geometry=FixedLookback(31), sampler=…), or RegularStride(time=…) "
+                    f"for boxes along time such as {geometry!r}"
                 )
             else:
                 what += sampler_hint(self.sampler)
@@ -81,8 +83,9 @@ class TimeAxes(Spec):
         sampler = RegularTimeStride() if self.sampler is None else self.sampler
         if not isinstance(sampler, TimeSampler):
             raise TypeError(
-                "a TimePatcher needs a sampler in time, such as RegularTimeStride(step), or "
-                f"ExplicitTimes(times or patches), got {reprlib.repr(self.sampler)}"
+                f"{self.geometry!r} is a geometry in time and needs a sampler in time, such as "
+                "RegularTimeStride(step), or ExplicitTimes(times or patches), got "
+                f"{reprlib.repr(self.sampler)}"
             )
         several = isinstance(self.geometry, MultiScale)
         aggregation: Any = HierarchicalCombine() if several else TemporalMean()
@@ -122,6 +125,42 @@ class SpaceTimeAxes(Spec):
         if isinstance(other, HierarchicalCombine):
             return dataclasses.replace(other, within=other.within or mine)
         return mine or other
+
+
+def composed(geometry: Any, sampler: Any, window: Any) -> Axes | TimeAxes | SpaceTimeAxes:
+    """Put axes together: in space, in time, or of a pair of geometries in both.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they do not go together.
+    """
+    if isinstance(geometry, TimeGeometry):
+        return TimeAxes(geometry, sampler, window)
+    pair = isinstance(geometry, list | tuple)
+    if not pair or not any(isinstance(g, TimeGeometry) for g in geometry):
+        return Axes(geometry, sampler, window)
+    timed = [isinstance(g, TimeGeometry) for g in geometry]
+    if len(timed) != 2 or all(timed):
+        raise ValueError(
+            "several geometries are one in space and one in time, such as geometry=[Rectangular(y=64, "
+            f"x=64), FixedLookback('30D')], got {reprlib.repr(geometry)}"
+        )
+    pairs = (geometry, _pair(sampler, "sampler"), _pair(window, "window"))
+    space, time = zip(*pairs, strict=True) if timed[1] else list(zip(*pairs, strict=True))[::-1]
+    return SpaceTimeAxes(Axes(*space), TimeAxes(*time))
+
+
+def _pair(value: Any, what: str) -> Any:
+    """Give what goes with each of two geometries."""
+    if value is None:
+        return None, None
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise TypeError(
+            f"{what} of two geometries is a pair in their order, or None, such as {what}=[one in space, "
+            f"one in time], in which None is the default; got {reprlib.repr(value)}"
+        )
+    return value
 
 
 def several_scales(patcher: Any) -> bool:

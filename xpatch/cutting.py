@@ -16,25 +16,28 @@ from xarray.indexes import PandasIndex, PandasMultiIndex
 
 from xpatch.bounding import bounds_of, cut_bounds, remember
 from xpatch.checks import check_patches
+from xpatch.dating import is_bounds
 from xpatch.domain import variables_of
+from xpatch.domain.dates import first_value, has_zone, values_of
 from xpatch.engine import dtypes, memory
 from xpatch.engine.coarsen import CoarseRows, coarsened, mean_dtype
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.index import RECIPE, PatchIndex, whole_of
 from xpatch.joining import cut_jointly
-from xpatch.joint import Joint, along, lead_of, time_part
+from xpatch.joint import Joint, along
 from xpatch.labels import label_variable
 from xpatch.listing import cut_members, number_variable
 from xpatch.mapping import labeled, without_transform
+from xpatch.naming import is_lead
 from xpatch.neighborhood import Boxes, Members
 from xpatch.nodata import Nodata, beside, nodata_of
 from xpatch.plan import Plan, start_name
-from xpatch.recipe import ANCHOR, STEP
+from xpatch.recipe import ANCHOR
+from xpatch.stepping import lead_coordinate, step_coordinates
 from xpatch.thinning import thinned
 from xpatch.time.window import stepwise
 from xpatch.window import box_weights
 
-LEAD_ATTRS = {"long_name": "steps from the anchor", "units": "1"}
 GRANULE = 1 << 22  # bytes that are read at a time of data on disk that are not stored in chunks
 
 
@@ -65,7 +68,8 @@ def stored_chunks(variable: Variable, dims: tuple[Hashable, ...]) -> list[tuple[
     if any(known.get(d, n) != n for d, n in variable.sizes.items()):
         return [_regular(known.get(d, variable.sizes[d]), variable.sizes[d]) for d in dims]
     wanted = ["auto" if d in dims else n for d, n in variable.sizes.items()]
-    auto = normalize_chunks(wanted, variable.shape, GRANULE, variable.dtype)
+    dtype = np.dtype("M8[us]") if variable.dtype == object else variable.dtype
+    auto = normalize_chunks(wanted, variable.shape, GRANULE, dtype)
     return [auto[variable.get_axis_num(d)] for d in dims]
 
 
@@ -148,9 +152,7 @@ def cut_field(
     if groups is not None:
         ordinals = np.concatenate([np.empty(0, np.int64), *groups]).astype(np.int64)
     parts = {
-        name: cut_variable(v, plan, dim, ordinals, groups, plan.window, defer)
-        if cut_dims(v, plan)
-        else v
+        name: cut_named(v, name, plan, dim, ordinals, groups, defer) if cut_dims(v, plan) else v
         for name, v in variables_of(obj).items()
     }
     parts = without_transform(parts, plan.domain, plan.dims)
@@ -165,6 +167,16 @@ def cut_field(
         array = out if name is None else out[name]
         array.encoding = {**array.encoding, "grid_mapping": mapping}
     return out
+
+
+def cut_named(variable: Variable, name: Hashable, plan: Plan, *args: Any) -> Variable:
+    """Cut a variable of a field; bounds of coordinates are neither multiplied by the window nor averaged."""
+    dim, ordinals, groups, defer = args
+    if not is_bounds(plan.domain, name, variable):
+        return cut_variable(variable, plan, dim, ordinals, groups, plan.window, defer)
+    whole = dataclasses.replace(plan, coarse=None)
+    bounds = cut_variable(variable, whole, dim, ordinals, groups, None, defer)
+    return thinned({name: bounds}, plan, {name})[name]
 
 
 def cut_coordinates(
@@ -185,6 +197,8 @@ def cut_coordinates(
     for name, coord in obj.coords.items():
         variable = coord.variable.to_base_variable()
         own = cut_dims(variable, plan)
+        if own and has_zone(variable):  # which no array of two dimensions can have
+            variable = Variable(variable.dims, values_of(variable), variable.attrs)
         if not own:
             variables[name] = variable.copy(deep=False)
             index = obj.xindexes.get(name)
@@ -206,6 +220,7 @@ def cut_coordinates(
             padded = dataclasses.replace(_missing_outside(variable, part), coarse=None)
             variables[name] = cut_variable(variable, padded, dim, ordinals, groups, defer=True)
     added = anchor_coordinates(plan, dim, ordinals) | lead_coordinate(plan)
+    added |= step_coordinates(plan, dim, ordinals)
     for members in plan.lists:
         hood = along(plan.hood, members)
         number = number_variable(hood, members, dim, ordinals)
@@ -226,19 +241,23 @@ def cut_coordinates(
 
 
 def check_names(obj: xr.DataArray | xr.Dataset, added: Mapping[Hashable, Variable]) -> None:
-    """Raise a ValueError if the field has names of its own that coordinates of patches have.
-
-    What a patch that is split again has from the first time makes way.
-    """
-    whole = whole_of(obj)
-    again = any(RECIPE in c.attrs and not c.ndim for c in whole.coords.values())
-    own = [n for n, c in whole.coords.items() if again and (not c.ndim or c.attrs == LEAD_ATTRS)]
-    taken = [n for n in added if (n in whole.variables or n in whole.dims) and n not in own]
+    """Raise a ValueError if the field has names of its own that coordinates of patches have."""
+    taken = taken_names(obj).intersection(added)
     if taken:
+        name = next(n for n in added if n in taken)
         raise ValueError(
-            f"the field has {taken[0]!r} of its own, which is the name of a coordinate of its patches; rename "
-            f"it first: field.rename({{{taken[0]!r}: …}})"
+            f"the field has {name!r} of its own, which is the name of a coordinate of its patches; rename "
+            f"it first: field.rename({{{name!r}: …}})"
         )
+
+
+def taken_names(obj: xr.DataArray | xr.Dataset) -> set[Hashable]:
+    """Give the names of a field; what a patch that is split again has from the first time makes way."""
+    whole = whole_of(obj)
+    coords = whole.coords.items()
+    again = any(RECIPE in c.attrs and not c.ndim for _, c in coords)
+    own = [n for n, c in coords if again and (not c.ndim or is_lead(c) or "empty_slot" in c.attrs)]
+    return {*whole.variables, *whole.dims}.difference(own)
 
 
 def _along(plan: Plan, dims: tuple[Hashable, ...]) -> Plan:
@@ -272,7 +291,7 @@ def member_coordinate(
 
 
 def _is_text_or_date(variable: Variable) -> bool:
-    first = next(iter(variable.values.flat), None)
+    first = first_value(variable)
     return isinstance(first, str) or hasattr(first, "calendar")
 
 
@@ -290,7 +309,7 @@ def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Has
     found: dict[Hashable, Variable] = {}
     if plan.events is not None:
         attrs = {"long_name": "number of the event, or pair of coupled anchors"}
-        found["event"] = Variable(dim, plan.events[ordinals], attrs)
+        found[plan.called("event")] = Variable(dim, plan.events[ordinals], attrs)
     if plan.ids is not None:
         found["anchor"] = Variable(dim, plan.ids[ordinals], {"long_name": "name of the anchor"})
     space, entries = plan.in_space(ordinals)
@@ -298,8 +317,6 @@ def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Has
         places = space.places.take(entries)
         at = {ANCHOR: places.elements, f"{ANCHOR}_x": places.x, f"{ANCHOR}_y": places.y}
         found |= {plan.called(n): Variable(dim, values) for n, values in at.items()}
-    if any(m.numbers is not None for m in plan.lists):
-        found[plan.called(STEP)] = Variable(dim, plan.steps(ordinals))
     boxed = plan.boxed
     if boxed is None or boxed.boxes.product:
         return found
@@ -310,20 +327,6 @@ def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Has
         )
         for k, d in enumerate(boxed.dims)
     }
-
-
-def lead_coordinate(plan: Plan, past: bool | None = None) -> dict[Hashable, Variable]:
-    """Steps relative to the anchor, where all windows in time are equally long.
-
-    ``past``: these are the past, or the future, of windows that may have been read back in part. It
-    gets no index: one on a coordinate that is no dimension breaks `xarray.map_blocks`.
-    """
-    part = time_part(plan.hood)
-    halves = part.halves if isinstance(part, Members) and past is not None else None
-    if isinstance(part, Members) and halves is not None and halves[not past][1]:
-        part = part.take(np.flatnonzero(part.counts)[:1])
-    found = None if part is None else lead_of(part)
-    return {} if found is None else {"lead": Variable(*found, LEAD_ATTRS)}
 
 
 def patch_groups(

@@ -14,9 +14,9 @@ from xpatch.later import Later
 from xpatch.progress import Bar
 
 if TYPE_CHECKING:
-    from xpatch import cutting, joint, looping, parts, restoring
+    from xpatch import joint, looping, naming, parts, restoring
 else:
-    cutting, parts = Later("xpatch.cutting"), Later("xpatch.parts")
+    naming, parts = Later("xpatch.naming"), Later("xpatch.parts")
     looping = Later("xpatch.looping")
     joint, restoring = Later("xpatch.joint"), Later("xpatch.restoring")
 
@@ -93,11 +93,9 @@ def fit_predict(
     past, future = parts.lookback(patches), parts.horizon(patches)
     source = restoring.provenance(patches, None)
     dim = source.dim
-    steps = {
-        parts.time_dim(plan): plan.steps(source.ordinals)
-        for plan in source.plans
-        if joint.time_part(plan.hood)
-    }
+    times = {parts.time_dim(p): p for p in source.plans if joint.time_part(p.hood)}
+    steps = {d: plan.steps(source.ordinals) for d, plan in times.items()}
+    leads = {plan.called("lead") for plan in times.values()}
     unknown = [
         n for n in known if n not in future.coords and n not in getattr(future, "data_vars", ())
     ]
@@ -106,12 +104,13 @@ def fit_predict(
     outputs = []
     bar = Bar(len(source.ordinals)) if progress else None
     for k, both in looping.one_by_one((past, future), dim, np.arange(len(source.ordinals))):
-        before, after = (_alone(p, {d: int(at[k]) for d, at in steps.items()}) for p in both)
-        hidden = _hidden(after, set(steps), set(known))
+        at = {d: int(own[k]) for d, own in steps.items()}
+        before, after = (_alone(p, times, at) for p in both)
+        hidden = _hidden(after, times, set(known))
         with noted(f"on patch {int(source.ordinals[k])}"):
             output = _like(predict(fit(before), hidden), hidden, k)
-        if "lead" not in future.coords:  # it differs from patch to patch
-            output = output.drop_vars("lead", errors="ignore")
+        differ = [n for n in leads if n not in future.coords]  # from patch to patch
+        output = output.drop_vars(differ, errors="ignore")
         outputs.append(output)
         if bar is not None:
             bar(1)
@@ -133,22 +132,23 @@ def _checked(patches: Any, fit: Any, predict: Any, known: Any, progress: Any) ->
     return list(known)
 
 
-def _alone(patch: Any, steps: Mapping[Hashable, int]) -> Any:
+def _alone(patch: Any, times: Mapping[Hashable, Any], steps: Mapping[Hashable, int]) -> Any:
     """Give one patch, anchored at a step of each time axis, without the slots that are empty."""
-    for time, step in steps.items():
-        number = f"{time}_number"
-        if number not in patch.coords:
+    for time, plan in times.items():
+        number, name = plan.called("number"), plan.called("lead")
+        if number not in patch.coords or patch.coords[number].dims != (time,):
             continue
         patch = patch.isel({time: np.flatnonzero(patch.coords[number].values >= 0)})
-        if "lead" not in patch.coords:
-            lead = patch.coords[number].values - step
-            patch = patch.assign_coords(lead=(time, lead, cutting.LEAD_ATTRS))
+        if name not in patch.coords:
+            lead = patch.coords[number].values - steps[time]
+            patch = patch.assign_coords({name: (time, lead, naming.LEAD_ATTRS)})
     return patch
 
 
-def _hidden(future: Any, times: set[Hashable], known: set[Hashable]) -> Any:
+def _hidden(future: Any, plans: Mapping[Hashable, Any], known: set[Hashable]) -> Any:
     """Leave only what is known beforehand of a horizon."""
-    own = {*times, *(f"{time}_number" for time in times), "lead", *known}
+    times = set(plans)
+    own = {*times, *known, *(plan.called(n) for plan in plans.values() for n in ("lead", "number"))}
     lost = [n for n, c in future.coords.items() if times & {*c.dims} and n not in own]
     future = future.drop_vars(lost)
     if isinstance(future, xr.DataArray):

@@ -20,7 +20,7 @@ from xpatch.joint import Joint, time_dims, time_part
 from xpatch.neighborhood import Members
 from xpatch.one_scene import scene_rows
 from xpatch.plan import Plan
-from xpatch.recipe import ANCHOR, STEP
+from xpatch.recipe import ANCHOR
 from xpatch.restoring import Provenance, provenance
 from xpatch.time.dates import times_of
 from xpatch.time.window import stepwise
@@ -72,9 +72,9 @@ def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """
     source, plan = in_space(obj, array=True)
     if only_time(plan):
-        steps = "patches['lead']"
+        steps = f"patches[{plan.called('lead')!r}]"
         for members in plan.lists:
-            steps = f"patches[{members.numbers!r}] - patches[{STEP!r}]"
+            steps = f"patches[{members.numbers!r}] - patches[{plan.called('step')!r}]"
         raise ValueError(
             f"windows in time have no distances in space; {steps} says how many steps each is from "
             "the anchor"

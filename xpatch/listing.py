@@ -132,11 +132,13 @@ def number_variable(hood: Any, members: Members, dim: Hashable, ordinals: NDArra
     ``hood`` gives the lists of patches with any ordinals, ``members`` are the lists that there are.
     """
     data = Deferred(Numbers(hood), ordinals, (members.width,), np.dtype(np.int32))
-    attrs = {
-        "long_name": f"number of the element along {', '.join(map(str, members.dims))}",
-        "empty_slot": -1,
-    }
-    return Variable((dim, members.dim), lazily(data), attrs)
+    return Variable((dim, members.dim), lazily(data), number_attrs(members.dims))
+
+
+def number_attrs(dims: tuple[Hashable, ...]) -> dict[str, Any]:
+    """Give the attributes of numbers of elements, or of steps."""
+    along = ", ".join(map(str, dims))
+    return {"long_name": f"number of the element along {along}", "empty_slot": -1}
 
 
 # ---------------------------------------------------------------------------------------- merge

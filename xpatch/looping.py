@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.index import patch_index, whole_of, with_index, with_variables
+from xpatch.naming import is_lead
 
 __all__ = ["as_patches", "check_order", "one_by_one"]
 
@@ -90,7 +91,7 @@ def _differs(outputs: list[Any], name: Hashable) -> bool:
 
 def check_order(output: Any, patch: Any) -> None:
     """Raise a ValueError if a function gave the cells of a patch back in another order."""
-    for name in (*patch.dims, "lead"):
+    for name in (*patch.dims, *(n for n, c in patch.coords.items() if is_lead(c))):
         if name not in output.coords or name not in patch.coords:
             continue
         given, own = output.coords[name].variable, patch.coords[name].variable

@@ -10,11 +10,11 @@ import numpy as np
 import xarray as xr
 from xarray import Variable
 
-from xpatch.aggregation import First, InvVarWeightedMean, OverlapAdd, SoftVote, as_aggregation
-from xpatch.bounding import turned_back
+from xpatch.aggregation import InvVarWeightedMean, OverlapAdd, SoftVote, as_aggregation
 from xpatch.carrying import carried, on_cells
 from xpatch.combining import inverse_variance, most_probable, most_probable_each
 from xpatch.cutting import check_chunks
+from xpatch.dating import merge_dates
 from xpatch.domain import Lattice, domain_of
 from xpatch.joining import JointJob, flattened
 from xpatch.joint import Hood, Joint, inner_sizes, time_dims, time_part
@@ -25,17 +25,9 @@ from xpatch.merge_words import Scale, factors
 from xpatch.neighborhood import Boxes, Members
 from xpatch.nodata import nodata_of, without_nodata
 from xpatch.plan import Plan, best_plan, is_carried
+from xpatch.read_back import box_coordinates, element_coordinates
 from xpatch.recalling import as_one, indexed
-from xpatch.restoring import (
-    check_like,
-    in_order,
-    ordered,
-    place,
-    provenance,
-    restored_coords,
-    same_everywhere,
-    unlike,
-)
+from xpatch.restoring import check_like, ordered, provenance, restored_coords
 from xpatch.scattering import Job, Weights
 from xpatch.time.aggregation import Forecast, Sequential
 from xpatch.window import is_boxcar
@@ -222,64 +214,19 @@ class Merge:
         cut, inner = self.plan.dims, {self.dim, *self.plan.dims, *self.plan.inner}
         sizes = {d: n for d, n in self.patches.sizes.items() if d not in inner}
         sizes |= merged.sizes
-        coords = restored_coords(self.patches, self.domain, cut, self.dim, sizes, self.scale)
+        ours = [n for n in self.plan.own_names.values() if n in self.patches.coords]
+        bare = self.patches.drop_vars(ours) if ours else self.patches
+        coords = restored_coords(bare, self.domain, cut, self.dim, sizes, self.scale)
         out = with_mapping(merged.assign_coords(coords), self.domain, self.scale, self.patches)
         if self.plan.recalled is None:
             return out
-        out = out.assign_coords(self._placed(out))
-        return out if self.boxed is None else out.assign_coords(self._read_back(out, self.boxed))
-
-    def _placed(self, merged: xr.Dataset) -> dict[Hashable, Variable]:
-        """Put coordinates of the elements, which stand beside their numbers, back."""
-        found = {}
-        hood, slots = self.plan.hood, {m.dim for m in self.plan.lists}
-        parts = hood.parts if isinstance(hood, Joint) else (hood,)
-        own_names = slots | {m.numbers for m in self.plan.lists}
-        for name, coord in self.patches.coords.items():
-            known = name in merged.coords or name in own_names or self.dim not in coord.dims
-            if known or not slots & set(coord.dims) or coord.dtype.kind in "OT":
-                continue
-            own = [
-                d
-                for p in parts
-                for d in p.dims
-                if d in coord.dims or (isinstance(p, Members) and p.dim in coord.dims)
-            ]
-            part = hood.only(own) if isinstance(hood, Joint) else hood
-            assert not isinstance(part, Boxes)
-            values = coord.variable.compute()
-            fill = "" if values.dtype.kind in "US" else None
-            placed = self._listed(values, None, First(), part, None, fill)
-            dims = (self.plan.recalled or {}).get(name)
-            if dims is not None and not same_everywhere(placed, values, part, self.source):
-                raise ValueError(unlike(name))
-            found[name] = in_order(placed, dims)
-        return found
-
-    def _read_back(self, merged: xr.Dataset, boxed: Plan) -> dict[Hashable, Variable]:
-        """Merge coordinates that no recipe holds: auxiliary ones, labels that are not numbers."""
-        placed = {*merged.coords, *self.domain.made_labels}
-        found: dict[Hashable, Variable] = {}
-        for name, coord in self.patches.coords.items():
-            dims = [d for d in coord.dims if d in boxed.dims]
-            if self.dim not in coord.dims or not dims or name in placed:
-                continue
-            if coord.dtype.kind in "OT" and name not in boxed.dims:
-                continue
-            if set(coord.dims) & {m.dim for m in self.plan.lists}:
-                continue
-            plan = dataclasses.replace(boxed, hood=boxed.boxes.only(dims), window=None)
-            known = (self.plan.recalled or {}).get(name)
-            own = name if known is not None or name in dims else None
-            where = (plan, self.source.ordinals, self.crop, self.dim)
-            values = turned_back(self.patches, name, *where)
-            found[name] = in_order(place(values, *where, own), known)
-        return found
+        out = out.assign_coords(element_coordinates(self, out, bare))
+        return out.assign_coords(box_coordinates(self, out, bare))
 
     def variable(self, variable: Variable, name: Hashable, aggregation: Any = None) -> Variable:
         """Merge one variable."""
         try:
-            merged = self._merged(variable, name, aggregation)
+            merged = merge_dates(self._merged, variable, name, aggregation, self.domain)
         except TypeError as error:
             if not isinstance(name, str):  # of a DataArray
                 raise
@@ -304,7 +251,7 @@ class Merge:
             hood = hood.only(own)
             if not isinstance(hood, Boxes):
                 rest = (self.plan.window, self.fill_value)
-                return self._listed(variable, name, aggregation, hood, *rest)
+                return self.listed(variable, name, aggregation, hood, *rest)
             plan = dataclasses.replace(self.plan, hood=cut.only(own))
             return self._boxes(variable, name, aggregation, plan)
         return self._boxes(variable, name, aggregation, self.plan)
@@ -337,7 +284,7 @@ class Merge:
         known = variable.dtype.kind in "fcmM" or nodata_of(variable) is not None
         return known if self.skipna is None else bool(self.skipna)
 
-    def _listed(
+    def listed(
         self,
         variable: Variable,
         name: Hashable,

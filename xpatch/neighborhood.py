@@ -370,6 +370,10 @@ class Members:
             positions=None if self.positions is None else self.positions[where],
         )
 
+    def numbered(self, name: Hashable | None) -> Members:
+        """Give the same lists in time with another name for their numbers."""
+        return dataclasses.replace(self, numbers=name)
+
     def renamed(self, names: Mapping[Hashable, Hashable]) -> Members:
         """Give the same lists with other names of dimensions."""
         dims = tuple(names.get(d, d) for d in self.dims)

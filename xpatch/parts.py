@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex
 
-from xpatch.cutting import lead_coordinate
 from xpatch.fields import by_field, denied, told_plans
 from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index, with_variables
 from xpatch.joint import Joint, time_dims, time_part
+from xpatch.naming import is_lead
 from xpatch.neighborhood import Members
 from xpatch.nodata import nodata_of
 from xpatch.one_scene import alone
@@ -24,7 +24,8 @@ from xpatch.reading import find_recipe
 from xpatch.recalling import indexed
 from xpatch.restoring import provenance
 from xpatch.runs import Runs
-from xpatch.time.axis import is_time, time_axis
+from xpatch.stepping import lead_coordinate
+from xpatch.time.finding import is_time, time_axis
 
 
 class NoPartError(ValueError):
@@ -69,6 +70,12 @@ def anchor_times(patches: Any) -> NDArray:
     if plan.spec.get("coupling") == "product":  # which has every time in every place
         steps = steps[np.sort(np.unique(steps, return_index=True)[1])]
     return axis.values[steps]
+
+
+def names_of_steps(patches: Any) -> set[Hashable]:
+    """Give what coordinates of windows in time are called, also where they were dropped."""
+    source = provenance(patches, None)
+    return {n for plan in source.plans for n in plan.own_names.values()}
 
 
 def of_one_field(patches: Any, like: Any = None) -> Any:
@@ -156,7 +163,8 @@ def _part(patches: Any, past: bool) -> Any:
     k = hood.dims.index(dim)
     at, size = hood.anchors[k], hood.sizes[k]
     assert at is not None
-    low, high = _kept(patches, dim, size, at, source.crop.get(dim, (0, 0)))
+    lead = patches.coords.get(plan.called("lead"))
+    low, high = _kept(patches, dim, size, at, source.crop.get(dim, (0, 0)), lead)
     own = index.crop.get(dim, (0, 0))
     index = index.cropped({dim: (low - own[0], high - own[1])})
     cut = min(max(at + begin, low), size - high)
@@ -205,7 +213,7 @@ def _of_mixed(patches: Any, index: PatchIndex, past: bool) -> Any:
 def _with_dim(patch: Any, dim: Hashable) -> Any:
     """Give a single patch its dimension back, on all that may differ from patch to patch."""
     dataset = whole_of(patch)
-    same = {"lead", *dataset.xindexes}
+    same = {*dataset.xindexes, *(n for n, c in dataset.coords.items() if is_lead(c))}
     names = [n for n, v in dataset.variables.items() if v.ndim and n not in same]
     many = {n: dataset.variables[n].expand_dims(dim) for n in names}
     labels = dataset.variables[dim].expand_dims(dim)
@@ -213,7 +221,12 @@ def _with_dim(patch: Any, dim: Hashable) -> Any:
 
 
 def _kept(
-    patches: Any, dim: Hashable, size: int, at: int | None, crop: tuple[int, int]
+    patches: Any,
+    dim: Hashable,
+    size: int,
+    at: int | None,
+    crop: tuple[int, int],
+    coord: xr.DataArray | None = None,
 ) -> tuple[int, int]:
     """Find how many steps were cut off at both ends: from the lead, else as the index knows.
 
@@ -223,7 +236,7 @@ def _kept(
         If nothing says which steps were left.
     """
     n = patches.sizes[dim]
-    lead = patches.coords["lead"].variable if "lead" in patches.coords else None
+    lead = None if coord is None else coord.variable
     if at is not None and n and lead is not None and lead.dims == (dim,) and lead.chunks is None:
         first = int(lead.values[0]) + at
         if first >= 0 and np.array_equal(lead.values, np.arange(n) + first - at):

@@ -16,6 +16,7 @@ from xpatch.domain import places as pl
 from xpatch.domain import positions as ps
 from xpatch.geometry import Places
 from xpatch.joint import Hood, Joint, inner_sizes, lead_of, space_part, time_dims, time_part
+from xpatch.naming import known_names
 from xpatch.neighborhood import Boxes, Members
 
 __all__ = ["Plan", "at_home", "best_plan", "is_carried", "start_name"]
@@ -56,6 +57,9 @@ class Plan:
         that the recipe does not hold.
     place_print : str, optional
         Of a plan that was read from a recipe: what identifies the CRS and the places of elements.
+    names : mapping, optional
+        What coordinates of windows in time are called where the field has names of its own: "lead",
+        "event", "step", "number".
     """
 
     domain: Lattice
@@ -72,6 +76,7 @@ class Plan:
     helpers: Mapping[str, Hashable] = dataclasses.field(default_factory=dict)
     recalled: Mapping[Hashable, tuple[Hashable, ...]] | None = None
     place_print: str | None = None
+    names: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.hood)
@@ -132,6 +137,15 @@ class Plan:
         spec = self.spec.get("spatial") or self.spec
         plan = dataclasses.replace(self, hood=part, spec=spec, ids=None)
         return plan, self.hood.entries(np.asarray(ordinals))[k]
+
+    @cached_property
+    def own_names(self) -> dict[str, str]:
+        """What the coordinates of windows in time are called; empty if there are none."""
+        return known_names(self.hood, self.names)
+
+    def called(self, kind: str) -> Hashable:
+        """Give the name of a coordinate of windows in time, or of one that only serves files."""
+        return self.own_names.get(kind) or self.helpers.get(kind, kind)
 
     @property
     def placed(self) -> Plan:
@@ -273,6 +287,7 @@ class Plan:
         if known is not None:
             new = {names.get(n, n): dims for n, dims in known.items()}
             known = {n: tuple(names.get(d, d) for d in dims) for n, dims in new.items()}
+        own = {kind: str(names.get(n, n)) for kind, n in self.own_names.items()}
         return dataclasses.replace(
             self,
             domain=domain,
@@ -281,11 +296,8 @@ class Plan:
             coarse=coarse,
             helpers=self._helpers_renamed(names),
             recalled=known,
+            names=own,
         )
-
-    def called(self, helper: str) -> Hashable:
-        """Give the name of a coordinate that only serves files."""
-        return self.helpers.get(helper, helper)
 
     def _helpers_renamed(self, names: Mapping[Hashable, Hashable]) -> dict[str, Hashable]:
         """Starts are asked for by dimension, and keep their names when it is renamed."""

@@ -12,19 +12,22 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.axes import Axes, SpaceTimeAxes, TimeAxes
+from xpatch.axes import Axes, SpaceTimeAxes, TimeAxes, composed
 from xpatch.checks import MOST
-from xpatch.cutting import check_chunks
+from xpatch.cutting import check_chunks, taken_names
 from xpatch.domain import Lattice, domain_of, variables_of
+from xpatch.domain.dates import calendar_of
 from xpatch.domain.ragged import counts_of
 from xpatch.engine.memory import INDEX_PADS
 from xpatch.first_words import check_first, check_name
 from xpatch.geometry import Geometry, MemberGeometry, Places
-from xpatch.joint import Hood, Joint
+from xpatch.joint import Hood, Joint, time_dims, time_part
+from xpatch.naming import free_names, renumbered, unusual_names
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
 from xpatch.recipe import named_apart, told_apart
 from xpatch.time.axis import TimeAxis
+from xpatch.time.finding import is_time
 from xpatch.time.geometry import TimeGeometry
 from xpatch.time.sampler import EventTriggered, ExplicitTimes
 from xpatch.window import Boxcar, ByDim
@@ -58,9 +61,10 @@ def make_plan(
         found = in_space(domain, patcher, obj)
     check_cut(found.hood)
     check_values(obj, found.hood.dims)
+    hood, names = named(found.hood, obj, patcher)
     plan = Plan(
         domain,
-        found.hood,
+        hood,
         None if found.window == Boxcar() else found.window,
         patcher.aggregation,
         patcher.to_dict(),
@@ -69,6 +73,7 @@ def make_plan(
         found.events,
         ids=found.ids,
         given=None if found.ordinals is None else told_apart(found.ordinals),
+        names=names,
     )
     if found.matched:
         plan = dataclasses.replace(plan, helpers=named_apart(plan))
@@ -78,13 +83,34 @@ def make_plan(
 def chosen(patcher: Any, geometry: Any, sampler: Any, window: Any) -> AnyAxes:
     """Take the patcher, or compose one of the axes; a geometry may stand in place of the patcher."""
     if patcher is not None and not isinstance(patcher, AnyAxes):
-        check_first(patcher, geometry)
+        if geometry is not None or not in_time_first(patcher):
+            check_first(patcher, geometry)
         patcher, geometry = None, patcher
     if patcher is None:
-        return Axes(geometry, sampler, window)
+        return composed(geometry, sampler, window)
     if not (geometry is None and sampler is None and window is None):
         raise TypeError("split takes a patcher, or geometry, sampler and window, not both")
     return patcher
+
+
+def in_time_first(value: Any) -> bool:
+    """Whether a value is a geometry in time, or several geometries with one in time."""
+    several = value if isinstance(value, list | tuple) else (value,)
+    return any(isinstance(g, TimeGeometry) for g in several)
+
+
+def named(hood: Hood, obj: Any, patcher: AnyAxes) -> tuple[Hood, dict[str, str]]:
+    """Give the coordinates of windows in time names that the field has not."""
+    dims = time_dims(time_part(hood))
+    if not dims:
+        return hood, {}
+    temporal: Any = getattr(patcher, "temporal", patcher)
+    sampler = temporal.sampler
+    others = getattr(sampler, "others", None)
+    if not others and not (dims[0] in obj.coords and is_time(obj.coords[dims[0]])):
+        others = None  # fields without dates have no times in common
+    names = free_names(taken_names(obj), dims[0], others)
+    return renumbered(hood, names["number"]), unusual_names(hood, names)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -141,11 +167,7 @@ def anchor_steps(axis: TimeAxis, axes: TimeAxes) -> tuple[NDArray[np.int64], NDA
 def identity_of(axis: TimeAxis, anchors: NDArray[np.int64], *more: Any) -> str:
     """Give the identity of anchors in time: fields with other steps may have the same."""
     digest = hashlib.sha1(str((axis.calendar, axis.values.dtype.kind, *more)).encode())
-    times = axis.values[anchors]
-    same = (
-        times.astype("M8[ns]").astype(np.int64) if times.dtype.kind == "M" else axis.ticks[anchors]
-    )
-    digest.update(np.ascontiguousarray(same).tobytes())
+    digest.update(np.ascontiguousarray(axis.exact(anchors)).tobytes())
     return digest.hexdigest()
 
 
@@ -243,6 +265,7 @@ def coupled_steps(
             f"coupling='coupled' takes anchors one to one, but there are {count} in space and "
             f"{len(steps)} in time; use coupling='product' for every combination"
         )
+    geometry.check_anchors(axis, steps, sampler)
     kept = np.flatnonzero(geometry.complete(axis, sampler.closed)[steps])
     if not len(kept):
         raise ValueError(f"none of the {count} events has a complete window of {geometry!r}")
@@ -310,9 +333,9 @@ def check_values(obj: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> 
     if not cut and not any(c.instance in dims for c in counts_of(obj)):
         raise ValueError(f"no variable of the Dataset has any of the dimensions {list(dims)}")
     for name, variable in cut.items():
-        if variable.dtype == object:
+        if variable.dtype == object and calendar_of(variable) is None:
             raise TypeError(
                 f"{'the field' if name is None else repr(name)} has object dtype, which cannot be "
-                "cut into patches; convert it to numbers, dates or fixed-width text first. Dates of "
-                f"cftime and bounds are cut as coordinates: set_coords({name!r}), or drop_vars({name!r})"
+                "cut into patches; convert it to numbers, dates or fixed-width text first, or leave it "
+                f"out, drop_vars({name!r})"
             )

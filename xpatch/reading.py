@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.aggregation import Aggregation
-from xpatch.domain import GridDomain, Lattice
+from xpatch.domain import GridDomain, Lattice, dates
 from xpatch.domain.affine import GridMapping
 from xpatch.domain.lattice import lattice_of
 from xpatch.geometry import Places
@@ -21,7 +21,7 @@ from xpatch.joint import Hood, Joint, in_time, time_dims, time_part
 from xpatch.mapping import crs_of, mapping_read
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan, start_name
-from xpatch.recipe import ANCHOR, RECIPE, SPEC, STEP, VERSION, unpack
+from xpatch.recipe import ANCHOR, RECIPE, SPEC, VERSION, unpack
 from xpatch.rules import MOST_TEXT, DamagedRecipe, check, check_listed, check_starts
 from xpatch.spec import decode_as
 from xpatch.window import ByDim, Window
@@ -96,7 +96,9 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
             values = _dates_like(values, obj.coords[d])
         if values is not None:
             attrs = obj.coords[d].attrs if d in obj.coords else {}
-            coords[d] = xr.Variable((d,), values, attrs)
+            zone = packed.get("zone")
+            labels = values if zone is None else dates.in_zone(values, zone)
+            coords[d] = xr.Variable((d,), labels, attrs)
     orders = {n: tuple(order) for n, order in recipe["orders"]}
     carried = {d: n for d, n in obj.sizes.items() if d not in dims and d != dim}
     every = dict.fromkeys(d for order in orders.values() for d in order)
@@ -124,6 +126,7 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
         helpers=helpers_of(parts),
         recalled={n: tuple(dims) for n, dims in recipe.get("coordinates", [])},
         place_print=recipe["fingerprint"].partition("-")[2],
+        names=recipe.get("names") or {},
     )
 
 
@@ -144,19 +147,17 @@ def helpers_of(parts: list[dict[str, Any]]) -> dict[str, Hashable]:
         if "members" not in part:
             starts = zip(part["dims"], part["at"] or (), strict=False)
             found |= {start_name(d): n for d, n in starts}
-        elif part["numbers"] is not None:
-            found[STEP] = part["at"]
-        else:
+        elif part["numbers"] is None:
             found |= {f"{ANCHOR}{end}": f"{part['at']}{end}" for end in ("", "_x", "_y")}
     return found
 
 
-def _dates_like(dates: NDArray, coord: xr.DataArray) -> NDArray | None:
+def _dates_like(values: NDArray, coord: xr.DataArray) -> NDArray | None:
     """Give dates of cftime as a coordinate was decoded: standard calendars become datetime64."""
     if coord.dtype.kind == "M":
         unit: Any = np.datetime_data(coord.dtype)[0]
-        return np.asarray(xr.CFTimeIndex(dates).to_datetimeindex(unsafe=True, time_unit=unit))
-    return dates if coord.dtype == object else None
+        return np.asarray(xr.CFTimeIndex(values).to_datetimeindex(unsafe=True, time_unit=unit))
+    return values if coord.dtype == object else None
 
 
 def _decoded(recipe: Mapping[str, Any], hood: Hood) -> tuple[Any, Any]:

@@ -13,20 +13,20 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.domain import Lattice
+from xpatch.domain import Lattice, dates
+from xpatch.domain.dates import zone_of
 from xpatch.joint import Joint
 from xpatch.mapping import mapping_written
+from xpatch.naming import unusual_names
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan, start_name
 from xpatch.runs import Runs
 from xpatch.spec import encode
-from xpatch.time.axis import DATE_UNITS
 
 RECIPE = "xpatch_recipe"  # the attribute
 VERSION = 2
 SPEC = ("class", "geometry", "sampler", "window", "aggregation", "spatial", "temporal", "coupling")
 ANCHOR = "anchor_element"  # coordinate with the element that a list of members is anchored at
-STEP = "anchor_step"  # and with the step that a list in time is anchored at
 MOST_TEXT = 4096  # labels that are text and are written
 
 _written: WeakKeyDictionary[Plan, str] = WeakKeyDictionary()
@@ -58,6 +58,7 @@ def write_recipe(plan: Plan) -> str:
             **_without_anchors(plan.spec),
             **_averaged(plan),
             **mapping_written(plan.domain),
+            **_renamed(plan),
         }
     )
 
@@ -129,8 +130,14 @@ def named_apart(plan: Plan) -> dict[str, Hashable]:
     arrays += tuple(m.anchors for m in plan.lists if m.anchors is not None)
     found += [np.ascontiguousarray(a).tobytes() for a in arrays]
     mark = _digest(*found)[:6]
-    names = [*map(start_name, plan.dims), ANCHOR, f"{ANCHOR}_x", f"{ANCHOR}_y", STEP]
+    names = [*map(start_name, plan.dims), ANCHOR, f"{ANCHOR}_x", f"{ANCHOR}_y"]
     return {n: f"{n}_{mark}" for n in names}
+
+
+def _renamed(plan: Plan) -> dict[str, Any]:
+    """Say what coordinates are called where the field has names of its own."""
+    names = unusual_names(plan.hood, plan.own_names)
+    return {"names": names} if names else {}
 
 
 def _averaged(plan: Plan) -> dict[str, Any]:
@@ -152,7 +159,7 @@ def _hood(plan: Plan, hood: Boxes | Members) -> dict[str, Any]:
     if isinstance(hood, Members):
         labeled = not domain.element_dims or hood.numbers is not None
         numbers = None if hood.numbers is None else str(hood.numbers)
-        name = ANCHOR if hood.numbers is None else STEP
+        name = ANCHOR if hood.numbers is None else "step"
         own = {"members": str(hood.dim), "numbers": numbers, "at": str(plan.called(name))}
         if isinstance(hood, Runs):
             own["runs"] = not hood.is_part
@@ -197,7 +204,11 @@ def _without_anchors(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def _labels(domain: Lattice, dim: Hashable) -> Any:
     values = None if dim in domain.made_labels else domain.coordinate(dim)
-    return None if values is None else pack(values, domain.counted.get(dim))
+    if values is None:
+        return None
+    zone = zone_of(domain.template.coords[dim].variable)
+    packed = pack(values, domain.counted.get(dim))
+    return packed if zone is None else {**packed, "zone": zone}
 
 
 def pack(values: NDArray, counted: NDArray[np.int64] | None = None) -> Any:
@@ -210,7 +221,7 @@ def pack(values: NDArray, counted: NDArray[np.int64] | None = None) -> Any:
     if n and hasattr(values.flat[0], "calendar"):
         return {
             "calendar": values.flat[0].calendar,
-            **pack(_ticks(values) if counted is None else counted),
+            **pack(dates.counted(values, values.flat[0].calendar) if counted is None else counted),
         }
     head = {"dtype": values.dtype.str, "n": n}
     if values.dtype == object and n <= MOST_TEXT and all(isinstance(v, str) for v in values):
@@ -232,13 +243,6 @@ def pack(values: NDArray, counted: NDArray[np.int64] | None = None) -> Any:
     return {**head, "zlib": base64.b64encode(data).decode()}
 
 
-def _ticks(dates: NDArray) -> NDArray[np.int64]:
-    import cftime
-
-    calendar = dates.flat[0].calendar
-    return np.asarray(cftime.date2num(dates, DATE_UNITS, calendar=calendar)).astype(np.int64)
-
-
 def _ramp(ramp: Mapping[str, Any], n: int, dtype: np.dtype) -> NDArray:
     out = (ramp["start"] + ramp["step"] * np.arange(n)).astype(dtype)
     out[-1:] = ramp["stop"]  # which `numpy.linspace` sets as well
@@ -250,10 +254,8 @@ def unpack(packed: Mapping[str, Any]) -> NDArray | None:
     if "dtype" not in packed:
         return None
     if "calendar" in packed:
-        import cftime
-
         ticks = unpack({k: v for k, v in packed.items() if k != "calendar"})
-        return np.asarray(cftime.num2date(ticks, DATE_UNITS, calendar=packed["calendar"]))
+        return None if ticks is None else dates.dated(ticks, packed["calendar"])
     dtype = np.dtype(packed["dtype"])
     if "zlib" in packed:
         values = np.frombuffer(_inflated(packed["zlib"], packed["n"] * dtype.itemsize), dtype)

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex
 
+from xpatch.dating import through_counts
 from xpatch.domain import Lattice, domain_of
+from xpatch.domain.dates import calendar_of
 from xpatch.engine import dtypes
 from xpatch.fields import told_plans
 from xpatch.index import patch_index
@@ -230,6 +232,9 @@ def refined(variable: Variable, scale: Mapping[Hashable, int]) -> Variable:
         if factor == 1:
             continue
         n = out.shape[axis]
+        if n > 1 and calendar_of(out) is not None:
+            out = through_counts(out, partial(refined, scale={d: factor}))
+            continue
         position = (np.arange(n * factor) + 0.5) / factor - 0.5
         if out.dtype.kind not in "iufmM" or n < 2:
             cells = np.arange(n * factor) // factor

@@ -89,8 +89,10 @@ def packed(v: Any) -> bool:
     """Whether it is a vector of `xpatch.recipe.pack`."""
     if not isinstance(v, dict) or not whole(0, MOST_LABELS)(v.get("n")):
         return False
+    if not text(v.get("zone", "")):
+        return False
     if "dtype" not in v:
-        return set(v) == {"n"}
+        return set(v) - {"zone"} == {"n"}
     if not isinstance(v["dtype"], str) or not DTYPE.fullmatch(v["dtype"]):
         return False
     if "calendar" in v and (v["calendar"] not in CALENDARS or v["dtype"] != "<i8"):
@@ -137,6 +139,7 @@ OPTIONAL: dict[str, Rule] = {  # other keys are not looked at
         lambda v: isinstance(v, str) and re.fullmatch(r"\d{1,18}-[0-9a-f]+", v) is not None
     ),
     "origin": maybe(text),
+    "names": lambda v: isinstance(v, dict) and len(v) < 64 and all(map(text, v.values())),
     "coupling": maybe(lambda v: v in ("product", "coupled")),
     "coarse": lambda v: isinstance(v, dict) and all(map(whole(1, 1 << 31), v.values())),
 }

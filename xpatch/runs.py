@@ -30,6 +30,8 @@ class Runs(Members):
         The steps that the windows are anchored at.
     before, whole : int64 arrays (patch,), optional
         Of a part of windows: how many steps of each come before it, and how many there are in all.
+    numbers : hashable, optional
+        Name of the coordinate with the numbers of the steps.
     """
 
     def __init__(
@@ -154,11 +156,8 @@ class Runs(Members):
         """Give some patches as runs."""
         assert self.anchors is not None
         own = (self.starts, self.stops, self.anchors, self.before, self.whole)
-        taken = [values[ordinals] for values in own]
-        starts, stops, anchors, before, whole = taken
-        return Runs(
-            self.dim, self.shape[0], starts, stops, anchors, before, whole, numbers=self.numbers
-        )
+        found = Runs(self.dim, self.shape[0], *(values[ordinals] for values in own))
+        return found if self.numbers == found.numbers else found.numbered(self.numbers)
 
     def clipped(self, low: NDArray | None, high: NDArray | None) -> Runs:
         """Keep the steps of each patch from ``low`` on, and before ``high``."""
@@ -171,6 +170,12 @@ class Runs(Members):
             stops = np.maximum(np.minimum(stops, high[:, None]), starts)
         own = (starts, stops, self.anchors, before, self.whole)
         return Runs(self.dim, self.shape[0], *own, numbers=self.numbers)
+
+    def numbered(self, name: Hashable | None) -> Runs:
+        """Give the same windows with another name for the numbers of their steps."""
+        assert self.anchors is not None
+        own = (self.starts, self.stops, self.anchors, self.before, self.whole)
+        return Runs(self.dim, self.shape[0], *own, numbers=name)
 
     def renamed(self, names: Mapping[Hashable, Hashable]) -> Runs:
         """Give the same runs along a dimension of another name."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
+from typing import Any
 
 import numpy as np
 from xarray import Variable
@@ -10,17 +11,29 @@ from xarray import Variable
 from xpatch.plan import Plan
 
 
-def thinned(variables: dict[Hashable, Variable], plan: Plan) -> dict[Hashable, Variable]:
-    """Give coarse cells the coordinates of their last step; bounds reach from the first to the last."""
-    out = {}
+def thinned(
+    variables: dict[Hashable, Variable], plan: Plan, bounds: Collection[Hashable] = ()
+) -> dict[Hashable, Variable]:
+    """Give coarse cells the coordinates of their last step; bounds reach from the first to the last.
+
+    These are the ones that are given, and those that the labels name.
+    """
+    out = {} if plan.coarse else variables
     for d in plan.coarse or ():
         last = plan.offsets(d)
-        label = variables.get(d)
-        bounds = None if label is None else label.attrs.get("bounds")
+        named = {*bounds, bounds_of(plan.domain.template.coords.get(d))}
         for name, v in variables.items():
             out[name] = v.isel({d: last}) if d in v.dims else v
-            if name == bounds and d in v.dims and v.shape[-1] == 2:
+            if name in named and d in v.dims and v.shape[-1] == 2:
                 first = v.isel({d: last - last[0]}).to_numpy()[..., :1]
                 ends = np.concatenate([first, out[name].to_numpy()[..., 1:]], axis=-1)
                 out[name] = Variable(v.dims, ends, v.attrs)
     return out
+
+
+def bounds_of(coord: Any) -> Hashable | None:
+    """Give the name of the bounds of a coordinate; files may have been opened so that it is encoding."""
+    if coord is None:
+        return None
+    name: Hashable | None = coord.attrs.get("bounds", coord.encoding.get("bounds"))
+    return name

@@ -352,8 +352,8 @@ def time_geometries(n=25, at=14):
         ("LookbackHorizon(5, 3)", xpatch.LookbackHorizon(5, 3), stride),
         ("gap=2", xpatch.LookbackHorizon(5, 3, gap=2), stride),
         ("with CausalRolling()", xpatch.LookbackHorizon(5, 3), rolling),
-        ("PhaseWindow(8, 1)", xpatch.PhaseWindow(8, 1), stride),
-        ("causal=True", xpatch.PhaseWindow(8, 1, causal=True), stride),
+        ("PhaseWindow(8, 3)", xpatch.PhaseWindow(8, 3), stride),
+        ("causal=True", xpatch.PhaseWindow(8, 3, causal=True), stride),
     ]
     fig, ax = plt.subplots(figsize=(8.6, 3.9))
     fig.subplots_adjust(0, 0, 1, 1)

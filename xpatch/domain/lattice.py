@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import xpatch.domain.axes as ax
 from xpatch.domain import affine as af
 from xpatch.domain.base import Domain
+from xpatch.domain.dates import continued, counted, values_of
 from xpatch.domain.lonlat import distinct, untrue
 from xpatch.domain.positions import along
 from xpatch.domain.sites import Sites, labels_fit, lattice_sites
@@ -32,7 +33,7 @@ class Lattice(Domain):
         values = self._labels.get(dim)
         if values is None:
             variable = self.template.coords[dim].variable
-            values = self._labels[dim] = np.asarray(variable.values)
+            values = self._labels[dim] = values_of(variable)
         return None if values.dtype == object and isinstance(values.flat[0], tuple) else values
 
     @cached_property
@@ -70,6 +71,11 @@ class Lattice(Domain):
     def counted(self) -> dict[Hashable, NDArray[np.int64]]:
         """Dates of cftime that were counted, in microseconds since the year 1: it takes long."""
         return {}
+
+    def _counts(self, dim: Hashable, dates: NDArray) -> NDArray[np.int64]:
+        if dim not in self.counted:
+            self.counted[dim] = counted(dates, dates[0].calendar)
+        return self.counted[dim]
 
     def spacing(self, dim: Hashable) -> Any:
         """Give the distance of labels along ``dim``; None where they are uneven or missing."""
@@ -156,6 +162,8 @@ class Lattice(Domain):
         inside = (cells >= 0) & (cells < n)
         if inside.all():
             return values[cells]
+        if not wrap and values.dtype == object and hasattr(values[0], "calendar"):
+            return continued(values, self._counts(dim, values), cells)
         step = self.spacing(dim)
         clipped = np.clip(cells, 0, n - 1)
         out = values[cells % n] if wrap else values[clipped]

@@ -15,10 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xpatch.domain import Lattice
+from xpatch.domain.dates import DATE_UNITS, counted
 
 MICRO = 1_000_000  # cftime counts in microseconds
-DATE_UNITS = "microseconds since 0001-01-01"
 EARLIEST, LATEST = np.iinfo(np.int64).min + 1, np.iinfo(np.int64).max  # the first is NaT
 FIXED = {"weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"}
 LONG_AGO = 12 * 280_000  # months: microseconds in int64 reach further
@@ -162,6 +161,11 @@ class TimeAxis:
         """The usual step in ticks."""
         return int(np.median(np.diff(self.ticks))) if len(self) > 1 else 1
 
+    @property
+    def pauses(self) -> tuple[NDArray, Any]:
+        """Distances of the steps, and the usual one."""
+        return np.diff(self.ticks), self.step
+
     @cached_property
     def months(self) -> int:
         """Months in the usual step; 0 if steps are not whole months."""
@@ -174,12 +178,25 @@ class TimeAxis:
 
     @cached_property
     def ends(self) -> tuple[int, int]:
-        """Where a step before the first, and one after the last, would be; in months if they are so."""
-        first, last = self.ticks[:1], self.ticks[-1:]
+        """Where a step before the first, and one after the last, would be."""
+        low, high = self.beside(self.ticks[:1], -1), self.beside(self.ticks[-1:], 1)
+        return int(low[0]), int(high[0])
+
+    def beside(self, ticks: NDArray[np.int64], sign: int) -> NDArray[np.int64]:
+        """Give the times a usual step before or after; by months if steps are."""
         if self.months:
-            low, high = self._by_months(first, -self.months), self._by_months(last, self.months)
-            return int(low[0]), int(high[0])
-        return int(first[0]) - self.step, int(last[0]) + self.step
+            return self._by_months(ticks, sign * self.months)
+        return ticks + sign * self.step
+
+    def month_starts(self, months: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give the times at which months begin, counted as in `month_numbers`."""
+        if self.calendar is None:
+            return months.astype("M8[M]").astype(self.values.dtype).astype(np.int64)
+        first, dates = self.values[0], []
+        for year, month in zip(*np.divmod(months, 12), strict=True):
+            date = first.replace(year=int(year), month=int(month) + 1, day=1, hour=0, minute=0)
+            dates.append(date.replace(second=0, microsecond=0))
+        return _cftime_ticks(np.array(dates, dtype=object), first)
 
     @cached_property
     def month_numbers(self) -> NDArray[np.int64]:
@@ -187,6 +204,13 @@ class TimeAxis:
         if self.calendar is None:
             return self.values.astype("M8[M]").astype(np.int64)
         return np.array([t.year * 12 + t.month - 1 for t in self.values])
+
+    def exact(self, steps: NDArray[np.int64]) -> NDArray:
+        """Give what tells steps of different fields apart: their times, whatever the unit."""
+        times = self.values[steps]
+        if times.dtype.kind == "M":
+            return times.astype("M8[ns]").astype(np.int64)
+        return self.ticks[steps]
 
     def ticks_of(self, times: Any) -> NDArray[np.int64]:
         """Turn times of the same calendar into integers.
@@ -277,8 +301,6 @@ class TimeAxis:
 
 
 def _cftime_ticks(given: NDArray, like: Any) -> NDArray[np.int64]:
-    import cftime
-
     if not given.size:
         return np.empty(given.shape, np.int64)
     if given.dtype.kind in "US" or (given.size and isinstance(given.ravel()[0], str)):
@@ -291,7 +313,7 @@ def _cftime_ticks(given: NDArray, like: Any) -> NDArray[np.int64]:
                 f"(number {k}); convert with convert_calendar({like.calendar!r}), and leave missing ones "
                 "out"
             )
-    return np.asarray(cftime.date2num(given, DATE_UNITS, calendar=like.calendar)).astype(np.int64)
+    return counted(given, like.calendar)
 
 
 def _parsed(text: str, like: Any) -> Any:
@@ -325,70 +347,3 @@ def _as_datetime64(times: Any) -> NDArray:
             f"expected times that pandas can read (datetime64), got {type(times).__name__} "
             f"{reprlib.repr(times)}: {error}"
         ) from None
-
-
-def time_axis(domain: Lattice, dim: Hashable | None = None) -> TimeAxis:
-    """Find the time axis of a field, by CF attributes, type or name.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or several and none is asked for, or its times cannot be used.
-    """
-    time_dim, name = time_coordinate(domain, dim)
-    values = np.asarray(domain.template.coords[name].values)
-    if values.dtype.kind == "M" and np.isnat(values).any():
-        raise ValueError(f"some times along {time_dim!r} are NaT; leave them out (dropna)")
-    if values.dtype == object and not hasattr(values.flat[0], "calendar"):
-        raise ValueError(
-            f"the times along {time_dim!r} have a time zone, which windows in time do not know: "
-            f"assign_coords({{{time_dim!r}: field.indexes[{time_dim!r}].tz_convert(None)}})"
-        )
-    axis = TimeAxis(time_dim, values, name)
-    if axis.calendar is not None:
-        domain.counted[name] = axis.ticks
-    return axis
-
-
-def time_coordinate(domain: Lattice, dim: Hashable | None = None) -> tuple[Hashable, Hashable]:
-    """Give the dimension of time, and the name of the coordinate that holds its times.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or several and none is asked for.
-    """
-    found: dict[Hashable, Hashable] = {}
-    coords = domain.template.coords
-    for name, coord in coords.items():
-        if coord.ndim != 1 or not is_time(coord):
-            continue
-        (own,) = coord.dims
-        # Of several along one dimension the one that is asked for, else that of the dimension
-        if own not in found or name == dim or (name == own and found[own] != dim):
-            found[own] = name
-    there = list(found)
-    if dim is not None:
-        found = {d: n for d, n in found.items() if dim in (d, n)}
-    preferred = {d: n for d, n in found.items() if domain.roles.get(n) == "T" and n == d}
-    if len(found) > 1 and len(preferred) == 1:
-        found = preferred
-    empty = [d for d, n in domain.sizes.items() if n == 0]
-    if empty and set(found) <= set(empty):
-        raise ValueError(f"the field has no steps along {empty[0]!r}, so that no window fits in it")
-    if len(found) != 1:
-        have = f"times along {there}" if there else "no time axis"
-        asked = "" if dim is None else f" called {dim!r}"
-        raise ValueError(
-            f"windows in time need one time axis{asked}, but the field has {have}; it needs a "
-            "coordinate of datetime64 or cftime (decode_times=True), or say which: FixedLookback(…, dim=…)"
-        )
-    ((time_dim, name),) = found.items()
-    return time_dim, name
-
-
-def is_time(array: Any) -> bool:
-    """Whether an array, or a coordinate, is of times: of datetime64, or of dates of cftime."""
-    if array.dtype != object:
-        return bool(array.dtype.kind == "M")
-    return hasattr(next(iter(array.values.flat), None), "calendar")

@@ -14,7 +14,7 @@ from xpatch.neighborhood import Members
 from xpatch.parts import time_dim
 from xpatch.plan import Plan
 from xpatch.restoring import Provenance
-from xpatch.time.axis import is_time, time_coordinate
+from xpatch.time.finding import is_time, time_coordinate
 
 UNKNOWN = (
     "these patches were read from a file, and do not hold the time of every step along {dim!r} that is "

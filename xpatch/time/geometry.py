@@ -13,7 +13,8 @@ from xpatch.domain import Lattice
 from xpatch.neighborhood import Boxes, Members
 from xpatch.runs import Runs
 from xpatch.spec import Spec
-from xpatch.time.axis import Duration, TimeAxis, time_axis
+from xpatch.time.axis import Duration, TimeAxis
+from xpatch.time.finding import time_axis
 from xpatch.time.phase import cycle_length, phases, reach, span
 
 CLOSED = ("right", "left", "both", "neither")
@@ -52,6 +53,9 @@ class TimeGeometry(Spec):
     ) -> Boxes | Members:
         """Give the window of each anchor (a step of the axis)."""
         raise NotImplementedError
+
+    def check_anchors(self, axis: TimeAxis, steps: NDArray[np.int64], sampler: Any) -> None:
+        """Raise a ValueError if a sampler asks for steps that can never be anchors."""
 
 
 def past_window(axis: TimeAxis, length: Duration, closed: str, expanding: bool = False) -> Ends:
@@ -105,7 +109,8 @@ def future_window(axis: TimeAxis, gap: Duration | None, length: Duration, first:
 
 def gap_before(axis: TimeAxis) -> NDArray[np.bool_]:
     """Say which steps come after a longer pause than usual."""
-    long = np.diff(axis.ticks) > LONG_STEP * axis.step
+    pauses, usual = axis.pauses
+    long = pauses > LONG_STEP * usual
     return np.concatenate([np.zeros(min(1, len(axis)), bool), long])
 
 
@@ -293,7 +298,10 @@ class PhaseWindow(TimeGeometry):
         of the field. In years of 365 days the 28th of February is two days before the 1st of March,
         in cycles of less than a year every month is as long as the longest.
     phase_width : int, str, timedelta or offset
-        Largest difference in phase, inclusive; of months the longest: 31 days for "1MS".
+        Full width of the window: it holds the steps whose phase differs from that of the anchor by at
+        most half of it, inclusive. "11D" and "10D" of daily data are eleven days, and 3 is the step of
+        the anchor with one before and one after it; 0 and 1 are that step alone. Of months the longest
+        count: "1MS" is 31 days.
     causal : bool, default: False
         Keep nothing later than the anchor.
     dim : hashable, optional
@@ -330,8 +338,9 @@ class PhaseWindow(TimeGeometry):
         return listed(axis, anchors, counts, elements, far / axis.step, width or 1.0)
 
     def _width(self, axis: TimeAxis) -> float:
+        """Give the largest difference in phase, in ticks."""
         width = Duration.or_none(self.phase_width, "phase_width")
-        return 0.0 if width is None else reach(axis, width)
+        return 0.0 if width is None else reach(axis, width) / 2
 
     def _found(
         self, axis: TimeAxis, anchors: NDArray, closed: str | None

@@ -34,7 +34,7 @@ def cycle_length(axis: TimeAxis, period: Duration) -> float:
 
 
 def reach(axis: TimeAxis, width: Duration) -> float:
-    """Give a largest difference in phase in ticks; that of months is the longest run of so many."""
+    """Give a width in ticks; that of months is the longest run of so many."""
     if width.months is None:
         return cycle_length(axis, width)
     days = months_of(axis)

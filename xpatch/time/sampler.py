@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +53,7 @@ def complete_steps(
             f"no window of {geometry!r} fits in the record along {axis.dim!r}, which has {len(axis)} "
             f"steps from {axis.values[0]} to {axis.values[-1]}; use a shorter one"
             + (", or gaps='keep'" if getattr(geometry, "gaps", "") == "drop" else "")
+            + (", or partial='keep'" if getattr(geometry, "partial", "") == "drop" else "")
             if len(axis)
             else f"the field has no steps along {axis.dim!r}"
         )
@@ -87,6 +89,8 @@ class RegularTimeStride(TimeSampler):
         else:
             at = multiples(axis, first, step)
             wanted = np.unique(np.searchsorted(axis.ticks, at, side="right") - 1)
+        if step != Duration(steps=1):
+            geometry.check_anchors(axis, wanted, self)
         complete = np.zeros(len(axis), bool)
         complete[whole] = True
         return wanted[complete[wanted]]
@@ -139,6 +143,11 @@ class EventTriggered(TimeSampler):
     event_times: Any
     method: str = "nearest"
     tolerance: Any = None
+
+    @property
+    def others(self) -> frozenset[Hashable]:
+        """Names that patches have whose anchors were taken: other fields may be cut at the same."""
+        return frozenset()
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -206,6 +215,7 @@ class EventTriggered(TimeSampler):
             If there is none.
         """
         steps = self.steps(axis)
+        geometry.check_anchors(axis, steps, self)
         which = np.flatnonzero(geometry.complete(axis, self.closed)[steps])
         if not len(which):
             complete_steps(axis, geometry, self.closed)
@@ -229,14 +239,21 @@ class ExplicitTimes(EventTriggered):
     of_patches = False  # whether the times are those of the anchors of other patches
 
     def __init__(self, times: Any):
+        names: set[Hashable] = set()
         if isinstance(times, xr.Dataset) or (
             isinstance(times, xr.DataArray) and parts.is_patches(times)
         ):
+            names = {*times.coords, *parts.names_of_steps(times)}
             times = parts.anchor_times(times)
             object.__setattr__(self, "of_patches", True)
         elif isinstance(times, xr.DataArray) and patch_index(times) is not None:
             object.__setattr__(self, "of_patches", True)
+        object.__setattr__(self, "_others", frozenset(names))
         super().__init__(times, "nearest", None)
+
+    @property
+    def others(self) -> frozenset[Hashable]:
+        return frozenset(getattr(self, "_others", ()))
 
     def steps(self, axis: TimeAxis) -> NDArray[np.int64]:
         found = super().steps(axis)
