@@ -19,6 +19,7 @@ from xpatch.engine import dtypes
 from xpatch.engine.lazy import keeping
 from xpatch.failures import PatchFailure, warn_of
 from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
+from xpatch.made import run as run_merge
 from xpatch.merging import Merge
 from xpatch.parts import of_one_field
 from xpatch.plan import Plan
@@ -355,7 +356,7 @@ def apply_in_blocks(
     made, present = run.lazily()
     args = (merging["aggregation"], None, merging["skipna"], merging["fill_value"], scale)
     merge = Merge(made, *args, chunks=out_chunks, present=present)
-    merged = merge.run()
+    merged = run_merge(merge)
     if eager:
         with keeping([v._data for v in whole_of(patches).variables.values()], KEPT_BYTES):
             merged = _stored(merged)
