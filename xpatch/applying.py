@@ -157,8 +157,14 @@ def probed(
         return Skeleton.of(template, given, patches, dim, on_error, scale)
     failed: Exception | None = None
     for which in _attempts(patches, dim, on_error):
-        given = _blank(patches.isel({dim: which}), dim)
-        some = given.sizes[dim] > 0
+        some = which.stop > which.start
+        try:
+            given = _blank(patches.isel({dim: which}), dim)
+        except Exception as error:  # of reading
+            if on_error == "raise":
+                raise
+            failed = error
+            continue
         try:
             with warnings.catch_warnings():
                 if not some:

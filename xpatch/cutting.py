@@ -18,6 +18,7 @@ from xpatch.domain import variables_of
 from xpatch.engine import dtypes, memory
 from xpatch.engine.coarsen import CoarseRows, coarsened, mean_dtype
 from xpatch.engine.lazy import Deferred, Rows, lazily
+from xpatch.engine.reading import Stored
 from xpatch.index import RECIPE, PatchIndex, whole_of
 from xpatch.joining import cut_jointly
 from xpatch.joint import Joint, along, lead_of, time_part
@@ -89,18 +90,20 @@ def cut_variable(
     groups: list[NDArray] | None,
     window: Any = None,
     defer: bool = False,
+    name: Hashable | None = None,
 ) -> Variable:
-    """Cut the patches with ``ordinals`` out of one variable.
+    """Cut the patches with ``ordinals`` out of one variable, called ``name`` in messages.
 
     NumPy stays NumPy (lazy with ``defer``), data on disk stay there, dask stays dask.
     """
     dims = cut_dims(variable, plan)
     if isinstance(plan.hood, Members):
-        return cut_members(variable, plan.hood, dims, dim, ordinals, groups, window, defer)
+        return cut_members(variable, plan.hood, dims, dim, ordinals, groups, window, defer, name)
     boxes = plan.hood.only(dims)
     assert not isinstance(boxes, Members)
     if isinstance(boxes, Joint):
-        return cut_jointly(variable, boxes, dim, ordinals, groups, window, defer, plan.coarse)
+        rest = (groups, window, defer, plan.coarse, name)
+        return cut_jointly(variable, boxes, dim, ordinals, *rest)
     axes = tuple(variable.get_axis_num(d) for d in dims)
     taper = None if window is None else Taper(stepwise(window, plan.coarse), axes)
     coarse = [
@@ -117,7 +120,8 @@ def cut_variable(
     if variable._in_memory and not defer:
         rows = make(variable.to_numpy(), axes, boxes, taper)
         return Variable((dim, *variable.dims), rows(ordinals), variable.attrs)
-    source = variable.to_numpy() if variable._in_memory else variable._data
+    on_disk = Stored(variable._data, variable.dims, name)
+    source = variable.to_numpy() if variable._in_memory else on_disk
     sizes = {**variable.sizes, **dict(zip(boxes.dims, boxes.sizes, strict=True))}
     inner = [n // (plan.coarse or {}).get(d, 1) for d, n in sizes.items()]
     dtype, _ = memory.gather_dtype(variable.dtype, boxes)
@@ -140,7 +144,9 @@ def cut_field(
     if groups is not None:
         ordinals = np.concatenate([np.empty(0, np.int64), *groups]).astype(np.int64)
     parts = {
-        name: cut_variable(v, plan, dim, ordinals, groups, plan.window, defer)
+        name: cut_variable(
+            v, plan, dim, ordinals, groups, plan.window, defer, obj.name if name is None else name
+        )
         if cut_dims(v, plan)
         else v
         for name, v in variables_of(obj).items()
@@ -216,7 +222,9 @@ def cut_coordinates(
                 variables[name] = label_variable(variable, part, dim, ordinals)
         else:
             padded = dataclasses.replace(_missing_outside(variable, part), coarse=None)
-            variables[name] = cut_variable(variable, padded, dim, ordinals, groups, defer=True)
+            variables[name] = cut_variable(
+                variable, padded, dim, ordinals, groups, defer=True, name=name
+            )
     added = anchor_coordinates(plan, dim, ordinals) | lead_coordinate(plan)
     for members in plan.lists:
         hood = along(plan.hood, members)
@@ -279,7 +287,8 @@ def member_coordinate(
         return {}  # cftime has no missing date, and text mixed with None cannot be written
     if any(name == m.dim for m in in_space):
         name = f"{name}_label"
-    return {name: cut_variable(variable, plan, dim, ordinals, groups, defer=True)}
+    own = cut_variable(variable, plan, dim, ordinals, groups, defer=True, name=name)
+    return {name: own}
 
 
 def _is_text_or_date(variable: Variable) -> bool:
