@@ -318,9 +318,10 @@ def apply(
     batch_size : int, optional
         The most patches in a call of `func`; default: all of a block.
     on_error : {"raise", "nan", "skip"}, default: "raise"
-        What becomes of patches for which `func` raises: the error goes on, they are missing
-        values, or they are left out as if they had not been sampled. A batch that fails is tried
-        again patch by patch. A `PatchFailure` warning lists the failed patches.
+        What becomes of patches for which `func` raises, and of those that cannot be read from disk:
+        the error goes on, they are missing values, or they are left out as if they had not been
+        sampled. A batch that fails is tried again patch by patch. A `PatchFailure` warning lists
+        the failed patches. A chunk of a dask field that cannot be computed ends the run.
     progress : bool, default: False
         Draw a bar on stderr: one for each process that works, so it is for threads, or for one
         process; of a cluster see the dashboard of dask instead.

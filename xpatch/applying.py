@@ -20,6 +20,7 @@ from xpatch.engine.lazy import keeping
 from xpatch.engine.nodata import filling
 from xpatch.failures import PatchFailure, warn_of
 from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
+from xpatch.made import run as run_merge
 from xpatch.merging import Merge
 from xpatch.nodata import nodata_of
 from xpatch.parts import of_one_field
@@ -161,8 +162,14 @@ def probed(
         return Skeleton.of(template, given, patches, dim, on_error, scale)
     failed: Exception | None = None
     for which in _attempts(patches, dim, on_error):
-        given = _blank(patches.isel({dim: which}), dim)
-        some = given.sizes[dim] > 0
+        some = which.stop > which.start
+        try:
+            given = _blank(patches.isel({dim: which}), dim)
+        except Exception as error:  # of reading
+            if on_error == "raise":
+                raise
+            failed = error
+            continue
         try:
             with warnings.catch_warnings():
                 if not some:
@@ -360,7 +367,7 @@ def apply_in_blocks(
     made, present = run.lazily()
     args = (merging["aggregation"], None, merging["skipna"], merging["fill_value"], scale)
     merge = Merge(made, *args, chunks=out_chunks, present=present)
-    merged = merge.run()
+    merged = run_merge(merge)
     if eager:
         with keeping([v._data for v in whole_of(patches).variables.values()], KEPT_BYTES):
             merged = _stored(merged)

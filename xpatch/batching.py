@@ -14,6 +14,7 @@ from xpatch.checks import check_flag, check_seed
 from xpatch.cutting import groups_within
 from xpatch.domain import variables_of
 from xpatch.engine.lazy import Rows, keeping, rows_of
+from xpatch.engine.reading import listed
 from xpatch.index import patch_index, whole_of
 from xpatch.recalling import indexed
 from xpatch.restoring import Provenance, provenance
@@ -124,7 +125,7 @@ class Batches:
             new = [c for c in wanted if c not in held]
             for run in np.split(new, np.flatnonzero(np.diff(new) != 1) + 1) if new else []:
                 low = int(edges[run[0]])
-                loaded = self.obj.isel({self.dim: slice(low, int(edges[run[-1] + 1]))}).load()
+                loaded = self._loaded(low, int(edges[run[-1] + 1]))
                 for c in run.tolist():
                     cells = slice(int(edges[c]) - low, int(edges[c + 1]) - low)
                     held[c] = loaded.isel({self.dim: cells})
@@ -138,6 +139,25 @@ class Batches:
                 left[c] -= 1
                 if not left[c]:
                     del held[c]
+
+    def _loaded(self, low: int, high: int) -> Any:
+        """Load patches of a dask array; errors tell which, and where these are in the field."""
+        try:
+            return self.obj.isel({self.dim: slice(low, high)}).load()
+        except Exception as error:
+            labels = listed(self.obj[self.dim].values[low:high].tolist())
+            error.add_note(f"raised for the patches with labels {labels}{self._region(low, high)}")
+            raise
+
+    def _region(self, low: int, high: int) -> str:
+        """Say in which cells of the field boxes lie."""
+        boxed = None if self.source is None else self.source.plans[0].boxed
+        if self.source is None or boxed is None:
+            return ""
+        starts = boxed.boxes.starts(self.source.ordinals[low:high])
+        stops = starts + boxed.boxes.sizes
+        ends = zip(boxed.dims, starts.min(axis=0).tolist(), stops.max(axis=0).tolist(), strict=True)
+        return f", at the cells {', '.join(f'{d}={a}:{b}' for d, a, b in ends)}"
 
 
 def as_slice(positions: NDArray) -> Any:

@@ -22,6 +22,7 @@ from xpatch.domain.dates import first_value, has_zone, values_of
 from xpatch.engine import dtypes, memory
 from xpatch.engine.coarsen import CoarseRows, coarsened, mean_dtype
 from xpatch.engine.lazy import Deferred, Rows, lazily
+from xpatch.engine.reading import Stored
 from xpatch.index import RECIPE, PatchIndex, whole_of
 from xpatch.joining import cut_jointly
 from xpatch.joint import Joint, along
@@ -99,19 +100,21 @@ def cut_variable(
     groups: list[NDArray] | None,
     window: Any = None,
     defer: bool = False,
+    name: Hashable | None = None,
 ) -> Variable:
-    """Cut the patches with ``ordinals`` out of one variable.
+    """Cut the patches with ``ordinals`` out of one variable, called ``name`` in messages.
 
     NumPy stays NumPy (lazy with ``defer``), data on disk stay there, dask stays dask.
     """
     dims = cut_dims(variable, plan)
     nodata = nodata_of(variable)
     if isinstance(plan.hood, Members):
-        return cut_members(variable, plan.hood, dims, dim, ordinals, groups, window, defer)
+        return cut_members(variable, plan.hood, dims, dim, ordinals, groups, window, defer, name)
     boxes = plan.hood.only(dims)
     assert not isinstance(boxes, Members)
     if isinstance(boxes, Joint):
-        return cut_jointly(variable, boxes, dim, ordinals, groups, window, defer, plan.coarse)
+        rest = (groups, window, defer, plan.coarse, name)
+        return cut_jointly(variable, boxes, dim, ordinals, *rest)
     axes = tuple(variable.get_axis_num(d) for d in dims)
     taper = None if window is None else Taper(stepwise(window, plan.coarse), axes, nodata)
     boxes = boxes if nodata is None else beside(boxes, nodata)
@@ -129,7 +132,8 @@ def cut_variable(
     if variable._in_memory and not defer:
         rows = make(variable.to_numpy(), axes, boxes, taper)
         return Variable((dim, *variable.dims), rows(ordinals), variable.attrs)
-    source = variable.to_numpy() if variable._in_memory else variable._data
+    on_disk = Stored(variable._data, variable.dims, name)
+    source = variable.to_numpy() if variable._in_memory else on_disk
     sizes = {**variable.sizes, **dict(zip(boxes.dims, boxes.sizes, strict=True))}
     inner = [n // (plan.coarse or {}).get(d, 1) for d, n in sizes.items()]
     dtype, _ = memory.gather_dtype(variable.dtype, boxes)
@@ -151,8 +155,11 @@ def cut_field(
     """Cut the patches out of a DataArray or Dataset, group by group."""
     if groups is not None:
         ordinals = np.concatenate([np.empty(0, np.int64), *groups]).astype(np.int64)
+    args = (dim, ordinals, groups, defer)
     parts = {
-        name: cut_named(v, name, plan, dim, ordinals, groups, defer) if cut_dims(v, plan) else v
+        name: cut_named(v, name, plan, *args, obj.name if name is None else name)
+        if cut_dims(v, plan)
+        else v
         for name, v in variables_of(obj).items()
     }
     parts = without_transform(parts, plan.domain, plan.dims)
@@ -171,11 +178,11 @@ def cut_field(
 
 def cut_named(variable: Variable, name: Hashable, plan: Plan, *args: Any) -> Variable:
     """Cut a variable of a field; bounds of coordinates are neither multiplied by the window nor averaged."""
-    dim, ordinals, groups, defer = args
+    dim, ordinals, groups, defer, called = args
     if not is_bounds(plan.domain, name, variable):
-        return cut_variable(variable, plan, dim, ordinals, groups, plan.window, defer)
+        return cut_variable(variable, plan, dim, ordinals, groups, plan.window, defer, called)
     whole = dataclasses.replace(plan, coarse=None)
-    bounds = cut_variable(variable, whole, dim, ordinals, groups, None, defer)
+    bounds = cut_variable(variable, whole, dim, ordinals, groups, None, defer, called)
     return thinned({name: bounds}, plan, {name})[name]
 
 
@@ -218,7 +225,9 @@ def cut_coordinates(
             variables[name] = cut_bounds(variable, part, dim, own[0], ordinals, groups)
         else:
             padded = dataclasses.replace(_missing_outside(variable, part), coarse=None)
-            variables[name] = cut_variable(variable, padded, dim, ordinals, groups, defer=True)
+            variables[name] = cut_variable(
+                variable, padded, dim, ordinals, groups, defer=True, name=name
+            )
     added = anchor_coordinates(plan, dim, ordinals) | lead_coordinate(plan)
     added |= step_coordinates(plan, dim, ordinals)
     for members in plan.lists:
@@ -287,7 +296,8 @@ def member_coordinate(
         return {}  # cftime has no missing date, and text mixed with None cannot be written
     if any(name == m.dim for m in in_space):
         name = f"{name}_label"
-    return {name: cut_variable(variable, plan, dim, ordinals, groups, defer=True)}
+    own = cut_variable(variable, plan, dim, ordinals, groups, defer=True, name=name)
+    return {name: own}
 
 
 def _is_text_or_date(variable: Variable) -> bool:

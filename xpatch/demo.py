@@ -45,7 +45,7 @@ def sea_surface() -> xr.DataArray:
     import iris_sample_data
 
     path = Path(iris_sample_data.__file__).parent / "sample_data" / "ostia_monthly.nc"
-    with xr.open_dataset(path, decode_coords="all") as ds:
+    with xr.open_dataset(path, decode_coords="all", decode_timedelta=False) as ds:
         month = ds["surface_temperature"].isel(time=0).load()
     month = month.drop_vars(["forecast_reference_time", "forecast_period"]).drop_encoding()
     return month.assign_attrs(grid_mapping="latitude_longitude")

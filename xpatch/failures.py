@@ -18,7 +18,7 @@ class PatchFailure(UserWarning):
         labels = ", ".join(map(str, itertools.islice(self.failures, 10)))
         more = f" and {len(self.failures) - 10} more" if len(self.failures) > 10 else ""
         first = next(iter(self.failures.values()), "")
-        super().__init__(f"func failed on {len(failures)} patches ({labels}{more}): {first}")
+        super().__init__(f"apply failed on {len(failures)} patches ({labels}{more}): {first}")
 
     def __reduce__(self) -> Any:
         return type(self), (self.failures,)
@@ -29,6 +29,12 @@ def warn_of(failures: Mapping[int, str]) -> None:
     worker = sys.modules.get("distributed.worker")
     warn = warnings.warn if worker is None else worker.warn
     warn(PatchFailure(failures), stacklevel=2)
+
+
+def unread(error: Exception) -> str:
+    """Say why patches could not be read, and what of the source."""
+    notes = [n for n in getattr(error, "__notes__", []) if not n.startswith("raised for")]
+    return "; ".join([f"{type(error).__name__}: {error}", *notes])
 
 
 @contextlib.contextmanager

@@ -407,6 +407,11 @@ def with_index(obj: Any, index: PatchIndex) -> Any:
     return plain.assign_coords(xr.Coordinates(coords, indexes={index.dim: index}))
 
 
+def labels_of(obj: Any, names: Iterable[Hashable]) -> xr.Coordinates:
+    """Give those of some coordinates that patches have, with their indexes."""
+    return obj.coords.to_dataset()[[n for n in names if n in obj.coords]].coords
+
+
 def whole_of(obj: Any) -> xr.Dataset:
     """Give a DataArray as a Dataset of one variable."""
     return obj._to_temp_dataset() if isinstance(obj, xr.DataArray) else obj

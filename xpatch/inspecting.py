@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xpatch import inspecting_members as listed
 from xpatch.checks import is_integer
 from xpatch.domain import domain_of
-from xpatch.index import patch_index, with_index
+from xpatch.index import labels_of, patch_index, with_index
 from xpatch.joint import Joint, time_dims, time_part
 from xpatch.neighborhood import Members
 from xpatch.one_scene import scene_rows
@@ -186,8 +186,8 @@ def _per_cell(obj: Any, source: Provenance, plan: Plan, values: NDArray) -> xr.D
     for k, d in enumerate(plan.dims):
         if d in (plan.coarse or ()):
             values = values.take(plan.offsets(d), k + 1)
-    labels = {n: obj.coords[n] for n in (source.dim, *plan.dims) if n in obj.coords}
-    return xr.DataArray(values[(slice(None), *inner)], labels, (source.dim, *plan.dims))
+    dims = (source.dim, *plan.dims)
+    return xr.DataArray(values[(slice(None), *inner)], labels_of(obj, dims), dims)
 
 
 def spec(obj: xr.DataArray | xr.Dataset) -> dict[str, Any]:

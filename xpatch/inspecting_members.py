@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch import sphere
 from xpatch.domain import Sites
+from xpatch.index import labels_of
 from xpatch.neighborhood import Members
 from xpatch.plan import Plan
 from xpatch.recipe import ANCHOR
@@ -62,8 +63,8 @@ def per_slot(
 ) -> xr.DataArray:
     """Lay values of members out as (patch, slot), with the labels of the patches."""
     part = _members(plan).take(source.ordinals)
-    labels = {n: obj.coords[n] for n in (source.dim, part.dim) if n in obj.coords}
-    return xr.DataArray(part.padded(values(part), fill), labels, (source.dim, part.dim))
+    dims = (source.dim, part.dim)
+    return xr.DataArray(part.padded(values(part), fill), labels_of(obj, dims), dims)
 
 
 def distance(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:

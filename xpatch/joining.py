@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from xarray import Variable
-from xarray.core import indexing
 
 from xpatch.aggregation import Learned
 from xpatch.engine import dtypes
@@ -20,6 +19,7 @@ from xpatch.engine.coarsen import mean_dtype, mean_of
 from xpatch.engine.lazy import Deferred, lazily
 from xpatch.engine.members import added, put_together
 from xpatch.engine.memory import weigh
+from xpatch.engine.reading import Stored
 from xpatch.joint import Joint, in_time
 from xpatch.listing import MemberJob
 from xpatch.neighborhood import Boxes, Members
@@ -140,8 +140,7 @@ class Rows:
             return self.cut(self.source, ordinals, found)
         region = self.cut.region(found)
         key = tuple(slice(*region[d]) if d in region else slice(None) for d in self.cut.dims)
-        array = self.source[indexing.BasicIndexer(key)]
-        data = np.asarray(array.get_duck_array() if hasattr(array, "get_duck_array") else array)
+        data = self.source.read(key)
         return self.cut(data, ordinals, found, region)
 
 
@@ -154,6 +153,7 @@ def cut_jointly(
     window: Window | None = None,
     defer: bool = False,
     coarse: Mapping[Hashable, int] | None = None,
+    name: Hashable | None = None,
 ) -> Variable:
     """Take what the patches with ``ordinals`` hold out of one variable, which has all its dims."""
     cut = Cut.of(variable, joint, window, coarse)
@@ -163,7 +163,8 @@ def cut_jointly(
 
         array = chunked_joint.gather(variable.data, cut, groups or [ordinals])
         return Variable(dims, array, variable.attrs)
-    source = variable.to_numpy() if variable._in_memory else variable._data
+    stored = Stored(variable._data, variable.dims, name)
+    source = variable.to_numpy() if variable._in_memory else stored
     rows = Rows(source, cut)
     if variable._in_memory and not defer:
         return Variable(dims, rows(ordinals), variable.attrs)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from xarray import Variable
-from xarray.core import indexing
 
 from xpatch.aggregation import Aggregation, Learned
 from xpatch.combining import fitted_model
@@ -20,6 +19,7 @@ from xpatch.engine import reduce as r
 from xpatch.engine.lazy import Deferred, lazily
 from xpatch.engine.memory import weigh
 from xpatch.engine.nodata import Nodata, filling, placing, reading
+from xpatch.engine.reading import Stored
 from xpatch.engine.stacked import Modeled
 from xpatch.labels import Numbers
 from xpatch.neighborhood import Members
@@ -78,8 +78,7 @@ class Rows:
             shape.append(high - low)
             if cells is not None:
                 local = local * (high - low) + cells[k] - low
-        array = self.source[indexing.BasicIndexer(tuple(key))]
-        data = np.asarray(array.get_duck_array() if hasattr(array, "get_duck_array") else array)
+        data = self.source.read(key)
         elements = local.astype(np.int32)
         near = dataclasses.replace(part, shape=tuple(shape), elements=elements)
         return engine.gather(data, self.axes, near, self.dtype, self.empty)
@@ -94,6 +93,7 @@ def cut_members(
     groups: list[NDArray] | None,
     window: Window | None = None,
     defer: bool = False,
+    name: Hashable | None = None,
 ) -> Variable:
     """Take the members of the patches with ``ordinals`` out of one variable.
 
@@ -117,7 +117,8 @@ def cut_members(
         )
         return Variable((dim, *dims), array, variable.attrs)
     in_memory = variable._in_memory
-    source = variable.to_numpy() if in_memory else variable._data
+    stored = Stored(variable._data, variable.dims, name)
+    source = variable.to_numpy() if in_memory else stored
     rows = Rows(source, axes, own, members, finish, dtype, empty)
     if in_memory and not defer:
         return Variable((dim, *dims), rows(ordinals), variable.attrs)

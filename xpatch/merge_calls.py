@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from xarray.indexes import PandasIndex
 
+from xpatch import made
 from xpatch.aggregation import OverlapAdd, as_aggregation
 from xpatch.domain import domain_of
 from xpatch.fields import by_field
@@ -34,7 +35,7 @@ def merge_one(
     merge = Merge(patches, aggregation, *rest)
     if isinstance(merge.aggregation, Forecast) and merge.aggregation.select == "cube":
         return as_cube(patches, None, merge.crop, *rest)
-    return merge.domain.wrap(merge.run())
+    return merge.domain.wrap(made.run(merge))
 
 
 def merge_both(
@@ -131,7 +132,7 @@ def _merger(
 
     def merged(patches: xr.Dataset) -> xr.Dataset:
         own = {d: f for d, f in factors(scale, plan).items() if (d in timed) == (over == "time")}
-        return Merge(patches, aggregation, None, skipna, fill_value, own, cut=plan.dims).run()
+        return made.run(Merge(patches, aggregation, None, skipna, fill_value, own, cut=plan.dims))
 
     return merged
 
@@ -158,7 +159,7 @@ def merge_each(
         if isinstance(merge.aggregation, Forecast) and merge.aggregation.select == "cube":
             cubes.append(as_cube(part, None, merge.crop, None, *args))
         else:
-            parts.append(merge.run())
+            parts.append(made.run(merge))
     check_same_times(cubes)
     merged = xr.merge([*parts, *cubes], combine_attrs="override", compat="override", join="outer")
     for plan in plans:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
+from xpatch.failures import unread
 from xpatch.index import patch_index, whole_of
 from xpatch.progress import Ticker
 
@@ -67,6 +68,11 @@ class Frame:
         order = tuple(whole.data_vars)
         chunked = [n for n, v in whole.variables.items() if v.chunks is not None]
         return cls(whole.drop_vars(chunked), order, single, name, dim)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The labels of all patches."""
+        return self.rest[self.dim].values
 
     def patches(self, which: slice, parts: Mapping[Hashable, Variable]) -> Any:
         """Give the patches at positions ``which``, loaded, with their chunked arrays."""
@@ -166,20 +172,54 @@ class Apply:
             name: Variable(dims, block, attrs)
             for (name, dims, attrs), block in zip(self.inputs, blocks, strict=True)
         }
-        given = frame.patches(self.which, parts)
-        size = given.sizes[frame.dim]
+        size = self.which.stop - self.which.start
         out = {n: np.empty((size, *f.sizes), f.filled) for n, f in self.forms.items()}
         present = np.ones(size, bool)
         failures: dict[int, str] = {}
-        step = self.batch or max(1, size)
-        for low in range(0, size, step):
-            which = slice(low, min(low + step, size))
-            self._run(model, given, agreed, which, out, present, failures)
-            if self.tick is not None:
-                self.tick(which.stop - which.start)
+        for run, given in self._read(frame, parts, slice(0, size)):
+            own, there = {n: values[run] for n, values in out.items()}, present[run]
+            if isinstance(given, Exception):
+                failures[int(frame.labels[self.which][run][0])] = unread(given)
+                self._leave_out(own, there)
+                self._tick(1)
+                continue
+            step = self.batch or max(1, len(there))
+            for low in range(0, len(there), step):
+                which = slice(low, min(low + step, len(there)))
+                self._run(model, given, agreed, which, own, there, failures)
+                self._tick(which.stop - which.start)
         if failures:
             self.report(failures)
         return [*out.values(), present]
+
+    def _leave_out(self, out: Mapping[Hashable, NDArray], present: NDArray) -> None:
+        """Say, in place, that patches are missing."""
+        present[...] = False
+        for name, values in out.items():
+            values[...] = self.forms[name].null
+
+    def _tick(self, count: int) -> None:
+        if self.tick is not None:
+            self.tick(count)
+
+    def _read(
+        self, frame: Frame, parts: Mapping[Hashable, Variable], run: slice
+    ) -> Iterator[tuple[slice, Any]]:
+        """Load patches in runs that can be read; of each that cannot, give the error."""
+        start = self.which.start
+        own = {n: v.isel({frame.dim: run}) if frame.dim in v.dims else v for n, v in parts.items()}
+        try:
+            found: Any = frame.patches(slice(start + run.start, start + run.stop), own)
+        except Exception as error:
+            if self.on_error == "raise":
+                raise
+            found = error
+        if not isinstance(found, Exception) or run.stop - run.start <= 1:
+            yield run, found
+            return
+        middle = (run.start + run.stop) // 2
+        yield from self._read(frame, parts, slice(run.start, middle))
+        yield from self._read(frame, parts, slice(middle, run.stop))
 
     def _run(
         self,
@@ -207,9 +247,7 @@ class Apply:
                     self._run(func, given, agreed, slice(k, k + 1), out, present, failures)
                 return
             failures[labels[0]] = f"{type(error).__name__}: {error}"
-            present[which] = False
-            for name, values in out.items():
-                values[which] = self.forms[name].null
+            self._leave_out({n: values[which] for n, values in out.items()}, present[which])
             return
         variables = as_variables(result, batch, dim, agreed)
         lost = [n for n in self.forms if n not in variables]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
+import json
+import time
 import uuid
 import warnings
 from collections.abc import Hashable, Iterator, Mapping
@@ -14,9 +17,16 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
+from xpatch.made import differences, made_of
+from xpatch.stores import check_store
+
 __all__ = ["write"]
 
 MARK = "xpatch_write_in_progress"  # an array: 0 until the metadata are complete, then 1
+RECORD = "xpatch_write"  # a group: the tag, and how the field was merged
+ATTEMPTS = (
+    50  # to begin a store that another process begins at the same time, a tenth of a second each
+)
 UNNAMED = "__xarray_dataarray_variable__"  # as xarray stores a DataArray without a name
 
 
@@ -25,6 +35,7 @@ def write(
     store: Any,
     *,
     resume: bool = False,
+    tag: str | None = None,
     encoding: Mapping[Hashable, Mapping[str, Any]] | None = None,
     zarr_format: int | None = None,
 ) -> int:
@@ -43,8 +54,13 @@ def write(
         Where to write. It must not exist, unless ``resume``.
     resume : bool, default: False
         Finish a store that an earlier call began for the same field; begin if there is none, do
-        nothing if it is complete. That the values would be the same is up to the caller; names,
-        dimensions, shapes, chunks, dtypes, fill values and attributes are compared.
+        nothing if it is complete. Several processes may do so at once. Names, dimensions, shapes,
+        chunks, dtypes, fill values and attributes are compared, values in memory, the tag, and how
+        the field was merged: geometry, sampler, window and aggregation, unless ``obj`` went through
+        `dask.persist` or `dask.optimize` and does not tell. Functions are not compared.
+    tag : str, optional
+        What else the values depend on, such as the version of the model. `write` refuses to
+        resume with another one.
     encoding, zarr_format
         As for `xarray.Dataset.to_zarr`.
 
@@ -57,9 +73,10 @@ def write(
     ------
     FileExistsError
         If the store exists and ``resume`` is not set.
-    ValueError
-        If the store is not that of this field, or incomplete and not begun by `write`; or what
-        `to_zarr` raises for the encoding.
+    TypeError, ValueError
+        If the store is not that of this field, was begun with another recipe or tag, or is
+        incomplete and not begun by `write`; if it is a file of another format; or what `to_zarr`
+        raises for the encoding.
     RuntimeError
         If chunks are not in the store after they were written.
     ImportError
@@ -75,8 +92,18 @@ def write(
     6
     >>> xpatch.write(merged, store, resume=True)
     0
+
+    The tag is kept in the store, with how the field was merged, in a group ``xpatch_write``.
+
+    >>> xpatch.write(merged, store, resume=True, tag="model v2")
+    Traceback (most recent call last):
+    ...
+    ValueError: ... was begun as another field: tag None there, 'model v2' here; ...
     """
     zarr = _zarr()
+    check_store(zarr, store)
+    if tag is not None and not isinstance(tag, str):
+        raise TypeError(f"tag must be text, such as 'model v2', got {tag!r}")
     if isinstance(obj, xr.DataArray):
         obj = obj._to_temp_dataset().rename({_temporary(obj): obj.name or UNNAMED})
     if not isinstance(obj, xr.Dataset):
@@ -91,17 +118,16 @@ def write(
     model = _model(zarr, field, kwargs)
     lazy = {n: v for n, v in field.variables.items() if v.chunks is not None}
     encoded = {n: _encoded(n, v, model[str(n)]) for n, v in lazy.items()}
-    if known is None:
-        _begin(zarr, field, store, zarr_format, kwargs)
-    elif MARK in known and not int(known[MARK][...]):
-        _check_names(field, known)
-        _metadata(zarr, field, store, kwargs)
+    record = {"tag": tag, "merged": {str(n): m for n, v in lazy.items() if (m := made_of(v.data))}}
+    _begin(zarr, field, store, zarr_format, kwargs, record, resume)
     group = zarr.open_group(store, mode="r+", use_consolidated=False)
+    unfinished = MARK in group  # before chunks are listed: another process may finish now
     _check_store(field, group, store, model)
+    _check_record(group, store, record)
     arrays = {n: group[str(n)].with_config({"write_empty_chunks": True}) for n in lazy}
     missing = {n: _missing(a) for n, a in arrays.items()}
     total = sum(map(len, missing.values()))
-    if MARK not in group:
+    if not unfinished:
         if total:
             raise ValueError(
                 f"{store} lacks {total} chunks, but was not begun by xpatch.write: whether the "
@@ -111,7 +137,8 @@ def write(
         return 0
     _compute(encoded, arrays, missing)
     _check_written(arrays, store)
-    del group[MARK]
+    with contextlib.suppress(KeyError):  # another process finished as well
+        del group[MARK]
     _consolidate(zarr, store)
     return total
 
@@ -175,21 +202,72 @@ def _aligned(field: xr.Dataset, encoding: Mapping[Hashable, Mapping[str, Any]]) 
     return out
 
 
-def _begin(zarr: Any, field: xr.Dataset, store: Any, zarr_format: int | None, kwargs: Any) -> None:
-    group = zarr.open_group(store, mode="w-", zarr_format=zarr_format)
-    group.create_array(MARK, shape=(), dtype="u1", config={"write_empty_chunks": True})[...] = 0
-    _metadata(zarr, field, store, kwargs)
+def _begin(
+    zarr: Any,
+    field: xr.Dataset,
+    store: Any,
+    zarr_format: int | None,
+    kwargs: Any,
+    record: Mapping[str, Any],
+    resume: bool,
+) -> None:
+    """Create the store, or what of it an earlier run left out, though others do the same."""
+    errors = zarr.errors
+    taken = (errors.ContainsArrayError, errors.ContainsGroupError, FileExistsError, KeyError)
+    for attempt in range(ATTEMPTS):
+        known = _opened(zarr, store)
+        try:
+            if known is None or not (resume and _content(known)):
+                mode = "w-" if known is None else "a"
+                group = zarr.open_group(store, mode=mode, zarr_format=zarr_format)
+                config = {"write_empty_chunks": True}
+                group.create_array(MARK, shape=(), dtype="u1", config=config)[...] = 0
+                _metadata(zarr, field, store, kwargs, record)
+            elif MARK in known and not int(known[MARK][...]):
+                _check_names(field, known)
+                _check_record(known, store, record)
+                _metadata(zarr, field, store, kwargs, record)
+            return
+        except taken as error:
+            if not resume or attempt == ATTEMPTS - 1:
+                raise FileExistsError(
+                    f"another call of write begins {store} at this time; pass resume=True to work "
+                    "on it together, once it was begun"
+                ) from error
+            time.sleep(0.1)
 
 
-def _metadata(zarr: Any, field: xr.Dataset, store: Any, kwargs: Any) -> None:
+def _content(group: Any) -> bool:
+    return bool(set(group) or dict(group.attrs))
+
+
+def _metadata(
+    zarr: Any, field: xr.Dataset, store: Any, kwargs: Any, record: Mapping[str, Any]
+) -> None:
     """Create the arrays of a store that was begun, and write what is in memory."""
+    group = zarr.open_group(store, mode="r+", use_consolidated=False)
+    if (record["tag"] is not None or record["merged"]) and RECORD not in group:
+        group.create_group(RECORD, attributes={"record": json.dumps(record)})
     options = {"consolidated": False, "write_empty_chunks": True, **kwargs}
     field.to_zarr(store, mode="a", compute=False, **options)
-    zarr.open_group(store, mode="r+", use_consolidated=False)[MARK][...] = 1
+    group[MARK][...] = 1
+
+
+def _check_record(group: Any, store: Any, record: Mapping[str, Any]) -> None:
+    """Raise a ValueError if the store was begun with another tag, or merged in another way."""
+    known = json.loads(group[RECORD].attrs["record"]) if RECORD in group else {}
+    other = differences(known.get("merged", {}), record["merged"])
+    if known.get("tag") != record["tag"]:
+        other.insert(0, f"tag {known.get('tag')!r} there, {record['tag']!r} here")
+    if other:
+        raise ValueError(
+            f"{store} was begun as another field: {'; '.join(other)}; write to another store, or "
+            "resume with what it was begun with"
+        )
 
 
 def _check_names(field: xr.Dataset, group: Any) -> None:
-    extra = sorted(set(group) - {MARK} - set(map(str, field.variables)))
+    extra = sorted(set(group) - {MARK, RECORD} - set(map(str, field.variables)))
     if extra:
         raise ValueError(f"the store holds {extra}, which the field does not; write elsewhere")
 

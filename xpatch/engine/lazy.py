@@ -13,6 +13,7 @@ from xarray.core import indexing
 
 from xpatch.engine import memory
 from xpatch.engine.joined import Joined
+from xpatch.engine.reading import listed
 from xpatch.engine.regions import Piece, assembled, bounds_of, span_of, within
 from xpatch.engine.threads import available_threads
 from xpatch.neighborhood import Boxes
@@ -48,7 +49,12 @@ class Deferred(BackendArray):
     def _read(self, key: tuple[Any, ...]) -> NDArray:
         first = key[0]
         wanted = self.ordinals[first]
-        rows = self.make(np.atleast_1d(wanted))
+        try:
+            rows = self.make(np.atleast_1d(wanted))
+        except Exception as error:
+            labels = listed(np.atleast_1d(wanted).tolist())
+            error.add_note(f"raised for the patches with labels {labels}")
+            raise
         if np.ndim(wanted) == 0:
             rows = rows[0]
             return _outer(rows, key[1:])
@@ -75,7 +81,7 @@ class Rows:
 
     Parameters
     ----------
-    source : array
+    source : array or Stored
         The field.
     axes : sequence of int
         Axes of ``source`` that are cut.
@@ -192,8 +198,7 @@ class Rows:
     def _read(self, cells: Sequence[slice]) -> NDArray:
         region = dict(zip(self.axes, cells, strict=True))
         key = tuple(region.get(k, slice(None)) for k in range(len(self.source.shape)))
-        array = self.source[indexing.BasicIndexer(key)]
-        return np.asarray(array.get_duck_array() if hasattr(array, "get_duck_array") else array)
+        return self.source.read(key)
 
 
 class Kept:

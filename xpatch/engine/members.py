@@ -362,6 +362,7 @@ def added(given: Contributions, reducer: Reducer) -> Any:
     return touched, state_of(given, len(touched), reducer)
 
 
+@np.errstate(invalid="ignore", over="ignore")  # inf − inf is NaN, as in any mean
 def put_together(
     parts: Iterable[Any],
     reducer: Reducer,

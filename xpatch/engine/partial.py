@@ -366,6 +366,7 @@ class Finish:
             index[axis] = part
         return [s[tuple(index)] for s in state]
 
+    @np.errstate(invalid="ignore", over="ignore")  # inf − inf is NaN, as in any mean
     def _summed(self, pieces: list[Piece]) -> NDArray:
         reducer: Any = self.reducer
         if self.shares and all(len(piece.state) == 1 for piece in pieces):

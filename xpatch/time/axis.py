@@ -7,6 +7,7 @@ import datetime
 import math
 import re
 import reprlib
+import warnings
 from collections.abc import Hashable
 from functools import cached_property
 from typing import Any
@@ -65,8 +66,10 @@ class Duration:
             return cls(steps=min(_positive(int(value), what), LATEST // 4))
         if isinstance(value, str):
             try:
-                value = pd.tseries.frequencies.to_offset(value)
-            except ValueError:
+                with warnings.catch_warnings():  # by which pandas 2 takes leave of "1Y"
+                    warnings.simplefilter("error", FutureWarning)
+                    value = pd.tseries.frequencies.to_offset(value)
+            except (ValueError, FutureWarning):
                 raise ValueError(
                     f"{what} must be a number of steps, or a duration such as '30D', '6h' or '3MS' "
                     f"(months; years are '1YS'); got {value!r}"
@@ -340,7 +343,10 @@ def _as_datetime64(times: Any) -> NDArray:
     try:
         if any(isinstance(t, int | float | np.number) for t in listed.flat):
             raise TypeError("numbers are no times")
-        found = pd.DatetimeIndex(listed)
+        try:
+            found = pd.DatetimeIndex(listed)
+        except pd.errors.OutOfBoundsDatetime:  # of nanoseconds, which pandas 2 reads text as
+            found = pd.DatetimeIndex(listed.astype("M8[us]"))
         return np.asarray(found if found.tz is None else found.tz_convert(None))
     except (TypeError, ValueError) as error:
         raise TypeError(

@@ -1,0 +1,54 @@
+"""Reading: a region of an array on disk, and words for what could not be read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xarray.core import indexing
+
+FEW = 10  # labels that a message lists
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stored:
+    """The data of one variable that are still on disk."""
+
+    data: Any
+    dims: tuple[Hashable, ...]
+    name: Hashable | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Cells along each of ``dims``."""
+        return tuple(self.data.shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of what is read."""
+        return self.data.dtype
+
+    def read(self, key: Sequence[slice]) -> NDArray:
+        """Read a region; errors tell which, and of what."""
+        try:
+            array = self.data[indexing.BasicIndexer(tuple(key))]
+            return np.asarray(array.get_duck_array() if hasattr(array, "get_duck_array") else array)
+        except Exception as error:
+            what = "the field" if self.name is None else repr(self.name)
+            error.add_note(f"raised while {what} was read{self._region(key)}")
+            raise
+
+    def _region(self, key: Sequence[slice]) -> str:
+        runs = [s.indices(n)[:2] for s, n in zip(key, self.shape, strict=True)]
+        every = zip(self.dims, runs, self.shape, strict=True)
+        parts = [f"{d}={a}:{b}" for d, (a, b), n in every if (a, b) != (0, n)]
+        return f" at the cells {', '.join(parts)}" if parts else ""
+
+
+def listed(labels: Sequence[int]) -> str:
+    """List labels, the first of many."""
+    rest = len(labels) - FEW
+    return f"{list(labels[:FEW])}{f' and {rest} more' if rest > 0 else ''}"
