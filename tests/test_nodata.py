@@ -62,7 +62,9 @@ def as_law(merged, nodata):
 
 @pytest.mark.parametrize("chunks", [None, 7], ids=["memory", "dask"])
 @pytest.mark.parametrize("cut", CUTS)
-@pytest.mark.parametrize("how", CHOOSE + AVERAGE, ids=str)
+@pytest.mark.parametrize(
+    "how", CHOOSE + AVERAGE, ids=lambda h: h if isinstance(h, str) else type(h).__name__
+)
 def test_the_law(cut, how, chunks):
     cases = [("i2", -9999, None), ("f4", np.float32(-1e30), None), ("u1", 255, None)]
     if not isinstance(how, xpatch.Learned):  # which is given what is there
