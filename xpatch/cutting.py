@@ -23,7 +23,7 @@ from xpatch.engine import dtypes, memory
 from xpatch.engine.coarsen import CoarseRows, coarsened, mean_dtype
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.engine.reading import Stored
-from xpatch.index import RECIPE, PatchIndex, whole_of
+from xpatch.index import RECIPE, PatchIndex
 from xpatch.joining import cut_jointly
 from xpatch.joint import Joint, along
 from xpatch.labels import label_variable
@@ -201,8 +201,8 @@ def cut_coordinates(
     variables: dict[Hashable, Variable] = {}
     indexes: dict[Hashable, Any] = {}
     bounds = bounds_of(obj.coords, plan.dims)
-    for name, coord in obj.coords.items():
-        variable = coord.variable.to_base_variable()
+    for name, coord in obj.coords.variables.items():
+        variable = coord.to_base_variable()
         own = cut_dims(variable, plan)
         if own and has_zone(variable):  # which no array of two dimensions can have
             variable = Variable(variable.dims, values_of(variable), variable.attrs)
@@ -213,7 +213,7 @@ def cut_coordinates(
                 type(index) is PandasIndex and variable.dims == (name,)
             ):
                 indexes[name] = index
-                variables[name] = coord.variable
+                variables[name] = coord
             continue
         part = plan if isinstance(plan.hood, Members) else _along(plan, own)
         if not isinstance(part.hood, Boxes):
@@ -262,11 +262,15 @@ def check_names(obj: xr.DataArray | xr.Dataset, added: Mapping[Hashable, Variabl
 
 def taken_names(obj: xr.DataArray | xr.Dataset) -> set[Hashable]:
     """Give the names of a field; what a patch that is split again has from the first time makes way."""
-    whole = whole_of(obj)
-    coords = whole.coords.items()
-    again = any(RECIPE in c.attrs and not c.ndim for _, c in coords)
-    own = [n for n, c in coords if again and (not c.ndim or is_lead(c) or "empty_slot" in c.attrs)]
-    return {*whole.variables, *whole.dims}.difference(own)
+    coords = obj.coords.variables
+    again = any(RECIPE in c.attrs and not c.ndim for c in coords.values())
+    own = [
+        n
+        for n, c in coords.items()
+        if again and (not c.ndim or is_lead(c) or "empty_slot" in c.attrs)
+    ]
+    data = obj.data_vars if isinstance(obj, xr.Dataset) else ()
+    return {*coords, *data, *obj.dims}.difference(own)
 
 
 def _along(plan: Plan, dims: tuple[Hashable, ...]) -> Plan:

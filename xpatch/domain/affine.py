@@ -42,7 +42,8 @@ class GridMapping:
 def mapping_of(obj: xr.DataArray | xr.Dataset, name: Hashable | None) -> GridMapping | None:
     """Give the grid mapping of a field, also one that holds a transform and no CRS."""
     if name is None:
-        scalars = (n for n, c in obj.coords.items() if c.ndim == 0 and TRANSFORM in c.attrs)
+        coords = obj.coords.variables.items()
+        scalars = (n for n, c in coords if c.ndim == 0 and TRANSFORM in c.attrs)
         name = next(scalars, None)
     found = None if name is None else ax.variable_of(obj, name)
     if found is None or found.ndim:  # the second: geometries whose index knows their CRS

@@ -73,7 +73,7 @@ def grid_mapping(obj: xr.DataArray | xr.Dataset) -> Hashable | None:
     arrays = [obj] if isinstance(obj, xr.DataArray) else list(obj.data_vars.values())
     said = [a.encoding.get("grid_mapping", a.attrs.get("grid_mapping")) for a in arrays]
     named = [name for text in said for name in mapping_names(text, obj.dims)]
-    scalars = [n for n, c in obj.coords.items() if c.ndim == 0]
+    scalars = [n for n, c in obj.coords.variables.items() if c.ndim == 0]
     for name in [*named, "spatial_ref", *scalars]:
         found = variable_of(obj, name)
         if found is not None and any(a in found.attrs for a in CRS_ATTRS):

@@ -90,9 +90,8 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
 
 def check_named_once(obj: xr.DataArray | xr.Dataset) -> None:
     """Raise a ValueError if a variable has a dimension twice, which xarray hardly works with."""
-    for dims in [v.dims for v in variables_of(obj).values()] + [
-        c.dims for c in obj.coords.values()
-    ]:
+    for variable in (*variables_of(obj).values(), *obj.coords.variables.values()):
+        dims = variable.dims
         if len(set(dims)) < len(dims):
             raise ValueError(
                 f"the field has a dimension twice, {list(dims)}; give each a name of its own: "

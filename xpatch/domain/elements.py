@@ -241,10 +241,10 @@ def _check_geometries(geometries: NDArray, name: Hashable) -> None:
 def vector_places(obj: xr.DataArray | xr.Dataset) -> dict[tuple[Hashable, ...], Hashable]:
     """Find the dimensions of shapely geometries, and the coordinates that hold them."""
     found: dict[tuple[Hashable, ...], Hashable] = {}
-    for name, coord in obj.coords.items():
-        if str(coord.dtype) not in ("object", "geometry") or coord.ndim != 1:
+    for name, coord in obj.coords.variables.items():
+        if coord.ndim != 1 or str(coord.dtype) not in ("object", "geometry"):
             continue  # the second is that of geopandas
-        if not any(hasattr(value, "geom_type") for value in np.asarray(coord.variable.values)[:1]):
+        if not any(hasattr(value, "geom_type") for value in np.asarray(coord.values)[:1]):
             continue
         if coord.dims not in found or coord.dims == (name,):
             found[coord.dims] = name
@@ -261,13 +261,14 @@ def point_places(
     """
     found: dict[tuple[Hashable, ...], Any] = {}
     feature = str(obj.attrs.get("featureType", "")).lower() in FEATURES
-    feature |= any("cf_role" in c.attrs for c in obj.coords.values())
+    feature |= any("cf_role" in c.attrs for c in obj.coords.variables.values())
+    variables = located.coords.variables
     for lon_role, lat_role in (("longitude", "latitude"), ("X", "Y")):
         geographic = lon_role == "longitude"
-        for x in (n for n in located.coords if roles.get(n) == lon_role):
-            for y in (n for n in located.coords if roles.get(n) == lat_role):
-                dims = located[x].dims
-                if located[y].dims != dims or not dims or (x,) == dims or (y,) == dims:
+        for x in (n for n in variables if roles.get(n) == lon_role):
+            for y in (n for n in variables if roles.get(n) == lat_role):
+                dims = variables[x].dims
+                if variables[y].dims != dims or not dims or (x,) == dims or (y,) == dims:
                     continue
                 if len(dims) == 1 or (feature and geographic):
                     found.setdefault(dims, (x, y, geographic))
