@@ -225,6 +225,9 @@ def _check_part(part: Mapping[str, Any]) -> None:
 
 def _check_boxes(part: Mapping[str, Any]) -> None:
     starts, count = part["starts"], part["count"]
+    for size, cells in zip(part["sizes"], part["shape"], strict=True):
+        if size > 16 * cells + 1024:
+            raise DamagedRecipe(f"patches of {size} cells do not lie on {cells} cells")
     if starts is None:
         if count > MOST_LISTED:
             raise DamagedRecipe(f"'count' is {count}")
