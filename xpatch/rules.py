@@ -179,6 +179,8 @@ def check(recipe: Any) -> None:
     if lost or len(set(map(str, (n for n, _ in recipe["orders"])))) < len(recipe["orders"]):
         raise DamagedRecipe(f"'orders' is {_short(recipe['orders'])}")
     every = [d for part in parts for d in part["dims"]]
+    if set(recipe.get("coarse", ())) - set(every):
+        raise DamagedRecipe(f"'coarse' is {_short(recipe['coarse'])}")
     if len(set(every)) < len(every):
         raise DamagedRecipe(f"its parts share dimensions, {every}")
     counts = {part["count"] for part in parts}
