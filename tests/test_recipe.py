@@ -275,7 +275,7 @@ def test_damage_of_any_kind_is_a_value_error_or_does_no_harm(name, data):
 
 WRONG = {
     "shape": [10**9, 8],
-    "sizes": "x",
+    "sizes": [10**9, 4],
     "dims": 3,
     "count": 10**12,
     "labels": [None, None],

@@ -183,6 +183,8 @@ def check(recipe: Any) -> None:
     if lost or len(set(map(str, (n for n, _ in recipe["orders"])))) < len(recipe["orders"]):
         raise DamagedRecipe(f"'orders' is {_short(recipe['orders'])}")
     every = [d for part in parts for d in part["dims"]]
+    if set(recipe.get("coarse", ())) - set(every):
+        raise DamagedRecipe(f"'coarse' is {_short(recipe['coarse'])}")
     if len(set(every)) < len(every):
         raise DamagedRecipe(f"its parts share dimensions, {every}")
     counts = {part["count"] for part in parts}
@@ -229,6 +231,9 @@ def _check_part(part: Mapping[str, Any]) -> None:
 
 def _check_boxes(part: Mapping[str, Any]) -> None:
     starts, count = part["starts"], part["count"]
+    for size, cells in zip(part["sizes"], part["shape"], strict=True):
+        if size > 16 * cells + 1024:
+            raise DamagedRecipe(f"patches of {size} cells do not lie on {cells} cells")
     if starts is None:
         if count > MOST_LISTED:
             raise DamagedRecipe(f"'count' is {count}")
