@@ -220,7 +220,7 @@ def test_anchors_of_its_own_patches_give_the_same_patches():
     patches = FIELD.patch.split(geometry={"y": 5, "x": 4}, sampler=Random(7, seed=0))
     again = FIELD.patch.split(geometry={"y": 5, "x": 4}, sampler=Explicit(patches))
     np.testing.assert_array_equal(again, patches)
-    xr.testing.assert_allclose((again + patches) / 2, patches)
+    np.testing.assert_allclose((again + patches) / 2, patches)
 
 
 def test_tracks():

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 import xpatch
+from xpatch import Rectangular
 
 pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata")
 CUT = {"geometry": {"x": 8}, "sampler": xpatch.RegularStride(4)}
@@ -472,7 +473,10 @@ def test_matched_fields_share_a_dataset_and_a_file(tmp_path, kind, sampler):
 def test_three_matched_fields_of_which_two_are_alike(tmp_path):
     f = line(n=60)
     p = f.patch.split(geometry={"x": 6}, sampler=xpatch.Random(9, seed=0))
-    wide, near = (f.patch.split(geometry={"x": n}, sampler=xpatch.Explicit(p)) for n in (12, 4))
+    wide, near = (
+        f.patch.split(geometry=Rectangular(x=n, boundary="pad"), sampler=xpatch.Explicit(p))
+        for n in (12, 4)
+    )
     both = xr.Dataset({"p": p, "wide": wide.rename(x="xw"), "near": near.rename(x="xn")})
     assert sum(str(n).startswith("start_x") for n in both.coords) == 3
     both.to_netcdf(tmp_path / "b.nc")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.engine.lazy import Deferred, Rows, lazily
+from xpatch.engine.reading import Stored
 from xpatch.neighborhood import Boxes
 from xpatch.plan import Plan
 
@@ -77,7 +78,8 @@ def cut_bounds(
 
         array = chunked.gather(variable.data, (axis,), boxes, groups or [ordinals], finish)
         return Variable(dims, array, variable.attrs)
-    source = variable.to_numpy() if variable._in_memory else variable._data
+    stored = Stored(variable._data, variable.dims, f"bounds of {d}")
+    source = variable.to_numpy() if variable._in_memory else stored
     none = boxes.take(np.empty(0, np.int64))
     dtype = finish(np.empty((0, *(1 for _ in variable.dims)), variable.dtype), none).dtype
     sizes = tuple(boxes.sizes[0] if k == axis else n for k, n in enumerate(variable.shape))

@@ -101,7 +101,7 @@ def _place_print(plan: Plan) -> str:
     text = crs if isinstance(crs, str | None) else json.dumps(crs, default=str, sort_keys=True)
     found = [str(text).encode()]
     for members in plan.lists:
-        if members.numbers is None and plan.domain.element_dims:
+        if members.numbers is None and members.dims[0] in plan.domain.element_dims:
             sites = plan.domain.sites(members.dims[0])
             found += [np.ascontiguousarray(v, float).tobytes() for v in (sites.x, sites.y)]
     return _digest(*found)

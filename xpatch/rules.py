@@ -21,7 +21,6 @@ MOST_CELLS = 1 << 62  # of a field
 MOST_LABELS = 1 << 31  # along one dimension
 FEW_LISTED = 1 << 24  # of which there may be a few
 MOST_LISTED = 1 << 27  # patches that are no outer product: each has an entry in memory
-MOST_PADDED = 1 << 20  # cells of a patch beyond a field
 PADS = {"constant", "edge", "linear_ramp", "maximum", "mean", "median", "minimum", "reflect"}
 PADS |= {"symmetric", "wrap"}
 DTYPE = re.compile(r"[<>|]([iufb](1|2|4|8|16)|U\d{1,6}|[mM]8(\[\d{0,6}[a-zA-Zμ]{1,7}\])?)")
@@ -277,8 +276,6 @@ def _short(value: Any) -> str:
 def check_starts(starts: Any, sizes: Any, shape: Any, wrap: Any) -> None:
     """Raise a `DamagedRecipe` if boxes lie outside of the field."""
     for a, size, n, around in zip(starts, sizes, shape, wrap, strict=True):
-        if size > 2 * n + MOST_PADDED:
-            raise DamagedRecipe(f"patches of {size} cells of a field of {n}")
         beyond = n + size if around else 0
         if len(a) and (a.min() <= -size - beyond or a.max() >= n + beyond):
             raise DamagedRecipe(f"patches of {size} cells start at {a.min()} to {a.max()}, of {n}")

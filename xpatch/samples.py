@@ -143,7 +143,7 @@ def read_back(patches: Any, like: Any) -> Any:
             f"back, or are one patch, they do not know which of the field these are; merge with {mend}, "
             f"or without the samples: patches.drop_dims({lost[0]!r})"
         )
-    source = provenance(patches, like)
+    source = provenance(patches.drop_dims([n for n in lost if n in patches.dims]), like)
     plan = dataclasses.replace(source.plans[0], domain=ragged_domain(like))
     plans = (plan, *sample_plans(like, plan))
     for more in plans[1:]:
