@@ -283,13 +283,13 @@ def test_patches_from_files(tmp_path, kind, format):
     else:
         patches.to_netcdf(path)
         back = xr.open_dataset(path)
-    with pytest.raises(ValueError, match=r"samples of a ragged array along 'obs'.*like=field"):
-        back.patch.merge()
+    xr.testing.assert_allclose(back.patch.merge().compute(), ds)
     xr.testing.assert_allclose(back.patch.merge(like=ds).compute(), ds)
+    near = back.patch.merge(xpatch.OverlapAdd(xpatch.Gaussian(sigma=500.0)), like=ds)  # the distances are those of profiles
+    xr.testing.assert_allclose(near.compute(), ds)
+    np.testing.assert_allclose(back["temp"].patch.merge(), ds["temp"])
     with pytest.raises(ValueError, match="lost the coordinate 'profile'"):
         back["temp"].patch.merge(like=ds)
-    with pytest.raises(ValueError, match="like=field"):
-        back["temp"].patch.merge()
     profiles = back.drop_dims("obs").patch.merge()
     np.testing.assert_allclose(profiles["depth"], ds["depth"])
     other = ragged(kind, seed=0)[0]
@@ -305,10 +305,11 @@ def test_patches_from_files(tmp_path, kind, format):
 def test_one_patch_alone():
     ds, _ = ragged()
     patches = ds.patch.split(geometry=xpatch.KNNGraph(2))
-    with pytest.raises(ValueError, match=r"samples of a ragged array.*like=field"):
-        patches.isel(patch=4).patch.merge()
-    with pytest.raises(ValueError, match=r"patches.isel\(patch=\[…\]\)"):
-        patches.isel(patch=4).patch.merge(like=ds)
+    kept = patches.isel(patch=[4]).patch.merge()
+    assert 0 < kept["temp"].notnull().sum() < ds.sizes["obs"]
+    for merged in (patches.isel(patch=4).patch.merge(), patches.isel(patch=4).patch.merge(like=ds)):
+        for name in ("temp", "depth"):
+            np.testing.assert_array_equal(merged[name], kept[name])
 
 
 def test_profiles_without_a_place():
@@ -427,6 +428,14 @@ def test_variables_that_cannot_be_cut():
     both = ds.assign(grid=(("profile", "obs"), np.ones((9, ds.sizes["obs"]))))
     with pytest.raises(ValueError, match=r"'grid' lies along \['profile', 'obs'\]"):
         both.patch.split(geometry=xpatch.KNNGraph(2))
-    dates = np.array([cftime.DatetimeNoLeap(2000, 1, 1)] * ds.sizes["obs"], dtype=object)
-    with pytest.raises(TypeError, match="'date' has object dtype"):
-        ds.assign(date=("obs", dates)).patch.split(geometry=xpatch.KNNGraph(2))
+    things = np.array([{"flag": 1}] * ds.sizes["obs"], dtype=object)
+    with pytest.raises(TypeError, match="'flags' has object dtype"):
+        ds.assign(flags=("obs", things)).patch.split(geometry=xpatch.KNNGraph(2))
+
+
+def test_calendar_dates_of_samples():
+    ds, _ = ragged()
+    dates = np.array([cftime.DatetimeNoLeap(2000, 1, 1 + i) for i in range(ds.sizes["obs"])], dtype=object)
+    ds = ds.assign(date=("obs", dates))
+    merged = ds.patch.split(geometry=xpatch.KNNGraph(2)).patch.merge("first")
+    np.testing.assert_array_equal(merged["date"], dates)

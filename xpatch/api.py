@@ -208,7 +208,7 @@ def merge(
         from xpatch.combining_scales import merge_scales
 
         return merge_scales(patches, aggregation, like, skipna, fill_value, scale)
-    patches = samples.read_back(one_scene.alone(patches), like)
+    patches = one_scene.alone(patches)
     patches = parts.of_one_field(recalling.indexed(patches, like), like)
     if restoring.is_coarse(patches):
         from xpatch.painting import merge_scale

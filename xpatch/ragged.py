@@ -16,7 +16,7 @@ from xpatch.domain.ragged import counts_of
 from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.plan import Plan
 from xpatch.planning import check_values
-from xpatch.samples import SAMPLES_OF, in_order, ragged_domain, refusal
+from xpatch.samples import in_order, ragged_domain, refusal
 
 
 def split_ragged(
@@ -44,7 +44,6 @@ def split_ragged(
     out = pieces[0]
     for piece, plan in zip(pieces[1:], plans[1:], strict=True):
         coords = {n: c.variable for n, c in piece.coords.items() if n != dim}
-        coords[plan.dims[0]].attrs[SAMPLES_OF] = ", ".join(map(str, plans[0].dims))
         out = out.assign({n: v.variable for n, v in piece.data_vars.items()}).assign_coords(coords)
     index = patch_index(out)
     assert index is not None

@@ -255,6 +255,8 @@ def _read_members(
     table = table[first]
     dims, shape = tuple(recipe["dims"]), tuple(recipe["shape"])
     members = Members.from_table(dims, shape, slot, table, recipe["numbers"]).spread(kept, count)
+    # the slots that there are: the longest patch may not be among those that are left
+    members = dataclasses.replace(members, width=max(members.width, table.shape[1]))
 
     def column(name: str, empty: Any) -> NDArray:
         out = np.full(count, empty)

@@ -14,12 +14,13 @@ from xarray.indexes import PandasIndex
 
 from xpatch.guarding import Check, ListExpected, guarded
 from xpatch.index import PatchIndex, patch_index, with_index, with_variables
+from xpatch.joint import time_part
 from xpatch.labels import Expected, label_variable, missing, part_of
-from xpatch.measuring import measured
 from xpatch.plan import Plan
 from xpatch.reading import check_ordinals, find_recipe, read_plan
 from xpatch.recipe import told_apart
 from xpatch.rules import DamagedRecipe
+from xpatch.samples import found_again
 
 MEND = "merge(like=field) takes the field that was split"
 
@@ -93,9 +94,10 @@ def recalled(obj: Any, like: Any) -> Recalled | None:
         present = swapped(own, dim, ordinals, plan, present)
         plan = plan.renamed(present) if present else plan
         evidence |= _compare(obj, dim, ordinals, plan, crop, out)
-        plans.append(measured(plan, like))
+        plans.append(plan)
     _check_known(dim, ordinals, plans, evidence, like)
     _check_alone(obj, dim, plans)
+    plans = found_again(plans, like)
     out.index = PatchIndex(PandasIndex(ordinals, dim), tuple(plans), crop)
     return out
 
@@ -225,7 +227,27 @@ def _compare(
     for members in plan.lists:
         for d in members.dims:
             _compare_listed(obj, dim, ordinals, ListExpected(plan, members, d), out)
-    return evidence
+    return evidence or _same_steps(obj, dim, ordinals, plan)
+
+
+def _same_steps(obj: Any, dim: Hashable, ordinals: NDArray, plan: Plan) -> bool:
+    """Whether windows along a time without labels say which step each is anchored at.
+
+    Raises
+    ------
+    ValueError
+        If these are other steps.
+    """
+    name = plan.called("step") if time_part(plan.hood) is not None else None
+    given = obj.coords[name].variable if name in obj.coords else None
+    if given is None or given.chunks is not None or given.dims != (dim,):
+        return False
+    if not np.array_equal(given.to_numpy(), plan.steps(ordinals)):
+        raise ValueError(
+            f"the steps {name!r} are not those that the recipe gives for these patches; were patches of "
+            f"different splits put together, or averaged? {MEND}"
+        )
+    return True
 
 
 def _labels(obj: Any, dim: Hashable, d: Hashable) -> Variable | None:

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from xarray.indexes import PandasIndex
 
 from xpatch.domain import domain_of
 from xpatch.domain.ragged import Counts, counts_of, is_count
-from xpatch.engine.members import numbers
-from xpatch.index import PatchIndex, patch_index, with_index
+from xpatch.measuring import measured
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan
-from xpatch.reading import find_recipe
-from xpatch.restoring import provenance
-
-SAMPLES_OF = "samples_of"  # attribute of the numbers of samples: of what they are
 
 
 def sample_plans(obj: Any, plan: Plan) -> tuple[Plan, ...]:
@@ -120,48 +114,45 @@ def in_order(obj: xr.Dataset, like: xr.Dataset) -> xr.Dataset:
     return obj[[*own, *(n for n in obj.data_vars if n not in own)]].assign_coords(obj.coords)
 
 
-def read_back(patches: Any, like: Any) -> Any:
-    """Give patches of ragged arrays that lost their index one, from the field that was split.
+def found_again(plans: Sequence[Plan], like: Any) -> list[Plan]:
+    """Find members that were read back again on ``like``, and the samples of those that are instances.
 
     Raises
     ------
     ValueError
-        If the field is not given: the recipe of patches knows the instances alone.
+        If they are not those of the patches, or it is not known whose samples these are.
     """
-    known = isinstance(patches, xr.DataArray | xr.Dataset)
-    if not known or patch_index(patches) is not None:
-        return patches
-    lost = [n for n, c in patches.coords.items() if SAMPLES_OF in c.attrs]
-    recipe = find_recipe(patches) if lost else None
-    if recipe is None:
-        return patches
-    dim = recipe[0]
-    if like is None or dim not in patches.dims:
-        mend = "like=field" if like is None else f"the dimension {dim!r}: patches.isel({dim}=[…])"
+    counts = counts_of(like) if isinstance(like, xr.Dataset) else ()
+    domain = ragged_domain(like) if counts else None
+    instances = {c.sample: c.instance for c in counts}
+    out: list[Plan] = []
+    found: dict[Hashable, Plan] = {}  # by the dimensions that they cut
+    for plan in plans:
+        sample = next((d for d in plan.dims if plan.lists and d in instances), None)
+        if sample is None:
+            again = measured(plan, like)
+            again = again if domain is None else dataclasses.replace(again, domain=domain)
+        else:
+            again = _expanded_again(plan, sample, found.get(instances[sample]), like, instances)
+        out.append(again)
+        found |= dict.fromkeys(plan.dims, again)
+    return out
+
+
+def _expanded_again(
+    plan: Plan, sample: Hashable, of: Plan | None, like: Any, instances: dict[Hashable, Hashable]
+) -> Plan:
+    if of is None:
         raise ValueError(
-            f"these patches hold the samples of a ragged array along {lost[0]!r}, and as they were read "
-            f"back, or are one patch, they do not know which of the field these are; merge with {mend}, "
-            f"or without the samples: patches.drop_dims({lost[0]!r})"
+            f"these patches lost the coordinate {instances[sample]!r}, so that it is not known whose samples "
+            f"along {sample!r} they have. Merge them without like, or the Dataset that they are from"
         )
-    source = provenance(patches.drop_dims([n for n in lost if n in patches.dims]), like)
-    plan = dataclasses.replace(source.plans[0], domain=ragged_domain(like))
-    plans = (plan, *sample_plans(like, plan))
-    for more in plans[1:]:
-        _check_numbers(patches, dim, source.ordinals, more)
-    return with_index(patches, PatchIndex(PandasIndex(source.ordinals, dim), plans))
-
-
-def _check_numbers(patches: Any, dim: Hashable, ordinals: NDArray, plan: Plan) -> None:
-    """Raise a ValueError if the samples of patches are not those of the field that is given."""
-    (members,) = plan.lists
-    if members.dim not in patches.coords:
-        return
-    given = patches.coords[members.dim].transpose(dim, members.dim).values
-    wanted = numbers(members.take(ordinals))
-    if given.shape != wanted.shape or not np.array_equal(
-        np.where(given == given, given, -1), wanted
-    ):
+    (again,) = (p for p in sample_plans(like, of) if p.dims == plan.dims)
+    (old,), (new,) = plan.lists, again.lists
+    same = np.array_equal(old.offsets, new.offsets)
+    if not same or not np.array_equal(old.elements, new.elements):
         raise ValueError(
             f"like is not the field that was split: there the instances of these patches have other "
-            f"samples along {members.dim!r}"
+            f"samples along {sample!r}"
         )
+    return dataclasses.replace(again, hood=dataclasses.replace(new, width=old.width))
