@@ -468,3 +468,31 @@ def test_boxes_at_shapely_points_of_two_crs_agree():
         np.testing.assert_array_equal(a.values, b.values)
         assert abs(float(a.x.mean()) - 520_300) <= 500
         assert abs(float(a.y.mean()) - 5_970_400) <= 500
+
+
+@pytest.mark.parametrize("labels", [True, False])
+@pytest.mark.parametrize("dims", [("y", "x"), ("j", "i")])
+def test_rows_and_columns_of_a_curved_grid_may_be_called_x_and_y(dims, labels):
+    geopandas, shapely = pytest.importorskip("geopandas"), pytest.importorskip("shapely")
+    j, i = np.meshgrid(np.arange(60), np.arange(50), indexing="ij")
+    lat, lon = 20 + 0.5 * j + 0.02 * i, 5 + 0.5 * i - 0.03 * j
+    own = {"nav_lat": (dims, lat), "nav_lon": (dims, lon)}
+    own |= dict(zip(dims, (np.arange(60), np.arange(50)), strict=True)) if labels else {}
+    field = xr.DataArray(lat, own, dims)
+    points = geopandas.GeoSeries([shapely.Point(25, 43)], crs=4326)
+    square = xr.DataArray(
+        np.ones((3, 3)), {"lat": [42.0, 43, 44], "lon": [24.0, 25, 26]}, ("lat", "lon")
+    )
+    others = square.patch.split(geometry={"lat": 3, "lon": 3})
+    for at in (
+        points,
+        points.to_crs(3857),
+        [shapely.Point(25, 43)],
+        {"lon": [25], "lat": [43]},
+        others,
+    ):
+        sampler = xpatch.Explicit(at)
+        box = field.patch.split(geometry=dict.fromkeys(dims, 1), sampler=sampler)
+        nearest = field.patch.split(geometry=xpatch.KNNGraph(1), sampler=sampler)
+        assert abs(float(box.squeeze()) - 43) < 0.3
+        assert float(box.squeeze()) == float(nearest.squeeze())

@@ -524,3 +524,78 @@ def test_fields_put_together_after_reading_are_refused(tmp_path):
     read["patch"].attrs = alone["patch"].attrs
     with pytest.raises(ValueError, match=r"'fine' has patches along 'xf'"):
         read.patch.merge()
+
+
+# ------------------------------------------------------------------- parts, and cells half a cell away
+
+
+def merged(patches):
+    return patches.patch.merge().compute()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scenes_half_a_cell_apart_are_refused(tmp_path, kind):
+    one, other = plane(), plane()
+    other = other.assign_coords(y=other.y + 5.0)
+    a = stored(one.patch.split(**TILES), tmp_path / "a.zarr", kind)
+    b = stored(other.patch.split(**TILES), tmp_path / "b.zarr", kind)
+    half = a.sizes["patch"] // 2
+    both = xr.concat([a.isel(patch=slice(half)), b.isel(patch=slice(half, None))], "patch")
+    with pytest.raises(ValueError, match="labels along 'y' are not those"):
+        merged(both)
+
+
+@pytest.mark.parametrize("kind", [None, *KINDS])
+@pytest.mark.parametrize("how", ["crop", "isel"])
+def test_places_of_parts_are_those_of_the_cells_that_are_left(tmp_path, kind, how):
+    f = plane()
+    patches = f.patch.split(**TILES)
+    patches = patches if kind is None else stored(patches, tmp_path / "p.zarr", kind)
+    if how == "crop":
+        part = patches.patch.crop(y=(0, 4), x=(0, 4))
+    else:
+        part = patches.isel(y=slice(2), x=slice(2))
+    same = f.patch.split(geometry={"y": 2, "x": 2}, sampler=xpatch.Explicit(part))
+    np.testing.assert_array_equal(same, part)
+    np.testing.assert_array_equal(part.patch.places.y, part.y.mean("y"))
+    outline = part.patch.footprints().geometry.iloc[0]
+    assert outline.centroid.y == pytest.approx(float(part.y[0].mean()))
+
+
+@pytest.mark.parametrize("how", ["crop", "isel"])
+def test_parts_of_dask_patches_that_were_read_are_merged(tmp_path, how):
+    f = plane()
+    patches = stored(f.patch.split(**TILES), tmp_path / "p.zarr", "dask")
+    part = (
+        patches.patch.crop(y=1, x=1)
+        if how == "crop"
+        else patches.isel(y=slice(1, 5), x=slice(1, 5))
+    )
+    field = merged(part)
+    assert field.notnull().sum() > 60
+    np.testing.assert_allclose(field, f.where(field.notnull()))
+
+
+def test_a_part_that_may_be_several_is_refused():
+    f = line().assign_coords(x=np.repeat(np.arange(10.0), 4))
+    patches = f.patch.split(geometry={"x": 4})
+    with pytest.raises(ValueError, match=r"repeat within a patch.*patch.crop\(x=…\)"):
+        patches.load().isel(x=slice(2, 4)).patch.merge()
+    found = merged(patches.patch.crop(x=(2, 0))).notnull()
+    np.testing.assert_array_equal(found, np.tile([False, False, True, True], 10))
+
+
+def test_lists_on_integer_labels_survive_files(tmp_path):
+    f = xr.DataArray(
+        np.random.default_rng(0).random((8, 9)), {"y": range(8), "x": range(9)}, ("y", "x")
+    )
+    patches = f.rename("v").patch.split(geometry=xpatch.KNNGraph(4))
+    patches.to_netcdf(tmp_path / "p.nc")
+    with xr.open_dataarray(tmp_path / "p.nc") as back:
+        xr.testing.assert_allclose(back.patch.merge(), f)
+
+
+def test_one_patch_gets_its_labels_back():
+    f = plane()
+    patches = f.patch.split(**TILES)
+    np.testing.assert_array_equal(patches.drop_vars(["y", "x"]).patch[1].y, patches.y[1])

@@ -285,7 +285,9 @@ def test_patches_from_files(tmp_path, kind, format):
         back = xr.open_dataset(path)
     xr.testing.assert_allclose(back.patch.merge().compute(), ds)
     xr.testing.assert_allclose(back.patch.merge(like=ds).compute(), ds)
-    near = back.patch.merge(xpatch.OverlapAdd(xpatch.Gaussian(sigma=500.0)), like=ds)  # the distances are those of profiles
+    near = back.patch.merge(
+        xpatch.OverlapAdd(xpatch.Gaussian(sigma=500.0)), like=ds
+    )  # the distances are those of profiles
     xr.testing.assert_allclose(near.compute(), ds)
     np.testing.assert_allclose(back["temp"].patch.merge(), ds["temp"])
     with pytest.raises(ValueError, match="lost the coordinate 'profile'"):
@@ -435,7 +437,9 @@ def test_variables_that_cannot_be_cut():
 
 def test_calendar_dates_of_samples():
     ds, _ = ragged()
-    dates = np.array([cftime.DatetimeNoLeap(2000, 1, 1 + i) for i in range(ds.sizes["obs"])], dtype=object)
+    dates = np.array(
+        [cftime.DatetimeNoLeap(2000, 1, 1 + i) for i in range(ds.sizes["obs"])], dtype=object
+    )
     ds = ds.assign(date=("obs", dates))
     merged = ds.patch.split(geometry=xpatch.KNNGraph(2)).patch.merge("first")
     np.testing.assert_array_equal(merged["date"], dates)

@@ -208,3 +208,28 @@ def test_other_dims_of_the_field_do_not_matter():
         p = ds.patch.split(geometry=geometry, sampler=where)
         np.testing.assert_allclose(p.lon_bnds.mean("b"), p.lon)
         np.testing.assert_allclose(p.lat_bnds.mean("b"), p.lat)
+
+
+@pytest.mark.parametrize("chunks", [None, 9, "disk"])
+@pytest.mark.parametrize("boundary", ["wrap", "pad"])
+def test_bounds_that_are_data_variables_go_on(tmp_path, boundary, chunks):
+    lon = np.arange(0, 360 if boundary == "wrap" else 200, 10.0)
+    field = xr.Dataset(
+        {"t": ("lon", lon), "lon_bnds": (("lon", "b"), np.stack([lon - 5, lon + 5], 1))},
+        {"lon": ("lon", lon, {"bounds": "lon_bnds", "units": "degrees_east"})},
+    )
+    if chunks == "disk":
+        field.to_netcdf(tmp_path / "field.nc")
+        field = xr.open_dataset(tmp_path / "field.nc")
+    elif chunks:
+        field = field.chunk(lon=chunks)
+    geometry = xpatch.Rectangular(lon=4, boundary=boundary)
+    patches = field.patch.split(geometry=geometry, sampler=xpatch.RegularStride(3), window="hann")
+    np.testing.assert_allclose(patches.lon_bnds.mean("b"), patches.lon)
+    np.testing.assert_array_equal(patches.patch.merge().lon_bnds, field.lon_bnds)
+    applied = field.patch.apply(lambda patch: patch, geometry=geometry)
+    np.testing.assert_array_equal(applied.lon_bnds, field.lon_bnds)
+    patches.to_netcdf(tmp_path / "patches.nc")
+    with xr.open_dataset(tmp_path / "patches.nc") as back:
+        np.testing.assert_array_equal(back.patch.merge().lon_bnds, field.lon_bnds)
+    field.close()

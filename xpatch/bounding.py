@@ -11,12 +11,14 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
+from xpatch.domain import Lattice
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.engine.reading import Stored
 from xpatch.neighborhood import Boxes
 from xpatch.plan import Plan
+from xpatch.thinning import bounds_of as named_bounds
 
-__all__ = ["bounds_of", "cut_bounds", "remember", "turned_back"]
+__all__ = ["bounded_by", "bounds_of", "cut_bounds", "remember", "turned_back"]
 
 
 def bounds_of(coords: Mapping[Any, xr.DataArray], dims: tuple[Hashable, ...]) -> dict[Any, Any]:
@@ -87,12 +89,18 @@ def cut_bounds(
     return Variable(dims, lazily(data), variable.attrs)
 
 
+def bounded_by(domain: Lattice, name: Hashable, dims: tuple[Hashable, ...]) -> Hashable | None:
+    """Give the dimension whose labels a data variable is the bounds of, as files are opened."""
+    coords = domain.template.coords
+    if name is None:  # of a DataArray
+        return None
+    return next((d for d in dims if d in coords and named_bounds(coords[d]) == name), None)
+
+
 def turned_back(
-    patches: Any, name: Hashable, plan: Plan, ordinals: NDArray, crop: Any, dim: Hashable
+    variable: Variable, d: Hashable | None, plan: Plan, ordinals: NDArray, crop: Any, dim: Hashable
 ) -> Variable:
-    """Give a coordinate of patches, and bounds past the seam of a periodic dimension as on this side."""
-    variable: Variable = patches.coords[name].variable
-    d = bounds_of(patches.coords, plan.dims).get(name)
+    """Give bounds of ``d`` past the seam of a periodic dimension as on this side; others as they are."""
     step = None if d is None else plan.domain.spacing(d)
     if d is None or step is None or set(variable.dims) & set(plan.dims) != {d}:
         return variable

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex, PandasMultiIndex
 
-from xpatch.bounding import bounds_of, cut_bounds, remember
+from xpatch.bounding import bounded_by, bounds_of, cut_bounds, remember
 from xpatch.checks import check_patches
 from xpatch.dating import is_bounds
 from xpatch.domain import variables_of
@@ -181,6 +181,12 @@ def cut_named(variable: Variable, name: Hashable, plan: Plan, *args: Any) -> Var
     dim, ordinals, groups, defer, called = args
     if not is_bounds(plan.domain, name, variable):
         return cut_variable(variable, plan, dim, ordinals, groups, plan.window, defer, called)
+    own, d = cut_dims(variable, plan), bounded_by(plan.domain, name, plan.dims)
+    part = plan if isinstance(plan.hood, Members) else _along(plan, own)
+    beyond = own == (d,) and isinstance(part.hood, Boxes) and part.boxes.overhangs
+    if beyond and variable.dtype.kind != "O":
+        found = cut_bounds(variable, part, dim, d, ordinals, groups)
+        return thinned({name: found}, plan, {name})[name]
     whole = dataclasses.replace(plan, coarse=None)
     bounds = cut_variable(variable, whole, dim, ordinals, groups, None, defer, called)
     return thinned({name: bounds}, plan, {name})[name]

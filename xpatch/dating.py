@@ -19,11 +19,11 @@ __all__ = ["is_bounds", "merge_dates", "through_counts"]
 
 
 def is_bounds(domain: Lattice, name: Hashable, variable: Any) -> bool:
-    """Whether a variable holds the dates between which the cells of a coordinate lie."""
-    if variable.dtype.kind not in "MO" or name is None:
+    """Whether a variable holds the labels between which the cells of a coordinate lie."""
+    if variable.dtype.kind not in "iufmMO" or name is None:
         return False
     named = map(bounds_of, domain.template.coords.values())
-    return name in named and (variable.dtype.kind == "M" or calendar_of(variable) is not None)
+    return name in named and (variable.dtype.kind != "O" or calendar_of(variable) is not None)
 
 
 def merge_dates(

@@ -49,7 +49,8 @@ class ListExpected:
         if out.dtype.kind in "iub" and empty.any():
             out = out.astype(float)
         none: Any = {"f": np.nan, "M": np.datetime64("NaT"), "m": np.timedelta64("NaT"), "U": ""}
-        out[empty] = none.get(out.dtype.kind)
+        if empty.any():  # integers have nothing for it
+            out[empty] = none.get(out.dtype.kind)
         return out
 
 

@@ -20,8 +20,9 @@ from xpatch.joint import Joint, time_dims, time_part
 from xpatch.neighborhood import Members
 from xpatch.one_scene import scene_rows
 from xpatch.plan import Plan
-from xpatch.recipe import ANCHOR
-from xpatch.restoring import Provenance, provenance
+from xpatch.recalling import indexed
+from xpatch.recipe import ANCHOR, RECIPE
+from xpatch.restoring import Provenance, provenance, with_part
 from xpatch.time.dates import times_of
 from xpatch.time.window import stepwise
 from xpatch.window import box_weights
@@ -33,7 +34,7 @@ def plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
     return source, source.plans[0]
 
 
-def _ownplan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
+def _own_plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
     """Give the plan that has the in-patch dimensions of a DataArray, as of samples of profiles."""
     source, plan = plan_of(obj)
     if isinstance(obj, xr.DataArray) and len(source.plans) > 1:
@@ -44,7 +45,8 @@ def _ownplan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
 
 def in_space(obj: xr.DataArray | xr.Dataset, array: bool = False) -> tuple[Provenance, Plan]:
     """Give the patches in space alone."""
-    source, plan = _ownplan_of(obj) if array else plan_of(obj)
+    source, plan = _own_plan_of(obj) if array else plan_of(obj)
+    source = with_part(obj, source)
     own, entries = plan.in_space(source.ordinals)
     return dataclasses.replace(source, ordinals=entries), own
 
@@ -140,7 +142,7 @@ def mask(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
 
     Of lists of members: which slots hold one.
     """
-    source, plan = _ownplan_of(obj)
+    source, plan = _own_plan_of(obj)
     parts = [_mask(obj, *part) for part in _each(source, plan)]
     return functools.reduce(operator.and_, parts)
 
@@ -161,7 +163,7 @@ def _mask(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
 
 def weights(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """Give the analysis window of each patch, shape (patch, *in-patch dims)."""
-    source, plan = _ownplan_of(obj)
+    source, plan = _own_plan_of(obj)
     parts = [_weights(obj, *part) for part in _each(source, plan)]
     return functools.reduce(operator.mul, parts)
 
@@ -213,6 +215,8 @@ def crop(obj: Any, cuts: Any, more: Mapping[str, Any]) -> Any:
     if not isinstance(cuts, Mapping):
         raise TypeError(f"crop takes cells by dimension, such as crop(y=2, x=(0, 1)), got {cuts!r}")
     cuts = {**cuts, **more}
+    if patch_index(obj) is None and any(RECIPE in c.attrs for c in obj.coords.values() if c.ndim):
+        obj = indexed(obj)  # labels of dask would not tell merge which cells these are
     scenes = scene_rows(obj)  # whose patches have the same sizes
     source, plan = plan_of(obj if scenes is None else obj.isel({scenes[0]: scenes[1][0][1]}))
     listed_dims = [d for m in plan.lists for d in (m.dim, *m.dims) if d in cuts]
@@ -237,9 +241,7 @@ def crop(obj: Any, cuts: Any, more: Mapping[str, Any]) -> Any:
     slices = {d: slice(a, obj.sizes[d] - b) for d, (a, b) in sizes.items() if d in obj.dims}
     out = obj.isel(slices)
     index = patch_index(obj)
-    if index is None:
-        return out
-    return with_index(out, index.cropped(sizes))
+    return out if index is None else with_index(out, index.cropped(sizes))
 
 
 def only_time(plan: Plan) -> bool:

@@ -22,9 +22,8 @@ from xpatch.plan import Plan
 MOST = (
     10_000_000  # label values that are all compared; of more the first, middle, last of each patch
 )
-ROUNDING = (
-    1e-6  # of the largest label, and less than half a cell: what files and float32 do to them
-)
+ROUNDING = 3e-7  # of the largest label: what files and float32 do to them
+APART = 0.1  # of a cell: labels that are further off are of other cells; scenes may be half a cell apart
 SAMPLE = 3  # patches that tell which run of cells labels may be
 
 
@@ -71,12 +70,23 @@ class Numbers:
 
 
 def part_of(
-    labels: Variable, ordinals: NDArray, dim: Hashable, plan: Plan, d: Hashable
+    labels: Variable,
+    ordinals: NDArray,
+    dim: Hashable,
+    plan: Plan,
+    d: Hashable,
+    cropped: tuple[int, int] | None = None,
 ) -> tuple[int, int] | None:
     """Say how many in-patch cells were cut off at both ends along ``d``, as the labels tell.
 
     Our own labels that nobody looked at tell by how they were indexed; others are compared with
-    those of the plan, within rounding. None: they are not a run of those of their patch.
+    those of the plan, within rounding. None: they are not a run of those of their patch. ``cropped`` is
+    what is remembered, which tells between several runs.
+
+    Raises
+    ------
+    ValueError
+        If they are several runs, as where the labels of the field repeat.
     """
     offsets = plan.offsets(d)
     cells = own_cells(labels, ordinals, plan, d)
@@ -93,11 +103,31 @@ def part_of(
     given = labels.isel({d: columns}) if many else labels
     values = given.transpose(dim, d).to_numpy() if rows else given.to_numpy()[None]
     expected = Expected(plan, d)
+    fits = []
     for low in _likely(values, ordinals, offsets, columns, size, expected):
         known = expected(ordinals, offsets[low : low + size][columns])
         if known is None or agree(values, known, expected.tolerance).all():
-            return low, len(offsets) - low - size
-    return None
+            fits.append(low)
+    if cropped is not None and cropped[0] in fits and size == len(offsets) - sum(cropped):
+        return cropped
+    if len(fits) > 1 and not missing(values).all():
+        raise ValueError(
+            f"labels along {d!r} repeat within a patch, so that {size} of its {len(offsets)} cells may be "
+            f"those from number {fits[0]} or {fits[1]}: crop with patches.patch.crop({d}=…), which remembers "
+            "it, or give the field labels that differ"
+        )
+    return (fits[0], len(offsets) - fits[0] - size) if fits else None
+
+
+def few_tell(
+    labels: Variable, ordinals: NDArray, dim: Hashable, plan: Plan, d: Hashable
+) -> tuple[int, int] | None:
+    """Say which part of patches there is, as the labels of the first few tell."""
+    if labels.sizes[d] == plan.inner[d]:
+        return 0, 0
+    rows = {dim: slice(SAMPLE)} if dim in labels.dims else {}
+    few = labels.isel(rows).compute()
+    return part_of(few, ordinals[: few.sizes.get(dim, 1)], dim, plan, d)
 
 
 def _likely(
@@ -226,15 +256,15 @@ def listed_labels(members: Members, domain: Lattice, d: Hashable) -> NDArray | N
 
 
 def tolerance(domain: Lattice, d: Hashable) -> float:
-    """By how much labels may differ: a little, and never half a cell."""
+    """By how much labels may differ: a little, and far less than half a cell."""
     values = domain.coordinate(d)
     if values is None or values.dtype.kind != "f" or not len(values):
         return 0.0
     with np.errstate(invalid="ignore"):
         largest = float(np.nanmax(np.abs(values), initial=0))
         steps = np.abs(np.diff(values.astype(float)))
-        step = float(np.nanmin(steps, initial=np.inf))
-    return min(ROUNDING * largest, 0.5 * step)
+        step = float(np.nanmin(steps[steps > 0], initial=np.inf))
+    return min(ROUNDING * largest, APART * step)
 
 
 def agree(given: NDArray, known: NDArray, within: float) -> NDArray[np.bool_]:

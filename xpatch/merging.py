@@ -11,6 +11,7 @@ import xarray as xr
 from xarray import Variable
 
 from xpatch.aggregation import InvVarWeightedMean, OverlapAdd, SoftVote, as_aggregation
+from xpatch.bounding import bounded_by, turned_back
 from xpatch.carrying import carried, on_cells
 from xpatch.combining import inverse_variance, most_probable, most_probable_each
 from xpatch.cutting import check_chunks
@@ -171,7 +172,8 @@ class Merge:
         assert self.boxed is not None
         if self.plan.domain.coordinate(d) is None or labels.sizes[d] > self.boxed.inner[d]:
             return None
-        found = part_of(labels, self.source.ordinals, self.dim, self.boxed, d)
+        where = (self.source.ordinals, self.dim, self.boxed, d)
+        found = part_of(labels, *where, self.source.crop.get(d))
         if found is not None or not labels.sizes[d]:
             return found
         raise ValueError(
@@ -225,6 +227,10 @@ class Merge:
 
     def variable(self, variable: Variable, name: Hashable, aggregation: Any = None) -> Variable:
         """Merge one variable."""
+        if self.boxed is not None:
+            d = bounded_by(self.domain, name, self.boxed.dims)
+            where = (self.boxed, self.source.ordinals, self.crop, self.dim)
+            variable = turned_back(variable, d, *where)
         try:
             merged = merge_dates(self._merged, variable, name, aggregation, self.domain)
         except TypeError as error:

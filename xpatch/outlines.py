@@ -88,11 +88,11 @@ def footprints(obj: Any, to_crs: Any = None) -> Any:
     if groups is not None:
         return _of_scenes(obj, *groups, to_crs)
     source, plan = in_space(obj)
-    _checkin_space(plan)
+    _check_in_space(plan)
     if isinstance(plan.hood, Members):
         outlines, crs = listed.outlines(source, plan)
     elif plan.domain.curved:
-        outlines, crs = _curved(plan, source.ordinals), "EPSG:4326"
+        outlines, crs = _curved(plan.part(source.crop), source.ordinals), "EPSG:4326"
     elif plan.domain.rotated is not None:
         outlines, crs = _rotated(plan, source), plan.domain.crs
     else:
@@ -128,7 +128,7 @@ def _of_scenes(obj: Any, dim: Hashable, scenes: list[tuple[Any, NDArray]], to_cr
     return every.iloc[back]
 
 
-def _checkin_space(plan: Plan) -> None:
+def _check_in_space(plan: Plan) -> None:
     """Raise a ValueError if outlines would be over time, or over height."""
     if isinstance(plan.hood, Members) and not only_time(plan):
         return

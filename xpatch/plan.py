@@ -157,6 +157,17 @@ class Plan:
         hood, ids = plan.hood.take(entries), self.ids
         return dataclasses.replace(plan, hood=hood, places=places, origin=self.anchor_id, ids=ids)
 
+    def part(self, crop: Mapping[Hashable, tuple[int, int]]) -> Plan:
+        """The same patches without the cells that were cut off at the ends of boxes."""
+        if not isinstance(self.hood, Boxes) or self.places is not None:
+            return self
+        hood = self.hood.inner(crop)
+        return (
+            self
+            if hood is self.hood
+            else dataclasses.replace(self, hood=hood, origin=self.anchor_id)
+        )
+
     def in_time(self, ordinals: NDArray) -> tuple[Boxes | Members, NDArray[np.int64]]:
         """Give the windows in time, and which of them the patches with ``ordinals`` take."""
         part, entries = time_part(self.hood), np.asarray(ordinals)

@@ -42,7 +42,7 @@ def split_ragged(
         cut_field(part, p, dim, ordinals, groups) for part, p in zip(parts, plans, strict=True)
     ]
     out = pieces[0]
-    for piece, plan in zip(pieces[1:], plans[1:], strict=True):
+    for piece in pieces[1:]:
         coords = {n: c.variable for n, c in piece.coords.items() if n != dim}
         out = out.assign({n: v.variable for n, v in piece.data_vars.items()}).assign_coords(coords)
     index = patch_index(out)

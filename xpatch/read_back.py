@@ -11,7 +11,7 @@ import xarray as xr
 from xarray import Variable
 
 from xpatch.aggregation import First
-from xpatch.bounding import turned_back
+from xpatch.bounding import bounds_of, turned_back
 from xpatch.dating import through_counts
 from xpatch.joint import Joint
 from xpatch.neighborhood import Boxes, Members
@@ -70,7 +70,8 @@ def box_coordinates(
         known = (merge.plan.recalled or {}).get(name)
         own = name if known is not None or name in dims else None
         where = (plan, merge.source.ordinals, merge.crop, merge.dim)
-        values = turned_back(patches, name, *where)
+        bounded = bounds_of(patches.coords, plan.dims).get(name)
+        values = turned_back(coord.variable, bounded, *where)
         found[name] = in_order(place(values, *where, own), known)
     return found
 

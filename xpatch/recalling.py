@@ -15,7 +15,7 @@ from xarray.indexes import PandasIndex
 from xpatch.guarding import Check, ListExpected, guarded
 from xpatch.index import PatchIndex, patch_index, with_index, with_variables
 from xpatch.joint import time_part
-from xpatch.labels import Expected, label_variable, missing, part_of
+from xpatch.labels import Expected, few_tell, label_variable, missing, part_of
 from xpatch.plan import Plan
 from xpatch.reading import check_ordinals, find_recipe, read_plan
 from xpatch.recipe import told_apart
@@ -206,15 +206,12 @@ def _compare(
         if boxed is None or labels is None or boxed.domain.coordinate(d) is None:
             continue
         inner = plan.inner[d]
-        if labels.chunks is not None:
-            if labels.sizes[d] == inner:
-                out.pending.append(Check(d, (dim, d), Expected(boxed, d), boxed.offsets(d)))
-                out.labels[d] = _own(labels, boxed, d, dim, ordinals, (0, 0))
-                evidence = True
-            continue
         if not 0 < labels.sizes[d] <= inner:  # finer cells
             continue
-        part = part_of(labels, ordinals, dim, boxed, d)
+        if labels.chunks is None:
+            part = part_of(labels, ordinals, dim, boxed, d)
+        else:
+            part = few_tell(labels, ordinals, dim, boxed, d)
         if part is None:
             raise ValueError(
                 f"the labels along {d!r} are not those that the recipe gives for these patches, nor a run "
@@ -222,6 +219,12 @@ def _compare(
                 f"Merge the patches of each split on their own, and undo what moved cells; {MEND}"
             )
         crop |= {d: part} if any(part) else {}
+        if labels.chunks is not None:
+            offsets = boxed.offsets(d)[part[0] : inner - part[1]]
+            out.pending.append(Check(d, (dim, d), Expected(boxed, d), offsets))
+            out.labels[d] = _own(labels, boxed, d, dim, ordinals, part)
+            evidence = True
+            continue
         evidence |= not _lost(labels, ordinals, dim, boxed, d, part[0])
         out.labels[d] = _own(labels, boxed, d, dim, ordinals, part)
     for members in plan.lists:

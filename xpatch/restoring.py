@@ -21,7 +21,7 @@ from xpatch.engine import dtypes
 from xpatch.fields import told_plans
 from xpatch.index import patch_index
 from xpatch.joint import Joint
-from xpatch.labels import agree
+from xpatch.labels import agree, few_tell
 from xpatch.neighborhood import Boxes, Members
 from xpatch.one_scene import alone
 from xpatch.plan import Plan
@@ -70,6 +70,34 @@ def provenance(obj: xr.DataArray | xr.Dataset, like: Any) -> Provenance:
     if like is not None:
         return _from_labels(obj, domain_of(like))
     raise ValueError(NEVER_SPLIT)
+
+
+def with_part(obj: xr.DataArray | xr.Dataset, source: Provenance) -> Provenance:
+    """Tell which part of the patches there is, also where only labels know, as after ``isel``.
+
+    Patches that are smaller and have no labels that say why, as a model may give that strides, lie where
+    they were cut.
+
+    Raises
+    ------
+    ValueError
+        If labels of a field that repeat fit several parts.
+    """
+    boxed = source.plans[0].boxed
+    crop = dict(source.crop)
+    if boxed is None:
+        return source
+    for d in boxed.dims:
+        low, high = crop.get(d, (0, 0))
+        if d not in obj.coords or boxed.domain.coordinate(d) is None:
+            continue
+        labels = obj.coords[d].variable
+        if d not in labels.dims or set(labels.dims) - {d, source.dim}:
+            continue
+        if 0 < labels.sizes[d] < boxed.inner[d] - low - high:
+            found = few_tell(labels, source.ordinals, source.dim, boxed, d)
+            crop |= {} if found is None else {d: found}
+    return dataclasses.replace(source, crop=crop)
 
 
 def is_coarse(obj: Any) -> bool:

@@ -115,8 +115,7 @@ def _labeled(one: Any, plan: Plan, rows: dict[Hashable, int], ratio: dict[Hashab
     """Give the labels that the patch lost, or that reading would run the model for."""
     found = {}
     for d, first in rows.items():
-        held = one.coords.get(d)
-        if held is not None and held.chunks is None:
+        if d in one.coords and one.coords[d].chunks is None:
             continue
         assert plan.boxed is not None
         wrap = plan.boxed.boxes.wrap[plan.boxed.dims.index(d)]

@@ -7,7 +7,7 @@ from typing import Any
 import xarray as xr
 
 from xpatch.domain.places import DEGREES
-from xpatch.restoring import provenance
+from xpatch.restoring import provenance, with_part
 
 
 def places(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
@@ -30,8 +30,8 @@ def places(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
     >>> field.patch.split(geometry={"x": 4}).patch.places.x.values
     array([1.5, 5.5])
     """
-    source = provenance(obj, None)
-    plan = source.plans[0]
+    source = with_part(obj, provenance(obj, None))
+    plan = source.plans[0].part(source.crop)
     found = plan.points(source.ordinals)
     attrs = {n: dict(c.attrs) for n, c in plan.domain.template.coords.items()}
     data = {n: (source.dim, c, attrs.get(n, {})) for n, c in found.columns.items()}

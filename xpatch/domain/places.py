@@ -183,7 +183,9 @@ def locate(
         of the field.
     """
     dims = tuple(dims)
-    if points.pair is not None and curved(domain) and not set(dims) <= set(points.columns):
+    if points.pair is not None and curved(
+        domain
+    ):  # its rows and columns may be called x and y, too
         return _on_curved(points, domain, dims, sizes, boundary, what)
     if domain.rotated is not None and set(domain.rotated) <= set(dims):
         return _on_affine(points, domain, dims, boundary, what)

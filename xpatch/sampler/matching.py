@@ -35,11 +35,17 @@ def patches_of(given: Any) -> tuple[Any, NDArray[np.int64]] | None:
     if index is not None:
         if index.mixed:
             raise ValueError(MIXED)
-        return index.plans[0].placed, index.ordinals
+        source = restoring.Provenance(index.dim, index.ordinals, index.plans, index.crop)
+        return _shown(given, source)
     if not any(RECIPE in c.attrs and c.ndim <= 1 for c in given.coords.values()):
         return None
-    source = restoring.provenance(given, None)
-    return source.plans[0].placed, source.ordinals
+    return _shown(given, restoring.provenance(given, None))
+
+
+def _shown(given: Any, source: Any) -> tuple[Any, NDArray[np.int64]]:
+    """Give the plan of the part of the patches that there is: where crops are, not what they are of."""
+    crop = restoring.with_part(given, source).crop
+    return source.plans[0].placed.part(crop), source.ordinals
 
 
 def positions_of_patches(
