@@ -310,9 +310,9 @@ def _parsed(text: str, like: Any) -> Any:
 
 def _within(times: NDArray, dtype: np.dtype) -> NDArray:
     """Bring times into what ``dtype`` can hold, which numpy 2.5 raises for, and others wrap."""
-    if np.promote_types(times.dtype, dtype) != dtype:
+    if times.dtype == dtype or np.promote_types(times.dtype, dtype) != dtype:
         return times
-    last = np.array([LATEST]).view(dtype).astype(times.dtype).astype(np.int64)[0]
+    last = np.array([LATEST]).view(dtype).astype(times.dtype).astype(np.int64)[0] - 1
     return np.clip(times.astype(np.int64), -last, last).astype(times.dtype)
 
 
