@@ -146,6 +146,8 @@ def keywords(cls: type) -> tuple[list[str], list[str], bool]:
 
 
 def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.timedelta64) != isinstance(b, np.timedelta64):
+        return False  # numpy would take a number for a length of time
     try:
         return bool(a is b or a == b)
     except ValueError:  # arrays

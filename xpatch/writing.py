@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import json
@@ -27,6 +26,7 @@ RECORD = "xpatch_write"  # a group: the tag, and how the field was merged
 ATTEMPTS = (
     50  # to begin a store that another process begins at the same time, a tenth of a second each
 )
+GONE = (KeyError, FileNotFoundError)  # what another process that finishes takes away
 UNNAMED = "__xarray_dataarray_variable__"  # as xarray stores a DataArray without a name
 
 
@@ -119,11 +119,8 @@ def write(
     lazy = {n: v for n, v in field.variables.items() if v.chunks is not None}
     encoded = {n: _encoded(n, v, model[str(n)]) for n, v in lazy.items()}
     record = {"tag": tag, "merged": {str(n): m for n, v in lazy.items() if (m := made_of(v.data))}}
-    _begin(zarr, field, store, zarr_format, kwargs, record, resume)
-    group = zarr.open_group(store, mode="r+", use_consolidated=False)
-    unfinished = MARK in group  # before chunks are listed: another process may finish now
-    _check_store(field, group, store, model)
-    _check_record(group, store, record)
+    how = (zarr_format, kwargs, record, resume)
+    group, unfinished = _begun(zarr, field, store, model, *how)
     arrays = {n: group[str(n)].with_config({"write_empty_chunks": True}) for n in lazy}
     missing = {n: _missing(a) for n, a in arrays.items()}
     total = sum(map(len, missing.values()))
@@ -137,8 +134,7 @@ def write(
         return 0
     _compute(encoded, arrays, missing)
     _check_written(arrays, store)
-    with contextlib.suppress(KeyError):  # another process finished as well
-        del group[MARK]
+    _end(group)
     _consolidate(zarr, store)
     return total
 
@@ -202,24 +198,30 @@ def _aligned(field: xr.Dataset, encoding: Mapping[Hashable, Mapping[str, Any]]) 
     return out
 
 
-def _begin(
+def _begun(
     zarr: Any,
     field: xr.Dataset,
     store: Any,
+    model: Any,
     zarr_format: int | None,
     kwargs: Any,
     record: Mapping[str, Any],
     resume: bool,
-) -> None:
-    """Create the store, or what of it an earlier run left out, though others do the same."""
+) -> tuple[Any, bool]:
+    """Create the store, or what of it an earlier run left out, though others do the same.
+
+    Says as well whether it is unfinished, as it is before chunks are listed: others may finish it.
+    """
     errors = zarr.errors
-    taken = (errors.ContainsArrayError, errors.ContainsGroupError, FileExistsError, KeyError)
+    taken = (errors.ContainsArrayError, errors.ContainsGroupError, FileExistsError, *GONE)
     for attempt in range(ATTEMPTS):
         known = _opened(zarr, store)
         try:
             if known is None or not (resume and _content(known)):
-                mode = "w-" if known is None else "a"
+                mode = "a" if resume else "w-"
                 group = zarr.open_group(store, mode=mode, zarr_format=zarr_format)
+                if not resume:
+                    _claim(group)
                 config = {"write_empty_chunks": True}
                 group.create_array(MARK, shape=(), dtype="u1", config=config)[...] = 0
                 _metadata(zarr, field, store, kwargs, record)
@@ -227,7 +229,11 @@ def _begin(
                 _check_names(field, known)
                 _check_record(known, store, record)
                 _metadata(zarr, field, store, kwargs, record)
-            return
+            group = zarr.open_group(store, mode="r+", use_consolidated=False)
+            unfinished = MARK in group
+            _check_store(field, group, store, model)
+            _check_record(group, store, record)
+            return group, unfinished
         except taken as error:
             if not resume or attempt == ATTEMPTS - 1:
                 raise FileExistsError(
@@ -235,6 +241,34 @@ def _begin(
                     "on it together, once it was begun"
                 ) from error
             time.sleep(0.1)
+    raise AssertionError  # the last attempt raises
+
+
+def _end(group: Any) -> None:
+    """Remove the mark, as others that finish as well may do at the same time."""
+    for attempt in range(ATTEMPTS):
+        try:
+            del group[MARK]
+            return
+        except KeyError:
+            return
+        except OSError:  # half removed
+            if attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(0.1)
+
+
+def _claim(group: Any) -> None:
+    """Raise a FileExistsError if another call begins this store: a key is given only once."""
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.core.sync import sync
+
+    mine = uuid.uuid4().bytes
+    path = group.store_path / MARK / "claim"  # goes with the mark
+    sync(path.set_if_not_exists(default_buffer_prototype().buffer.from_bytes(mine)))
+    found = sync(path.get())
+    if found is None or found.to_bytes() != mine:
+        raise FileExistsError("another call was first")
 
 
 def _content(group: Any) -> bool:

@@ -202,7 +202,7 @@ def even_spacing(values: np.ndarray) -> Any:
         return None
     if values.dtype.kind in "mM":
         steps = np.diff(values)
-        return steps[0] if (steps == steps[0]).all() and steps[0] != 0 else None
+        return steps[0] if (steps == steps[0]).all() and steps[0].astype(int) else None
     exact = values.astype(float)
     step = (exact[-1] - exact[0]) / (len(exact) - 1)
     if not np.isfinite(step) or step == 0:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from xpatch.domain.dates import DATE_UNITS, counted
 
+DAY, MONTH = np.timedelta64(1, "D"), np.timedelta64(1, "M")
 MICRO = 1_000_000  # cftime counts in microseconds
 EARLIEST, LATEST = np.iinfo(np.int64).min + 1, np.iinfo(np.int64).max  # the first is NaT
 FIXED = {"weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"}
@@ -237,7 +238,7 @@ class TimeAxis:
         if np.isnat(given).any():
             number = int(np.flatnonzero(np.isnat(given))[0])
             raise ValueError(f"time number {number} is NaT; leave it out")
-        found = given.astype(self.values.dtype)
+        found = _within(given, self.values.dtype).astype(self.values.dtype)
         changed = found.astype(given.dtype) != given
         if np.promote_types(given.dtype, found.dtype) != found.dtype:
             return found.astype(np.int64), changed
@@ -268,7 +269,7 @@ class TimeAxis:
         """Whether every time is on the last day of its month, as in monthly data labeled by ends."""
         if self.calendar is None:
             month = self.values.astype("M8[M]")
-            return bool(((self.values.astype("M8[D]") + 1).astype("M8[M]") > month).all())
+            return bool(((self.values.astype("M8[D]") + DAY).astype("M8[M]") > month).all())
         return all(t.day == t.daysinmonth for t in self.values)
 
     def _by_months(self, ticks: NDArray[np.int64], months: int) -> NDArray[np.int64]:
@@ -283,10 +284,9 @@ class TimeAxis:
             known = int(LATEST / (self.rate * SECONDS_OF_MONTH)) - 12
             wanted = month.astype(np.int64) + months
             target = np.clip(wanted, -known, known).astype("M8[M]")
-            day = np.timedelta64(1, "D")
-            last = (target + 1).astype("M8[D]") - target.astype("M8[D]") - day
-            days = last // day if self.at_month_ends else np.minimum(rest // day, last // day)
-            whole = days * day + rest % day
+            last = (target + MONTH).astype("M8[D]") - target.astype("M8[D]") - DAY
+            days = last // DAY if self.at_month_ends else np.minimum(rest // DAY, last // DAY)
+            whole = days * DAY + rest % DAY
             moved = (target.astype(self.values.dtype) + whole).astype(np.int64)
             return np.where(wanted < -known, EARLIEST, np.where(wanted > known, LATEST, moved))
         import cftime
@@ -328,6 +328,14 @@ def _parsed(text: str, like: Any) -> Any:
         return type(like)(*numbers)
     except ValueError:
         raise ValueError(f"{text!r} is no date of the {like.calendar} calendar") from None
+
+
+def _within(times: NDArray, dtype: np.dtype) -> NDArray:
+    """Bring times into what ``dtype`` can hold, which numpy 2.5 raises for, and others wrap."""
+    if times.dtype == dtype or np.promote_types(times.dtype, dtype) != dtype:
+        return times
+    last = np.array([LATEST]).view(dtype).astype(times.dtype).astype(np.int64)[0] - 1
+    return np.clip(times.astype(np.int64), -last, last).astype(times.dtype)
 
 
 def _as_datetime64(times: Any) -> NDArray:
