@@ -69,7 +69,7 @@ class Skeleton:
         result = of_one_field(result)
         index = patch_index(result)
         assert index is not None
-        crop = Merge(result, None, None, None, np.nan, scale).crop
+        crop = Merge(result, None, None, None, None, scale).crop
         forms = {}
         for name, v in variables.items():
             if dim not in v.dims:
@@ -85,7 +85,9 @@ class Skeleton:
     def patches(self, arrays: Mapping[Hashable, Variable], index: PatchIndex) -> Any:
         """Give the patches that will come back."""
         dim = index.dim
-        cut = {d for plan in self.plans for d in plan.dims}  # labels of these are those of one patch
+        cut = {
+            d for plan in self.plans for d in plan.dims
+        }  # labels of these are those of one patch
         kept = {n: c for n, c in self.like.coords.items() if dim not in c.dims and n not in cut}
         whole = xr.Dataset(coords=kept)
         if isinstance(self.like, xr.Dataset):

@@ -82,7 +82,7 @@ class Merge:
         self.cut = (*self.plan.dims, *cut)  # also where this is a merge of time or of space alone
         self.skipna = skipna
         composed = isinstance(self.aggregation, SoftVote | InvVarWeightedMean)
-        self.asked, self.fill_value = fill_value, np.nan if composed else fill_value
+        self.asked, self.fill_value = fill_value, None if composed else fill_value
         self.scale = factors(scale, self.plan)
         self.crop = self._find_crop()
         self._check_window()
