@@ -27,6 +27,7 @@ from xpatch.nodata import nodata_of, without_nodata
 from xpatch.plan import Plan, best_plan, is_carried
 from xpatch.read_back import box_coordinates, element_coordinates
 from xpatch.recalling import as_one, indexed
+from xpatch.recipe import without_recipes
 from xpatch.restoring import check_like, ordered, provenance, restored_coords
 from xpatch.scattering import Job, Weights
 from xpatch.time.aggregation import Forecast, Sequential
@@ -217,6 +218,7 @@ class Merge:
         ours = [n for n in self.plan.own_names.values() if n in self.patches.coords]
         bare = self.patches.drop_vars(ours) if ours else self.patches
         coords = restored_coords(bare, self.domain, cut, self.dim, sizes, self.scale)
+        merged = without_recipes(merged)
         out = with_mapping(merged.assign_coords(coords), self.domain, self.scale, self.patches)
         if self.plan.recalled is None:
             return out
