@@ -549,7 +549,28 @@ def test_a_mask_is_of_the_cells_and_not_of_their_order():
 
 def test_patches_say_how_many_elements_have_no_place():
     lost = STATIONS.assign_coords(lat=STATIONS.lat.where(STATIONS.lat != STATIONS.lat[7]))
-    patches = lost.patch.split(KNNGraph(3))
+    with pytest.warns(UserWarning, match=r"'id' 1 of 30 without a place.*isel") as told:
+        patches = lost.patch.split(KNNGraph(3))
+    assert len(told) == 1
+    assert told[0].filename == __file__
     assert "without a place: 1 of 30 elements along id, in no patch" in repr(patches.patch)
     assert int(patches.patch.merge().isnull().sum()) == 1
     assert "without a place" not in repr(STATIONS.patch.split(KNNGraph(3)).patch)
+
+
+def test_land_of_a_grid_is_meant_to_have_no_place(recwarn):
+    lat, lon = np.meshgrid(np.arange(8.0), np.arange(8.0), indexing="ij")
+    lat[2, 3] = np.nan
+    coords = {"lat": (("j", "i"), lat), "lon": (("j", "i"), lon)}
+    xr.DataArray(np.zeros((8, 8)), coords, ("j", "i")).patch.split(KNNGraph(2))
+    assert not recwarn.list
+
+
+def test_names_that_are_no_text_do_not_come_back_from_a_recipe():
+    field = xr.DataArray(np.arange(16.0).reshape(4, 4), dims=(0, 1))
+    p = field.patch.split({0: 2, 1: 2})
+    assert p.patch.merge().equals(field)
+    numbers = {"patch": ("patch", p["patch"].values, p["patch"].attrs)}
+    read = xr.DataArray(p.values, numbers, p.dims)
+    with pytest.raises(ValueError, match="the dimension 0, whose name is no text.*rename"):
+        read.patch.merge()
