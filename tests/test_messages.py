@@ -572,5 +572,42 @@ def test_names_that_are_no_text_do_not_come_back_from_a_recipe():
     assert p.patch.merge().equals(field)
     numbers = {"patch": ("patch", p["patch"].values, p["patch"].attrs)}
     read = xr.DataArray(p.values, numbers, p.dims)
-    with pytest.raises(ValueError, match="the dimension 0, whose name is no text.*rename"):
+    with pytest.raises(ValueError, match=r"the dimension 0, whose name is no text.*rename"):
         read.patch.merge()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "match"),
+    [
+        (
+            lambda: xpatch.AlongTrack([(0.0, 0.0), (9.0, 9.0)], 1e-12),
+            ValueError,
+            "anchors, more than.*larger",
+        ),
+        (
+            lambda: xpatch.AlongTrack([(0.0, 0.0), (np.nan, 9.0)], 1.0),
+            ValueError,
+            "without a place.*drop",
+        ),
+        (lambda: xpatch.RandomTime(2, seed="a"), TypeError, "seed of RandomTime must be an int"),
+        (lambda: xpatch.RandomTime(2, seed=-1), ValueError, "seed of RandomTime must be an int"),
+        (lambda: xpatch.TaperedTukey("a"), TypeError, "alpha must be a number between 0 and 1"),
+        (lambda: xpatch.PhaseWindow("365D", 2), ValueError, "odd number.*use 1 or 3"),
+    ],
+)
+def test_arguments_that_came_raw(make, error, match):
+    with pytest.raises(error, match=match):
+        FIELD.patch.split(BOXES, sampler=make())
+
+
+def test_padding_without_end():
+    geometry = Rectangular(y=10**9, boundary="pad")
+    with pytest.raises(ValueError, match=r"cells of padding.*smaller size"):
+        FIELD.patch.split(geometry)
+
+
+@pytest.mark.parametrize("dims", [("patch",), ("patch", "k")])
+def test_stacked_patches_are_unstacked_first(dims):
+    patches = FIELD.patch.split(BOXES).expand_dims(k=2).stack(z=dims)
+    with pytest.raises(ValueError, match=r"'patch' is a level of 'z'.*unstack\('z'\)"):
+        patches.patch.merge()
