@@ -485,3 +485,15 @@ def test_planning_makes_no_labels_and_names_tell_fields_apart():
     names = [f.patch.apply(by_label, **cut).data.name for f in (field, field, moved)]
     assert names[0] == names[1] != names[2]
     assert merged.data.name != names[0]
+
+
+@pytest.mark.parametrize("chunks", [{}, {"y": 4}])
+def test_recipes_stay_with_the_numbers_of_patches(chunks):
+    field = xr.DataArray(np.ones((8, 8), "u1"), dims=("y", "x")).chunk(chunks)
+    tiles = {"y": 4, "x": 4}
+    merged = field.patch.apply(lambda b: (b["patch"] % 2).astype("f4") + 0 * b, geometry=tiles)
+    assert merged.attrs == {}
+    p = field.patch.split(tiles)
+    made = (p["patch"] % 2 + 0 * p).assign_attrs(p["patch"].attrs, units="m").to_dataset(name="k")
+    assert made.patch.merge("first").k.attrs == {"units": "m"}
+    assert "xpatch_recipe" in made.k.attrs  # of the patches, which are left as they are

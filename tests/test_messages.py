@@ -549,7 +549,65 @@ def test_a_mask_is_of_the_cells_and_not_of_their_order():
 
 def test_patches_say_how_many_elements_have_no_place():
     lost = STATIONS.assign_coords(lat=STATIONS.lat.where(STATIONS.lat != STATIONS.lat[7]))
-    patches = lost.patch.split(KNNGraph(3))
+    with pytest.warns(UserWarning, match=r"'id' 1 of 30 without a place.*isel") as told:
+        patches = lost.patch.split(KNNGraph(3))
+    assert len(told) == 1
+    assert told[0].filename == __file__
     assert "without a place: 1 of 30 elements along id, in no patch" in repr(patches.patch)
     assert int(patches.patch.merge().isnull().sum()) == 1
     assert "without a place" not in repr(STATIONS.patch.split(KNNGraph(3)).patch)
+
+
+def test_land_of_a_grid_is_meant_to_have_no_place(recwarn):
+    lat, lon = np.meshgrid(np.arange(8.0), np.arange(8.0), indexing="ij")
+    lat[2, 3] = np.nan
+    coords = {"lat": (("j", "i"), lat), "lon": (("j", "i"), lon)}
+    xr.DataArray(np.zeros((8, 8)), coords, ("j", "i")).patch.split(KNNGraph(2))
+    assert not recwarn.list
+
+
+def test_names_that_are_no_text_do_not_come_back_from_a_recipe():
+    field = xr.DataArray(np.arange(16.0).reshape(4, 4), dims=(0, 1))
+    p = field.patch.split({0: 2, 1: 2})
+    assert p.patch.merge().equals(field)
+    numbers = {"patch": ("patch", p["patch"].values, p["patch"].attrs)}
+    read = xr.DataArray(p.values, numbers, p.dims)
+    with pytest.raises(ValueError, match=r"the dimension 0, whose name is no text.*rename"):
+        read.patch.merge()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "match"),
+    [
+        (
+            lambda: xpatch.AlongTrack([(0.0, 0.0), (9.0, 9.0)], 1e-12),
+            ValueError,
+            "anchors, more than.*larger",
+        ),
+        (
+            lambda: xpatch.AlongTrack([(0.0, 0.0), (np.nan, 9.0)], 1.0),
+            ValueError,
+            "without a place.*drop",
+        ),
+        (lambda: xpatch.RandomTime(2, seed="a"), TypeError, "seed of RandomTime must be an int"),
+        (lambda: xpatch.RandomTime(2, seed=-1), ValueError, "seed of RandomTime must be an int"),
+        (lambda: xpatch.TaperedTukey("a"), TypeError, "alpha must be a number between 0 and 1"),
+        (lambda: xpatch.PhaseWindow("365D", 2), ValueError, "odd number.*use 1 or 3"),
+    ],
+)
+def test_arguments_that_came_raw(make, error, match):
+    with pytest.raises(error, match=match):
+        FIELD.patch.split(BOXES, sampler=make())
+
+
+def test_padding_without_end():
+    geometry = Rectangular(y=10**9, boundary="pad")
+    with pytest.raises(ValueError, match=r"cells of padding.*smaller size"):
+        FIELD.patch.split(geometry)
+
+
+@pytest.mark.parametrize("dims", [("patch",), ("patch", "k")])
+def test_stacked_patches_are_unstacked_first(dims):
+    patches = FIELD.patch.split(BOXES).expand_dims(k=2).stack(z=dims)
+    with pytest.raises(ValueError, match=r"'patch' is a level of 'z'.*unstack\('z'\)"):
+        patches.patch.merge()

@@ -579,3 +579,17 @@ def test_files_of_rasters(tmp_path):
     mean = field("i2").isel(time=0).patch.split(**CUTS["boxes"]).isel(patch=[3]).patch.merge("mean")
     mean.to_netcdf(tmp_path / "m.nc")
     assert xr.open_dataset(tmp_path / "m.nc").v.isnull().sum() == 100
+
+
+@pytest.mark.parametrize("dtype", ["f4", "i2"])
+@pytest.mark.parametrize("chunks", [{}, {"x": 4}])
+def test_nan_that_is_asked_for_is_nan(dtype, chunks):
+    f = xr.DataArray(np.arange(10).astype(dtype), {"x": np.arange(10)}, attrs={"_FillValue": -9})
+    tiles = xpatch.Rectangular(x=4, boundary="drop")
+    p = f.chunk(chunks).patch.split(tiles).isel(patch=[0])
+    assert (p.patch.merge()[4:] == -9).all()
+    merged = p.patch.merge(fill_value=np.nan)
+    np.testing.assert_array_equal(merged, [0, 1, 2, 3] + [np.nan] * 6)
+    assert merged.dtype == "f4"
+    same = f.patch.apply(lambda b: b, geometry=tiles, fill_value=np.nan)
+    np.testing.assert_array_equal(same, [0, 1, 2, 3, 4, 5, 6, 7, np.nan, np.nan])

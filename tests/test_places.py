@@ -496,3 +496,31 @@ def test_rows_and_columns_of_a_curved_grid_may_be_called_x_and_y(dims, labels):
         nearest = field.patch.split(geometry=xpatch.KNNGraph(1), sampler=sampler)
         assert abs(float(box.squeeze()) - 43) < 0.3
         assert float(box.squeeze()) == float(nearest.squeeze())
+
+
+@pytest.mark.parametrize("step", [1.0, 0.25])
+@pytest.mark.parametrize("west", [0.0, 176.0])
+def test_curvilinear_grids_end_half_a_cell_past_the_rim(step, west):
+    lat, lon = np.meshgrid(40 + step * np.arange(8), west + step * np.arange(9), indexing="ij")
+    lat[3, 4] = np.nan
+    places = {"lat": ("j", "i"), "lon": ("j", "i")}
+    coords = {n: (d, v) for (n, d), v in zip(places.items(), (lat, lon), strict=True)}
+    field = xr.DataArray(np.zeros(lat.shape), coords, ("j", "i"))
+    rows, columns = np.array([-0.6, -0.45, 7.45, 7.6, 3.0, 2.6]), np.array([2.0, 8.45, 0, 8, 4, 4])
+    at = {"lat": 40 + step * rows, "lon": (west + step * columns + 180) % 360 - 180}
+    sampler = Explicit(at, outside="drop")
+    p = field.patch.split(geometry={"j": 1, "i": 1}, sampler=sampler)
+    np.testing.assert_allclose(p.lat.values.ravel(), [40, 40 + 7 * step])
+    np.testing.assert_allclose(p.lon.values.ravel(), [west + 8 * step, west])
+    with pytest.raises(ValueError, match="outside of the field"):
+        field.patch.split(geometry={"j": 1, "i": 1}, sampler=Explicit(at))
+
+
+def test_grids_around_the_earth_have_no_rim_in_longitude():
+    lat, lon = np.meshgrid(np.arange(-75, 76, 30.0), np.arange(15, 360, 30.0), indexing="ij")
+    coords = {"lat": (("j", "i"), lat), "lon": (("j", "i"), lon)}
+    field = xr.DataArray(np.zeros(lat.shape), coords, ("j", "i"))
+    around = np.linspace(-180, 180, 50)
+    at = {"lat": np.repeat([-89.0, 0.0, 89.0], 50), "lon": np.tile(around, 3)}
+    p = field.patch.split(geometry={"j": 1, "i": 1}, sampler=Explicit(at))
+    assert p.sizes["patch"] == 150

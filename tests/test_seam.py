@@ -233,3 +233,19 @@ def test_bounds_that_are_data_variables_go_on(tmp_path, boundary, chunks):
     with xr.open_dataset(tmp_path / "patches.nc") as back:
         np.testing.assert_array_equal(back.patch.merge().lon_bnds, field.lon_bnds)
     field.close()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u8", "i1"])
+@pytest.mark.parametrize("boundary", ["pad", "wrap"])
+def test_labels_of_small_integers_go_on_past_their_dtype(dtype, boundary, tmp_path):
+    highest = np.iinfo(dtype).max if dtype != "u8" else 11
+    labels = (highest - 11 + np.arange(12)).astype(dtype)
+    e = xr.DataArray(np.arange(12.0), {"x": labels}, name="v")
+    p = e.patch.split(xpatch.Rectangular(x=4, boundary=boundary), sampler=xpatch.RegularStride(x=3))
+    first = int(labels[0]) - (boundary == "pad")
+    np.testing.assert_array_equal(p.x, first + p["patch"].values[:, None] * 3 + np.arange(4))
+    assert p.x.dtype == p.x.values.dtype == p.isel(patch=1).x.values.dtype
+    p.to_dataset().to_zarr(tmp_path / "p.zarr", consolidated=False)
+    merged = xr.open_zarr(tmp_path / "p.zarr", consolidated=False)["v"].patch.merge()
+    xr.testing.assert_identical(merged.drop_attrs().compute(), e)
+    assert merged.x.dtype == dtype

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 
 from xpatch import api
@@ -67,7 +66,7 @@ class PatchAccessor(NotTheCoordinate):
         *,
         like: Any = None,
         skipna: bool | None = None,
-        fill_value: Any = np.nan,
+        fill_value: Any = None,
         scale: int | Mapping[Hashable, int] | None = None,
     ) -> Any:
         """Put the patches back together; see `xpatch.merge`.
@@ -96,7 +95,7 @@ class PatchAccessor(NotTheCoordinate):
         progress: bool = False,
         template: Any = None,
         skipna: bool | None = None,
-        fill_value: Any = np.nan,
+        fill_value: Any = None,
         scale: int | Mapping[Hashable, int] | None = None,
         dim: Hashable = "patch",
         chunks: Any = "auto",
@@ -340,7 +339,7 @@ class TreeAccessor(NotTheCoordinate):
         *,
         like: Any = None,
         skipna: bool | None = None,
-        fill_value: Any = np.nan,
+        fill_value: Any = None,
         scale: int | Mapping[Hashable, int] | None = None,
     ) -> Any:
         """Merge each scale to a field, and these to one; see `HierarchicalCombine` and `xpatch.merge`.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-import numpy as np
 import xarray as xr
 
 from xpatch.aggregation import Aggregation
@@ -134,7 +133,7 @@ def merge(
     *,
     like: xr.DataArray | xr.Dataset | None = None,
     skipna: bool | None = None,
-    fill_value: Any = np.nan,
+    fill_value: Any = None,
     scale: int | Mapping[Hashable, int] | None = None,
 ) -> Field: ...
 @overload
@@ -144,7 +143,7 @@ def merge(
     *,
     like: xr.DataArray | xr.Dataset | None = None,
     skipna: bool | None = None,
-    fill_value: Any = np.nan,
+    fill_value: Any = None,
     scale: int | Mapping[Hashable, int] | None = None,
 ) -> Any: ...
 def merge(
@@ -153,7 +152,7 @@ def merge(
     *,
     like: xr.DataArray | xr.Dataset | None = None,
     skipna: bool | None = None,
-    fill_value: Any = np.nan,
+    fill_value: Any = None,
     scale: int | Mapping[Hashable, int] | None = None,
 ) -> Any:
     """Put patches back together to a field.
@@ -175,9 +174,9 @@ def merge(
     skipna : bool, optional
         Leave missing contributions out; default: for dtypes that can hold them. Numbers that the
         attributes of the patches name (``_FillValue``, ``missing_value``) are missing as NaN is.
-    fill_value : scalar, default: NaN
+    fill_value : scalar, optional
         Value of cells that no patch covers; of a cube of forecasts, of places that none covers.
-        Patches whose attributes name a number for missing have that in place of NaN.
+        Default: the number for missing that attributes of the patches name, otherwise NaN.
     scale : int or mapping, optional
         By which integer the patches are finer than the field along each dimension; an int means
         the dimensions in space along which boxes were cut: all but time, bands and the like.
@@ -286,7 +285,7 @@ def apply(
     progress: bool = False,
     template: Any = None,
     skipna: bool | None = None,
-    fill_value: Any = np.nan,
+    fill_value: Any = None,
     scale: int | Mapping[Hashable, int] | None = None,
     dim: Hashable = "patch",
     chunks: Any = "auto",

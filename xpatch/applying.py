@@ -69,7 +69,7 @@ class Skeleton:
         result = of_one_field(result)
         index = patch_index(result)
         assert index is not None
-        crop = Merge(result, None, None, None, np.nan, scale).crop
+        crop = Merge(result, None, None, None, None, scale).crop
         forms = {}
         for name, v in variables.items():
             if dim not in v.dims:

@@ -93,7 +93,7 @@ def on_cells(
     count: int,
     aggregation: Any,
     skipna: bool,
-    fill_value: Any = np.nan,
+    fill_value: Any = None,
     present: Any = None,
 ) -> Variable:
     """Merge patches each of which is one of ``count`` cells along ``dim``, which take their place."""

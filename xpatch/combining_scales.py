@@ -41,12 +41,12 @@ def merge_scales(
     names = chosen(how, parts)
     fields = {}
     for name in names:
-        own = fill_value if len(names) == 1 else np.nan
+        own = fill_value if len(names) == 1 or _is_nan(fill_value) else None
         fields[name] = merge_scale(parts[name], how.of_one, *args, own, scale)
     check_alike(fields)
     first = parts[names[0]]
     out = combined(fields, how, touched(first))
-    if len(names) > 1 and not _is_nan(fill_value):
+    if len(names) > 1 and fill_value is not None and not _is_nan(fill_value):
         cover = {n: coverage(parts[n], like, scale) for n in names}
         out = filled(out, cover, fill_value)
     if isinstance(out, xr.DataArray) and out.name == UNNAMED:
@@ -206,7 +206,7 @@ def coverage(patches: Any, like: Any, scale: Any) -> xr.DataArray:
     """Say which cells any patch covers."""
     dim = provenance(patches, None).dim
     ones = xr.ones_like(patches.coords[dim], dtype=float)
-    return merge_scale(ones, "count", like, None, np.nan, scale) > 0
+    return merge_scale(ones, "count", like, None, None, scale) > 0
 
 
 def filled(out: Any, cover: Mapping[str, xr.DataArray], fill_value: Any) -> Any:
@@ -224,4 +224,4 @@ def filled(out: Any, cover: Mapping[str, xr.DataArray], fill_value: Any) -> Any:
 
 
 def _is_nan(value: Any) -> bool:
-    return np.ndim(value) == 0 and bool(value != value)
+    return value is not None and np.ndim(value) == 0 and bool(value != value)

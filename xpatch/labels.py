@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,19 @@ class Labels:
         which, inverse = np.unique(entries, return_inverse=True)
         cells = boxes.axes[self.k][which][:, None] + np.arange(boxes.sizes[self.k])
         dim = self.plan.dims[self.k]
-        labels = self.plan.domain.labels_at(dim, cells, boxes.wrap[self.k])
-        return np.asarray(labels)[inverse.reshape(-1)]
+        labels = np.asarray(self.plan.domain.labels_at(dim, cells, boxes.wrap[self.k]))
+        return labels.astype(self.dtype, copy=False)[inverse.reshape(-1)]
+
+    @cached_property
+    def dtype(self) -> np.dtype:
+        """The dtype of the labels of all patches: those past the edge may need a wider one."""
+        boxes, domain, dim = self.plan.boxes, self.plan.domain, self.plan.dims[self.k]
+        values, starts = domain.coordinate(dim), boxes.axes[self.k]
+        assert values is not None
+        if not len(starts):
+            return values.dtype
+        ends = np.array([starts.min(), starts.max() + boxes.sizes[self.k] - 1])
+        return np.asarray(domain.labels_at(dim, ends, boxes.wrap[self.k])).dtype
 
 
 def label_variable(
@@ -48,11 +60,8 @@ def label_variable(
 ) -> Variable:
     """Labels ``y(patch, y)``, computed when they are looked at."""
     make = Labels(plan, name)
-    none = plan.domain.coordinate(name)
-    assert none is not None
-    probe = make(np.arange(len(plan))[[0, -1]]) if len(plan) else np.empty((0, 0), none.dtype)
     size = plan.boxes.sizes[plan.dims.index(name)]
-    data = Deferred(make, ordinals, (size,), probe.dtype)
+    data = Deferred(make, ordinals, (size,), make.dtype)
     return Variable((dim, name), lazily(data), attrs)
 
 

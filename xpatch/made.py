@@ -87,7 +87,7 @@ def remember(array: Any, made: Made) -> None:
 def run(merge: Any) -> Any:
     """Run a merge, and note beside the arrays that it gives how they were made."""
     merged = merge.run()
-    fill = None if merge.fill_value != merge.fill_value else str(merge.fill_value)
+    fill = None if merge.fill_value is None else str(merge.fill_value)
     options = {"aggregation": merge.aggregation, "skipna": merge.skipna, "fill_value": fill}
     made = Made(merge.plan, merge.source.ordinals, options | {"scale": merge.scale or None})
     for variable in whole_of(merged).data_vars.values():

@@ -110,10 +110,11 @@ def mapping_read(recipe: Mapping[str, Any]) -> af.GridMapping | None:
     found = recipe.get("mapping")
     if not isinstance(found, Mapping) or not isinstance(found.get("attrs"), Mapping):
         return None
-    text = recipe.get("transform")
-    return af.GridMapping(
-        found.get("name"), dict(found["attrs"]), None if text is None else str(text)
-    )
+    name, text = found.get("name"), recipe.get("transform")
+    dims = {d for part in recipe.get("parts") or [recipe] for d in part["dims"]}
+    if not isinstance(name, str) or name in dims:
+        return None
+    return af.GridMapping(name, dict(found["attrs"]), None if text is None else str(text))
 
 
 def crs_of(mapping: af.GridMapping | None) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
 import xarray as xr
 from xarray.indexes import PandasIndex
 
@@ -87,7 +86,7 @@ def _check_order(spatial: Any, temporal: Any) -> None:
 
 def _check_missing(skipna: Any, fill_value: Any) -> None:
     """Raise a ValueError if missing values have to be told from what is not covered in time."""
-    if fill_value == fill_value:
+    if fill_value is not None and fill_value == fill_value:
         raise ValueError(
             f"merge((spatial, temporal)) leaves what is not covered missing, so that fill_value="
             f"{fill_value!r} cannot be told from data in between; fill it afterwards, merged.fillna(…)"
@@ -125,7 +124,7 @@ def _on(source: Any, like: Any) -> Any:
 
 
 def _merger(
-    aggregation: Any, skipna: Any, scale: Any, plan: Plan, over: str, fill_value: Any = np.nan
+    aggregation: Any, skipna: Any, scale: Any, plan: Plan, over: str, fill_value: Any = None
 ) -> Merger:
     """Give a merge over time, or over space."""
     timed = {d for d in plan.dims if d == time_dim(plan)}

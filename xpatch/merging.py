@@ -28,6 +28,7 @@ from xpatch.nodata import nodata_of, without_nodata
 from xpatch.plan import Plan, best_plan, is_carried
 from xpatch.read_back import box_coordinates, element_coordinates
 from xpatch.recalling import as_one, indexed
+from xpatch.recipe import without_recipes
 from xpatch.restoring import check_like, ordered, provenance, restored_coords
 from xpatch.scattering import Job, Weights
 from xpatch.time.aggregation import Forecast, Sequential
@@ -83,7 +84,7 @@ class Merge:
         self.cut = (*self.plan.dims, *cut)  # also where this is a merge of time or of space alone
         self.skipna = skipna
         composed = isinstance(self.aggregation, SoftVote | InvVarWeightedMean)
-        self.asked, self.fill_value = fill_value, np.nan if composed else fill_value
+        self.asked, self.fill_value = fill_value, None if composed else fill_value
         self.scale = factors(scale, self.plan)
         self.crop = self._find_crop()
         self._check_window()
@@ -219,6 +220,7 @@ class Merge:
         ours = [n for n in self.plan.own_names.values() if n in self.patches.coords]
         bare = self.patches.drop_vars(ours) if ours else self.patches
         coords = restored_coords(bare, self.domain, cut, self.dim, sizes, self.scale)
+        merged = without_recipes(merged)
         out = with_mapping(merged.assign_coords(coords), self.domain, self.scale, self.patches)
         if self.plan.recalled is None:
             return out
@@ -239,7 +241,8 @@ class Merge:
             raise TypeError(f"variable {name!r}: {error}") from error
         if self.aggregation.covers_zero:  # a count may be any number
             merged.attrs = without_nodata(merged.attrs)
-        mapping = self.domain.mappings.get(name)  # by which rioxarray finds the CRS
+        mappings = self.domain.mappings  # by which rioxarray finds the CRS; of a DataArray without a name
+        mapping = mappings.get(name, mappings.get(None))
         if mapping is not None and "grid_mapping" not in merged.attrs:
             merged.encoding = {"grid_mapping": mapping}
         return merged

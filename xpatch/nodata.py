@@ -114,10 +114,10 @@ def as_floats(values: Any) -> NDArray[np.float64]:
     return np.asarray(values, float)
 
 
-def refilled(array: Any, like: xr.DataArray, fill_value: Any = np.nan) -> Any:
+def refilled(array: Any, like: xr.DataArray, fill_value: Any = None) -> Any:
     """Write the number of ``like`` in place of NaN, with the attributes that name it, or ``fill_value``."""
     nodata = nodata_of(like)
-    asked = fill_value is not None and fill_value == fill_value
+    asked = fill_value is not None
     if array.dtype.kind != "f" or (nodata is None and not asked):
         return array
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from xpatch.axes import Axes, SpaceTimeAxes, TimeAxes, composed
 from xpatch.checks import MOST
 from xpatch.cutting import check_chunks, taken_names
-from xpatch.domain import Lattice, domain_of, variables_of
+from xpatch.domain import Lattice, PointDomain, domain_of, variables_of
 from xpatch.domain.dates import calendar_of
 from xpatch.domain.ragged import counts_of
 from xpatch.engine.memory import INDEX_PADS
@@ -133,6 +134,7 @@ def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
         places, members = members_at(domain, axes.geometry, axes.sampler, obj)
         rest = (places.ordinals, places.origin, places)
         matched = places.origin is not None
+        tell_placeless(domain, axes.geometry)
         return Found(members, axes.window, *rest, ids=places.ids, matched=matched)
     anchors = axes.sampler.anchors(domain, axes.geometry, obj)
     boxes = axes.geometry.neighborhood(domain, anchors)
@@ -214,6 +216,21 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
     joint = Joint((hood, space.hood), picks)
     rest = (space.places, events, ids, matched)
     return Found(joint, window, None, origin, *rest)
+
+
+def tell_placeless(domain: Lattice, geometry: MemberGeometry) -> None:
+    """Warn of stations without a place; land of grids and the padding of profiles are meant to have none."""
+    if not isinstance(domain, PointDomain):
+        return
+    sites = geometry.sites(domain)
+    if sites.left_out and len(sites.dims) == 1:
+        dim = sites.dims[0]
+        warnings.warn(
+            f"of the elements along {dim!r} {sites.left_out}: they are in no patch, and missing after merge. "
+            f"Give them places, or split those that have one, field.isel({{{dim!r}: known}})",
+            UserWarning,
+            stacklevel=6,  # where split of the accessor is called
+        )
 
 
 def check_padding(space: Hood) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,16 @@ def parsed(name: Hashable, text: Any) -> dict[str, Any]:
     return recipe
 
 
+def _check_names(obj: xr.DataArray | xr.Dataset, dims: Sequence[Hashable]) -> None:
+    """Raise a ValueError if cut dimensions have names that are no text, as the recipe has them."""
+    for d in obj.dims:
+        if d not in dims and str(d) in dims:
+            raise ValueError(
+                f"these patches were cut along the dimension {d!r}, whose name is no text, and lost their "
+                f"index: keep this, or rename the dimension before the split, field.rename({{{d!r}: 'name'}})"
+            )
+
+
 def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str, Any]) -> Plan:
     """Rebuild the plan of patches from their recipe and label coordinates.
 
@@ -88,6 +98,7 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
     parts = [{**part, "dims": tuple(part["dims"])} for part in recipe.get("parts") or [recipe]]
     dims = tuple(d for part in parts for d in part["dims"])
     shape = {d: n for part in parts for d, n in zip(part["dims"], part["shape"], strict=True)}
+    _check_names(obj, dims)
     hood, places = _read_hood(obj, dim, parts)
     coords = {}
     for d, packed in ((d, p) for x in parts for d, p in zip(x["dims"], x["labels"], strict=True)):

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
-from xarray.indexes import PandasIndex
+from xarray.indexes import PandasIndex, PandasMultiIndex
 
 from xpatch.guarding import Check, ListExpected, guarded
 from xpatch.index import PatchIndex, patch_index, with_index, with_variables
@@ -74,6 +74,7 @@ def recalled(obj: Any, like: Any) -> Recalled | None:
         return None
     dim, recipe = found
     numbers = obj.coords[dim]
+    _check_unstacked(obj, dim)
     if numbers.dtype.kind not in "iu":
         if like is not None:
             return None
@@ -100,6 +101,16 @@ def recalled(obj: Any, like: Any) -> Recalled | None:
     plans = found_again(plans, like)
     out.index = PatchIndex(PandasIndex(ordinals, dim), tuple(plans), crop)
     return out
+
+
+def _check_unstacked(obj: Any, dim: Hashable) -> None:
+    """Raise a ValueError if the patches are a level of stacked dimensions."""
+    if isinstance(obj.xindexes.get(dim), PandasMultiIndex):
+        (stacked,) = obj.coords[dim].dims
+        raise ValueError(
+            f"the patches are stacked: {dim!r} is a level of {stacked!r}; unstack them before, "
+            f"patches.unstack({stacked!r})"
+        )
 
 
 def as_one(patch: Any, dim: Hashable, plans: tuple[Plan, ...]) -> Any:

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
+from xarray import Dataset
 
 from xpatch.domain import Lattice, dates
 from xpatch.domain.dates import zone_of
@@ -280,3 +281,11 @@ def _inflated(text: str, size: int) -> bytes:
     if len(out) != size or not data.eof:
         raise ValueError(f"compressed numbers do not have the {size} bytes that they should have")
     return out
+
+
+def without_recipes(ds: Dataset) -> Dataset:
+    """Drop recipes from data variables: what is computed with the numbers of patches has their attributes."""
+    found = {n: v.variable.copy(deep=False) for n, v in ds.data_vars.items() if RECIPE in v.attrs}
+    for variable in found.values():
+        variable.attrs = {n: value for n, value in variable.attrs.items() if n != RECIPE}
+    return ds.assign(found) if found else ds

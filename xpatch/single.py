@@ -189,10 +189,6 @@ def _georeferenced(one: Any, domain: Lattice, cells: tuple[dict, dict] | None) -
         attrs |= {} if own is None else {af.TRANSFORM: af.written(own)}
     known = held is not None and held.chunks is None  # a lazy one would run the model
     variable = Variable((), held.values if known and held is not None else 0, attrs)
-    if isinstance(one, xr.Dataset) and (
-        name in one.data_vars or (held is None and name in domain.orders)
-    ):
-        return _named(one.assign({name: variable}), name)
     index = domain.template.xindexes.get(name)
     coords = xr.Coordinates({name: variable}, indexes={} if index is None else {name: index})
     return _named(one.assign_coords(coords), name)

@@ -169,8 +169,8 @@ class Lattice(Domain):
         out = values[cells % n] if wrap else values[clipped]
         if step is not None:
             beyond = (cells // n) * n if wrap else cells - clipped
-            if values.dtype.kind in "iu" and not isinstance(step, int):
-                out = out.astype(float)
+            if values.dtype.kind in "iu":
+                return _integers_at(out, beyond, step)
             return (out + beyond * step).astype(out.dtype, copy=False)
         if values.dtype.kind in "mM":
             out[~inside] = np.array("NaT", values.dtype)
@@ -310,6 +310,20 @@ def lattice_of(found: GridDomain, *args: Any) -> Lattice:
         raster.roles = found.roles  # which take long to find
         return raster
     return found
+
+
+def _integers_at(labels: NDArray, beyond: NDArray, step: float) -> NDArray:
+    """Go on with integer labels, in a wider dtype where they leave their own: 0 - 1 is -1, never 255."""
+    if not isinstance(step, int):
+        return labels.astype(float) + beyond * step
+    own, most = np.iinfo(labels.dtype), np.iinfo("i8")
+    reach = step * int(beyond.min(initial=0)), step * int(beyond.max(initial=0))
+    ends = [int(labels.min()) + min(reach), int(labels.max()) + max(reach)]
+    if not most.min <= ends[0] <= ends[1] <= most.max:
+        return labels.astype(float) + beyond.astype(float) * step
+    out = labels.astype("i8") + beyond * step
+    fit = own.min <= out.min() and out.max() <= own.max
+    return out.astype(labels.dtype, copy=False) if fit else out
 
 
 def _show(value: Any) -> str:

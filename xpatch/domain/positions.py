@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xpatch import sphere
 
 TINY = 1e-6  # of a cell: starts that differ by less in their distance from a place are equally near
+HALF = 0.51  # of a cell that ends at the rim of a curvilinear grid, whose positions are rounded
 DATE_UNITS = "microseconds since 0001-01-01"
 Floats = NDArray[np.float64]
 
@@ -198,9 +199,88 @@ def _sized(sites: Any) -> list[tuple[Hashable, int]]:
 
 
 def near_cells(lon: NDArray, lat: NDArray, sites: Any) -> NDArray[np.bool_]:
-    """Whether places are no farther from an element than its fourth neighbor is."""
+    """Whether places lie in a cell: no more than half a cell beyond the rim of rows and columns.
+
+    Elements that are no rows and columns reach as far as to their fourth neighbor.
+    """
     if not len(lon):
         return np.zeros(0, bool)
-    far, near = sites.globe.query(sphere.unit_vectors(lon, lat))
+    places = sphere.unit_vectors(lon, lat)
+    far, near = sites.globe.query(places)
     spacing, _ = sites.globe.query(sites.globe.data[near], [min(5, len(sites.known))])
-    return np.asarray(far <= spacing[:, 0])
+    loose = np.asarray(far <= spacing[:, 0])
+    if len(sites.shape) != 2:
+        return loose
+    tight, told = _in_cell(places, sites, sites.known[near])
+    return np.where(told, tight, loose)
+
+
+def _in_cell(
+    places: Floats, sites: Any, cells: NDArray
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether places lie in the cells nearest to them, and whether neighbors tell how large these are.
+
+    Only where a cell has no neighbor it has an end: otherwise the place would be nearer to that one.
+    """
+    center = sphere.unit_vectors(*(a[cells] for a in sites.lonlat))
+    to = _seen(center, places)
+    sides = [[_toward(center, sites, cells, k, way) for way in (1, -1)] for k in (0, 1)]
+    steps, bends = zip(*(_step(*pair) for pair in sides), strict=True)
+    long = [np.linalg.norm(s, axis=-1) for s in steps]
+    for k in (0, 1):  # a single row is as high as its cells are wide
+        none = long[k] <= TINY * long[1 - k]
+        steps[k][none] = np.cross(center, steps[1 - k])[none]
+    part = _solved(to, steps)
+    bent = sum(0.5 * p[:, None] ** 2 * b for p, b in zip(part, bends, strict=True))
+    part = _solved(to - bent, steps)
+    inside = np.ones(len(places), bool)
+    for (up, down), p in zip(sides, part, strict=True):
+        inside &= (p <= HALF) | np.isfinite(up[:, 0])
+        inside &= (p >= -HALF) | np.isfinite(down[:, 0])
+    return inside, np.asarray(np.isfinite(part).all(axis=0))
+
+
+def _seen(center: Floats, other: Floats) -> Floats:
+    """Give where points are, seen from others: in the plane that touches the sphere, at true distance."""
+    flat = other - (other * center).sum(-1, keepdims=True) * center
+    high = np.linalg.norm(flat, axis=-1, keepdims=True)
+    angle = np.arctan2(high, (other * center).sum(-1, keepdims=True))
+    return np.asarray(flat * np.where(high > 0, angle / np.where(high > 0, high, 1), 1))
+
+
+def _toward(center: Floats, sites: Any, cells: NDArray, axis: int, way: int) -> Floats:
+    """Give where the next cells along one dimension are; NaN where there are none.
+
+    Past the rim it is the first cell again, if that is near: of grids around the Earth.
+    """
+    n, at = sites.shape[axis], list(np.unravel_index(cells, sites.shape))
+
+    def seen(by: int) -> tuple[Floats, NDArray[np.bool_]]:
+        moved = [a if k != axis else a + by for k, a in enumerate(at)]
+        past = (moved[axis] < 0) | (moved[axis] >= n)
+        moved[axis] = moved[axis] % n
+        flat = np.ravel_multi_index(tuple(moved), sites.shape)
+        return _seen(center, sphere.unit_vectors(*(a[flat] for a in sites.lonlat))), past
+
+    (next_, past), (other, _) = seen(way), seen(-way)
+    near = np.linalg.norm(next_, axis=-1) <= 1.5 * np.linalg.norm(other, axis=-1)
+    next_[past & ~(near & (n > 2))] = np.nan
+    return next_
+
+
+def _step(up: Floats, down: Floats) -> tuple[Floats, Floats]:
+    """Give the length of a cell from where the next and the last ones are, and how it changes."""
+    one_sided = np.where(np.isfinite(up), up, -down)
+    both = np.isfinite(up) & np.isfinite(down)
+    step = np.nan_to_num(np.where(both, (up - down) / 2, one_sided))
+    return step, np.where(both, up + down, 0.0)
+
+
+def _solved(to: Floats, steps: Any) -> Floats:
+    """Give how many steps of both kinds lead to places; NaN where that cannot be told."""
+    a, b = steps
+    aa, ab, bb = (a * a).sum(-1), (a * b).sum(-1), (b * b).sum(-1)
+    ta, tb = (to * a).sum(-1), (to * b).sum(-1)
+    det = aa * bb - ab * ab
+    det = np.where(det > TINY * aa * bb, det, np.nan)
+    return np.stack([(ta * bb - tb * ab) / det, (tb * aa - ta * ab) / det])

@@ -173,9 +173,12 @@ def reading(
 
 
 def filling(dtype: np.dtype, fill_value: Any, nodata: Nodata | None) -> tuple[np.dtype, Any]:
-    """Give the dtype that also holds what uncovered cells are, and that: a number where one is missing."""
-    if nodata is not None and (fill_value is None or np.all(fill_value != fill_value)):
-        fill_value = nodata.fill
+    """Give the dtype that also holds what uncovered cells are, and that.
+
+    None is what is missing: a number where one stands for it, otherwise NaN. NaN asks for NaN itself.
+    """
+    if fill_value is None:
+        fill_value = np.nan if nodata is None else nodata.fill
     return dtypes.filled(dtype, fill_value)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xpatch.checks import is_number
+from xpatch.checks import MOST, is_number
 from xpatch.domain import Lattice
 from xpatch.domain.turns import check_closes
 from xpatch.geometry.base import Anchors, Frame, Geometry
@@ -138,6 +138,11 @@ class Rectangular(Geometry):
                 raise ValueError(
                     f"a patch of {size} cells does not fit in the {n} cells of {dim!r}; use a size "
                     f"of at most {n}, or boundary='pad' to extend the field"
+                )
+            if size > max(n, MOST):
+                raise ValueError(
+                    f"a patch of {size:,} cells along {dim!r} is {size - n:,} cells of padding around the {n} of "
+                    f"the field, more than {MOST:,} cells in all; use a smaller size"
                 )
             if boundary[dim] == "wrap":
                 check_closes(domain, dim)

@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch import sphere
+from xpatch.checks import check_amount
 from xpatch.domain import Lattice
 from xpatch.domain import places as pl
 from xpatch.domain import positions as ps
@@ -220,6 +221,11 @@ def in_field(lon: NDArray, lat: NDArray, domain: Lattice) -> NDArray[np.bool_]:
 
 def walk(vertices: NDArray[np.float64], spacing: float) -> NDArray[np.float64]:
     """Give points at every ``spacing`` along straight segments."""
+    if not np.isfinite(vertices).all():
+        raise ValueError(
+            "the track has a vertex without a place (NaN or infinite); drop it: dropna"
+        )
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(vertices, axis=0), axis=1))])
+    check_amount(along[-1] / spacing, "the track", "use a larger spacing")
     at = np.arange(0, along[-1] * (1 + 1e-12), spacing) if along[-1] else np.zeros(1)
     return np.stack([np.interp(at, along, column) for column in vertices.T], axis=-1)

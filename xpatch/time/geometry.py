@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch.checks import is_integer
 from xpatch.domain import Lattice
 from xpatch.neighborhood import Boxes, Members
 from xpatch.runs import Runs
@@ -299,8 +300,8 @@ class PhaseWindow(TimeGeometry):
         in cycles of less than a year every month is as long as the longest.
     phase_width : int, str, timedelta or offset
         Full width of the window: it holds the steps whose phase differs from that of the anchor by at
-        most half of it, inclusive. "11D" and "10D" of daily data are eleven days, and 3 is the step of
-        the anchor with one before and one after it; 0 and 1 are that step alone. Of months the longest
+        most half of it, inclusive. "11D" and "10D" of daily data are eleven days. Steps are odd: 3 is
+        the step of the anchor with one before and one after it; 0 and 1 are that step alone. Of months the longest
         count: "1MS" is 31 days.
     causal : bool, default: False
         Keep nothing later than the anchor.
@@ -316,6 +317,12 @@ class PhaseWindow(TimeGeometry):
     def __post_init__(self) -> None:
         Duration.of(self.period, "period")
         Duration.or_none(self.phase_width, "phase_width")
+        n = self.phase_width
+        if is_integer(n) and n and n % 2 == 0:
+            raise ValueError(
+                f"phase_width of PhaseWindow counts all steps of a cycle, as many before the anchor as after "
+                f"it: an odd number of them, got {n}; use {n - 1} or {n + 1}"
+            )
 
     def complete(self, axis: TimeAxis, closed: str | None = None) -> NDArray[np.bool_]:
         period = Duration.of(self.period, "period")

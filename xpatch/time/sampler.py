@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xpatch.checks import check_seed
 from xpatch.index import patch_index
 from xpatch.later import Later
 from xpatch.sampler.base import check_integer
@@ -288,6 +289,7 @@ class RandomTime(TimeSampler):
 
     def __post_init__(self) -> None:
         check_integer(self.n, "n of RandomTime", 1)
+        check_seed(self.seed, "RandomTime")
 
     def anchors(self, axis: TimeAxis, geometry: TimeGeometry) -> NDArray[np.int64]:
         whole = complete_steps(axis, geometry, self.closed)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch.checks import check_fraction
 from xpatch.neighborhood import Boxes, Members
 from xpatch.spec import DimMap
 from xpatch.window import SMALLEST, Window
@@ -109,8 +110,7 @@ class TaperedTukey(TimeWindow):
     alpha: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.alpha <= 1:
-            raise ValueError(f"TaperedTukey alpha must lie between 0 and 1, got {self.alpha!r}")
+        check_fraction(self.alpha, "TaperedTukey alpha")
 
     def weights(self, lead: NDArray[np.float64]) -> NDArray[np.float64]:
         if not len(lead):
