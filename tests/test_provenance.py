@@ -130,6 +130,44 @@ def test_lists_of_two_fields_are_refused(tmp_path):
     assert both[0].patch.merge().notnull().sum() > 10
 
 
+def curved(shift):
+    lat, lon = np.meshgrid(np.arange(8.0) + shift, np.arange(8.0), indexing="ij")
+    where = {"lat": (("j", "i"), lat), "lon": (("j", "i"), lon)}
+    return xr.DataArray(np.random.default_rng(0).random((8, 8)), where, ("j", "i"), name="t")
+
+
+def row(shift):
+    where = {"lat": ("s", np.arange(6.0) + shift), "lon": ("s", np.arange(6.0))}
+    return xr.DataArray(np.arange(6.0) + shift, where, ("s",), name="t")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("field", "how"), [(curved, {"j": 4, "i": 4}), (row, xpatch.KNNGraph(2))])
+def test_positions_tell_fields_without_labels_apart(tmp_path, kind, field, how):
+    one, two = (
+        stored(field(shift).patch.split(how), tmp_path / f"{shift}.zarr", kind) for shift in (0, 40)
+    )
+    np.testing.assert_allclose(one.patch.merge("mean"), field(0))
+    both = xr.concat([one[:2], two[-2:]], "patch")
+    with pytest.raises(ValueError, match=r"different values of 'lat' .* patch . has 4\d where"):
+        both.patch.merge("mean").load()
+    again = tmp_path / "again.zarr"  # what was read back and written tells it still
+    one.to_zarr(again)
+    mixed = xr.concat([opened(again, kind)[:2], two[-2:]], "patch")
+    with pytest.raises(ValueError, match="different values of 'lat'"):
+        mixed.patch.merge("mean").load()
+
+
+def test_positions_that_went_through_float32(tmp_path):
+    p = curved(0.1).patch.split({"j": 4, "i": 4})
+    z = stored(p.assign_coords(lat=p.lat.astype("f4")), tmp_path / "p.zarr", "memory")
+    np.testing.assert_allclose(z.patch.merge(), curved(0.1))
+    moved = z.assign_coords(lon=z.lon + 360)
+    with pytest.raises(ValueError, match=r"like=field.*drop_vars\('lon'\)"):
+        moved.patch.merge()
+    np.testing.assert_allclose(moved.patch.merge(like=curved(0.1)), curved(0.1))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_lists_on_a_grid_are_compared_by_their_labels(tmp_path, kind):
     def grid(shift):

@@ -16,6 +16,7 @@ from xpatch.domain import places as pl
 from xpatch.domain import positions as ps
 from xpatch.geometry import Places
 from xpatch.joint import Hood, Joint, inner_sizes, lead_of, space_part, time_dims, time_part
+from xpatch.landmarks import Landmarks
 from xpatch.naming import known_names
 from xpatch.neighborhood import Boxes, Members
 
@@ -57,6 +58,8 @@ class Plan:
         that the recipe does not hold.
     place_print : str, optional
         Of a plan that was read from a recipe: what identifies the CRS and the places of elements.
+    landmarks : Landmarks, optional
+        Of a plan that was read from a recipe: where a few elements of the field lie.
     names : mapping, optional
         What coordinates of windows in time are called where the field has names of its own: "lead",
         "event", "step", "number".
@@ -76,6 +79,7 @@ class Plan:
     helpers: Mapping[str, Hashable] = dataclasses.field(default_factory=dict)
     recalled: Mapping[Hashable, tuple[Hashable, ...]] | None = None
     place_print: str | None = None
+    landmarks: Landmarks | None = None
     names: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -296,6 +300,7 @@ class Plan:
             coarse=coarse,
             helpers=self._helpers_renamed(names),
             recalled=known,
+            landmarks=None if self.landmarks is None else self.landmarks.renamed(names),
             names=own,
         )
 
