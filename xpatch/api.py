@@ -321,7 +321,9 @@ def apply(
         What becomes of patches for which `func` raises, and of those that cannot be read from disk:
         the error goes on, they are missing values, or they are left out as if they had not been
         sampled. A batch that fails is tried again patch by patch. A `PatchFailure` warning lists
-        the failed patches. A chunk of a dask field that cannot be computed ends the run.
+        the failed patches. A chunk of a dask field is read in a task of the field's own graph,
+        before ours: where that fails the run ends, with the error that its reader raises. Opened
+        with ``chunks=None`` files are read here, and errors name variable, cells and patches.
     progress : bool, default: False
         Draw a bar on stderr: one for each process that works, so it is for threads, or for one
         process; of a cluster see the dashboard of dask instead.
