@@ -508,6 +508,32 @@ def test_matched_fields_share_a_dataset_and_a_file(tmp_path, kind, sampler):
     assert int(one.coarse.notnull().sum()) == 6
 
 
+@pytest.mark.parametrize("kind", ["indexed", *KINDS])
+def test_matched_fields_over_equal_dims_are_told_by_their_names(tmp_path, kind):
+    one, other = plane().rename("one"), plane().rename("other")
+    other = (other + 5).assign_coords(x=other.x + 10)
+    a = one.patch.split({"y": 4, "x": 4}, sampler=xpatch.Random(4, seed=0))
+    padded = Rectangular(y=4, x=4, boundary="pad")
+    both = xr.Dataset({"one": a, "other": other.patch.split(padded, sampler=xpatch.Explicit(a))})
+    if kind != "indexed":
+        both.to_zarr(tmp_path / "p.zarr")
+        both = xr.open_zarr(tmp_path / "p.zarr", chunks={} if kind == "dask" else None)
+        both = both.load() if kind == "memory" else both
+    for field in (one, other):
+        merged = both[field.name].patch.merge().load()
+        there = merged.notnull()
+        assert there.sum() > 20
+        xr.testing.assert_allclose(merged, field.where(there))
+    with pytest.raises(ValueError, match="nothing says on which"):
+        both["other"].rename("model").patch.merge()
+    if kind == "indexed":  # other ground, of which only one labels can be in the Dataset
+        other = other.assign_coords(x=other.x - 3)
+        b = other.patch.split(padded, sampler=xpatch.Explicit(a))
+        both = xr.merge([a, b], compat="override", join="outer")
+        with pytest.raises(ValueError, match="labels along 'x' are not"):
+            both["other"].patch.merge()
+
+
 def test_three_matched_fields_of_which_two_are_alike(tmp_path):
     f = line(n=60)
     p = f.patch.split(geometry={"x": 6}, sampler=xpatch.Random(9, seed=0))

@@ -127,6 +127,7 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
         recalled={n: tuple(dims) for n, dims in recipe.get("coordinates", [])},
         place_print=recipe["fingerprint"].partition("-")[2],
         landmarks=landmarks_read(recipe),
+        variable=recipe.get("variable"),
         names=recipe.get("names") or {},
     )
 

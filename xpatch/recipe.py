@@ -61,6 +61,7 @@ def write_recipe(plan: Plan) -> str:
             **mapping_written(plan.domain),
             **_renamed(plan),
             **_marked(plan),
+            **({} if plan.variable is None else {"variable": plan.variable}),
         }
     )
 

@@ -155,6 +155,7 @@ OPTIONAL: dict[str, Rule] = {  # other keys are not looked at
     ),
     "origin": maybe(text),
     "landmarks": landmarks,
+    "variable": text,
     "names": lambda v: isinstance(v, dict) and len(v) < 64 and all(map(text, v.values())),
     "coupling": maybe(lambda v: v in ("product", "coupled")),
     "coarse": lambda v: isinstance(v, dict) and all(map(whole(1, 1 << 31), v.values())),

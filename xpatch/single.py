@@ -86,7 +86,7 @@ def _plans(source: Provenance, some: Any) -> tuple[Plan, ...]:
     if len(source.plans) < 2:
         return source.plans
     if isinstance(some, xr.DataArray):
-        return (best_plan(source.plans, some.sizes),)
+        return (best_plan(source.plans, some.sizes, name=some.name),)
     return tuple(p for p in source.plans if {*p.inner} & {*some.sizes})
 
 
