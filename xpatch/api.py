@@ -231,7 +231,8 @@ def concat(sets: Sequence[Field], scenes: Sequence[Any] | None = None) -> Field:
     ----------
     sets : sequence of DataArray or Dataset
         Patches of several fields, all with the same in-patch sizes; lists of members may be longer in
-        some. Patches that `concat` gave are taken scene by scene.
+        some. Patches that `concat` gave are taken scene by scene, with the names that they have; parts
+        of one scene that was cut apart are one again.
     scenes : sequence, optional
         Names of the fields; default: they are counted from 0.
 
@@ -250,7 +251,7 @@ def concat(sets: Sequence[Field], scenes: Sequence[Any] | None = None) -> Field:
     Raises
     ------
     ValueError
-        If sizes, variables or dimensions of patches differ, or names are not one per set.
+        If sizes, variables or dimensions of patches differ, names are not one per set, or one is that of several scenes.
     TypeError
         If these are no patches, or DataArrays and Datasets are mixed.
 
