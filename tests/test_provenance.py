@@ -248,6 +248,28 @@ def test_many_labels_are_compared_in_part(monkeypatch):
             MOVED[moved](p).patch.merge()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_patches_in_a_loop_are_compared_once(tmp_path, kind, monkeypatch):
+    from xpatch import single
+
+    calls = []
+    real = single.indexed
+    monkeypatch.setattr(single, "indexed", lambda obj: (calls.append(1), real(obj))[1])
+    p = plane().patch.split(**TILES)
+    z = stored(p, tmp_path / "p.zarr", kind)
+    for k in range(z.sizes["patch"]):
+        xr.testing.assert_allclose(z.patch[k], p.patch[k])
+    assert len(calls) == 1
+    z.attrs["units"] = "K"  # in place: what is known is found anew
+    assert z.patch[0].attrs == {"units": "K"}
+    z.name = "s"
+    assert z.patch[0].name == "s"
+    z["x"] = z.x + 1
+    with pytest.raises(ValueError, match="labels along 'x' are not those"):
+        z.patch[0].load()
+    assert len(calls) == 4
+
+
 def test_our_own_labels_are_not_computed(monkeypatch):
     import xpatch.labels
 
