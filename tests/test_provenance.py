@@ -130,6 +130,44 @@ def test_lists_of_two_fields_are_refused(tmp_path):
     assert both[0].patch.merge().notnull().sum() > 10
 
 
+def curved(shift):
+    lat, lon = np.meshgrid(np.arange(8.0) + shift, np.arange(8.0), indexing="ij")
+    where = {"lat": (("j", "i"), lat), "lon": (("j", "i"), lon)}
+    return xr.DataArray(np.random.default_rng(0).random((8, 8)), where, ("j", "i"), name="t")
+
+
+def row(shift):
+    where = {"lat": ("s", np.arange(6.0) + shift), "lon": ("s", np.arange(6.0))}
+    return xr.DataArray(np.arange(6.0) + shift, where, ("s",), name="t")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("field", "how"), [(curved, {"j": 4, "i": 4}), (row, xpatch.KNNGraph(2))])
+def test_positions_tell_fields_without_labels_apart(tmp_path, kind, field, how):
+    one, two = (
+        stored(field(shift).patch.split(how), tmp_path / f"{shift}.zarr", kind) for shift in (0, 40)
+    )
+    np.testing.assert_allclose(one.patch.merge("mean"), field(0))
+    both = xr.concat([one[:2], two[-2:]], "patch")
+    with pytest.raises(ValueError, match=r"different values of 'lat' .* patch . has 4\d where"):
+        both.patch.merge("mean").load()
+    again = tmp_path / "again.zarr"  # what was read back and written tells it still
+    one.to_zarr(again)
+    mixed = xr.concat([opened(again, kind)[:2], two[-2:]], "patch")
+    with pytest.raises(ValueError, match="different values of 'lat'"):
+        mixed.patch.merge("mean").load()
+
+
+def test_positions_that_went_through_float32(tmp_path):
+    p = curved(0.1).patch.split({"j": 4, "i": 4})
+    z = stored(p.assign_coords(lat=p.lat.astype("f4")), tmp_path / "p.zarr", "memory")
+    np.testing.assert_allclose(z.patch.merge(), curved(0.1))
+    moved = z.assign_coords(lon=z.lon + 360)
+    with pytest.raises(ValueError, match=r"like=field.*drop_vars\('lon'\)"):
+        moved.patch.merge()
+    np.testing.assert_allclose(moved.patch.merge(like=curved(0.1)), curved(0.1))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_lists_on_a_grid_are_compared_by_their_labels(tmp_path, kind):
     def grid(shift):
@@ -208,6 +246,28 @@ def test_many_labels_are_compared_in_part(monkeypatch):
     for moved in ("flipped", "rolled", "some patches flipped"):
         with pytest.raises(ValueError, match="not a run"):
             MOVED[moved](p).patch.merge()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_patches_in_a_loop_are_compared_once(tmp_path, kind, monkeypatch):
+    from xpatch import single
+
+    calls = []
+    real = single.indexed
+    monkeypatch.setattr(single, "indexed", lambda obj: (calls.append(1), real(obj))[1])
+    p = plane().patch.split(**TILES)
+    z = stored(p, tmp_path / "p.zarr", kind)
+    for k in range(z.sizes["patch"]):
+        xr.testing.assert_allclose(z.patch[k], p.patch[k])
+    assert len(calls) == 1
+    z.attrs["units"] = "K"  # in place: what is known is found anew
+    assert z.patch[0].attrs == {"units": "K"}
+    z.name = "s"
+    assert z.patch[0].name == "s"
+    z["x"] = z.x + 1
+    with pytest.raises(ValueError, match="labels along 'x' are not those"):
+        z.patch[0].load()
+    assert len(calls) == 4
 
 
 def test_our_own_labels_are_not_computed(monkeypatch):
@@ -468,6 +528,32 @@ def test_matched_fields_share_a_dataset_and_a_file(tmp_path, kind, sampler):
     one = both.isel(patch=1).patch.merge()
     assert int(one.fine.notnull().sum()) == 12
     assert int(one.coarse.notnull().sum()) == 6
+
+
+@pytest.mark.parametrize("kind", ["indexed", *KINDS])
+def test_matched_fields_over_equal_dims_are_told_by_their_names(tmp_path, kind):
+    one, other = plane().rename("one"), plane().rename("other")
+    other = (other + 5).assign_coords(x=other.x + 10)
+    a = one.patch.split({"y": 4, "x": 4}, sampler=xpatch.Random(4, seed=0))
+    padded = Rectangular(y=4, x=4, boundary="pad")
+    both = xr.Dataset({"one": a, "other": other.patch.split(padded, sampler=xpatch.Explicit(a))})
+    if kind != "indexed":
+        both.to_zarr(tmp_path / "p.zarr")
+        both = xr.open_zarr(tmp_path / "p.zarr", chunks={} if kind == "dask" else None)
+        both = both.load() if kind == "memory" else both
+    for field in (one, other):
+        merged = both[field.name].patch.merge().load()
+        there = merged.notnull()
+        assert there.sum() > 20
+        xr.testing.assert_allclose(merged, field.where(there))
+    with pytest.raises(ValueError, match="nothing says on which"):
+        both["other"].rename("model").patch.merge()
+    if kind == "indexed":  # other ground, of which only one labels can be in the Dataset
+        other = other.assign_coords(x=other.x - 3)
+        b = other.patch.split(padded, sampler=xpatch.Explicit(a))
+        both = xr.merge([a, b], compat="override", join="outer")
+        with pytest.raises(ValueError, match="labels along 'x' are not"):
+            both["other"].patch.merge()
 
 
 def test_three_matched_fields_of_which_two_are_alike(tmp_path):

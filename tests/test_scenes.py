@@ -368,6 +368,31 @@ def test_recipes_hold_what_is_the_same_once():
     xr.testing.assert_allclose(t.isel(patch=slice(6 * 17, 6 * 18)).patch.merge(), fields[17])
 
 
+def test_scenes_that_were_cut_apart_are_one_again(tmp_path):
+    f = xr.DataArray(np.arange(144.0).reshape(12, 12), dims=("y", "x"), name="v")
+    f = f.assign_coords(y=np.arange(12.0), x=np.arange(12.0))
+    p, q = (g.patch.split({"y": 4, "x": 4}) for g in (f, f + 1))
+    for names in (["A", "B"], None):
+        t = xpatch.concat([p, q], scenes=names)
+        again = xpatch.concat([t[12:], t[:5], t[5:12]])
+        xr.testing.assert_identical(
+            again.groupby("scene").count(...), t.groupby("scene").count(...)
+        )
+        for k, g in enumerate((f, f + 1)):
+            own = again[again.scene == (names or [0, 1])[k]]
+            xr.testing.assert_allclose(own.patch.merge(), g)
+    t = xpatch.concat([p, q], scenes=["A", "B"])
+    t.to_zarr(tmp_path / "t.zarr")
+    read = xr.open_zarr(tmp_path / "t.zarr", chunks=None)["v"]
+    again = xpatch.concat([read[:5], read[5:]])
+    assert sorted(set(again.scene.values)) == ["A", "B"]
+    xr.testing.assert_allclose(again[again.scene == "A"].patch.merge(), f)
+    with pytest.raises(ValueError, match=r"several scenes are called 'A'.*scenes="):
+        xpatch.concat([t, t])
+    numbered = xpatch.concat([xpatch.concat([p, q]), xpatch.concat([p + 2, q + 2])])
+    assert sorted(set(numbered.scene.values)) == [0, 1, 2, 3]
+
+
 # ------------------------------------------------------------------ refused
 
 

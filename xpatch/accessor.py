@@ -31,6 +31,10 @@ class PatchAccessor(NotTheCoordinate):
 
     def __init__(self, obj: Any):
         self._obj = obj
+        self._known: single.Known | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_obj": self._obj, "_known": None}
 
     def split(
         self,
@@ -159,7 +163,9 @@ class PatchAccessor(NotTheCoordinate):
         >>> field.patch.split(geometry={"y": 2, "x": 3}).patch[-1].sel(x=4).sizes
         Frozen({'y': 2})
         """
-        return single.patch_at(self._obj, number)
+        if self._known is None:
+            self._known = single.Known()
+        return single.patch_at(self._obj, number, self._known)
 
     @property
     def domain(self) -> Domain:

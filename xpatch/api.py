@@ -230,7 +230,8 @@ def concat(sets: Sequence[Field], scenes: Sequence[Any] | None = None) -> Field:
     ----------
     sets : sequence of DataArray or Dataset
         Patches of several fields, all with the same in-patch sizes; lists of members may be longer in
-        some. Patches that `concat` gave are taken scene by scene.
+        some. Patches that `concat` gave are taken scene by scene, with the names that they have; parts
+        of one scene that was cut apart are one again.
     scenes : sequence, optional
         Names of the fields; default: they are counted from 0.
 
@@ -249,7 +250,7 @@ def concat(sets: Sequence[Field], scenes: Sequence[Any] | None = None) -> Field:
     Raises
     ------
     ValueError
-        If sizes, variables or dimensions of patches differ, or names are not one per set.
+        If sizes, variables or dimensions of patches differ, names are not one per set, or one is that of several scenes.
     TypeError
         If these are no patches, or DataArrays and Datasets are mixed.
 
@@ -320,7 +321,9 @@ def apply(
         What becomes of patches for which `func` raises, and of those that cannot be read from disk:
         the error goes on, they are missing values, or they are left out as if they had not been
         sampled. A batch that fails is tried again patch by patch. A `PatchFailure` warning lists
-        the failed patches. A chunk of a dask field that cannot be computed ends the run.
+        the failed patches. A chunk of a dask field is read in a task of the field's own graph,
+        before ours: where that fails the run ends, with the error that its reader raises. Opened
+        with ``chunks=None`` files are read here, and errors name variable, cells and patches.
     progress : bool, default: False
         Draw a bar on stderr: one for each process that works, so it is for threads, or for one
         process; of a cluster see the dashboard of dask instead.

@@ -14,6 +14,7 @@ from xarray import Variable
 from xpatch.index import whole_of, with_variables
 from xpatch.joint import along
 from xpatch.labels import agree, tolerance
+from xpatch.landmarks import PlaceCheck
 from xpatch.neighborhood import Members
 from xpatch.plan import Plan
 
@@ -73,7 +74,9 @@ class Check:
             )
 
 
-def passed(block: NDArray, ordinals: NDArray, checks: Sequence[Check], *labels: NDArray) -> NDArray:
+def passed(
+    block: NDArray, ordinals: NDArray, checks: Sequence[Check | PlaceCheck], *labels: NDArray
+) -> NDArray:
     """Give a block of patches once its labels were compared."""
     if len(ordinals):
         for check, given in zip(checks, labels, strict=True):
@@ -85,7 +88,7 @@ def guarded(
     obj: Any,
     dim: Hashable,
     ordinals: NDArray,
-    checks: Sequence[Check],
+    checks: Sequence[Check | PlaceCheck],
     labels: Mapping[Hashable, Variable],
 ) -> Any:
     """Let the tasks of patches compare their labels, which are of dask.
@@ -109,7 +112,7 @@ def _guard(
     variable: Variable,
     dim: Hashable,
     ordinals: NDArray,
-    checks: Sequence[Check],
+    checks: Sequence[Check | PlaceCheck],
     labels: Mapping[Hashable, Variable],
 ) -> Variable:
     import dask
@@ -120,9 +123,12 @@ def _guard(
     args: list[Any] = [variable.data, axes]
     args += [da.from_array(ordinals, (rows,)), (first,)]
     args += [dask.delayed(list(checks), pure=False, traverse=False), None]
-    for k, check in enumerate(checks):
-        own = labels[check.name].transpose(*check.dims).data.rechunk((rows, -1))
-        args += [own, (first, variable.ndim + k)]
+    free = variable.ndim  # of axes that the patches do not have
+    for check in checks:
+        own = labels[check.name].transpose(*check.dims).data
+        args += [own.rechunk((rows, *[-1] * (own.ndim - 1)))]
+        args += [(first, *range(free, free + own.ndim - 1))]
+        free += own.ndim - 1
     data = da.blockwise(
         passed,
         axes,

@@ -389,6 +389,7 @@ def check_one_crs(indexes: Sequence[PatchIndex], dim: Hashable) -> None:
 def _names(plan: Plan) -> set[Hashable]:
     """Give all names that a plan knows."""
     known = {*plan.domain.template.variables, *plan.dims, *plan.inner, *plan.domain.sizes}
+    known |= {plan.variable}
     return (
         known | {m.numbers for m in plan.lists} | {*plan.helpers.values(), *(plan.recalled or ())}
     )

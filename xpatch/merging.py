@@ -241,7 +241,9 @@ class Merge:
             raise TypeError(f"variable {name!r}: {error}") from error
         if self.aggregation.covers_zero:  # a count may be any number
             merged.attrs = without_nodata(merged.attrs)
-        mappings = self.domain.mappings  # by which rioxarray finds the CRS; of a DataArray without a name
+        mappings = (
+            self.domain.mappings
+        )  # by which rioxarray finds the CRS; of a DataArray without a name
         mapping = mappings.get(name, mappings.get(None))
         if mapping is not None and "grid_mapping" not in merged.attrs:
             merged.encoding = {"grid_mapping": mapping}

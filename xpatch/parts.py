@@ -96,7 +96,7 @@ def of_one_field(patches: Any, like: Any = None) -> Any:
     if isinstance(patches, xr.DataArray):
         if not {d for plan in plans for d in plan.inner} & set(patches.dims):
             plans = at_home(plans, patches.name)
-        plans = (best_plan(plans, patches.sizes, like),)
+        plans = (best_plan(plans, patches.sizes, like, patches.name),)
     return with_index(patches, PatchIndex(index._index, plans, index.crop))
 
 

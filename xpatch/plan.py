@@ -16,6 +16,7 @@ from xpatch.domain import places as pl
 from xpatch.domain import positions as ps
 from xpatch.geometry import Places
 from xpatch.joint import Hood, Joint, inner_sizes, lead_of, space_part, time_dims, time_part
+from xpatch.landmarks import Landmarks
 from xpatch.naming import known_names
 from xpatch.neighborhood import Boxes, Members
 
@@ -57,6 +58,10 @@ class Plan:
         that the recipe does not hold.
     place_print : str, optional
         Of a plan that was read from a recipe: what identifies the CRS and the places of elements.
+    landmarks : Landmarks, optional
+        Of a plan that was read from a recipe: where a few elements of the field lie.
+    variable : str, optional
+        The name of the field, if that was a DataArray; those of a Dataset stand in the domain.
     names : mapping, optional
         What coordinates of windows in time are called where the field has names of its own: "lead",
         "event", "step", "number".
@@ -76,6 +81,8 @@ class Plan:
     helpers: Mapping[str, Hashable] = dataclasses.field(default_factory=dict)
     recalled: Mapping[Hashable, tuple[Hashable, ...]] | None = None
     place_print: str | None = None
+    landmarks: Landmarks | None = None
+    variable: str | None = None
     names: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -307,6 +314,8 @@ class Plan:
             coarse=coarse,
             helpers=self._helpers_renamed(names),
             recalled=known,
+            variable=_text(names.get(self.variable, self.variable)),
+            landmarks=None if self.landmarks is None else self.landmarks.renamed(names),
             names=own,
         )
 
@@ -331,6 +340,10 @@ class Plan:
 
     def __deepcopy__(self, memo: object) -> Plan:
         return self
+
+
+def _text(name: Hashable) -> str | None:
+    return None if name is None else str(name)
 
 
 def start_name(dim: Hashable) -> str:
@@ -384,6 +397,9 @@ def best_plan(
     told = [p for p in alike if name is not None and name in p.domain.orders]
     if len(told) == 1:
         return told[0]
+    called = [p.variable for p in alike]  # of DataArrays, all of which must have had a name
+    if name is not None and None not in called and called.count(_text(name)) == 1:
+        return alike[called.index(_text(name))]
     if len(alike) > 1:
         raise ValueError(
             "these are patches of several fields at the same anchors, over "

@@ -75,6 +75,7 @@ def make_plan(
         ids=found.ids,
         given=None if found.ordinals is None else told_apart(found.ordinals),
         names=names,
+        variable=None if isinstance(obj, xr.Dataset) or obj.name is None else str(obj.name),
     )
     if found.matched:
         plan = dataclasses.replace(plan, helpers=named_apart(plan))

@@ -21,7 +21,7 @@ from xpatch.joint import Hood, Joint, in_time, time_dims, time_part
 from xpatch.mapping import crs_of, mapping_read
 from xpatch.neighborhood import Boxes, Members
 from xpatch.plan import Plan, start_name
-from xpatch.recipe import ANCHOR, RECIPE, SPEC, VERSION, unpack
+from xpatch.recipe import ANCHOR, RECIPE, SPEC, VERSION, landmarks_read, unpack
 from xpatch.rules import MOST_TEXT, DamagedRecipe, check, check_listed, check_starts
 from xpatch.spec import decode_as
 from xpatch.window import ByDim, Window
@@ -137,6 +137,8 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
         helpers=helpers_of(parts),
         recalled={n: tuple(dims) for n, dims in recipe.get("coordinates", [])},
         place_print=recipe["fingerprint"].partition("-")[2],
+        landmarks=landmarks_read(recipe),
+        variable=recipe.get("variable"),
         names=recipe.get("names") or {},
     )
 

@@ -16,6 +16,7 @@ from xpatch.guarding import Check, ListExpected, guarded
 from xpatch.index import PatchIndex, patch_index, with_index, with_variables
 from xpatch.joint import time_part
 from xpatch.labels import Expected, few_tell, label_variable, missing, part_of
+from xpatch.landmarks import PlaceCheck, place_checks
 from xpatch.plan import Plan
 from xpatch.reading import check_ordinals, find_recipe, read_plan
 from xpatch.recipe import told_apart
@@ -31,7 +32,7 @@ class Recalled:
 
     index: PatchIndex
     labels: dict[Hashable, Variable]  # our own, in place of those that were found to be the same
-    pending: list[Check]  # of labels of dask, in the tasks that need the patches
+    pending: list[Check | PlaceCheck]  # of labels of dask, in the tasks that need the patches
 
 
 def indexed(obj: Any, like: Any = None) -> Any:
@@ -95,6 +96,8 @@ def recalled(obj: Any, like: Any) -> Recalled | None:
         present = swapped(own, dim, ordinals, plan, present)
         plan = plan.renamed(present) if present else plan
         evidence |= _compare(obj, dim, ordinals, plan, crop, out)
+        if like is None:  # else who gives the field says whose patches these are
+            _compare_places(obj, dim, ordinals, place_checks(obj, dim, plan, crop), out)
         plans.append(plan)
     _check_known(dim, ordinals, plans, evidence, like)
     _check_alone(obj, dim, plans)
@@ -313,6 +316,19 @@ def _compare_listed(
         check(ordinals, labels.transpose(dim, slot).to_numpy())
     else:
         out.pending.append(check)
+
+
+def _compare_places(
+    obj: Any, dim: Hashable, ordinals: NDArray, checks: list[PlaceCheck], out: Recalled
+) -> None:
+    """Compare positions now, or where they are of dask in the tasks that need the patches."""
+    for check in checks:
+        given = obj.coords[check.name].variable
+        if given.chunks is not None:
+            out.pending.append(check)
+            continue
+        rows = {} if dim in given.dims else {dim: len(ordinals)}
+        check(ordinals, given.set_dims({**rows, **given.sizes}).transpose(*check.dims).to_numpy())
 
 
 def _check_known(

@@ -17,6 +17,7 @@ from xarray import Dataset
 from xpatch.domain import Lattice, dates
 from xpatch.domain.dates import zone_of
 from xpatch.joint import Joint
+from xpatch.landmarks import Landmarks, landmarks_of
 from xpatch.mapping import mapping_written
 from xpatch.naming import unusual_names
 from xpatch.neighborhood import Boxes, Members
@@ -60,6 +61,8 @@ def write_recipe(plan: Plan) -> str:
             **_averaged(plan),
             **mapping_written(plan.domain),
             **_renamed(plan),
+            **_marked(plan),
+            **({} if plan.variable is None else {"variable": plan.variable}),
         }
     )
 
@@ -139,6 +142,27 @@ def _renamed(plan: Plan) -> dict[str, Any]:
     """Say what coordinates are called where the field has names of its own."""
     names = unusual_names(plan.hood, plan.own_names)
     return {"names": names} if names else {}
+
+
+def _marked(plan: Plan) -> dict[str, Any]:
+    """Say where a few elements lie, where labels do not say it of all."""
+    marks = plan.landmarks if plan.recalled is not None else landmarks_of(plan)
+    if marks is None:
+        return {}
+    values = [[str(n), list(map(str, marks.dims[n])), pack(v)] for n, v in marks.values.items()]
+    return {"landmarks": {"elements": pack(marks.elements), "values": values}}
+
+
+def landmarks_read(recipe: Mapping[str, Any]) -> Landmarks | None:
+    """Undo it."""
+    found = recipe.get("landmarks")
+    if found is None:
+        return None
+    elements = unpack(found["elements"])
+    assert elements is not None  # of which the rules make sure
+    values = {n: unpack(packed) for n, _, packed in found["values"]}
+    dims = {n: tuple(order) for n, order, _ in found["values"]}
+    return Landmarks(elements, {n: v for n, v in values.items() if v is not None}, dims)
 
 
 def _averaged(plan: Plan) -> dict[str, Any]:

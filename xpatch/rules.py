@@ -110,6 +110,22 @@ def _ends(v: Mapping[str, int]) -> bool:
     return -CLOCK <= v["start"] + v["step"] * v["n"] < CLOCK
 
 
+def landmarks(v: Any) -> bool:
+    """Whether it is a few elements, and coordinates with as many numbers."""
+    if not isinstance(v, dict) or not packed(v.get("elements")):
+        return False
+    own, values = v["elements"], v.get("values")
+    if own.get("dtype") != "<i8" or "calendar" in own or not 0 < own["n"] <= 100_000:
+        return False
+    return many(lambda one: _landmark(one, own["n"]))(values)
+
+
+def _landmark(v: Any, n: int) -> bool:
+    if not isinstance(v, list) or len(v) != 3 or not text(v[0]) or not many(text)(v[1]):
+        return False
+    return packed(v[2]) and v[2].get("dtype") == "<f8" and v[2]["n"] == n
+
+
 def spatial(v: Any) -> bool:
     """Whether it is a Patcher, or one in time."""
     return isinstance(v, dict) and all(k not in v or rule(v[k]) for k, rule in AXES.items())
@@ -138,6 +154,8 @@ OPTIONAL: dict[str, Rule] = {  # other keys are not looked at
         lambda v: isinstance(v, str) and re.fullmatch(r"\d{1,18}-[0-9a-f]+", v) is not None
     ),
     "origin": maybe(text),
+    "landmarks": landmarks,
+    "variable": text,
     "names": lambda v: isinstance(v, dict) and len(v) < 64 and all(map(text, v.values())),
     "coupling": maybe(lambda v: v in ("product", "coupled")),
     "coarse": lambda v: isinstance(v, dict) and all(map(whole(1, 1 << 31), v.values())),

@@ -17,7 +17,7 @@ from xpatch.engine import dtypes
 from xpatch.engine.joined import Joined, padded
 from xpatch.engine.lazy import lazily
 from xpatch.index import RECIPE, PatchIndex, Scene, as_given, patch_index, whole_of
-from xpatch.one_scene import CRS_ATTRS, alone
+from xpatch.one_scene import CRS_ATTRS, alone, scene_rows
 from xpatch.plan import Plan
 from xpatch.recipe import VERSION, recipe_of
 from xpatch.restoring import Provenance, provenance
@@ -30,28 +30,31 @@ TOLD = ("units", "_FillValue", "missing_value")  # attributes that say what numb
 def concat(sets: Sequence[Any], scenes: Sequence[Any] | None = None) -> Any:
     """Put patches of several fields one after the other; see `xpatch.concat`."""
     parts = [part for k, obj in enumerate(_listed(sets)) for part in _parts_of(obj, k)]
-    names = _names(scenes, parts)
+    groups = list(range(len(parts))) if scenes is not None else _groups(parts)
+    heads = [groups.index(g) for g in range(max(groups) + 1)]  # the first set of each scene
+    names = _names(scenes, [parts[k] for k in heads])
     sources = [source for _, source, _ in parts]
     wholes = [whole_of(obj) for obj, _, _ in parts]
     dim = _check_dims(sources)
     _check_kinds([obj for obj, _, _ in parts], wholes)
     widths = _common_sizes(wholes, sources)
-    firsts = np.cumsum([0, *(len(s.plans[0]) for s in sources)])
+    kept = [sources[k] for k in heads]
+    firsts = np.cumsum([0, *(len(s.plans[0]) for s in kept)])
     own_crs = _several_crs([s.plans[0].domain for s in sources])
     wholes = [_without_own(w, s, own_crs) for w, s in zip(wholes, sources, strict=True)]
     mappings = {s.plans[0].domain.mapping.name for s in sources if s.plans[0].domain.mapping}
     joined, shared = _joined(wholes, dim, widths, mappings)
     counts = [w.sizes[dim] for w in wholes]
-    joined |= {"scene": Variable(dim, np.repeat(_text(names), counts))}
+    joined |= {"scene": Variable(dim, np.repeat(_text(names)[groups], counts))}
     if own_crs:
         texts = [_crs_text(s.plans[0]) for s in sources]
         joined |= {"crs": Variable(dim, np.repeat(_text(texts), counts), CRS_ATTRS)}
     each = [
         Scene(name, int(first), s.plans, s.crop, shared)
-        for name, first, s in zip(names, firsts, sources, strict=False)
+        for name, first, s in zip(names, firsts, kept, strict=False)
     ]
-    recipes = [_recipe(w, s) for w, s in zip(wholes, sources, strict=True)]
-    labels = np.concatenate([s.ordinals + f for s, f in zip(sources, firsts, strict=False)])
+    recipes = [_recipe(wholes[k], sources[k]) for k in heads]
+    labels = np.concatenate([s.ordinals + firsts[g] for s, g in zip(sources, groups, strict=True)])
     leads = {_leads(s) for s in sources}
     index = PatchIndex(
         PandasIndex(labels, dim), (), {}, leads.pop() if len(leads) == 1 else None, tuple(each)
@@ -91,7 +94,7 @@ def _parts_of(obj: Any, number: int) -> list[tuple[Any, Provenance, Any]]:
             "are from; give the sets that it was made of to xpatch.concat"
         )
     found = []
-    for name, part in _taken_apart(obj, index):
+    for name, part in _taken_apart(obj):
         source = provenance(part, None)
         if source.dim not in part.dims:
             raise ValueError(
@@ -101,16 +104,59 @@ def _parts_of(obj: Any, number: int) -> list[tuple[Any, Provenance, Any]]:
     return found
 
 
-def _taken_apart(obj: Any, index: PatchIndex | None) -> list[tuple[Any, Any]]:
-    if index is None or not index.scenes:
+def _taken_apart(obj: Any) -> list[tuple[Any, Any]]:
+    """Give the patches of each scene and its name, which is None of those that were split alone."""
+    found = scene_rows(obj)
+    if found is None:
         return [(None, alone(obj))]
-    labels = np.asarray(index._index.index)
-    out = []
-    for scene in index.scenes:
-        rows = np.flatnonzero((labels >= scene.first) & (labels < scene.stop))
-        if len(rows):
-            out.append((scene.name, alone(obj.isel({index.dim: rows}))))
-    return out
+    dim, each = found
+    return [(name, alone(obj.isel({dim: rows}))) for name, rows in each]
+
+
+def _groups(parts: list[Any]) -> list[int]:
+    """Number the scenes that sets are of: parts of one scene that was cut apart are one again.
+
+    Raises
+    ------
+    ValueError
+        If a name is that of several scenes.
+    """
+    found: list[list[Any]] = []
+    groups = []
+    for part in parts:
+        own = [g for g, one in enumerate(found) if part[2] is not None and _one_scene(one, part)]
+        if not own:
+            clash = [one for one in found if isinstance(part[2], str) and one[0][2] == part[2]]
+            if clash:
+                raise ValueError(
+                    f"several scenes are called {part[2]!r}: their patches are of different splits, or some "
+                    "patch is in both; name them, xpatch.concat([…], scenes=[…]), one name for each scene "
+                    "of each set"
+                )
+            own = [len(found)]
+            found.append([])
+        found[own[0]].append(part)
+        groups.append(own[0])
+    return groups
+
+
+def _one_scene(known: list[Any], part: Any) -> bool:
+    """Whether patches are more of a scene: it has the name and the plans, and not yet these patches.
+
+    Names that are numbers are those that concat gave, and say nothing: the plans must be the same ones.
+    """
+    obj, source, name = part
+    first, model, said = known[0]
+    if name != said or isinstance(name, str) != isinstance(said, str) or source.crop != model.crop:
+        return False
+    pairs = list(zip(source.plans, model.plans, strict=False))
+    same = [a is b or (isinstance(name, str) and a.equals(b)) for a, b in pairs]
+    if len(source.plans) != len(model.plans) or not all(same):
+        return False
+    if any(np.isin(source.ordinals, other.ordinals).any() for _, other, _ in known):
+        return False
+    common = [(obj[n].variable, first[n].variable) for n in obj.coords if n in first.coords]
+    return all(_all_equal([a, b]) for a, b in common if source.dim not in a.dims and a._in_memory)
 
 
 def _names(scenes: Sequence[Any] | None, parts: list[Any]) -> list[Any]:

@@ -25,11 +25,47 @@ from xpatch.restoring import NEVER_SPLIT, Provenance, provenance, refined
 __all__ = ["patch_at"]
 
 
-def patch_at(obj: Any, number: Any) -> Any:
+class Known:
+    """Patches that got an index from their recipe, so that each `patch_at` need not compare all."""
+
+    def __init__(self) -> None:
+        self.state: list[tuple[Any, ...]] = []
+        self.found: Any = None
+
+    def indexed(self, obj: Any) -> Any:
+        """Give patches with an index, which is found anew if they were changed in place."""
+        if patch_index(obj) is not None:
+            return obj
+        state = _state(obj)
+        same = len(state) == len(self.state) and all(map(_unchanged, state, self.state))
+        if self.found is None or not same:
+            self.found, self.state = indexed(obj), state
+        return self.found
+
+
+def _state(obj: Any) -> list[tuple[Any, ...]]:
+    """Give what changes if an object is changed in place, but for single values of an array."""
+    variables = {**obj.coords.variables, **getattr(obj, "data_vars", {})}
+    data = [(n, getattr(v, "variable", v)) for n, v in variables.items()]
+    data += [(obj.name, obj.variable)] if isinstance(obj, xr.DataArray) else []
+    each = [(n, v.dims, v._data, *_items(v.attrs), *_items(v.encoding)) for n, v in data]
+    return [*each, (None, (), None, *_items(obj.attrs))]
+
+
+def _items(mapping: Any) -> list[Any]:
+    return [x for item in mapping.items() for x in item]
+
+
+def _unchanged(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    pairs = zip(a[2:], b[2:], strict=False)
+    return a[:2] == b[:2] and len(a) == len(b) and all(x is y for x, y in pairs)
+
+
+def patch_at(obj: Any, number: Any, known: Known) -> Any:
     """Give one patch with the labels, the grid mapping and the indexes that it has as a field."""
     dim = _checked(obj, number)
     if scenes_written(obj) is None:
-        obj = indexed(obj)  # of all patches: a few without labels would not be known
+        obj = known.indexed(obj)  # of all patches: a few without labels would not be known
     some, one = obj.isel({dim: [number]}), obj.isel({dim: number})
     index = patch_index(some)
     if (
@@ -86,7 +122,7 @@ def _plans(source: Provenance, some: Any) -> tuple[Plan, ...]:
     if len(source.plans) < 2:
         return source.plans
     if isinstance(some, xr.DataArray):
-        return (best_plan(source.plans, some.sizes),)
+        return (best_plan(source.plans, some.sizes, name=some.name),)
     return tuple(p for p in source.plans if {*p.inner} & {*some.sizes})
 
 
