@@ -481,3 +481,15 @@ def test_an_unread_part_of_a_file_is_not_asked_for(files):
     p = f.patch.split(geometry=TILES)
     assert p.isel(patch=[]).load().shape == (0, 20, 20)
     assert f.patch.apply(lambda b: b, geometry=TILES).shape == (60, 80)
+
+
+@pytest.mark.parametrize("name", ["spatial_ref", "albers"])
+@pytest.mark.parametrize("decode", [True, "all"])
+def test_a_dataset_that_was_read_knows_its_crs(tmp_path, name, decode):
+    coords = {"y": 6e6 - 10 * np.arange(12.0), "x": 5e5 + 10 * np.arange(12.0)}
+    field = xr.DataArray(np.arange(144.0).reshape(12, 12), coords, ("y", "x"), name="r")
+    field = field.rio.write_crs(3035, grid_mapping_name=name)
+    field.patch.split({"y": 6, "x": 6}).to_netcdf(tmp_path / "p.nc")
+    with xr.open_dataset(tmp_path / "p.nc", decode_coords=decode) as back:
+        for found in (back.patch.merge(), back.patch[1]):
+            assert found.rio.crs.to_epsg() == found.r.rio.crs.to_epsg() == 3035

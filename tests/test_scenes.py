@@ -501,3 +501,34 @@ def test_crs_that_cf_describes_by_arrays():
         "standard_parallel"
     ].tolist() == [30, 60]
     assert xpatch.concat(sets[:2])["lambert"].ndim == 0
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [pd.Timestamp("2000-01-01"), pd.Timestamp("2001-01-01")],
+        np.array(["2000-01-01", "2001-01-01"], "M8[D]"),
+        xr.DataArray(["a", "b"]),
+        np.array([3, 1]),
+        (0.5, 1.5),
+    ],
+)
+def test_names_of_scenes_come_back(tmp_path, names):
+    line = xr.DataArray(np.arange(8.0), {"x": np.arange(8.0)}, name="t")
+    patches = line.patch.split({"x": 4})
+    t = xpatch.concat([patches, patches], scenes=names)
+    np.testing.assert_array_equal(t.scene, np.repeat(np.asarray(names), 2))
+    t.to_netcdf(tmp_path / "t.nc")
+    with xr.open_dataarray(tmp_path / "t.nc") as back:
+        np.testing.assert_array_equal(back.scene, t.scene)
+        xr.testing.assert_allclose(back.patch[3], t.patch[3])
+
+
+@pytest.mark.parametrize(
+    "names", [[b"a", b"b"], [("a", 1), ("b", 2)], [np.nan, 1.0], [True, False]]
+)
+def test_names_that_say_nothing_are_refused(names):
+    line = xr.DataArray(np.arange(8.0), {"x": np.arange(8.0)}, name="t")
+    patches = line.patch.split({"x": 4})
+    with pytest.raises(TypeError, match="scenes must be text, numbers or dates"):
+        xpatch.concat([patches, patches], scenes=names)

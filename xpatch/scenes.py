@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex
 
+from xpatch.checks import is_number
 from xpatch.domain.axes import crs_name, crs_names
 from xpatch.engine import dtypes
 from xpatch.engine.joined import Joined, padded
@@ -165,13 +167,30 @@ def _names(scenes: Sequence[Any] | None, parts: list[Any]) -> list[Any]:
         named = [name for _, _, name in parts]
         unique = None not in named and len(set(named)) == len(named)
         return named if unique else list(range(len(parts)))
-    names = list(scenes) if not isinstance(scenes, str) else [scenes]
+    names = [scenes] if isinstance(scenes, str) else _writable(scenes)
     if len(names) != len(parts):
         raise ValueError(f"scenes gives {len(names)} names for {len(parts)} sets of patches")
     if len(set(names)) != len(names):
         raise ValueError(f"scenes must have a name of its own for each set, got {names!r}")
     if len({isinstance(n, str) for n in names}) > 1:
         raise TypeError(f"scenes must be text, or numbers, not both: {names!r}")
+    return names
+
+
+def _writable(scenes: Sequence[Any]) -> list[Any]:
+    """Give names that can be written: text, numbers or dates.
+
+    Raises
+    ------
+    TypeError
+        If they are anything else.
+    """
+    names = list(np.asarray(scenes)) if isinstance(scenes, xr.DataArray) else list(scenes)
+    names = [np.datetime64(n) if isinstance(n, datetime) else n for n in names]
+    kinds = int | np.integer | np.str_ | str | np.datetime64
+    wrong = [n for n in names if not isinstance(n, kinds) and not (is_number(n) and np.isfinite(n))]
+    if wrong or any(isinstance(n, bool) or n != n for n in names):
+        raise TypeError(f"scenes must be text, numbers or dates, got {(wrong or names)[0]!r}")
     return names
 
 
@@ -465,4 +484,6 @@ def _written(recipes: list[dict[str, Any]], scenes: list[Scene]) -> str:
 
 
 def _plain(name: Any) -> Any:
+    if isinstance(name, np.datetime64):
+        return str(name)
     return name.item() if isinstance(name, np.generic) else name
