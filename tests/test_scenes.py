@@ -476,3 +476,12 @@ def test_crs_that_cf_describes_by_arrays():
         "standard_parallel"
     ].tolist() == [30, 60]
     assert xpatch.concat(sets[:2])["lambert"].ndim == 0
+
+
+def test_crss_of_outlines_are_named_in_few_words():
+    field = xr.DataArray(np.zeros((6, 6)), {"y": np.arange(6.0), "x": np.arange(6.0)}, ("y", "x"))
+    systems = "+proj=laea +lat_0=50 +lon_0=10", "EPSG:32633"
+    sets = [field.rio.write_crs(c).patch.split(geometry={"y": 3, "x": 3}) for c in systems]
+    named = r"CRSs, EPSG:32633 and unnamed Lambert Azimuthal Equal Area; say"
+    with pytest.raises(ValueError, match=named):
+        xpatch.concat(sets).patch.footprints()
