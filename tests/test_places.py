@@ -524,3 +524,23 @@ def test_grids_around_the_earth_have_no_rim_in_longitude():
     at = {"lat": np.repeat([-89.0, 0.0, 89.0], 50), "lon": np.tile(around, 3)}
     p = field.patch.split(geometry={"j": 1, "i": 1}, sampler=Explicit(at))
     assert p.sizes["patch"] == 150
+
+
+def test_fields_without_a_crs_take_the_one_that_is_given():
+    field = xr.DataArray(np.zeros((6, 6)), {"y": np.arange(6.0), "x": np.arange(6.0)}, ("y", "x"))
+    known = field.rio.write_crs(32633)
+    other = field[2:4, 1:3]
+    with pytest.raises(ValueError, match="no CRS"):
+        known.patch.split(geometry={"y": 1, "x": 1}, sampler=Explicit(other))
+    p = known.patch.split(geometry={"y": 1, "x": 1}, sampler=Explicit(other, crs=32633))
+    np.testing.assert_array_equal(p.y.values.ravel(), [2, 2, 3, 3])
+    far = field.rio.write_crs(32632)  # it knows its own
+    with pytest.raises(ValueError, match="outside"):
+        known.patch.split(geometry={"y": 1, "x": 1}, sampler=Explicit(far, crs=32633))
+
+
+def test_places_outside_are_named():
+    field = xr.DataArray(np.zeros((6, 6)), {"y": np.arange(6.0), "x": np.arange(6.0)}, ("y", "x"))
+    at = pd.DataFrame({"y": [1.0, 30.0], "x": [2.0, 2.0]}, index=["mill", "dam"])
+    with pytest.raises(ValueError, match=r"anchor dam at .*'y': 30\.0.*which spans 0\.0 to 5\.0"):
+        field.patch.split(geometry={"y": 1, "x": 1}, sampler=Explicit(at))

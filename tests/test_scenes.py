@@ -532,3 +532,12 @@ def test_names_that_say_nothing_are_refused(names):
     patches = line.patch.split({"x": 4})
     with pytest.raises(TypeError, match="scenes must be text, numbers or dates"):
         xpatch.concat([patches, patches], scenes=names)
+
+
+def test_crss_of_outlines_are_named_in_few_words():
+    field = xr.DataArray(np.zeros((6, 6)), {"y": np.arange(6.0), "x": np.arange(6.0)}, ("y", "x"))
+    systems = "+proj=laea +lat_0=50 +lon_0=10", "EPSG:32633"
+    sets = [field.rio.write_crs(c).patch.split(geometry={"y": 3, "x": 3}) for c in systems]
+    named = r"CRSs, EPSG:32633 and unnamed Lambert Azimuthal Equal Area; say"
+    with pytest.raises(ValueError, match=named):
+        xpatch.concat(sets).patch.footprints()

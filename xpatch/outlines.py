@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch import inspecting_members as listed
 from xpatch.domain import Lattice, domain_of
+from xpatch.domain.axes import crs_name
 from xpatch.inspecting import in_space, only_time, plan_of
 from xpatch.neighborhood import Members
 from xpatch.one_scene import alone, scene_rows
@@ -112,10 +113,10 @@ def _of_scenes(obj: Any, dim: Hashable, scenes: list[tuple[Any, NDArray]], to_cr
     import geopandas
 
     found = {name: footprints(alone(obj.isel({dim: rows})), to_crs) for name, rows in scenes}
-    several = {str(frame.crs) for frame in found.values()}
+    several = {frame.crs: _named(frame.crs) for frame in found.values()}
     if len(several) > 1:
         raise ValueError(
-            f"these patches lie in several CRSs, {' and '.join(sorted(several))}; say in which one their "
+            f"these patches lie in several CRSs, {' and '.join(sorted(several.values()))}; say in which one their "
             "outlines shall be: footprints(to_crs='EPSG:4326')"
         )
     labels = obj.coords[dim].values
@@ -126,6 +127,10 @@ def _of_scenes(obj: Any, dim: Hashable, scenes: list[tuple[Any, NDArray]], to_cr
     every = geopandas.GeoDataFrame(pd.concat(parts))
     back = np.argsort(np.concatenate([rows for _, rows in scenes]))
     return every.iloc[back]
+
+
+def _named(crs: Any) -> str:
+    return "none" if crs is None else crs_name(crs)
 
 
 def _check_in_space(plan: Plan) -> None:

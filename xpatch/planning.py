@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from xarray import Variable
 
 from xpatch.axes import Axes, SpaceTimeAxes, TimeAxes, composed
 from xpatch.checks import MOST
@@ -345,11 +346,28 @@ def check_cut(hood: Hood) -> None:
         )
 
 
+def _check_product(variables: Mapping[Any, Variable], dims: tuple[Hashable, ...]) -> None:
+    """Raise a ValueError if patches would be every place of one grid with every place of another."""
+    grids: list[set[Hashable]] = []
+    for variable in variables.values():
+        own = {d for d in variable.dims if d in dims}
+        near = [g for g in grids if g & own]
+        grids = [g for g in grids if not g & own] + [own.union(*near)]
+    planes = [tuple(d for d in dims if d in g) for g in grids if len(g) > 1]
+    if len(planes) > 1:
+        raise ValueError(
+            f"no variable lies along both {list(planes[0])} and {list(planes[1])}, so that each patch of one "
+            "grid would come with every patch of the other; cut them at common places, with "
+            f"Rectangular({{{planes[0]!r}: …, {planes[1]!r}: …}}), or split the variables of each grid alone"
+        )
+
+
 def check_values(obj: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> None:
     """Raise if nothing has the dimensions that are cut, or its values cannot be cut."""
     cut = {n: v for n, v in variables_of(obj).items() if set(v.dims) & set(dims)}
     if not cut and not any(c.instance in dims for c in counts_of(obj)):
         raise ValueError(f"no variable of the Dataset has any of the dimensions {list(dims)}")
+    _check_product(cut, dims)
     for name, variable in cut.items():
         if variable.dtype == object and calendar_of(variable) is None:
             raise TypeError(

@@ -335,8 +335,8 @@ def outside_message(domain: Lattice, dim: Hashable, label: Any) -> str:
     values = domain.coordinate(dim)
     assert values is not None
     return (
-        f"anchor label {label!r} along {dim!r} lies outside of the field, which spans {values[0]!r} to "
-        f"{values[-1]!r}; are the points in the CRS and the units of the field?"
+        f"anchor label {label} along {dim!r} lies outside of the field, which spans {values[0]} to "
+        f"{values[-1]}; are the points in the CRS and the units of the field?"
     )
 
 

@@ -270,9 +270,11 @@ def _outside(located: ps.Located, points: pl.Points, domain: Lattice, dims: tupl
     far = np.abs(located.positions[k] - np.array([(domain.sizes[d] - 1) / 2 for d in dims]))
     d = dims[int(np.argmax(far - np.array([domain.sizes[d] / 2 for d in dims])))]
     values = domain.coordinate(d)
-    what = f"anchor {place}"
+    what = f"anchor {place}" if points.ids is None else f"anchor {points.ids[k]} at {place}"
     if values is not None and len(values) and not pl.curved(domain):
-        what = f"{what} along {d!r} lies outside of the field, which spans {values[0]!r} to {values[-1]!r}"
+        what = (
+            f"{what} along {d!r} lies outside of the field, which spans {values[0]} to {values[-1]}"
+        )
     else:
         what = f"{what} lies outside of the field"
     return (

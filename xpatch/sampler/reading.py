@@ -58,7 +58,7 @@ def read_points(
         columns = {n: v.values for n, v in given.variables.items() if v.ndim == 1}
         return _of_columns(columns, domain, dims, known or crs, strict=False)
     if isinstance(given, xr.DataArray | xr.Dataset):
-        return points_of_field(given)
+        return points_of_field(given, crs)
     if hasattr(given, "columns") and hasattr(given, "index"):
         columns = {n: np.asarray(given[n]) for n in given.columns}
         return _of_columns(columns, domain, dims, crs, strict=False, ids=ids_of(given))
@@ -179,8 +179,8 @@ def _checked(points: Points) -> Points:
     return points
 
 
-def points_of_field(given: xr.DataArray | xr.Dataset) -> Points:
-    """Take the sites of another field: its stations, or the cells of its grid."""
+def points_of_field(given: xr.DataArray | xr.Dataset, crs: Any = None) -> Points:
+    """Take the sites of another field: its stations, or the cells of its grid, in ``crs`` if it has none."""
     other = domain_of(given)
     sites = other.sites(other.element_dims[0] if other.element_dims else None)
     known = sites.known
@@ -188,7 +188,8 @@ def points_of_field(given: xr.DataArray | xr.Dataset) -> Points:
         raise ValueError("no site of the field given to Explicit has a place")
     ids = other.coordinate(sites.dims[0]) if other.element_dims and len(sites.dims) == 1 else None
     named = None if ids is None else names_of(ids[known])
-    return Points.of(sites.x[known], sites.y[known], sites, named)
+    points = Points.of(sites.x[known], sites.y[known], sites, named)
+    return points if points.crs is not None else dataclasses.replace(points, crs=crs)
 
 
 # ----------------------------------------------------------------------------------- geometries
