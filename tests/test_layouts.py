@@ -770,3 +770,25 @@ def test_two_grids_are_for_split_alone():
     ds = two_grids()
     with pytest.raises(ValueError, match="several grids"):
         ds.patch.apply(lambda p: p, geometry=xpatch.Rectangular(BOTH))
+
+
+def test_two_grids_are_never_a_product():
+    with pytest.raises(ValueError, match=r"Rectangular\(\{\('y', 'x'\): …, \('y20', 'x20'\): …\}\)"):
+        two_grids().patch.split(geometry={"y": 16, "x": 16, "y20": 8, "x20": 8})
+
+
+@pytest.mark.parametrize("format", ["netcdf", "zarr"])
+def test_two_grids_come_back_from_files(tmp_path, format):
+    ds = two_grids()
+    patches = ds.patch.split(geometry=xpatch.Rectangular(BOTH), sampler=xpatch.RegularStride(8))
+    if format == "netcdf":
+        patches.to_netcdf(tmp_path / "p.nc")
+        back = xr.open_dataset(tmp_path / "p.nc")
+    else:
+        patches.to_zarr(tmp_path / "p.zarr", consolidated=False)
+        back = xr.open_zarr(tmp_path / "p.zarr", consolidated=False)
+    merged = back.patch.merge("first")
+    for name in ("B02", "B05", "SCL"):
+        np.testing.assert_array_equal(merged[name], ds[name])
+        np.testing.assert_array_equal(back[name].patch.merge("first"), ds[name])
+    back.close()

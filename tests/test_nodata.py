@@ -561,6 +561,17 @@ def test_what_is_carried_may_be_missing_in_some_patches():
         np.testing.assert_array_equal(q.patch.merge("first").names, [1, 2, 3])
 
 
+def test_comparisons_have_no_numbers_that_are_missing():
+    numbers = np.arange(144, dtype="u1").reshape(12, 12)
+    f = xr.DataArray(numbers, dims=("y", "x"), attrs={"_FillValue": 0, "units": "m"})
+    truth = f.patch.split({"y": 4, "x": 4}, sampler=xpatch.RegularStride(2)) > 50
+    truth.attrs = f.attrs  # which xarray keeps, or not
+    merged = truth.patch.merge("mean")
+    np.testing.assert_array_equal(merged, f > 50)
+    assert merged.attrs == {"units": "m"}
+    assert truth.patch.merge("first").attrs == f.attrs  # bool again, of which it says nothing
+
+
 def test_files_of_rasters(tmp_path):
     rioxarray = pytest.importorskip("rioxarray")
     f = field("f4").isel(time=0, drop=True).rename("band")

@@ -239,7 +239,8 @@ class Merge:
             if not isinstance(name, str):  # of a DataArray
                 raise
             raise TypeError(f"variable {name!r}: {error}") from error
-        if self.aggregation.covers_zero:  # a count may be any number
+        numbered = variable.dtype.kind == "b" != merged.dtype.kind  # of which none was missing
+        if self.aggregation.covers_zero or numbered:  # a count may be any number
             merged.attrs = without_nodata(merged.attrs)
         mappings = (
             self.domain.mappings
