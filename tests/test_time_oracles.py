@@ -126,9 +126,7 @@ def test_ends_of_months_go_to_ends_of_months(calendar):
     assert np.diff(steps_of(patches)[1]).tolist() == [3] * 12
 
 
-@pytest.mark.parametrize(
-    ("width", "far"), [("1MS", 0), ("2MS", 1), ("3MS", 1), (3, 1), (1, 0)]
-)
+@pytest.mark.parametrize(("width", "far"), [("1MS", 0), ("2MS", 1), ("3MS", 1), (3, 1), (1, 0)])
 def test_a_width_of_months_is_the_full_width(width, far):
     field = series(48, "MS")
     held, at = steps_of(cut(field, xpatch.PhaseWindow("1YS", width)))
