@@ -355,3 +355,17 @@ def test_lists_are_not_longer_than_patches_can_be(name):
     patches = made_as(name)
     with pytest.raises(ValueError, match=r"damaged.*like=field"):
         bare(patches, {**recipe_of(patches), "count": 1 << 26}).patch.merge()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", ["u1", "u8", "i1"])
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_integers_that_fall_or_are_large_come_back(dtype, size):
+    labels = np.arange(6)[::-1].astype(dtype)
+    labels = labels if size == "small" else np.iinfo(dtype).max - labels
+    field = xr.DataArray(np.arange(6.0), {"x": labels}, name="v")
+    p = field.patch.split(geometry={"x": 2})
+    coords = {n: (c.dims, c.values, c.attrs) for n, c in p.coords.items()}
+    merged = xr.DataArray(p.values, coords, p.dims, name="v").patch.merge()
+    xr.testing.assert_identical(merged, field)
+    assert merged.x.dtype == dtype

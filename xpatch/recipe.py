@@ -29,6 +29,7 @@ RECIPE = "xpatch_recipe"  # the attribute
 VERSION = 2
 SPEC = ("class", "geometry", "sampler", "window", "aggregation", "spatial", "temporal", "coupling")
 ANCHOR = "anchor_element"  # coordinate with the element that a list of members is anchored at
+HUGE = 2**62  # integers from which on a ramp may leave int64
 MOST_TEXT = 4096  # labels that are text and are written
 
 _written: WeakKeyDictionary[Plan, str] = WeakKeyDictionary()
@@ -255,9 +256,13 @@ def pack(values: NDArray, counted: NDArray[np.int64] | None = None) -> Any:
     if values.dtype.kind not in "iufmMbU" or (values.dtype.kind == "U" and n > MOST_TEXT):
         return {"n": n}
     whole = values.view("i8") if values.dtype.kind in "mM" else values
-    if n and whole.dtype.kind in "iuf":
+    huge = whole.dtype.kind in "iu" and n and max(map(abs, whole[[0, -1]].tolist())) >= HUGE
+    if n and whole.dtype.kind in "iuf" and not huge:
         start, stop = whole[0].item(), whole[-1].item()
-        steps = [(whole[1] - whole[0]).item() if n > 1 else 0]
+        float_ = whole.dtype.kind == "f"  # in its precision; unsigned integers cannot go down
+        steps = [
+            0 if n < 2 else (whole[1] - whole[0]).item() if float_ else whole[1].item() - start
+        ]
         if n > 1 and whole.dtype.kind == "f":
             steps.append((stop - start) / (n - 1))
         for step in steps:
