@@ -888,8 +888,8 @@ def test_two_networks_of_stations_are_not_mixed_up():
     pa = a.patch.split(geometry=xpatch.KNNGraph(4))
     pb = b.patch.split(geometry=xpatch.KNNGraph(4), sampler=xpatch.Explicit(pa))
     both = xr.merge([pa.to_dataset(), pb.to_dataset()], compat="override", join="outer")
-    with pytest.raises(ValueError, match="patches of several fields"):
-        both.patch.merge()
+    with pytest.raises(ValueError, match="member numbers along 'obs' are not those of their patch"):
+        both.patch.merge()  # names tell the networks, and there is but one table of members
     one = pa.to_dataset()
     with pytest.raises(ValueError, match=r"would lose where they belong.*xr.merge"):
         one["b"] = pb

@@ -398,6 +398,8 @@ def best_plan(
     if len(told) == 1:
         return told[0]
     called = [p.variable for p in alike]  # of DataArrays, all of which must have had a name
+    if not fit(best)[0]:  # what a model reduced may be of any, whatever it is called
+        called = []
     if name is not None and None not in called and called.count(_text(name)) == 1:
         return alike[called.index(_text(name))]
     if len(alike) > 1:
