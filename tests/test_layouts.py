@@ -773,7 +773,9 @@ def test_two_grids_are_for_split_alone():
 
 
 def test_two_grids_are_never_a_product():
-    with pytest.raises(ValueError, match=r"Rectangular\(\{\('y', 'x'\): …, \('y20', 'x20'\): …\}\)"):
+    with pytest.raises(
+        ValueError, match=r"Rectangular\(\{\('y', 'x'\): …, \('y20', 'x20'\): …\}\)"
+    ):
         two_grids().patch.split(geometry={"y": 16, "x": 16, "y20": 8, "x20": 8})
 
 

@@ -18,6 +18,7 @@ from xpatch.later import Later
 if TYPE_CHECKING:
     from xpatch import (
         cutting,
+        grouping,
         merge_calls,
         merge_words,
         one_scene,
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from xpatch import scenes as all_scenes
     from xpatch.planning import First
 else:
-    cutting, merge_calls = Later("xpatch.cutting"), Later("xpatch.merge_calls")
+    cutting, grouping = Later("xpatch.cutting"), Later("xpatch.grouping")
+    merge_calls = Later("xpatch.merge_calls")
     merge_words = Later("xpatch.merge_words")
     parts, one_scene = Later("xpatch.parts"), Later("xpatch.one_scene")
     all_scenes = Later("xpatch.scenes")
@@ -117,7 +119,7 @@ def split(
     if more:
         patches: Any = ragged.split_ragged(obj, (plan, *more), ordinals, dim, chunks)
         return patches
-    groups = cutting.patch_groups(variables_of(obj), plan, ordinals, chunks)
+    groups = grouping.patch_groups(variables_of(obj), plan, ordinals, chunks)
     if several_scales(patcher):
         from xpatch.scales import split_scales
 

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.checks import check_flag
-from xpatch.cutting import cut_field, groups_within, patch_groups, virtual_chunks
+from xpatch.cutting import cut_field
 from xpatch.domain import variables_of
 from xpatch.engine.lazy import keeping
 from xpatch.engine.nodata import filling
 from xpatch.failures import PatchFailure, warn_of
+from xpatch.grouping import groups_within, patch_groups, virtual_chunks
 from xpatch.index import PatchIndex, as_given, patch_index, whole_of, with_index
 from xpatch.made import run as run_merge
 from xpatch.merging import Merge

@@ -11,10 +11,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.checks import check_flag, check_seed
-from xpatch.cutting import groups_within
 from xpatch.domain import variables_of
 from xpatch.engine.lazy import Rows, keeping, rows_of
 from xpatch.engine.reading import listed
+from xpatch.grouping import groups_within
 from xpatch.index import patch_index, whole_of
 from xpatch.recalling import indexed
 from xpatch.restoring import Provenance, provenance

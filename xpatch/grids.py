@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from xarray.indexes import PandasIndex
 
-from xpatch import cutting, planning
+from xpatch import cutting, grouping, planning
 from xpatch.domain import Lattice, domain_of, variables_of
 from xpatch.geometry import Rectangular
 from xpatch.index import PatchIndex, patch_index, with_index
@@ -48,7 +48,7 @@ def split_grids(obj: Any, patcher: Any, dim: Hashable, chunks: Any) -> xr.Datase
         plan, ordinals = planning.make_plan(part, axes, None, None, None, dim)
         plans.append(plan)
     found = (
-        cutting.patch_groups(variables_of(part), plan, ordinals, chunks)
+        grouping.patch_groups(variables_of(part), plan, ordinals, chunks)
         for part, plan in zip(parts, plans, strict=True)
     )
     groups = next((g for g in found if g is not None), None)  # one order of patches for all

@@ -10,9 +10,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.cutting import cut_field, patch_groups
+from xpatch.cutting import cut_field
 from xpatch.domain import variables_of
 from xpatch.domain.ragged import counts_of
+from xpatch.grouping import patch_groups
 from xpatch.index import PatchIndex, patch_index, with_index
 from xpatch.plan import Plan
 from xpatch.planning import check_values
