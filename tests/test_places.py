@@ -325,7 +325,7 @@ def test_longitude_and_latitude_by_name_are_degrees_on_every_field():
         bare.patch.split(geometry=KNNGraph(2), sampler=Explicit({"lon": [8.0], "lat": [49.8]}))
 
 
-def test_ids_come_along():
+def test_ids_come_along(tmp_path):
     field = plane().isel(part=0)
     at = geopandas.GeoSeries.from_xy(
         [500_045.0, 0.0, 500_155.0],
@@ -338,6 +338,10 @@ def test_ids_come_along():
     members = field.patch.split(geometry=SphericalCap(0.03), sampler=Explicit(at, empty="keep"))
     assert members.anchor.values.tolist() == ["mill", "nowhere", "dam"]
     assert members.isel(patch=1).isnull().all()
+    for k, patches in enumerate((p, members)):
+        patches.to_netcdf(tmp_path / f"{k}.nc")
+        with xr.open_dataset(tmp_path / f"{k}.nc") as back:
+            assert back.patch.places.anchor.values.tolist() == patches.anchor.values.tolist()
     dropped = field.patch.split(geometry=SphericalCap(0.03), sampler=Explicit(at, empty="drop"))
     assert dropped.anchor.values.tolist() == ["mill", "dam"]
     with pytest.raises(ValueError, match=r"empty='drop'"):

@@ -38,6 +38,8 @@ def places(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
     coords: dict[Any, Any] = {source.dim: source.ordinals}
     if found.ids is not None:
         coords["anchor"] = (source.dim, found.ids)
+    elif "anchor" in obj.coords and obj.coords["anchor"].dims == (source.dim,):  # of a file
+        coords["anchor"] = obj.coords["anchor"].variable
     if found.crs is not None and found.pair is not None:
         coords["spatial_ref"] = ((), 0, crs_attrs(found.crs))
     return xr.Dataset(data, coords)
