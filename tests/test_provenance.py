@@ -685,3 +685,11 @@ def test_one_patch_gets_its_labels_back():
     f = plane()
     patches = f.patch.split(**TILES)
     np.testing.assert_array_equal(patches.drop_vars(["y", "x"]).patch[1].y, patches.y[1])
+
+
+def test_labels_half_a_cell_off_are_not_those_of_like():
+    one = plane()
+    bare = one.patch.split(**TILES).drop_vars("patch").load()
+    np.testing.assert_allclose(bare.patch.merge(like=one), one)
+    with pytest.raises(ValueError, match="do not occur in like"):
+        bare.patch.merge(like=one.assign_coords(y=one.y + 5.0))

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.domain import Lattice
+from xpatch.domain.lonlat import bounds_name
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.engine.reading import Stored
 from xpatch.neighborhood import Boxes
 from xpatch.plan import Plan
-from xpatch.thinning import bounds_of as named_bounds
 
 __all__ = ["bounded_by", "bounds_of", "cut_bounds", "remember", "turned_back"]
 
@@ -26,7 +26,7 @@ def bounds_of(coords: Mapping[Any, xr.DataArray], dims: tuple[Hashable, ...]) ->
     found = {}
     for d in dims:
         if d in coords:
-            name = coords[d].attrs.get("bounds", coords[d].encoding.get("bounds"))
+            name = bounds_name(coords[d])
             if name in coords and coords[name].dtype.kind in "iufmM":
                 found[name] = d
     return found
@@ -94,7 +94,7 @@ def bounded_by(domain: Lattice, name: Hashable, dims: tuple[Hashable, ...]) -> H
     coords = domain.template.coords
     if name is None:  # of a DataArray
         return None
-    return next((d for d in dims if d in coords and named_bounds(coords[d]) == name), None)
+    return next((d for d in dims if d in coords and bounds_name(coords[d]) == name), None)
 
 
 def turned_back(

@@ -13,7 +13,7 @@ from xarray import Variable
 from xpatch.aggregation import First
 from xpatch.domain import Lattice
 from xpatch.domain.dates import calendar_of, counted, dated
-from xpatch.thinning import bounds_of
+from xpatch.domain.lonlat import bounds_name
 
 __all__ = ["is_bounds", "merge_dates", "through_counts"]
 
@@ -22,7 +22,7 @@ def is_bounds(domain: Lattice, name: Hashable, variable: Any) -> bool:
     """Whether a variable holds the labels between which the cells of a coordinate lie."""
     if variable.dtype.kind not in "iufmMO" or name is None:
         return False
-    named = map(bounds_of, domain.template.coords.values())
+    named = map(bounds_name, domain.template.coords.values())
     return name in named and (variable.dtype.kind != "O" or calendar_of(variable) is not None)
 
 

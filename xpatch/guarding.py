@@ -32,11 +32,6 @@ class ListExpected:
         """The labels of the field."""
         return self.plan.domain.coordinate(self.dim)
 
-    @property
-    def tolerance(self) -> float:
-        """By how much labels may differ."""
-        return tolerance(self.plan.domain, self.dim)
-
     def __call__(self, ordinals: NDArray, slots: NDArray) -> NDArray | None:
         values = self.values
         if values is None:
@@ -66,7 +61,8 @@ class Check:
 
     def __call__(self, ordinals: NDArray, given: NDArray) -> None:
         known = self.expected(ordinals, self.offsets)
-        if known is not None and not agree(given, known, self.expected.tolerance).all():
+        within = tolerance(self.expected.plan.domain, self.expected.dim)
+        if known is not None and not agree(given, known, within).all():
             raise ValueError(
                 f"the labels along {self.name!r} are not those that the recipe gives for these patches; "
                 "were patches of different splits put together, or renumbered, or cells reordered? Merge "

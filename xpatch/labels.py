@@ -20,9 +20,7 @@ from xpatch.joint import Joint, along
 from xpatch.neighborhood import Members
 from xpatch.plan import Plan
 
-MOST = (
-    10_000_000  # label values that are all compared; of more the first, middle, last of each patch
-)
+MOST = 10_000_000  # labels that are all compared; of more the first, middle and last of each patch
 ROUNDING = 3e-7  # of the largest label: what files and float32 do to them
 APART = 0.1  # of a cell: labels that are further off are of other cells; scenes may be half a cell apart
 SAMPLE = 3  # patches that tell which run of cells labels may be
@@ -111,11 +109,11 @@ def part_of(
     columns = np.unique([0, size // 2, size - 1]) if many else np.arange(size)
     given = labels.isel({d: columns}) if many else labels
     values = given.transpose(dim, d).to_numpy() if rows else given.to_numpy()[None]
-    expected = Expected(plan, d)
+    expected, within = Expected(plan, d), tolerance(plan.domain, d)
     fits = []
-    for low in _likely(values, ordinals, offsets, columns, size, expected):
+    for low in _likely(values, ordinals, offsets, columns, size, expected, within):
         known = expected(ordinals, offsets[low : low + size][columns])
-        if known is None or agree(values, known, expected.tolerance).all():
+        if known is None or agree(values, known, within).all():
             fits.append(low)
     if cropped is not None and cropped[0] in fits and size == len(offsets) - sum(cropped):
         return cropped
@@ -146,8 +144,9 @@ def _likely(
     columns: NDArray,
     size: int,
     expected: Expected,
+    within: float,
 ) -> list[int]:
-    """Give the runs of cells that labels of the first few patches may be, the nearest first."""
+    """Give the runs of cells that labels of the first few patches may be."""
     found = []
     some = values[:SAMPLE]
     for low in range(len(offsets) - size + 1):
@@ -156,9 +155,9 @@ def _likely(
         )
         if known is None:
             return [0]
-        if agree(some, known, expected.tolerance).all():
-            found.append((far(some, known), low))
-    return [low for _, low in sorted(found)]
+        if agree(some, known, within).all():
+            found.append(low)
+    return found
 
 
 def own_cells(
@@ -244,11 +243,6 @@ class Expected:
     plan: Plan  # of boxes
     dim: Hashable
 
-    @property
-    def tolerance(self) -> float:
-        """By how much labels may differ."""
-        return tolerance(self.plan.domain, self.dim)
-
     def __call__(self, ordinals: NDArray, offsets: NDArray) -> NDArray | None:
         boxes = self.plan.boxes
         k = boxes.dims.index(self.dim)
@@ -293,14 +287,6 @@ def agree(given: NDArray, known: NDArray, within: float) -> NDArray[np.bool_]:
         same = np.zeros((), bool)
     same = np.broadcast_to(same, np.broadcast_shapes(given.shape, known.shape)) | missing(known)
     return same | missing(given)
-
-
-def far(given: NDArray, known: NDArray) -> float:
-    """Say how far numbers differ at most."""
-    if given.dtype.kind not in "iuf" or known.dtype.kind not in "iuf":
-        return 0.0
-    with np.errstate(invalid="ignore"):
-        return float(np.nanmax(np.abs(given.astype(float) - known), initial=0))
 
 
 def missing(values: NDArray) -> NDArray[np.bool_]:

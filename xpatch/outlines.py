@@ -16,6 +16,7 @@ from xpatch.inspecting import in_space, only_time, plan_of
 from xpatch.neighborhood import Members
 from xpatch.one_scene import alone, scene_rows
 from xpatch.plan import Plan
+from xpatch.recalling import indexed
 from xpatch.restoring import Provenance
 
 
@@ -88,6 +89,9 @@ def footprints(obj: Any, to_crs: Any = None) -> Any:
     groups = scene_rows(obj)
     if groups is not None:
         return _of_scenes(obj, *groups, to_crs)
+    obj = indexed(
+        obj
+    )  # else labels of a file would be compared each time that the plan is asked for
     source, plan = in_space(obj)
     _check_in_space(plan)
     if isinstance(plan.hood, Members):

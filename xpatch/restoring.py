@@ -21,7 +21,7 @@ from xpatch.engine import dtypes
 from xpatch.fields import told_plans
 from xpatch.index import patch_index
 from xpatch.joint import Joint
-from xpatch.labels import agree, few_tell
+from xpatch.labels import agree, few_tell, missing, tolerance
 from xpatch.neighborhood import Boxes, Members
 from xpatch.one_scene import alone
 from xpatch.plan import Plan
@@ -111,13 +111,6 @@ def is_coarse(obj: Any) -> bool:
     return any('"coarse": {' in str(c.attrs.get(RECIPE, "")) for c in own)
 
 
-def _same(a: NDArray, b: NDArray) -> bool:
-    if a.dtype.kind in "fc" and b.dtype.kind in "iufc":
-        return bool(np.allclose(a, b, rtol=1e-6, atol=0, equal_nan=True))
-    null = b != b
-    return bool(((a == b) | null).all())
-
-
 def _from_labels(obj: xr.DataArray | xr.Dataset, domain: Lattice) -> Provenance:
     """Find where patches lie in a field by their labels alone."""
     cut = [d for d, c in obj.coords.items() if d in c.dims and c.ndim == 2 and d in domain.sizes]
@@ -161,7 +154,8 @@ def _cells(labels: NDArray, d: Hashable, domain: Lattice) -> NDArray[np.int64]:
             raise ValueError(f"the labels of the patches do not occur in like: {error}") from None
         at = first[:, None] + np.arange(labels.shape[1])
         expected = domain.labels_at(d, at, False)
-        if expected is not None and _same(labels, expected):
+        within = tolerance(domain, d)
+        if expected is not None and (agree(labels, expected, within) & ~missing(expected)).all():
             return at
     index = pd.Index(known)
     exact = index.is_unique and index.dtype.kind != "f"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable
-from typing import Any
 
 import numpy as np
 from xarray import Variable
 
+from xpatch.domain.lonlat import bounds_name
 from xpatch.plan import Plan
 
 
@@ -21,7 +21,7 @@ def thinned(
     out = {} if plan.coarse else variables
     for d in plan.coarse or ():
         last = plan.offsets(d)
-        named = {*bounds, bounds_of(plan.domain.template.coords.get(d))}
+        named = {*bounds, bounds_name(plan.domain.template.coords.get(d))}
         for name, v in variables.items():
             out[name] = v.isel({d: last}) if d in v.dims else v
             if name in named and d in v.dims and v.shape[-1] == 2:
@@ -29,11 +29,3 @@ def thinned(
                 ends = np.concatenate([first, out[name].to_numpy()[..., 1:]], axis=-1)
                 out[name] = Variable(v.dims, ends, v.attrs)
     return out
-
-
-def bounds_of(coord: Any) -> Hashable | None:
-    """Give the name of the bounds of a coordinate; files may have been opened so that it is encoding."""
-    if coord is None:
-        return None
-    name: Hashable | None = coord.attrs.get("bounds", coord.encoding.get("bounds"))
-    return name

@@ -59,9 +59,17 @@ def corrected(roles: Mapping[Hashable, str], coords: xr.Dataset) -> dict[Hashabl
     return out
 
 
+def bounds_name(coord: Any) -> Hashable | None:
+    """Give the name of the bounds of a coordinate; files may have been opened so that it is encoding."""
+    if coord is None:
+        return None
+    name: Hashable | None = coord.attrs.get("bounds", coord.encoding.get("bounds"))
+    return name
+
+
 def bounds_of(variables: Mapping[Any, xr.Variable]) -> set[Hashable]:
     """Give the names of what holds the borders of cells."""
-    said = (v.attrs.get("bounds", v.encoding.get("bounds")) for v in variables.values())
+    said = map(bounds_name, variables.values())
     by_name = (n for n in variables if re.search("bnds|bounds|vertices|vertex", str(n).lower()))
     return {*said, *by_name}
 

@@ -49,7 +49,7 @@ class Joined(BackendArray):
             order.append(mine)
         if not pieces:
             empty = np.empty((0, *self.shape[1:]), self.dtype)
-            return _outer(empty, (slice(None), *key[1:]))
+            return outer(empty, (slice(None), *key[1:]))
         out = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         if len(pieces) > 1:
             out = out[np.argsort(np.concatenate(order))]
@@ -65,7 +65,7 @@ class Joined(BackendArray):
         if not short:
             return values.astype(self.dtype, copy=False)
         values = padded(values, self.shape[1:], self.dtype, self.fill)
-        return _outer(values, (slice(None), *key))
+        return outer(values, (slice(None), *key))
 
     def __copy__(self) -> Joined:
         return self
@@ -89,7 +89,7 @@ def padded(values: NDArray, inner: tuple[int, ...], dtype: np.dtype, fill: Any) 
     return out
 
 
-def _outer(array: NDArray, key: tuple[Any, ...]) -> NDArray:
+def outer(array: NDArray, key: tuple[Any, ...]) -> NDArray:
     """Index each axis on its own."""
     axis = 0
     for part in key:

@@ -12,7 +12,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from xpatch.engine import memory
-from xpatch.engine.joined import Joined
+from xpatch.engine.joined import Joined, outer
 from xpatch.engine.reading import listed
 from xpatch.engine.regions import Piece, assembled, bounds_of, span_of, within
 from xpatch.engine.threads import available_threads
@@ -57,23 +57,14 @@ class Deferred(BackendArray):
             raise
         if np.ndim(wanted) == 0:
             rows = rows[0]
-            return _outer(rows, key[1:])
-        return _outer(rows, (slice(None), *key[1:]))
+            return outer(rows, key[1:])
+        return outer(rows, (slice(None), *key[1:]))
 
     def __copy__(self) -> Deferred:
         return self
 
     def __deepcopy__(self, memo: object) -> Deferred:
         return self
-
-
-def _outer(array: NDArray, key: tuple[Any, ...]) -> NDArray:
-    """Index each axis on its own."""
-    axis = 0
-    for part in key:
-        array = array[(slice(None),) * axis + (part,)]
-        axis += 0 if np.ndim(part) == 0 and not isinstance(part, slice) else 1
-    return array
 
 
 class Rows:
