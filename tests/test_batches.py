@@ -81,7 +81,7 @@ def test_a_patch_across_the_border_reads_only_what_it_needs(boundary):
 
 
 def test_chunks_that_do_not_fit_are_read_again(monkeypatch):
-    from xpatch import batching
+    from xpatch.run import batches as batching
 
     monkeypatch.setattr(batching, "KEPT_BYTES", 1)
     disk, field = on_disk()
@@ -94,7 +94,7 @@ def test_chunks_that_do_not_fit_are_read_again(monkeypatch):
 @pytest.mark.parametrize("boundary", ["shift", "pad", "wrap"])
 @pytest.mark.parametrize(("block", "rows"), [(1 << 12, 2), (1 << 14, 4), (1 << 25, 5)])
 def test_apply_reads_a_stored_chunk_once(monkeypatch, boundary, block, rows):
-    from xpatch import applying
+    from xpatch.run import apply as applying
 
     monkeypatch.setattr(applying, "BLOCK_BYTES", block)
     rows += boundary == "wrap"  # the last patches reach into the first row
@@ -113,7 +113,7 @@ def test_apply_reads_a_stored_chunk_once(monkeypatch, boundary, block, rows):
 
 @pytest.mark.parametrize("mode", ["mean", "linear_ramp", "maximum"])
 def test_pads_that_need_whole_axes_read_the_field_once(monkeypatch, mode):
-    from xpatch import applying
+    from xpatch.run import apply as applying
 
     monkeypatch.setattr(applying, "BLOCK_BYTES", 1 << 12)
     disk, field = on_disk()

@@ -237,9 +237,9 @@ def test_labels_that_went_through_float32(tmp_path, indexed):
 
 
 def test_many_labels_are_compared_in_part(monkeypatch):
-    import xpatch.labels
+    import xpatch.patches.labels
 
-    monkeypatch.setattr(xpatch.labels, "MOST", 20)
+    monkeypatch.setattr(xpatch.patches.labels, "MOST", 20)
     p = line().patch.split(**CUT).load()
     np.testing.assert_allclose(p.patch.merge(), line())
     np.testing.assert_allclose(p.isel(x=slice(1, 7)).patch.merge()[1:-1], line()[1:-1])
@@ -250,7 +250,7 @@ def test_many_labels_are_compared_in_part(monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_patches_in_a_loop_are_compared_once(tmp_path, kind, monkeypatch):
-    from xpatch import single
+    from xpatch.patches import single
 
     calls = []
     real = single.indexed
@@ -271,10 +271,10 @@ def test_patches_in_a_loop_are_compared_once(tmp_path, kind, monkeypatch):
 
 
 def test_our_own_labels_are_not_computed(monkeypatch):
-    import xpatch.labels
+    import xpatch.patches.labels
 
     p = plane().patch.split(**TILES)
-    monkeypatch.setattr(xpatch.labels.Labels, "__call__", None)
+    monkeypatch.setattr(xpatch.patches.labels.Labels, "__call__", None)
     order = np.random.default_rng(0).permutation(p.sizes["patch"])
     for q in (p, p.isel(patch=order), p.isel(y=slice(1, 5)), p.rename(y="lat")):
         assert q.patch.merge().notnull().any()

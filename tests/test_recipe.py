@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xpatch
-from xpatch.recipe import RECIPE, VERSION, fingerprint, pack, unpack
-from xpatch.rules import DamagedRecipe, check
+from xpatch.patches.encoding import RECIPE, VERSION, fingerprint, pack, unpack
+from xpatch.patches.rules import DamagedRecipe, check
 
 
 def field(**coords):
@@ -101,7 +101,7 @@ def test_recipes_are_read(name):
 
 @pytest.mark.parametrize("name", MAKE)
 def test_a_recipe_that_was_read_is_written_again(name):
-    from xpatch.recalling import indexed
+    from xpatch.patches.recall import indexed
 
     patches = made_as(name)
     again = indexed(bare(patches, recipe_of(patches)))
@@ -156,10 +156,10 @@ def test_elements_that_lie_elsewhere_have_another_fingerprint():
 
 
 def test_the_recipe_is_written_once(monkeypatch):
-    import xpatch.recipe
+    import xpatch.patches.encoding
 
     p = field().patch.split(geometry={"y": 3, "x": 4})
-    monkeypatch.setattr(xpatch.recipe, "write_recipe", None)
+    monkeypatch.setattr(xpatch.patches.encoding, "write_recipe", None)
     q = (p * 2 + p).isel(patch=[2, 1]).isel(y=0)
     assert recipe_of(q) == recipe_of(p)
 

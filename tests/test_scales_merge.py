@@ -11,7 +11,8 @@ import xarray as xr
 
 import xpatch
 from tests.test_scales import CALENDARS, cube, cut, series
-from xpatch import HierarchicalCombine, MultiScale, TimePatcher, painting
+from xpatch import HierarchicalCombine, MultiScale, TimePatcher
+from xpatch.models import painting
 
 
 def painted(patches, stops, factor, n, weight=None):

@@ -33,8 +33,6 @@ from xpatch.domain import (
     VectorDomain,
     domain_of,
 )
-from xpatch.failures import PatchFailure
-from xpatch.forecasting import fit_predict
 from xpatch.geometry import (
     Geometry,
     KHopGraph,
@@ -44,8 +42,11 @@ from xpatch.geometry import (
     Rectangular,
     SphericalCap,
 )
-from xpatch.index import PatchIndex
+from xpatch.models.fit_predict import fit_predict
 from xpatch.patcher import Patcher, SpatioTemporalPatcher, TimePatcher
+from xpatch.patches.index import PatchIndex
+from xpatch.report import PatchFailure
+from xpatch.run.write import write
 from xpatch.sampler import (
     AlongTrack,
     EveryElement,
@@ -71,7 +72,6 @@ from xpatch.time.sampler import (
 from xpatch.time.scales import HierarchicalCombine, MultiScale
 from xpatch.time.window import CausalBoxcar, ExponentialDecay, Periodic, TaperedTukey
 from xpatch.window import Boxcar, Custom, Gaussian, Hann, Tukey, Window
-from xpatch.writing import write
 
 __version__ = "0.1.0"
 

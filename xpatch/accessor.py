@@ -9,17 +9,19 @@ import xarray as xr
 
 from xpatch import api
 from xpatch.domain import Domain, domain_of
-from xpatch.index import patch_index
 from xpatch.later import Later
-from xpatch.operators import NotTheCoordinate, patch_labels
+from xpatch.patches.index import patch_index
+from xpatch.patches.operators import NotTheCoordinate, patch_labels
 
 if TYPE_CHECKING:
-    from xpatch import inspecting, parts, single
-    from xpatch.batching import Batches
-    from xpatch.scales import TreeBatches
+    from xpatch.models import horizon as parts
+    from xpatch.multiscale import TreeBatches
+    from xpatch.patches import properties as inspecting
+    from xpatch.patches import single
+    from xpatch.run.batches import Batches
 else:
-    inspecting, parts = Later("xpatch.inspecting"), Later("xpatch.parts")
-    single = Later("xpatch.single")
+    inspecting, parts = Later("xpatch.patches.properties"), Later("xpatch.models.horizon")
+    single = Later("xpatch.patches.single")
 
 
 class PatchAccessor(NotTheCoordinate):
@@ -183,7 +185,7 @@ class PatchAccessor(NotTheCoordinate):
     @property
     def places(self) -> xr.Dataset:
         """The places of patches with their CRS: mid-points of boxes; see `whereabouts.places`."""
-        from xpatch import whereabouts
+        from xpatch.patches import properties as whereabouts
 
         return whereabouts.places(self._obj)
 
@@ -290,7 +292,7 @@ class PatchAccessor(NotTheCoordinate):
         >>> [batch.sizes["patch"] for batch in patches.patch.batches(3)]
         [3, 1]
         """
-        from xpatch.batching import Batches
+        from xpatch.run.batches import Batches
 
         return Batches(self._obj, batch_size, drop_last, shuffle, seed, buffer_size)
 
@@ -307,15 +309,15 @@ class PatchAccessor(NotTheCoordinate):
         GeoDataFrame
             One polygon a patch, indexed by its label; of several scenes with a column ``scene``.
         """
-        from xpatch import outlines
+        from xpatch.patches import outlines
 
         return outlines.footprints(self._obj, to_crs)
 
     def plot(self, field: Any = None, **kwargs: Any) -> Any:
         """Draw the patches over the field, and how often each cell is covered; see `xpatch.plot.plot`."""
-        from xpatch import plot
+        from xpatch.plot import plot
 
-        return plot.plot(self._obj, field, **kwargs)
+        return plot(self._obj, field, **kwargs)
 
     def _coordinate(self) -> str:
         return patch_labels(self._obj)
@@ -335,7 +337,7 @@ class TreeAccessor(NotTheCoordinate):
         self._tree = tree
 
     def _first(self) -> Any:
-        from xpatch import scales
+        from xpatch import multiscale as scales
 
         return scales.first_of(self._tree)
 
@@ -387,7 +389,7 @@ class TreeAccessor(NotTheCoordinate):
         >>> [batch["20"].sizes["patch"] for batch in tree.patch.batches(30)]
         [30, 11]
         """
-        from xpatch.scales import TreeBatches
+        from xpatch.multiscale import TreeBatches
 
         return TreeBatches(self._tree, batch_size, drop_last)
 
@@ -410,7 +412,7 @@ class TreeAccessor(NotTheCoordinate):
         return 'those of its nodes, tree[scale]["patch"]'
 
     def __repr__(self) -> str:
-        from xpatch import scales
+        from xpatch import multiscale as scales
 
         return scales.summary(self._tree)
 

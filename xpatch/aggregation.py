@@ -9,10 +9,17 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.checks import check_flag, check_fraction, check_number, check_seed, is_integer
 from xpatch.engine import dtypes, stacked
 from xpatch.engine import reduce as r
-from xpatch.spec import Spec, named
+from xpatch.spec import (
+    Spec,
+    check_flag,
+    check_fraction,
+    check_number,
+    check_seed,
+    is_integer,
+    named,
+)
 from xpatch.window import WINDOWS, Custom, Window, as_window
 
 __all__ = [

@@ -8,38 +8,34 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import xarray as xr
 
 from xpatch.aggregation import Aggregation
-from xpatch.axes import several_scales
 from xpatch.domain import variables_of
 from xpatch.domain.ragged import counts_of
 from xpatch.geometry import several_grids
-from xpatch.index import patch_index
 from xpatch.later import Later
+from xpatch.patcher import several_scales
+from xpatch.patches.index import patch_index
 
 if TYPE_CHECKING:
-    from xpatch import (
-        cutting,
-        grouping,
-        merge_calls,
-        merge_words,
-        one_scene,
-        parts,
-        planning,
-        ragged,
-        recalling,
-        restoring,
-        samples,
-    )
-    from xpatch import scenes as all_scenes
-    from xpatch.planning import First
+    from xpatch.models import horizon as parts
+    from xpatch.models import merge as merge_calls
+    from xpatch.patches import arguments as merge_words
+    from xpatch.patches import chunks as grouping
+    from xpatch.patches import concat as all_scenes
+    from xpatch.patches import planning, ragged, samples
+    from xpatch.patches import provenance as restoring
+    from xpatch.patches import recall as recalling
+    from xpatch.patches import scene as one_scene
+    from xpatch.patches import split as cutting
+    from xpatch.patches.planning import First
 else:
-    cutting, grouping = Later("xpatch.cutting"), Later("xpatch.grouping")
-    merge_calls = Later("xpatch.merge_calls")
-    merge_words = Later("xpatch.merge_words")
-    parts, one_scene = Later("xpatch.parts"), Later("xpatch.one_scene")
-    all_scenes = Later("xpatch.scenes")
-    planning, restoring = Later("xpatch.planning"), Later("xpatch.restoring")
-    ragged, samples = Later("xpatch.ragged"), Later("xpatch.samples")
-    recalling = Later("xpatch.recalling")
+    cutting, grouping = Later("xpatch.patches.split"), Later("xpatch.patches.chunks")
+    merge_calls = Later("xpatch.models.merge")
+    merge_words = Later("xpatch.patches.arguments")
+    parts, one_scene = Later("xpatch.models.horizon"), Later("xpatch.patches.scene")
+    all_scenes = Later("xpatch.patches.concat")
+    planning, restoring = Later("xpatch.patches.planning"), Later("xpatch.patches.provenance")
+    ragged, samples = Later("xpatch.patches.ragged"), Later("xpatch.patches.samples")
+    recalling = Later("xpatch.patches.recall")
 
 __all__ = ["apply", "concat", "merge", "split"]
 
@@ -108,7 +104,7 @@ def split(
     """
     shape = getattr(patcher, "geometry", geometry if patcher is None else patcher)
     if several_grids(shape, getattr(obj, "dims", ())):
-        from xpatch.grids import split_grids
+        from xpatch.patches.grids import split_grids
 
         axes = planning.chosen(patcher, geometry, sampler, window)
         both: Any = split_grids(obj, axes, dim, chunks)
@@ -121,7 +117,7 @@ def split(
         return patches
     groups = grouping.patch_groups(variables_of(obj), plan, ordinals, chunks)
     if several_scales(patcher):
-        from xpatch.scales import split_scales
+        from xpatch.multiscale import split_scales
 
         tree: Any = split_scales(obj, patcher, plan, dim, ordinals, groups)
         return tree
@@ -206,13 +202,13 @@ def merge(
     """
     merge_words.check_words(skipna, fill_value, scale)
     if isinstance(patches, xr.DataTree):
-        from xpatch.combining_scales import merge_scales
+        from xpatch.multiscale import merge_scales
 
         return merge_scales(patches, aggregation, like, skipna, fill_value, scale)
     patches = one_scene.alone(patches)
     patches = parts.of_one_field(recalling.indexed(patches, like), like)
     if restoring.is_coarse(patches):
-        from xpatch.painting import merge_scale
+        from xpatch.models.painting import merge_scale
 
         return merge_scale(patches, aggregation, like, skipna, fill_value, scale)
     given = (aggregation, like, skipna, fill_value, scale)
@@ -358,7 +354,7 @@ def apply(
            [13., 13., 15., 15.],
            [13., 13., 15., 15.]])
     """
-    from xpatch.applying import apply_in_blocks
+    from xpatch.run.apply import apply_in_blocks
 
     merge_words.check_words(skipna, fill_value, scale)
     patcher = planning.chosen(patcher, geometry, sampler, window)

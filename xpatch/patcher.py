@@ -5,13 +5,130 @@ from __future__ import annotations
 import dataclasses
 import reprlib
 from collections.abc import Mapping
-from typing import Any, Self, cast
+from typing import Any, Self
 
-from xpatch.api import merge, split
-from xpatch.axes import Axes, SpaceTimeAxes, TimeAxes
-from xpatch.spec import decode
+import xarray as xr
+
+from xpatch.aggregation import AGGREGATIONS, Aggregation, as_aggregation
+from xpatch.geometry import Geometry, MemberGeometry, as_geometry
+from xpatch.geometry.boxes import is_size
+from xpatch.sampler import EveryElement, RegularStride, Sampler
+from xpatch.spec import Spec, decode
+from xpatch.time.aggregation import TemporalMean
+from xpatch.time.geometry import TimeGeometry
+from xpatch.time.sampler import RegularTimeStride, TimeSampler
+from xpatch.time.scales import HierarchicalCombine, MultiScale
+from xpatch.window import WINDOWS, Window, as_window
 
 __all__ = ["Patcher", "SpatioTemporalPatcher", "TimePatcher"]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Axes(Spec):
+    """Geometry, sampler, analysis window and default aggregation of a split."""
+
+    geometry: Any
+    sampler: Any = None
+    window: Any = None
+    aggregation: Any = None
+
+    def __post_init__(self) -> None:
+        if self.geometry is None:
+            raise TypeError(
+                "split needs a geometry: split(geometry={'y': 64, 'x': 64}), Rectangular(…), "
+                "KNNGraph(k), SphericalCap(radius_km), …"
+            )
+        if isinstance(self.geometry, TimeGeometry):
+            raise TypeError(
+                f"{self.geometry!r} is a geometry in time, which a TimePatcher takes: "
+                "xpatch.TimePatcher(geometry, sampler), or split(geometry=…, sampler=…); and with space "
+                "SpatioTemporalPatcher, or split(geometry=[Rectangular(…), FixedLookback(…)])"
+            )
+        geometry = as_geometry(self.geometry)
+        sampler = self.sampler
+        if sampler is None:
+            listed = isinstance(geometry, MemberGeometry)
+            sampler = EveryElement() if listed else RegularStride()
+        if isinstance(sampler, Mapping):
+            sampler = RegularStride(sampler)
+        if not isinstance(sampler, Sampler):
+            what = reprlib.repr(self.sampler)
+            if isinstance(self.sampler, TimeSampler):
+                what = (
+                    f"{what}, which is one in time: split(xpatch.TimePatcher(FixedLookback(31), "
+                    "sampler)), or split(geometry=FixedLookback(31), sampler=…), or RegularStride(time=…) "
+                    f"for boxes along time such as {geometry!r}"
+                )
+            else:
+                what += sampler_hint(self.sampler)
+            raise TypeError(f"sampler must be a Sampler, got {what}")
+        aggregation = None if self.aggregation is None else as_aggregation(self.aggregation)
+        object.__setattr__(self, "geometry", geometry)
+        object.__setattr__(self, "sampler", sampler)
+        object.__setattr__(self, "window", as_window(self.window))
+        object.__setattr__(self, "aggregation", aggregation)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class TimeAxes(Spec):
+    """Geometry, sampler, analysis window and default aggregation in time."""
+
+    geometry: Any
+    sampler: Any = None
+    window: Any = None
+    aggregation: Any = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.geometry, TimeGeometry):
+            raise TypeError(
+                "a TimePatcher needs a geometry in time, such as FixedLookback('30D'), got "
+                f"{reprlib.repr(self.geometry)}"
+            )
+        sampler = RegularTimeStride() if self.sampler is None else self.sampler
+        if not isinstance(sampler, TimeSampler):
+            raise TypeError(
+                f"{self.geometry!r} is a geometry in time and needs a sampler in time, such as "
+                "RegularTimeStride(step), or ExplicitTimes(times or patches), got "
+                f"{reprlib.repr(self.sampler)}"
+            )
+        several = isinstance(self.geometry, MultiScale)
+        aggregation: Any = HierarchicalCombine() if several else TemporalMean()
+        if self.aggregation is not None:
+            aggregation = as_aggregation(self.aggregation)
+        if several and not isinstance(aggregation, HierarchicalCombine):
+            raise ValueError(
+                f"the scales of MultiScale are put together by HierarchicalCombine, got {aggregation!r}; "
+                f"to merge each scale so, give HierarchicalCombine(within={aggregation!r})"
+            )
+        object.__setattr__(self, "sampler", sampler)
+        object.__setattr__(self, "window", as_window(self.window))
+        object.__setattr__(self, "aggregation", aggregation)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class SpaceTimeAxes(Spec):
+    """Axes in space and axes in time, and how their anchors go together."""
+
+    spatial: Any
+    temporal: Any
+    coupling: str = "product"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.spatial, Axes) or not isinstance(self.temporal, TimeAxes):
+            raise TypeError(
+                "SpatioTemporalPatcher takes a Patcher and a TimePatcher, got "
+                f"{self.spatial!r} and {self.temporal!r}"
+            )
+        if self.coupling not in ("product", "coupled"):
+            raise ValueError(f"coupling must be 'product' or 'coupled', got {self.coupling!r}")
+
+    @property
+    def aggregation(self) -> Any:
+        """Default of merge: that in space, unless it is given only in time."""
+        mine, other = self.spatial.aggregation, self.temporal.aggregation
+        if isinstance(other, HierarchicalCombine):
+            return dataclasses.replace(other, within=other.within or mine)
+        return mine or other
 
 
 class Splits:
@@ -40,11 +157,11 @@ class Splits:
 
     def split(self, obj: Any, **kwargs: Any) -> Any:
         """Split a field; see `xpatch.split`."""
-        return split(obj, cast(Any, self), **kwargs)
+        return obj.patch.split(self, **kwargs)
 
     def merge(self, patches: Any, **kwargs: Any) -> Any:
         """Merge patches with the aggregation of this patcher; see `xpatch.merge`."""
-        return merge(patches, self.aggregation, **kwargs)
+        return patches.patch.merge(self.aggregation, **kwargs)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -124,3 +241,98 @@ class SpatioTemporalPatcher(Splits, SpaceTimeAxes):
     >>> dict(field.patch.split(patcher).sizes)
     {'patch': 24, 'time': 5, 'y': 3, 'x': 4}
     """
+
+
+def composed(geometry: Any, sampler: Any, window: Any) -> Axes | TimeAxes | SpaceTimeAxes:
+    """Put axes together: in space, in time, or of a pair of geometries in both.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they do not go together.
+    """
+    if isinstance(geometry, TimeGeometry):
+        return TimeAxes(geometry, sampler, window)
+    pair = isinstance(geometry, list | tuple)
+    if not pair or not any(isinstance(g, TimeGeometry) for g in geometry):
+        return Axes(geometry, sampler, window)
+    timed = [isinstance(g, TimeGeometry) for g in geometry]
+    if len(timed) != 2 or all(timed):
+        raise ValueError(
+            "several geometries are one in space and one in time, such as geometry=[Rectangular(y=64, "
+            f"x=64), FixedLookback('30D')], got {reprlib.repr(geometry)}"
+        )
+    pairs = (geometry, _pair(sampler, "sampler"), _pair(window, "window"))
+    space, time = zip(*pairs, strict=True) if timed[1] else list(zip(*pairs, strict=True))[::-1]
+    return SpaceTimeAxes(Axes(*space), TimeAxes(*time))
+
+
+def _pair(value: Any, what: str) -> Any:
+    """Give what goes with each of two geometries."""
+    if value is None:
+        return None, None
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise TypeError(
+            f"{what} of two geometries is a pair in their order, or None, such as {what}=[one in space, "
+            f"one in time], in which None is the default; got {reprlib.repr(value)}"
+        )
+    return value
+
+
+def several_scales(patcher: Any) -> bool:
+    """Whether windows in time have several scales, so that a split gives a DataTree."""
+    temporal = patcher.temporal if isinstance(patcher, SpaceTimeAxes) else patcher
+    return isinstance(temporal, TimeAxes) and isinstance(temporal.geometry, MultiScale)
+
+
+def check_first(value: Any, geometry: Any) -> None:
+    """Raise a TypeError unless ``value`` may stand in place of a patcher: a geometry, or sizes.
+
+    Parameters
+    ----------
+    value : object
+        The first argument of a split, which is no patcher.
+    geometry : object
+        The geometry that was given as well, if there was one.
+    """
+    if not (isinstance(value, Geometry | TimeGeometry) or is_size(value)):
+        raise TypeError(
+            f"expected a Patcher, got {reprlib.repr(value)}, which is no geometry or size either, such as "
+            f"Rectangular(y=64, x=64), {{'y': 64, 'x': 64}} or 64{_hint(value)}"
+        )
+    if geometry is not None:
+        raise TypeError(
+            f"split takes one geometry, got {reprlib.repr(value)} first and geometry="
+            f"{reprlib.repr(geometry)}; leave one out"
+        )
+
+
+def _hint(value: Any) -> str:
+    """Say where ``value`` belongs."""
+    if isinstance(value, type):
+        return f"; call it, {value.__name__}(…)"
+    name = value.lower() if isinstance(value, str) else ""
+    if isinstance(value, Window) or name in WINDOWS:
+        return f"; windows are named, split(geometry, window={value!r})"
+    if isinstance(value, Sampler | TimeSampler):
+        return f"; samplers are named, split(geometry, sampler={value!r})"
+    if isinstance(value, Aggregation) or name in AGGREGATIONS:
+        return f"; aggregations are those of merge, patches.patch.merge({value!r})"
+    if isinstance(value, xr.DataArray | xr.Dataset):
+        return "; to cut where other patches are, split(geometry, sampler=Explicit(patches))"
+    return ""
+
+
+def sampler_hint(value: Any) -> str:
+    """Say what is meant by something that is no sampler."""
+    if isinstance(value, type):
+        return f"; call it, {value.__name__}(…)"
+    if is_size(value):
+        return f"; a stride is RegularStride({value!r})"
+    return "; such as RegularStride(32), RegularStride(overlap=8) or Random(n_samples)"
+
+
+def check_name(dim: Any) -> None:
+    """Raise a TypeError unless ``dim`` can be the name of the new dimension."""
+    if not isinstance(dim, str):
+        raise TypeError(f"dim, the name of the patch dimension, must be a str, got {dim!r}")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.checks import check_amount
+from xpatch.spec import check_amount
 
 EARTH_RADIUS_KM = 6371.0088  # mean radius R1 of GRS 80
 

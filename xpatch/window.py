@@ -10,10 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.checks import check_fraction, check_number
 from xpatch.engine.placement import AxisWeights
 from xpatch.neighborhood import Boxes, Members
-from xpatch.spec import DimMap, Spec, named, per_dim
+from xpatch.spec import DimMap, Spec, check_fraction, check_number, named, per_dim
 
 __all__ = ["Boxcar", "Custom", "Gaussian", "Hann", "Tukey", "Window", "as_window"]
 

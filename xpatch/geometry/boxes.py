@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xpatch.checks import MOST, is_number
 from xpatch.domain import Lattice
 from xpatch.domain.turns import check_closes
 from xpatch.geometry.base import Anchors, Frame, Geometry
 from xpatch.neighborhood import Boxes
-from xpatch.spec import DimMap, by_dim, per_dim
+from xpatch.spec import MOST, DimMap, by_dim, is_number, per_dim
 
 BOUNDARIES = ("shift", "drop", "pad", "wrap", "raise")
 PAD_MODES = (

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch import sphere
-from xpatch.checks import is_integer, is_number
 from xpatch.domain import Sites
 from xpatch.geometry.base import Places
+from xpatch.spec import is_integer, is_number
 
 METRICS = ("auto", "euclidean", "haversine")
 BLOCK = 1 << 22  # members looked at in one go

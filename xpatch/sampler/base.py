@@ -9,10 +9,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.checks import MOST, is_integer
 from xpatch.domain import Lattice
 from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
-from xpatch.spec import Spec, by_dim, per_dim
+from xpatch.spec import MOST, Spec, by_dim, is_integer, per_dim
 
 
 class Sampler(Spec):

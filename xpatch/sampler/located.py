@@ -10,7 +10,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch import sphere
-from xpatch.checks import check_amount
 from xpatch.domain import Lattice
 from xpatch.domain import places as pl
 from xpatch.domain import positions as ps
@@ -33,6 +32,7 @@ from xpatch.sampler.base import (
     not_empty,
 )
 from xpatch.sampler.reading import free_places, read_points, xy_on_sites
+from xpatch.spec import check_amount
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -12,11 +12,11 @@ from xpatch.domain import Lattice
 from xpatch.domain import places as pl
 from xpatch.domain import positions as ps
 from xpatch.geometry import Frame
-from xpatch.index import RECIPE, patch_index
 from xpatch.later import Later
+from xpatch.patches.index import RECIPE, patch_index
 from xpatch.sampler.reading import same_sites
 
-restoring: Any = Later("xpatch.restoring")
+restoring: Any = Later("xpatch.patches.provenance")
 WHAT = "the patches given to Explicit"
 MIXED = (
     "the patches given to Explicit come from different splits and have no common anchors; give the "

@@ -10,7 +10,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch import sphere
-from xpatch.checks import check_amount, check_flag, check_number, check_seed
 from xpatch.domain import Lattice
 from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
 from xpatch.sampler.base import (
@@ -22,6 +21,7 @@ from xpatch.sampler.base import (
     listed,
     no_snap,
 )
+from xpatch.spec import check_amount, check_flag, check_number, check_seed
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

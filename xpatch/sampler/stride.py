@@ -11,7 +11,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.checks import check_amount, check_fraction, check_seed
 from xpatch.domain import Lattice, Sites
 from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
 from xpatch.sampler.base import (
@@ -25,7 +24,7 @@ from xpatch.sampler.base import (
     not_empty,
     steps_in_cells,
 )
-from xpatch.spec import by_dim, per_dim
+from xpatch.spec import by_dim, check_amount, check_fraction, check_seed, per_dim
 
 
 def regular_starts(frame: Frame, k: int, step: int) -> NDArray[np.int64]:

@@ -10,11 +10,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.checks import check_amount, check_fraction
 from xpatch.domain import Lattice
+from xpatch.domain.nodata import valid
 from xpatch.geometry import Anchors, Geometry, MemberGeometry, Places
-from xpatch.nodata import valid
 from xpatch.sampler.base import Sampler, listed
+from xpatch.spec import check_amount, check_fraction
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

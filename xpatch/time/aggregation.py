@@ -13,15 +13,17 @@ import xarray as xr
 from xpatch.aggregation import AGGREGATIONS, Aggregation, Windowed
 from xpatch.engine import dtypes
 from xpatch.engine import reduce as r
-from xpatch.failures import noted
 from xpatch.later import Later
+from xpatch.report import noted
 from xpatch.window import Window, as_window
 
 if TYPE_CHECKING:
-    from xpatch import folding, looping, parts
+    from xpatch.models import horizon as parts
+    from xpatch.models import scan as looping
+    from xpatch.models import spacetime as folding
 else:
-    looping = Later("xpatch.looping")
-    folding, parts = Later("xpatch.folding"), Later("xpatch.parts")
+    looping = Later("xpatch.models.scan")
+    folding, parts = Later("xpatch.models.spacetime"), Later("xpatch.models.horizon")
 
 SELECT = ("latest", "mean", "cube")
 

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.checks import is_integer
 from xpatch.domain import Lattice
 from xpatch.neighborhood import Boxes, Members
 from xpatch.runs import Runs
-from xpatch.spec import Spec
+from xpatch.spec import Spec, is_integer
 from xpatch.time.axis import Duration, TimeAxis
 from xpatch.time.finding import time_axis
 from xpatch.time.phase import cycle_length, phases, reach, span

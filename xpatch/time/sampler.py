@@ -10,18 +10,17 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.checks import check_seed
-from xpatch.index import patch_index
 from xpatch.later import Later
+from xpatch.patches.index import patch_index
 from xpatch.sampler.base import check_integer
-from xpatch.spec import Spec
+from xpatch.spec import Spec, check_seed
 from xpatch.time.axis import Duration, TimeAxis
 from xpatch.time.geometry import TimeGeometry
 
 if TYPE_CHECKING:
-    from xpatch import parts
+    from xpatch.models import horizon as parts
 else:
-    parts = Later("xpatch.parts")
+    parts = Later("xpatch.models.horizon")
 
 METHODS = ("nearest", "pad", "backfill")
 

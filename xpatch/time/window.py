@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.checks import check_fraction
 from xpatch.neighborhood import Boxes, Members
-from xpatch.spec import DimMap
+from xpatch.spec import DimMap, check_fraction
 from xpatch.window import SMALLEST, Window
 
 

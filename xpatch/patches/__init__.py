@@ -1,0 +1,1 @@
+"""Patches: cut from a field, told apart, described, and merged again."""

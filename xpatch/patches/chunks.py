@@ -1,0 +1,112 @@
+"""Which patches are cut in one go: the blocks of the patch dimension."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xarray import Variable
+
+from xpatch.joint import Joint
+from xpatch.neighborhood import Boxes, Members
+from xpatch.patches.plan import Plan
+from xpatch.patches.split import cut_dims, is_lazy, regular
+from xpatch.spec import check_patches
+
+
+def patch_groups(
+    variables: Mapping[Hashable | None, Variable], plan: Plan, ordinals: NDArray, chunks: Any
+) -> list[NDArray] | None:
+    """Group the patches of chunked variables by source chunk; None if nothing is chunked."""
+    check_patches(chunks, "chunks")
+    chunked = [v for v in variables.values() if v.chunks is not None and cut_dims(v, plan)]
+    if not chunked:
+        return None
+    if isinstance(plan.hood, Members):
+        from xpatch.engine.chunked import subdivide
+
+        return subdivide([ordinals], min(_most_patches(chunked, plan, chunks), len(ordinals) or 1))
+    sizes = {d: c for v in reversed(chunked) for d, c in v.chunksizes.items()}
+    return groups_within(sizes, plan, ordinals, _most_patches(chunked, plan, chunks))
+
+
+def groups_within(
+    chunks: Mapping[Hashable, tuple[int, ...]], plan: Plan, ordinals: NDArray, most: int
+) -> list[NDArray]:
+    """Group patches by the chunk that they start in, at most ``most`` in a group."""
+    from xpatch.engine.chunked import chunk_order, subdivide
+
+    if isinstance(plan.hood, Members):
+        return subdivide([ordinals], min(most, len(ordinals) or 1))
+    if isinstance(plan.hood, Joint):
+        from xpatch.engine.chunked_joint import groups_of
+
+        return groups_of(plan.hood, dict(chunks), ordinals, min(most, len(ordinals) or 1))
+    order = [chunks.get(d, (n,)) for d, n in zip(plan.dims, plan.boxes.shape, strict=True)]
+    groups = chunk_order(plan.boxes, order, most)
+    if len(ordinals) == len(plan) and (np.sort(ordinals) == np.arange(len(plan))).all():
+        return groups
+    taken = np.zeros(len(plan), bool)
+    taken[ordinals] = True
+    if taken.sum() != len(ordinals):  # repeated labels
+        return subdivide([ordinals], most)
+    groups = [g[taken[g]] for g in groups]
+    return [g for g in groups if len(g)]
+
+
+def virtual_chunks(
+    variables: Mapping[Hashable | None, Variable], plan: Plan, limit: int
+) -> tuple[dict[Hashable, tuple[int, ...]], int]:
+    """Chunk a field that is not chunked, so that the patches of a chunk take about ``limit`` bytes.
+
+    Chunks of data on disk are multiples of the stored ones. Gives the chunks along the cut
+    dimensions, and how many patches at most shall be in a group.
+    """
+    from dask.array.core import normalize_chunks
+
+    cut = [v for v in variables.values() if cut_dims(v, plan)]
+    patch = sum(v.dtype.itemsize * cells_of_patch(plan, v.sizes) for v in cut)
+    if not isinstance(plan.hood, Boxes):
+        return {}, max(1, 2 * limit // max(1, patch))
+    stored: dict[Hashable, int] = {}
+    for v in cut:
+        stored |= v.encoding.get("preferred_chunks", {}) if is_lazy(v) else {}
+    cells = math.prod(plan.boxes.shape)
+    wanted = max(1, limit * cells // max(1, patch * len(plan)))  # cells of a chunk
+    previous = tuple(
+        regular(stored.get(d, 1), n) for d, n in zip(plan.dims, plan.boxes.shape, strict=True)
+    )
+    chunks = normalize_chunks(
+        ("auto",) * len(plan.dims),
+        plan.boxes.shape,
+        wanted,
+        np.dtype("u1"),
+        previous if stored else None,
+    )
+    return dict(zip(plan.dims, chunks, strict=True)), max(1, 2 * limit // max(1, patch))
+
+
+def cells_of_patch(plan: Plan, sizes: Mapping[Hashable, int]) -> int:
+    """Give the cells of a patch of a variable with ``sizes`` (of a block of the other dims)."""
+    slots = {m.dim for m in plan.lists}
+    own = [n for d, n in plan.inner.items() if d in sizes or d in slots]
+    return math.prod(own) * math.prod(n for d, n in sizes.items() if d not in plan.dims)
+
+
+def _most_patches(variables: list[Variable], plan: Plan, chunks: Any) -> int:
+    if chunks is None:
+        return np.iinfo(np.int64).max
+    if chunks != "auto":
+        return int(chunks)
+    import dask.config
+    from dask.utils import parse_bytes
+
+    limit = parse_bytes(dask.config.get("array.chunk-size"))
+    most = []
+    for v in variables:
+        block = {d: max(c, default=1) for d, c in v.chunksizes.items()}
+        most.append(limit // max(1, v.dtype.itemsize * cells_of_patch(plan, block)))
+    return max(1, min(most))

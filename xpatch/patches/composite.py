@@ -1,0 +1,175 @@
+"""Aggregations that are made of others: votes, inverse variance, learned models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray import Variable
+
+from xpatch.aggregation import InvVarWeightedMean, SoftVote, Sum
+from xpatch.domain.nodata import masked, nodata_of, refilled, valid, without_nodata
+from xpatch.engine import dtypes
+from xpatch.engine.nodata import filling
+from xpatch.engine.stacked import Modeled
+
+if TYPE_CHECKING:
+    from xpatch.patches.merge import Merge
+
+
+def most_probable(probability: xr.DataArray, vote: SoftVote, fill_value: Any) -> Any:
+    """Take the most probable class of merged probabilities."""
+    dim: Any = vote.dim
+    if dim not in probability.dims:
+        raise ValueError(
+            f"SoftVote averages probabilities along the class dimension {dim!r}, which the patches "
+            f"do not have; their other dimensions are {list(probability.dims)}: SoftVote(dim=…)"
+        )
+    known = valid(probability).all(dim)
+    names = probability.coords[dim].values if dim in probability.coords else None
+    names = np.arange(probability.sizes[dim]) if names is None else np.array(names.tolist())
+    best = probability.where(known, -np.inf).argmax(dim)
+    nodata = nodata_of(Variable((dim,), names, probability.attrs))
+    if nodata is not None and nodata.where(names).any():
+        nodata = None  # a class has that number
+    labels = xr.apply_ufunc(
+        lambda i: names[i], best, dask="parallelized", output_dtypes=[names.dtype]
+    )
+    if known.chunks is not None or not bool(known.all()):
+        text = names.dtype.kind in "US"  # as in xarray, text with missing values is objects
+        dtype, value = (object, np.nan) if text else filling(names.dtype, fill_value, nodata)
+        labels = labels.astype(dtype).where(known, value)
+    labels.attrs = probability.attrs if nodata is not None else without_nodata(probability.attrs)
+    labels = labels.rename(probability.name)
+    if not vote.keep_probabilities:
+        return labels
+    filled = refilled(masked(probability), probability, fill_value)
+    return xr.Dataset({"label": labels, "probability": filled})
+
+
+def most_probable_each(
+    merged: xr.Dataset, names: list[Hashable], vote: SoftVote, fill_value: Any
+) -> xr.Dataset:
+    """Take the most probable class of some variables; probabilities get names of their own."""
+    out: dict[Hashable, xr.DataArray] = {}
+    for name in names:
+        best = most_probable(merged[name], vote, fill_value)
+        if not vote.keep_probabilities:
+            out[name] = best
+            continue
+        kept = f"{name}_probability"
+        if kept in merged.variables:
+            raise ValueError(
+                f"SoftVote(keep_probabilities=True) names the probabilities of {name!r} {kept!r}, "
+                "but the patches have that already; rename it first"
+            )
+        out |= {name: best["label"], kept: best["probability"]}
+    return merged.assign(out)
+
+
+def inverse_variance(merge: Merge, aggregation: InvVarWeightedMean) -> xr.Dataset:
+    """Merge a Dataset of mean and variance; other variables are left out of the result.
+
+    Raises
+    ------
+    KeyError
+        If mean or variance is missing.
+    ValueError
+        If a variance is not positive.
+    """
+    for name in (aggregation.mean, aggregation.variance):
+        if name not in merge.patches:
+            raise KeyError(
+                f"InvVarWeightedMean needs variables {aggregation.mean!r} and "
+                f"{aggregation.variance!r}; {name!r} is missing among "
+                f"{list(merge.patches.data_vars)}"
+            )
+    given = merge.patches[aggregation.mean], merge.patches[aggregation.variance]
+    mean, variance = map(masked, given)
+    precision = xr.apply_ufunc(
+        _precision, variance, dask="parallelized", output_dtypes=[dtypes.average(variance.dtype)]
+    ).where(mean.notnull())
+    weighted = (mean * precision).transpose(*mean.dims)
+    total = merge.variable(precision.transpose(*mean.dims).variable, aggregation.mean, Sum())
+    sums = merge.variable(weighted.variable, aggregation.mean, Sum())
+    merged_mean, merged_variance = sums / total, 1 / total
+    merged_mean.attrs, merged_variance.attrs = mean.attrs, variance.attrs
+    parts = {
+        aggregation.mean: refilled(merged_mean, given[0], merge.asked),
+        aggregation.variance: refilled(merged_variance, given[1], merge.asked),
+    }
+    return xr.Dataset(parts, attrs=merge.patches.attrs)
+
+
+def _precision(variance: NDArray) -> NDArray:
+    if (variance <= 0).any():
+        raise ValueError(
+            f"InvVarWeightedMean needs positive variances, got {np.nanmin(variance)}; "
+            "add the noise variance (a nugget) before merging"
+        )
+    return 1 / variance
+
+
+def fitted_model(
+    spec: Any,
+    reducer: Modeled,
+    shape: tuple[int, ...],
+    run: Callable[[Modeled], Any],
+    target: NDArray | None,
+) -> Modeled:
+    """Fit the estimator of `Learned` on a sample of cells and give the reducer that predicts.
+
+    ``run`` shows all contributions to a reducer; ``shape`` is that of the cells, ``target`` the field
+    that is fitted to.
+    """
+    if not spec.fits:
+        return reducer
+    rng = np.random.default_rng(spec.seed)
+    share = min(1.0, spec.max_samples / (int(np.prod(shape)) or 1))
+    seen: list[tuple[NDArray, NDArray]] = []
+    truth: list[NDArray] = []
+
+    def collect(values: NDArray, offsets: NDArray, where: tuple, cells: NDArray) -> None:
+        wanted = np.nanmean(values, axis=0) if target is None else target[where][cells]
+        keep = (rng.random(len(wanted)) < share) & ~np.isnan(wanted)
+        seen.append((values[:, keep], offsets[:, :, keep]))
+        truth.append(wanted[keep])
+
+    run(reducer.again(spec.model, collect))
+    width = max((len(values) * (1 + len(offsets)) for values, offsets in seen), default=0)
+    rows = [stack_features(*_widened(values, offsets, width)) for values, offsets in seen]
+    if not sum(map(len, rows)):
+        raise ValueError("Learned has no cell to fit on: all contributions or targets are missing")
+    model = spec.model
+    model.fit(np.concatenate(rows), np.concatenate(truth))
+
+    def predict(values: NDArray, offsets: NDArray) -> NDArray:
+        features = stack_features(*_widened(values, offsets, width))
+        return np.asarray(model.predict(features)).reshape(-1)
+
+    return reducer.again(predict)
+
+
+def stack_features(values: NDArray, offsets: NDArray) -> NDArray[np.float64]:
+    """Lay contributions (slot, cell) and offsets (dim, slot, cell) out as rows of features."""
+    far = np.abs(offsets).max(axis=0)
+    order = np.argsort(far, axis=0, kind="stable")  # NaN, an empty slot, comes last
+    values = np.take_along_axis(values, order, 0)
+    offsets = np.take_along_axis(offsets, order[None], 1)
+    empty = np.isnan(values)
+    mean = np.where(empty, 0, values).sum(0) / np.maximum((~empty).sum(0), 1)
+    values = np.where(empty, mean, values)
+    offsets = np.where(np.isnan(offsets), 1.0, offsets)
+    return np.concatenate([values, *offsets]).T
+
+
+def _widened(values: NDArray, offsets: NDArray, width: int) -> tuple[NDArray, NDArray]:
+    """Add empty slots, so that every part of the field has as many features as were fitted."""
+    missing = width // (1 + len(offsets)) - len(values)
+    if missing <= 0:
+        return values, offsets
+    values = np.pad(values, [(0, missing), (0, 0)], constant_values=np.nan)
+    return values, np.pad(offsets, [(0, 0), (0, missing), (0, 0)], constant_values=np.nan)

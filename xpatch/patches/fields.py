@@ -1,0 +1,78 @@
+"""Patches of several fields, or of parts of one, at the same anchors."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xpatch.engine.members import numbers
+from xpatch.joint import along
+from xpatch.neighborhood import Members
+from xpatch.patches.index import PatchIndex, patch_index, with_index
+from xpatch.patches.plan import Plan, at_home, best_plan, is_carried
+
+__all__ = ["by_field", "denied", "told_plans"]
+
+
+def told_plans(obj: Any, index: PatchIndex) -> tuple[Plan, ...]:
+    """Give the plans of patches, of parts of one field only those whose members the coordinates show.
+
+    So the sum of something on the horizon and something on the lookback is the one whose steps it has.
+    """
+    if len(index.plans) < 2:
+        return index.plans
+    lost = [p for p in index.plans if any(denied(obj, index, p, part) for part in p.lists)]
+    told = [p for p in index.plans if p not in lost]
+    return tuple(p for p in index.plans if p in told or not any(_of_one(p, q) for q in told))
+
+
+def _of_one(plan: Plan, other: Plan) -> bool:
+    """Whether plans are of parts of the patches of one field."""
+    return plan.dims == other.dims and plan.domain.same_lattice(other.domain, plan.dims) is None
+
+
+def denied(
+    obj: Any, index: PatchIndex, plan: Plan, part: Members, rows: slice = slice(None)
+) -> bool:
+    """Whether the members that patches, or some rows, say they have are not those of a part of a plan."""
+    name = part.dim if part.numbers is None else part.numbers
+    said = obj.coords[name].variable if name in obj.coords else None
+    if said is None or set(said.dims) != {index.dim, part.dim} or said.chunks is not None:
+        return False
+    if said.sizes[part.dim] != part.width:  # best_plan goes by sizes
+        return False
+    own = along(plan.hood, part).take(index.ordinals[rows])
+    given = said.transpose(index.dim, part.dim).isel({index.dim: rows})
+    return not np.array_equal(given.to_numpy(), numbers(own))
+
+
+def by_field(patches: xr.Dataset, plans: tuple[Plan, ...], like: Any) -> dict[Plan, xr.Dataset]:
+    """Give the variables of patches of several fields field by field.
+
+    Variables without a dimension of any of them, such as one value a patch, go where all others go, or
+    where the field has them.
+    """
+    index = patch_index(patches)
+    assert index is not None
+    inner = {d for plan in plans for d in plan.inner}
+    sizes = {n: v.sizes for n, v in patches.data_vars.items()}
+    found = {n: best_plan(plans, s, like, n) for n, s in sizes.items() if inner & set(s)}
+    common = next(iter(found.values())) if len(set(found.values())) == 1 else None
+    groups: dict[Plan, list[Hashable]] = {}
+    for name, own in sizes.items():
+        bare = index.dim not in own
+        carrying = (p for p in plans if bare or is_carried(p, name, own))
+        home = at_home(plans, name)
+        known = found.get(name) or (home[0] if len(home) == 1 else common)
+        plan = known or next(carrying, None) or best_plan(plans, own, like)
+        groups.setdefault(plan, []).append(name)
+    parts = {}
+    for plan, names in groups.items():
+        part = with_index(patches, index.only(plan))[names]
+        others = {d for p in plans for d in (*p.dims, *p.inner)} - {*plan.dims, *plan.inner}
+        foreign = [n for n, c in part.coords.items() if others & {n, *c.dims}]
+        parts[plan] = part.drop_vars(foreign)
+    return parts

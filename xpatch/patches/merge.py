@@ -1,0 +1,378 @@
+"""Merge: aggregate each variable of the patches on the lattice that was split."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray import Variable
+
+from xpatch.aggregation import InvVarWeightedMean, OverlapAdd, SoftVote, as_aggregation
+from xpatch.domain import Lattice, domain_of
+from xpatch.domain.nodata import nodata_of, without_nodata
+from xpatch.joint import Hood, Joint, inner_sizes, time_dims, time_part
+from xpatch.neighborhood import Boxes, Members
+from xpatch.patches.arguments import Scale, factors
+from xpatch.patches.bounds import bounded_by, turned_back
+from xpatch.patches.carried import carried, on_cells
+from xpatch.patches.composite import inverse_variance, most_probable, most_probable_each
+from xpatch.patches.dates import merge_dates
+from xpatch.patches.encoding import without_recipes
+from xpatch.patches.joining import JointJob, flattened
+from xpatch.patches.labels import part_of, same_numbers
+from xpatch.patches.listing import MemberJob
+from xpatch.patches.mapping import with_mapping
+from xpatch.patches.plan import Plan, best_plan, is_carried
+from xpatch.patches.provenance import check_like, ordered, provenance, restored_coords
+from xpatch.patches.read_back import box_coordinates, element_coordinates
+from xpatch.patches.recall import as_one, indexed
+from xpatch.patches.reduction import Job, Weights
+from xpatch.patches.split import check_chunks
+from xpatch.time.aggregation import Forecast, Sequential
+from xpatch.window import is_boxcar
+
+OUTPUT_CELLS = 1 << 22  # of an output chunk along the cut dimensions, where the field had no chunks
+
+
+class Merge:
+    """One call of `merge`, step by step."""
+
+    def __init__(
+        self,
+        patches: xr.DataArray | xr.Dataset,
+        aggregation: Any,
+        like: Any,
+        skipna: bool | None,
+        fill_value: Any,
+        scale: Scale,
+        *,
+        chunks: Mapping[Hashable, tuple[int, ...]] | None = None,
+        present: Any = None,
+        cut: tuple[Hashable, ...] = (),
+    ):
+        if not isinstance(patches, xr.DataArray | xr.Dataset):
+            raise TypeError(f"merge takes patches, got {type(patches).__name__}")
+        check_chunks(patches, "merge")
+        patches = indexed(patches, like)
+        self.source = provenance(patches, like)
+        self.dim = self.source.dim
+        if self.dim not in patches.dims:
+            patches = as_one(patches, self.dim, self.source.plans)
+        default = self.source.plans[0].aggregation or OverlapAdd()
+        self.aggregation = default if aggregation is None else as_aggregation(aggregation)
+        if isinstance(self.aggregation, Forecast | Sequential):
+            if isinstance(scale, Mapping) and set(scale) & set(
+                time_dims(time_part(self.source.plans[0].hood))
+            ):
+                raise ValueError(
+                    f"{self.aggregation!r} goes by the steps of the field, and scale={dict(scale)!r} says that "
+                    "the patches have finer ones; take patches.patch.horizon before the model refines "
+                    "it, and merge with 'last' or TemporalMean()"
+                )
+            patches, present = self.aggregation.prepared(patches, self.source, present)
+            self.source = provenance(patches, like)
+        self.patches = patches
+        self.plan = best_plan(self.source.plans, patches.sizes, like)
+        self.domain: Lattice = self.plan.domain
+        if like is not None:
+            self.domain = domain_of(like)
+            check_like(self.plan, self.domain)
+        self.chunks, self.present = chunks, present
+        self.cut = (*self.plan.dims, *cut)  # also where this is a merge of time or of space alone
+        self.skipna = skipna
+        composed = isinstance(self.aggregation, SoftVote | InvVarWeightedMean)
+        self.asked, self.fill_value = fill_value, None if composed else fill_value
+        self.scale = factors(scale, self.plan)
+        self.crop = self._find_crop()
+        self._check_window()
+
+    # ------------------------------------------------------------------------------ checks
+
+    def _check_window(self) -> None:
+        if not is_boxcar(self.plan.window) and not (
+            self.aggregation.linear or self.aggregation.covers_zero
+        ):
+            raise ValueError(
+                f"{self.aggregation!r} needs the values themselves, but these patches were "
+                f"multiplied by the analysis window {self.plan.window!r} when they were split; "
+                "split without window=, or merge with 'overlap_add', 'mean' or 'sum'"
+            )
+
+    def _find_crop(self) -> dict[Hashable, tuple[int, int]]:
+        """Find which part of each patch came back: from the index, else from the labels."""
+        crop = dict(self.source.crop)
+        for members in self.plan.lists:
+            self._check_slots(members)
+        self.boxed = self.plan.boxed
+        if self.boxed is None:
+            return {}
+        for d, size in zip(self.boxed.dims, self.boxed.boxes.sizes, strict=True):
+            if d not in self.patches.dims:
+                continue
+            low, high = crop.get(d, (0, 0))
+            known = (size - low - high) * self.scale.get(d, 1)
+            labels = self._label_part(d)
+            if labels is not None and self.scale.get(d, 1) == 1:
+                crop[d] = labels
+            elif self.patches.sizes[d] != known:
+                raise ValueError(self._size_message(d, size, known))
+        return crop
+
+    def _check_slots(self, members: Members) -> None:
+        """Raise a ValueError unless each patch has its slots, or one value."""
+        d = members.dim
+        if self.scale:
+            raise ValueError(
+                f"scale refines boxes; lists of members along {d!r} have no finer cells"
+            )
+        if d not in self.patches.dims:
+            return
+        if self.patches.sizes[d] != members.width:
+            raise ValueError(
+                f"the patches have {self.patches.sizes[d]} slots along {d!r}, but were split with "
+                f"{members.width}: a model must keep all slots, in order, or reduce them to one value "
+                f"a patch (over {d!r})"
+            )
+        name = members.numbers or d
+        labels = self.patches.coords[name].variable if name in self.patches.coords else None
+        if labels is None or set(labels.dims) != {self.dim, d} or labels.chunks is not None:
+            return
+        if not same_numbers(labels, self.source.ordinals, self.dim, self.plan, members):
+            raise ValueError(
+                f"the member numbers along {d!r} are not those of their patch: slots were reordered "
+                f"or relabeled; undo it before merge, or drop them with drop_vars({d!r}) if the "
+                "slots are in order"
+            )
+
+    def _size_message(self, d: Hashable, size: int, known: int) -> str:
+        got = self.patches.sizes[d]
+        hint = f"crop with patches.patch.crop({d}=…) before map_blocks, or keep the labels {d!r}"
+        if got % size == 0:
+            hint += f", or if the model refines the grid pass merge(scale={{{d!r}: {got // size}}})"
+        return (
+            f"the patches have {got} cells along {d!r}, but were cut with {known}, and nothing says "
+            f"which part these are: {hint}"
+        )
+
+    def _label_part(self, d: Hashable) -> tuple[int, int] | None:
+        """Cells cut off at both ends according to labels; None if there are none, or of dask.
+
+        Raises
+        ------
+        ValueError
+            If the labels are not a run of those of the patch.
+        """
+        if d not in self.patches.coords or not self.source.ordinals.size:
+            return None
+        labels = self.patches.coords[d].variable
+        if labels.chunks is not None or d not in labels.dims or set(labels.dims) - {d, self.dim}:
+            return None
+        assert self.boxed is not None
+        if self.plan.domain.coordinate(d) is None or labels.sizes[d] > self.boxed.inner[d]:
+            return None
+        where = (self.source.ordinals, self.dim, self.boxed, d)
+        found = part_of(labels, *where, self.source.crop.get(d))
+        if found is not None or not labels.sizes[d]:
+            return found
+        raise ValueError(
+            f"the labels along {d!r} are not a run of those of their patch: in-patch cells were "
+            "reordered, thinned out or relabeled; undo it before merge, or drop the labels with "
+            f"drop_vars({d!r}) if the cells are in order"
+        )
+
+    # --------------------------------------------------------------------------------- run
+
+    def run(self) -> Any:
+        """Merge."""
+        aggregation = self.aggregation
+        if isinstance(self.patches, xr.DataArray):
+            if isinstance(aggregation, InvVarWeightedMean):
+                raise TypeError(
+                    "InvVarWeightedMean needs a Dataset with variables "
+                    f"{aggregation.mean!r} and {aggregation.variance!r}, got a DataArray"
+                )
+            merged = self.variable(self.patches.variable, None)
+            out = self._wrap(xr.Dataset({"_": merged}))["_"].rename(self.patches.name)
+            if isinstance(aggregation, SoftVote):
+                return most_probable(out, aggregation, self.asked)
+            return out
+        if isinstance(aggregation, InvVarWeightedMean):
+            return self._wrap(inverse_variance(self, aggregation))
+        parts, voted = {}, []
+        for name, array in self.patches.data_vars.items():
+            if self.dim not in array.dims or is_carried(self.plan, name, array.dims, self.cut):
+                parts[name] = carried(array.variable, name, self.dim, self.present)
+                continue
+            voted.append(name)
+            parts[name] = self.variable(array.variable, name)
+        whole = self._wrap(xr.Dataset(parts, attrs=self.patches.attrs))
+        if isinstance(aggregation, SoftVote):
+            return most_probable_each(whole, voted, aggregation, self.asked)
+        return whole
+
+    def _wrap(self, merged: xr.Dataset) -> xr.Dataset:
+        cut, inner = self.plan.dims, {self.dim, *self.plan.dims, *self.plan.inner}
+        sizes = {d: n for d, n in self.patches.sizes.items() if d not in inner}
+        sizes |= merged.sizes
+        ours = [n for n in self.plan.own_names.values() if n in self.patches.coords]
+        bare = self.patches.drop_vars(ours) if ours else self.patches
+        coords = restored_coords(bare, self.domain, cut, self.dim, sizes, self.scale)
+        merged = without_recipes(merged)
+        out = with_mapping(merged.assign_coords(coords), self.domain, self.scale, self.patches)
+        if self.plan.recalled is None:
+            return out
+        out = out.assign_coords(element_coordinates(self, out, bare))
+        return out.assign_coords(box_coordinates(self, out, bare))
+
+    def variable(self, variable: Variable, name: Hashable, aggregation: Any = None) -> Variable:
+        """Merge one variable."""
+        if self.boxed is not None:
+            d = bounded_by(self.domain, name, self.boxed.dims)
+            where = (self.boxed, self.source.ordinals, self.crop, self.dim)
+            variable = turned_back(variable, d, *where)
+        try:
+            merged = merge_dates(self._merged, variable, name, aggregation, self.domain)
+        except TypeError as error:
+            if not isinstance(name, str):  # of a DataArray
+                raise
+            raise TypeError(f"variable {name!r}: {error}") from error
+        numbered = variable.dtype.kind == "b" != merged.dtype.kind  # of which none was missing
+        if self.aggregation.covers_zero or numbered:  # a count may be any number
+            merged.attrs = without_nodata(merged.attrs)
+        mappings = (
+            self.domain.mappings
+        )  # by which rioxarray finds the CRS; of a DataArray without a name
+        mapping = mappings.get(name, mappings.get(None))
+        if mapping is not None and "grid_mapping" not in merged.attrs:
+            merged.encoding = {"grid_mapping": mapping}
+        return merged
+
+    def _merged(self, variable: Variable, name: Hashable, aggregation: Any) -> Variable:
+        aggregation = self.aggregation if aggregation is None else aggregation
+        if is_carried(self.plan, name, variable.dims):
+            every, how = np.zeros_like(self.source.ordinals), (aggregation, self._skips(variable))
+            found = on_cells(variable, self.dim, every, 1, *how, self.fill_value, self.present)
+            return found.isel({self.dim: 0})
+        own = self._own_dims(variable, name)
+        if not isinstance(self.plan.hood, Boxes):
+            cut = self.plan.hood
+            hood: Hood = cut.inner(self.crop) if isinstance(cut, Joint) else cut
+            hood = hood.only(own)
+            if not isinstance(hood, Boxes):
+                rest = (self.plan.window, self.fill_value)
+                return self.listed(variable, name, aggregation, hood, *rest)
+            plan = dataclasses.replace(self.plan, hood=cut.only(own))
+            return self._boxes(variable, name, aggregation, plan)
+        return self._boxes(variable, name, aggregation, self.plan)
+
+    def _boxes(self, variable: Variable, name: Hashable, aggregation: Any, plan: Plan) -> Variable:
+        """Merge one variable of boxes."""
+        own = tuple(d for d in self._own_dims(variable, name) if d in plan.dims)
+        boxes = plan.boxes.only(own).inner(self.crop).scaled(self.scale)
+        variable = self._spread(variable, boxes)
+        order = self.domain.orders.get(name, self.domain.dims)
+        dims = ordered(tuple(d for d in variable.dims if d != self.dim), order)
+        variable = variable.transpose(self.dim, *dims)
+        axes = tuple(dims.index(d) for d in own)
+        whole = plan.boxes.only(own)
+        weights = Weights(plan.window, aggregation.synthesis, whole, self.crop, self.scale)
+        rest = (aggregation, self._skips(variable), self.fill_value, nodata_of(variable))
+        job = Job(boxes, self.source.ordinals, axes, weights, *rest)
+        if variable.chunks is not None:
+            chunks = self._chunks(name, own, dims)
+            return Variable(dims, job.chunked(variable.data, chunks, self.present), variable.attrs)
+        return Variable(dims, job.in_memory(variable.to_numpy()), variable.attrs)
+
+    def _skips(self, variable: Variable) -> bool:
+        """Whether missing contributions are left out."""
+        if variable.dtype == object:
+            raise TypeError(
+                "the patches have object dtype, which cannot be merged; convert them to numbers, dates "
+                "or fixed-width text"
+            )
+        known = variable.dtype.kind in "fcmM" or nodata_of(variable) is not None
+        return known if self.skipna is None else bool(self.skipna)
+
+    def listed(
+        self,
+        variable: Variable,
+        name: Hashable,
+        aggregation: Any,
+        hood: Members | Joint,
+        window: Any,
+        fill: Any,
+    ) -> Variable:
+        """Merge one variable of lists of members, or of lists and boxes."""
+        inner = inner_sizes(hood)
+        order = self.domain.orders.get(name, self.domain.dims)
+        dims = [d for d in variable.dims if d not in (self.dim, *inner)]
+        known = [d for d in order if d in (*dims, *hood.dims)]
+        place = sum(d in dims for d in known[: min(map(known.index, hood.dims))])
+        if missing := [d for d in inner if d not in variable.dims]:
+            sizes = {**variable.sizes, **{d: inner[d] for d in missing}}
+            every = [self.dim, *dims, *(d for d in variable.dims if d in inner), *missing]
+            variable = variable.set_dims({d: sizes[d] for d in every})
+        dims = list(ordered(tuple(dims), order))
+        variable = variable.transpose(self.dim, *dims[:place], *inner, *dims[place:])
+        anchors = None if self.plan.places is None else self.plan.places.elements
+        rest = (place, window, aggregation, self._skips(variable), fill, nodata_of(variable))
+        out_dims = (*dims[:place], *hood.dims, *dims[place:])
+        known_chunks = self.domain.chunks.get(name) or next(iter(self.domain.chunks.values()), {})
+        wanted = {d: tuple(c) for d, c in known_chunks.items() if d in hood.dims}
+        if isinstance(hood, Joint):
+            joint = JointJob(hood, self.source.ordinals, *rest)
+            values = flattened(variable, hood, place)
+            if variable.chunks is None:
+                out = Variable(out_dims, joint.in_memory(values), variable.attrs)
+            else:
+                chunks = tuple(
+                    wanted.get(d, (n,)) for d, n in zip(hood.dims, hood.shape, strict=True)
+                )
+                array = joint.chunked(values, self.present, chunks)
+                out = Variable(out_dims, array, variable.attrs)
+            return out.transpose(*ordered(out.dims, order))
+        job = MemberJob(hood, self.source.ordinals, *rest, anchors)
+        if variable.chunks is None:
+            out = Variable(out_dims, job.in_memory(variable.to_numpy()), variable.attrs)
+        else:
+            array = job.chunked(variable.data, self.present)
+            axes = {place + k: wanted[d] for k, d in enumerate(hood.dims) if d in wanted}
+            out = Variable(out_dims, array.rechunk(axes) if axes else array, variable.attrs)
+        return out.transpose(*ordered(out.dims, order))
+
+    def _own_dims(self, variable: Variable, name: Hashable) -> tuple[Hashable, ...]:
+        """Give the cut dimensions that the variable has, or had before the model reduced them."""
+        order = self.domain.orders.get(name) if name is not None else None
+        had = self.plan.dims if order is None else order
+        if self.plan.lists and not set(self.plan.dims) & set(had):
+            had = self.plan.dims
+        return tuple(d for d in self.plan.dims if d in had or d in variable.dims)
+
+    def _spread(self, variable: Variable, boxes: Boxes) -> Variable:
+        """Let dimensions that the model reduced away paint the footprint."""
+        missing = {
+            d: n for d, n in zip(boxes.dims, boxes.sizes, strict=True) if d not in variable.dims
+        }
+        if not missing:
+            return variable
+        order = (self.dim, *(d for d in self.domain.dims if d in missing or d in variable.dims))
+        order += tuple(d for d in variable.dims if d not in order)
+        every = {self.dim: variable.sizes[self.dim], **missing}
+        every |= {d: variable.sizes[d] for d in variable.dims}
+        return variable.set_dims({d: every[d] for d in order})
+
+    def _chunks(self, name: Hashable, own: tuple, dims: tuple) -> dict[int, tuple[int, ...]]:
+        known = self.chunks or self.domain.chunks.get(name)
+        known = dict(known or next(iter(self.domain.chunks.values()), {}))
+        unknown = {d: "auto" for d in own if d not in known}
+        if unknown:
+            from dask.array.core import normalize_chunks
+
+            sizes = tuple(self.domain.sizes[d] for d in unknown)
+            auto = normalize_chunks(tuple(unknown.values()), sizes, OUTPUT_CELLS, np.dtype("u1"))
+            known |= dict(zip(unknown, auto, strict=True))
+        finer = {d: self.scale.get(d, 1) for d in own}
+        return {dims.index(d): tuple(c * finer[d] for c in known[d]) for d in own}

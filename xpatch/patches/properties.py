@@ -1,0 +1,341 @@
+"""What can be asked of patches: anchors, weights, masks, outlines, batches."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import operator
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xpatch.domain import domain_of
+from xpatch.domain.places import DEGREES
+from xpatch.joint import Joint, time_dims, time_part
+from xpatch.neighborhood import Members
+from xpatch.patches import member_properties as listed
+from xpatch.patches.encoding import ANCHOR, RECIPE
+from xpatch.patches.index import labels_of, patch_index, with_index
+from xpatch.patches.plan import Plan
+from xpatch.patches.provenance import Provenance, provenance, with_part
+from xpatch.patches.recall import indexed
+from xpatch.patches.scene import scene_rows
+from xpatch.patches.times import times_of
+from xpatch.spec import is_integer
+from xpatch.time.window import stepwise
+from xpatch.window import box_weights
+
+
+def plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
+    """Give where patches come from, and the plan of the first field."""
+    source = provenance(obj, None)
+    return source, source.plans[0]
+
+
+def _own_plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
+    """Give the plan that has the in-patch dimensions of a DataArray, as of samples of profiles."""
+    source, plan = plan_of(obj)
+    if isinstance(obj, xr.DataArray) and len(source.plans) > 1:
+        own = [p for p in source.plans if set(p.inner) <= set(obj.dims)]
+        plan = own[0] if len(own) == 1 else plan
+    return source, plan
+
+
+def in_space(obj: xr.DataArray | xr.Dataset, array: bool = False) -> tuple[Provenance, Plan]:
+    """Give the patches in space alone."""
+    source, plan = _own_plan_of(obj) if array else plan_of(obj)
+    source = with_part(obj, source)
+    own, entries = plan.in_space(source.ordinals)
+    return dataclasses.replace(source, ordinals=entries), own
+
+
+def _each(source: Provenance, plan: Plan) -> list[tuple[Provenance, Plan]]:
+    """Give the patches along each group of dimensions."""
+    if not isinstance(plan.hood, Joint):
+        return [(source, plan)]
+    entries = plan.hood.entries(source.ordinals)
+    return [
+        (dataclasses.replace(source, ordinals=e), dataclasses.replace(plan, hood=part))
+        for part, e in zip(plan.hood.parts, entries, strict=True)
+    ]
+
+
+def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """Give the distance of each member from its anchor, shape (patch, slot), NaN in empty slots.
+
+    In km for great circles, in steps for `KHopGraph`, in CRS units otherwise.
+
+    Raises
+    ------
+    ValueError
+        If the patches are boxes, or were read from a file.
+    """
+    source, plan = in_space(obj, array=True)
+    if only_time(plan):
+        steps = f"patches[{plan.called('lead')!r}]"
+        for members in plan.lists:
+            steps = f"patches[{members.numbers!r}] - patches[{plan.called('step')!r}]"
+        raise ValueError(
+            f"windows in time have no distances in space; {steps} says how many steps each is from "
+            "the anchor"
+        )
+    if not isinstance(plan.hood, Members):
+        raise ValueError("boxes have no distances; these are those of lists of members")
+    return listed.distance(obj, source, plan)
+
+
+def geometries(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """Give the shapely geometry of each member, shape (patch, slot), None in empty slots."""
+    source, plan = in_space(obj)
+    if only_time(plan):
+        raise ValueError("windows in time have no geometries; patches.patch.plot() draws them")
+    if not isinstance(plan.hood, Members) or plan.places is None:
+        raise ValueError(
+            "boxes have no geometries; patches.patch.footprints() gives their outlines"
+        )
+    return listed.geometries(obj, source, plan)
+
+
+def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
+    """Give, for each patch, the index position of its middle cell and the label there.
+
+    Returns
+    -------
+    Dataset
+        Variables ``y``, ``x`` … of shape (patch,): labels, or positions where there are none;
+        and coordinates ``cell_y``, ``cell_x`` … with the positions. Of windows in time also the times
+        of their anchors, where these are not the labels of the dimension.
+    """
+    source, plan = plan_of(obj)
+    template, at = plan.domain.template, source.ordinals
+    out: dict[Hashable, Any] = {}
+    coords: dict[Hashable, Any] = {source.dim: np.ravel(obj.coords[source.dim].values)}
+    cells: dict[Hashable, NDArray] = {}
+    boxed = plan.boxed
+    if boxed is not None:
+        cells |= boxed.anchor_cells(at)
+    for members in plan.lists:
+        if members.numbers is not None:
+            cells[members.dim] = plan.steps(at)
+    for d, cell in cells.items():
+        wrap = boxed is not None and d in boxed.dims and boxed.boxes.wrap[boxed.dims.index(d)]
+        labels = plan.domain.labels_at(d, cell, wrap)
+        attrs = template.coords[d].attrs if d in template.coords else {}
+        out[d] = (source.dim, cell if labels is None else labels, attrs)
+        coords[f"cell_{d}"] = (source.dim, cell)
+    if time_dims(time_part(plan.hood)):
+        name, times = times_of(obj, source)
+        if name not in out:  # times that are not the labels of their dimension
+            out[name] = (source.dim, times.values[plan.steps(at)], times.attrs)
+    found = xr.Dataset(out, coords=coords)
+    space, entries = plan.in_space(at)
+    if space.places is None:
+        return found
+    placed = listed.anchors(dataclasses.replace(source, ordinals=entries), space)
+    return found.assign(placed.drop_vars([source.dim]).variables).set_coords(ANCHOR)
+
+
+def mask(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """Give which cells of each patch lie in the field, shape (patch, *in-patch dims).
+
+    Of lists of members: which slots hold one.
+    """
+    source, plan = _own_plan_of(obj)
+    parts = [_mask(obj, *part) for part in _each(source, plan)]
+    return functools.reduce(operator.and_, parts)
+
+
+def _mask(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
+    if isinstance(plan.hood, Members):
+        return listed.per_slot(obj, source, plan, lambda m: np.ones(len(m.elements), bool), False)
+    boxes = plan.boxes.take(source.ordinals)
+    out: NDArray = np.ones((len(boxes),), bool)
+    for k, size in enumerate(boxes.sizes):
+        cells = boxes.axes[k][:, None] + np.arange(size)
+        inside = np.full(cells.shape, True)
+        if not boxes.wrap[k]:
+            inside = (cells >= 0) & (cells < boxes.shape[k])
+        out = out[..., None] & inside.reshape(len(boxes), *(1,) * k, size)
+    return _per_cell(obj, source, plan, out)
+
+
+def weights(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """Give the analysis window of each patch, shape (patch, *in-patch dims)."""
+    source, plan = _own_plan_of(obj)
+    parts = [_weights(obj, *part) for part in _each(source, plan)]
+    return functools.reduce(operator.mul, parts)
+
+
+def _weights(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
+    if isinstance(plan.hood, Members):
+        return listed.weights(obj, source, plan)
+    boxes = plan.boxes.take(source.ordinals)
+    out: NDArray = np.ones((len(boxes),))
+    for k, w in enumerate(box_weights(stepwise(plan.window, plan.coarse), boxes)):
+        out = out[..., None] * w.full().reshape(len(boxes), *(1,) * k, boxes.sizes[k])
+    inside = _mask(obj, source, plan)
+    full = _per_cell(obj, source, plan, out)
+    return full if bool(inside.all()) else full.where(inside, 0.0)
+
+
+def _per_cell(obj: Any, source: Provenance, plan: Plan, values: NDArray) -> xr.DataArray:
+    crop = source.crop
+    inner = tuple(
+        slice(crop.get(d, (0, 0))[0], n - crop.get(d, (0, 0))[1]) for d, n in plan.inner.items()
+    )
+    for k, d in enumerate(plan.dims):
+        if d in (plan.coarse or ()):
+            values = values.take(plan.offsets(d), k + 1)
+    dims = (source.dim, *plan.dims)
+    return xr.DataArray(values[(slice(None), *inner)], labels_of(obj, dims), dims)
+
+
+def spec(obj: xr.DataArray | xr.Dataset) -> dict[str, Any]:
+    """Give the specification of the split, with explicit anchors as index positions."""
+    _, plan = plan_of(obj)
+    out = {k: v for k, v in plan.spec.items() if k != "class"}
+    sampler = dict(out.get("sampler") or {})
+    if sampler.get("class") == "Explicit" and plan.places is not None:
+        numbers = plan.places.elements if plan.places.polygons is None else plan.places.polygons
+        anchors = numbers.tolist() if bool((numbers >= 0).all()) else None
+        out["sampler"] = {"class": "Explicit", "anchors": anchors, "at": None}
+    elif sampler.get("class") == "Explicit":
+        out["sampler"] = {
+            "class": "Explicit",
+            "anchors": plan.boxes.starts().tolist(),
+            "at": "start",
+        }
+    return out
+
+
+def crop(obj: Any, cuts: Any, more: Mapping[str, Any]) -> Any:
+    """Cut cells off both ends of in-patch dimensions and tell the index."""
+    if not isinstance(cuts, Mapping):
+        raise TypeError(f"crop takes cells by dimension, such as crop(y=2, x=(0, 1)), got {cuts!r}")
+    cuts = {**cuts, **more}
+    if patch_index(obj) is None and any(RECIPE in c.attrs for c in obj.coords.values() if c.ndim):
+        obj = indexed(obj)  # labels of dask would not tell merge which cells these are
+    scenes = scene_rows(obj)  # whose patches have the same sizes
+    source, plan = plan_of(obj if scenes is None else obj.isel({scenes[0]: scenes[1][0][1]}))
+    listed_dims = [d for m in plan.lists for d in (m.dim, *m.dims) if d in cuts]
+    if listed_dims:
+        raise ValueError(
+            f"crop cuts the sides of boxes off; lists of members along {listed_dims[0]!r} have none. "
+            "Select by distance: patches.where(patches.patch.distance < …)"
+        )
+    sizes = {}
+    for d, cut in cuts.items():
+        if d not in source.plans[0].dims:
+            raise KeyError(
+                f"crop names dimension {d!r}, but the patches were cut along "
+                f"{list(source.plans[0].dims)}"
+            )
+        pair = tuple(cut) if isinstance(cut, tuple | list | np.ndarray) else (cut, cut)
+        if len(pair) != 2 or any(not is_integer(c) or c < 0 for c in pair):
+            raise ValueError(f"crop along {d!r} must be an int ≥ 0 or a pair of them, got {cut!r}")
+        if d in obj.sizes and sum(pair) >= obj.sizes[d]:
+            raise ValueError(f"crop of {pair} along {d!r} leaves nothing of {obj.sizes[d]} cells")
+        sizes[d] = (int(pair[0]), int(pair[1]))
+    slices = {d: slice(a, obj.sizes[d] - b) for d, (a, b) in sizes.items() if d in obj.dims}
+    out = obj.isel(slices)
+    index = patch_index(obj)
+    return out if index is None else with_index(out, index.cropped(sizes))
+
+
+def only_time(plan: Plan) -> bool:
+    """Whether patches are windows in time, and nothing else."""
+    return set(time_dims(time_part(plan.hood))) == set(plan.dims)
+
+
+def summary(obj: Any) -> str:
+    """One line about the patches, or about the field that could be split."""
+    index = patch_index(obj)
+    if index is None or not index.plans:
+        return f"<xpatch accessor>\n{domain_of(obj)!r}" if index is None else f"<{index!r}>"
+    plan = index.plans[0]
+    found = []
+    for hood in plan.hood.parts if isinstance(plan.hood, Joint) else (plan.hood,):
+        if isinstance(hood, Members):
+            counts, elements = hood.counts, int(np.prod(hood.shape))
+            found.append(f"{counts.min()} to {counts.max()} of {elements} elements of {hood.dim}")
+        else:
+            each = zip(hood.dims, hood.sizes, hood.shape, strict=True)
+            found += [f"{d}: {s} of {n}" for d, s, n in each]
+    sizes = ", ".join(found)
+    lines = [f"<{len(index.ordinals)} of {len(plan)} patches ({sizes})>", *_without_place(plan)]
+    for part in ("spatial", "temporal"):
+        if plan.spec.get(part) is not None:
+            lines += [f"  {part}:", *(f"  {line}" for line in _axes(plan.spec[part]))]
+    lines += _axes(plan.spec)
+    if plan.spec.get("coupling") is not None:
+        lines.append(f"  coupling: {plan.spec['coupling']}")
+    return "\n".join(lines)
+
+
+def _without_place(plan: Plan) -> list[str]:
+    """Say how many elements are in no patch, and missing after merge, for want of a place."""
+    lists = [m for m in plan.lists if plan.places is not None and m.dims != time_dims(m)]
+    every = [plan.domain.sites(m.dims[0]) for m in lists]
+    lost = [(len(s) - len(s.known), len(s), m) for m, s in zip(lists, every, strict=True)]
+    return [
+        f"  without a place: {k} of {n} elements along {', '.join(map(str, m.dims))}, in no patch"
+        for k, n, m in lost
+        if k
+    ]
+
+
+def _axes(spec: Mapping[str, Any]) -> list[str]:
+    """Say what each axis of a patcher is."""
+    names = ("geometry", "sampler", "window", "aggregation")
+    return [f"  {n}: {spec[n]['class']}" for n in names if spec.get(n) is not None]
+
+
+def places(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
+    """Give the place of each patch, and the CRS of all.
+
+    The place of a box is its mid-point, between two cells where its size is even, and on a curvilinear
+    grid the mean on the sphere of its middle cells; that of a list of members where it is anchored. Of
+    windows in time it is the time of the anchor.
+
+    Returns
+    -------
+    Dataset
+        Variables of shape (patch,) by dimension (``lon`` and ``lat``, or ``x`` and ``y``, of lists and of
+        curvilinear grids), and where the CRS is known a coordinate ``spatial_ref`` that rioxarray reads.
+        `Explicit` takes it for any other field.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros(8), {"x": np.arange(8.0)})
+    >>> field.patch.split(geometry={"x": 4}).patch.places.x.values
+    array([1.5, 5.5])
+    """
+    source = with_part(obj, provenance(obj, None))
+    plan = source.plans[0].part(source.crop)
+    found = plan.points(source.ordinals)
+    attrs = {n: dict(c.attrs) for n, c in plan.domain.template.coords.items()}
+    data = {n: (source.dim, c, attrs.get(n, {})) for n, c in found.columns.items()}
+    coords: dict[Any, Any] = {source.dim: source.ordinals}
+    if found.ids is not None:
+        coords["anchor"] = (source.dim, found.ids)
+    elif "anchor" in obj.coords and obj.coords["anchor"].dims == (source.dim,):  # of a file
+        coords["anchor"] = obj.coords["anchor"].variable
+    if found.crs is not None and found.pair is not None:
+        coords["spatial_ref"] = ((), 0, crs_attrs(found.crs))
+    return xr.Dataset(data, coords)
+
+
+def crs_attrs(crs: Any) -> dict[str, Any]:
+    """Give the attributes by which rioxarray and CF know a CRS."""
+    from xpatch.domain.axes import as_crs
+
+    if crs == DEGREES:
+        try:
+            crs = as_crs(crs)
+        except ImportError:
+            return {"grid_mapping_name": "latitude_longitude"}
+    wkt = crs.to_wkt()
+    return {"crs_wkt": wkt, "spatial_ref": wkt}

@@ -1,0 +1,374 @@
+"""Merge: find the plan of patches, and put the coordinates of the field back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from xarray import Variable
+from xarray.indexes import PandasIndex
+
+from xpatch.domain import Lattice, domain_of
+from xpatch.domain.dates import calendar_of
+from xpatch.engine import dtypes
+from xpatch.joint import Joint
+from xpatch.neighborhood import Boxes, Members
+from xpatch.patches.dates import through_counts
+from xpatch.patches.encoding import RECIPE
+from xpatch.patches.fields import told_plans
+from xpatch.patches.index import patch_index
+from xpatch.patches.labels import agree, few_tell, missing, tolerance
+from xpatch.patches.plan import Plan
+from xpatch.patches.recall import recalled
+from xpatch.patches.scene import alone
+
+NEVER_SPLIT = (
+    "these are not patches: they carry neither a PatchIndex nor a recipe in the attributes of the "
+    "patch coordinate. Merge takes what split gave; if the patches lost their index, pass "
+    "like=field and keep their label coordinates. A template for map_blocks is made from the patches, "
+    "such as xr.zeros_like(patches)"
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Provenance:
+    """Where patches come from."""
+
+    dim: Hashable
+    ordinals: NDArray[np.int64]
+    plans: tuple[Plan, ...]
+    crop: Mapping[Hashable, tuple[int, int]]
+
+
+def provenance(obj: xr.DataArray | xr.Dataset, like: Any) -> Provenance:
+    """Find the plan of patches: from the index, else the recipe, else the labels and ``like``.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or the patches come from different splits.
+    """
+    obj = alone(obj)
+    index = patch_index(obj)
+    if index is not None:
+        if index.mixed:
+            raise ValueError(
+                "these patches come from different splits and cannot be merged into one field; "
+                "merge the patches of each split on their own"
+            )
+        return Provenance(index.dim, index.ordinals, told_plans(obj, index), index.crop)
+    found = recalled(obj, like)
+    if found is not None:
+        index = found.index
+        return Provenance(index.dim, index.ordinals, index.plans, index.crop)
+    if like is not None:
+        return _from_labels(obj, domain_of(like))
+    raise ValueError(NEVER_SPLIT)
+
+
+def with_part(obj: xr.DataArray | xr.Dataset, source: Provenance) -> Provenance:
+    """Tell which part of the patches there is, also where only labels know, as after ``isel``.
+
+    Patches that are smaller and have no labels that say why, as a model may give that strides, lie where
+    they were cut.
+
+    Raises
+    ------
+    ValueError
+        If labels of a field that repeat fit several parts.
+    """
+    boxed = source.plans[0].boxed
+    crop = dict(source.crop)
+    if boxed is None:
+        return source
+    for d in boxed.dims:
+        low, high = crop.get(d, (0, 0))
+        if d not in obj.coords or boxed.domain.coordinate(d) is None:
+            continue
+        labels = obj.coords[d].variable
+        if d not in labels.dims or set(labels.dims) - {d, source.dim}:
+            continue
+        if 0 < labels.sizes[d] < boxed.inner[d] - low - high:
+            found = few_tell(labels, source.ordinals, source.dim, boxed, d)
+            crop |= {} if found is None else {d: found}
+    return dataclasses.replace(source, crop=crop)
+
+
+def is_coarse(obj: Any) -> bool:
+    """Whether these are patches of one scale, which were averaged over several steps."""
+    if not isinstance(obj, xr.DataArray | xr.Dataset):
+        return False
+    index = patch_index(obj)
+    if index is not None:
+        return any(plan.coarse for plan in index.plans)
+    own = [c for c in obj.coords.values() if c.dims == (c.name,) or not c.ndim]
+    return any('"coarse": {' in str(c.attrs.get(RECIPE, "")) for c in own)
+
+
+def _from_labels(obj: xr.DataArray | xr.Dataset, domain: Lattice) -> Provenance:
+    """Find where patches lie in a field by their labels alone."""
+    cut = [d for d, c in obj.coords.items() if d in c.dims and c.ndim == 2 and d in domain.sizes]
+    dims = {d for c in cut for d in obj.coords[c].dims if d != c}
+    if not cut or len(dims) != 1:
+        raise ValueError(NEVER_SPLIT)
+    dim = dims.pop()
+    cut = [d for d in domain.dims if d in cut]
+    cells = [_cells(obj.coords[d].transpose(dim, d).values, d, domain) for d in cut]
+    whole = np.arange(obj.sizes[dim])
+    runs = [bool((at == at[:, :1] + np.arange(at.shape[1])).all()) for at in cells]
+    if not all(runs):
+        if len(cut) > 1:
+            d = cut[runs.index(False)]
+            raise ValueError(f"the labels of the patches along {d!r} do not occur in like as runs")
+        (d,), (table,) = cut, cells  # of lists whose anchors and distances are not known
+        listed = Members.from_table((d,), (domain.sizes[d],), d, table, f"{d}_number")
+        plan = Plan(domain, Joint((listed,)))
+        return Provenance(dim, whole, (plan,), {})
+    boxes = Boxes(
+        tuple(cut),
+        tuple(obj.sizes[d] for d in cut),
+        tuple(domain.sizes[d] for d in cut),
+        tuple(at[:, 0] for at in cells),
+        False,
+        (False,) * len(cut),
+    )
+    return Provenance(dim, whole, (Plan(domain, boxes),), {})
+
+
+def _cells(labels: NDArray, d: Hashable, domain: Lattice) -> NDArray[np.int64]:
+    """Find the cells that have the labels of patches; −1 where a slot is empty."""
+    known = domain.coordinate(d)
+    empty = np.asarray(pd.isnull(labels))
+    if known is None or labels.shape[1] == 0:
+        raise ValueError(f"the labels of the patches along {d!r} do not occur in like")
+    if known.dtype.kind in "iufM" and not empty.any():  # to rounding, and around the seam
+        try:
+            first = domain.nearest(d, labels[:, 0])
+        except ValueError as error:
+            raise ValueError(f"the labels of the patches do not occur in like: {error}") from None
+        at = first[:, None] + np.arange(labels.shape[1])
+        expected = domain.labels_at(d, at, False)
+        within = tolerance(domain, d)
+        if expected is not None and (agree(labels, expected, within) & ~missing(expected)).all():
+            return at
+    index = pd.Index(known)
+    exact = index.is_unique and index.dtype.kind != "f"
+    found = index.get_indexer(labels.ravel()) if exact else np.full(labels.size, -1)
+    found = found.reshape(labels.shape)
+    if ((found < 0) & ~empty).any() or (empty[:, :-1] & ~empty[:, 1:]).any():
+        raise ValueError(f"the labels of the patches along {d!r} do not occur in like")
+    return found
+
+
+def check_like(plan: Plan, like: Lattice) -> None:
+    """Raise a ValueError if ``like`` is not the lattice that was split."""
+    different = plan.domain.same_lattice(like, plan.dims)
+    if different is not None:
+        raise ValueError(f"like is not the field that was split: {different}")
+
+
+def ordered(dims: tuple[Hashable, ...], order: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
+    """Put the dims that ``order`` knows in its order; others (channels) keep their places."""
+    known = iter(sorted((d for d in dims if d in order), key=order.index))
+    return tuple(next(known) if d in order else d for d in dims)
+
+
+def restored_coords(
+    patches: xr.DataArray | xr.Dataset,
+    domain: Lattice,
+    cut: tuple[Hashable, ...],
+    dim: Hashable,
+    sizes: Mapping[Hashable, int],
+    scale: Mapping[Hashable, int],
+) -> xr.Coordinates:
+    """Give the coordinates of the merged field.
+
+    Those with a cut dimension come from the domain. The others come from the patches, because a
+    model may have selected or added some; where they are equal, or lazy so that reading them
+    would run the model again, or lost, those of the domain are taken, with attrs and encoding.
+    """
+    template = domain.template
+    variables: dict[Hashable, Variable] = {}
+    indexes: dict[Hashable, Any] = {}
+
+    def take(source: Any, name: Hashable) -> None:
+        variables[name] = source.coords[name].variable
+        indexes.pop(name, None)
+        if name in source.xindexes:
+            indexes[name] = source.xindexes[name]
+
+    for name, coord in template.coords.items():
+        if set(coord.dims) & set(cut):
+            if all(sizes.get(d) == domain.sizes[d] * scale.get(d, 1) for d in coord.dims):
+                if any(scale.get(d, 1) != 1 for d in coord.dims):
+                    variables[name] = refined(coord.variable, scale)
+                else:
+                    take(template, name)
+        elif name not in patches.coords and all(sizes.get(d) == coord.sizes[d] for d in coord.dims):
+            take(template, name)
+    for name, coord in patches.coords.items():
+        if dim in coord.dims or name == dim or name in variables or name in domain.made_labels:
+            continue
+        if name not in template.coords and set(coord.dims) & set(cut):
+            continue  # of cells in a patch, such as the lead
+        if any(sizes.get(d) != coord.sizes[d] for d in coord.dims):
+            continue
+        known = name in template.coords and template.coords[name].dims == coord.dims
+        if known and _stands_for(coord.variable, template.coords[name].variable):
+            take(template, name)
+        else:
+            take(patches, name)
+    for name, variable in variables.items():
+        if variable.dims == (name,) and name in cut and any(scale.get(d, 1) != 1 for d in cut):
+            indexes.setdefault(name, PandasIndex.from_variables({name: variable}, options={}))
+    kept = {id(i): i for i in indexes.values()}
+    for key, index in kept.items():  # an index over several coordinates needs them all
+        names = [n for n, i in indexes.items() if id(i) == key]
+        every = index.create_variables({n: variables[n] for n in names})
+        if set(every) - set(names):
+            for n in names:
+                del indexes[n]
+    return xr.Coordinates(variables, indexes=indexes)
+
+
+def _stands_for(mine: Variable, original: Variable) -> bool:
+    """Whether the original coordinate may be taken in place of that of the patches."""
+    if mine.shape != original.shape:
+        return False
+    if mine.chunks is not None or not mine._in_memory:
+        return True
+    return bool(mine.equals(original))
+
+
+def refined(variable: Variable, scale: Mapping[Hashable, int]) -> Variable:
+    """Give a coordinate on cells that are finer by integer factors: their centers."""
+    out = variable.load()
+    for axis, d in enumerate(variable.dims):
+        factor = scale.get(d, 1)
+        if factor == 1:
+            continue
+        n = out.shape[axis]
+        if n > 1 and calendar_of(out) is not None:
+            out = through_counts(out, partial(refined, scale={d: factor}))
+            continue
+        position = (np.arange(n * factor) + 0.5) / factor - 0.5
+        if out.dtype.kind not in "iufmM" or n < 2:
+            cells = np.arange(n * factor) // factor
+            out = out.isel({d: cells})
+            continue
+        left = np.clip(np.floor(position).astype(int), 0, n - 2)
+        part = position - left
+        along = [1] * out.ndim
+        along[axis] = -1
+        low, high = out.isel({d: left}).to_numpy(), out.isel({d: left + 1}).to_numpy()
+        part = part.reshape(along)
+        if out.dtype.kind in "mM":
+            data = low + ((high - low).astype(float) * part).astype("i8").astype((high - low).dtype)
+        else:
+            kind = out.dtype if out.dtype.kind == "f" else np.dtype(float)
+            data = (low + (high - low) * part).astype(kind)
+        out = Variable(out.dims, data, out.attrs)
+    return out
+
+
+def place(
+    variable: Variable,
+    plan: Plan,
+    ordinals: NDArray,
+    crop: Mapping,
+    dim: Hashable,
+    name: Hashable = None,
+) -> Variable:
+    """Put values that agree wherever patches overlap, such as coordinates, back on the lattice.
+
+    Those of dask are put back when they are looked at. ``name``: they are those of a coordinate of
+    the field, and must agree.
+    """
+    boxes = plan.boxes.inner(crop)
+    others = tuple(d for d in variable.dims if d not in (dim, *boxes.dims))
+    ordered = variable.transpose(dim, *boxes.dims, *others)
+    dtype, fill = np.dtype(object), None
+    if variable.dtype.kind not in "OT":
+        dtype, fill = dtypes.filled(variable.dtype, "" if variable.dtype.kind in "US" else None)
+    shape = (*boxes.shape, *(variable.sizes[d] for d in others))
+    put = partial(
+        _put, starts=boxes.starts(ordinals), boxes=boxes, out=(shape, dtype, fill), name=name
+    )
+    if variable.chunks is None or dtype.kind not in "iufbmM":
+        return Variable((*boxes.dims, *others), put(ordered.to_numpy()), variable.attrs)
+    import dask
+    import dask.array as da
+
+    late = da.from_delayed(dask.delayed(put)(ordered.data), shape, dtype)
+    return Variable((*boxes.dims, *others), late, variable.attrs)
+
+
+def _put(
+    values: NDArray, starts: NDArray, boxes: Boxes, out: tuple[Any, ...], name: Hashable
+) -> NDArray:
+    """Write the values of each patch; if they have a name, make sure that they agree."""
+    field = np.full(out[0], out[2], out[1])
+    ends = starts + np.array(boxes.sizes)  # those that lie in the field as they are come last
+    order = np.argsort(((starts >= 0) & (ends <= np.array(boxes.shape))).all(axis=1), kind="stable")
+    within = _rounding(values)
+    for again in (False, True):
+        for value, start in zip(values[order], starts[order], strict=True):
+            cells = [s + np.arange(n) for s, n in zip(start, boxes.sizes, strict=True)]
+            inside = [
+                np.ones(len(c), bool) if w else (c >= 0) & (c < n)
+                for c, w, n in zip(cells, boxes.wrap, boxes.shape, strict=True)
+            ]
+            rest = zip(cells, inside, boxes.shape, strict=True)
+            at = np.ix_(*(c[i] % n for c, i, n in rest))
+            own = value[np.ix_(*map(np.flatnonzero, inside))]
+            if not again:
+                field[at] = own
+            elif not agree(own, field[at], within).all():
+                raise ValueError(unlike(name))
+        if name is None:
+            break
+    return field
+
+
+def _rounding(values: NDArray) -> float:
+    """Give by how much numbers may differ that went around the seam and back."""
+    if values.dtype.kind != "f" or not values.size:
+        return 0.0
+    most = float(np.nanmax(np.abs(values), initial=0))
+    return 8 * float(np.finfo(values.dtype).eps) * max(most, 360.0)
+
+
+def unlike(name: Hashable) -> str:
+    """Say that patches hold different values of a coordinate of the field."""
+    return (
+        f"patches have different values of {name!r} in the same cells, which the field cannot have; were "
+        "patches of different fields put together, or cells reordered? Merge the patches of each split on "
+        f"their own, or leave the coordinate out: drop_vars({name!r})"
+    )
+
+
+def in_order(variable: Variable, dims: tuple[Hashable, ...] | None) -> Variable:
+    """Put the dims of a coordinate in the order that the field has."""
+    return (
+        variable if dims is None or set(dims) != set(variable.dims) else variable.transpose(*dims)
+    )
+
+
+def same_everywhere(placed: Variable, values: Variable, hood: Any, source: Provenance) -> bool:
+    """Whether all patches have the same values of an element."""
+    own = hood.take(source.ordinals) if isinstance(hood, Members) or len(hood.parts) == 1 else None
+    if own is None or own.dim not in values.dims:
+        return True
+    others = tuple(d for d in values.dims if d not in (source.dim, own.dim))
+    if not set(own.dims) <= set(placed.dims):
+        return True
+    field = placed.transpose(*own.dims, *others).to_numpy()
+    field = field.reshape(-1, *field.shape[len(own.dims) :])
+    given = values.transpose(source.dim, own.dim, *others).to_numpy()[own.patches, own.slots]
+    return bool(agree(given, field[own.elements], 0.0).all())

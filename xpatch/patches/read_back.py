@@ -1,0 +1,81 @@
+"""Coordinates of the field that no recipe holds: merged from those of patches that were read back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable
+from functools import partial
+from typing import Any
+
+import xarray as xr
+from xarray import Variable
+
+from xpatch.aggregation import First
+from xpatch.joint import Joint
+from xpatch.neighborhood import Boxes, Members
+from xpatch.patches.bounds import bounds_of, turned_back
+from xpatch.patches.dates import through_counts
+from xpatch.patches.provenance import in_order, place, same_everywhere, unlike
+from xpatch.time.finding import is_time
+
+__all__ = ["box_coordinates", "element_coordinates"]
+
+
+def element_coordinates(
+    merge: Any, merged: xr.Dataset, patches: xr.DataArray | xr.Dataset
+) -> dict[Hashable, Variable]:
+    """Put coordinates of the elements, which stand beside their numbers, back."""
+    found: dict[Hashable, Variable] = {}
+    hood, slots = merge.plan.hood, {m.dim for m in merge.plan.lists}
+    own_names = slots | {m.numbers for m in merge.plan.lists}
+    parts = hood.parts if isinstance(hood, Joint) else (hood,)
+    for name, coord in patches.coords.items():
+        known = name in merged.coords or name in own_names or merge.dim not in coord.dims
+        if known or not slots & set(coord.dims) or not _is_placed(coord):
+            continue
+        own = [
+            d
+            for p in parts
+            for d in p.dims
+            if d in coord.dims or (isinstance(p, Members) and p.dim in coord.dims)
+        ]
+        part = hood.only(own) if isinstance(hood, Joint) else hood
+        assert not isinstance(part, Boxes)
+        values = coord.variable.compute()
+        fill = "" if values.dtype.kind in "US" else None
+        how = {"aggregation": First(), "hood": part, "window": None, "fill": fill}
+        placed = through_counts(values, partial(merge.listed, name=None, **how))
+        dims = (merge.plan.recalled or {}).get(name)
+        if dims is not None and not same_everywhere(placed, values, part, merge.source):
+            raise ValueError(unlike(name))
+        found[name] = in_order(placed, dims)
+    return found
+
+
+def box_coordinates(
+    merge: Any, merged: xr.Dataset, patches: xr.DataArray | xr.Dataset
+) -> dict[Hashable, Variable]:
+    """Put auxiliary coordinates of boxes back, and labels that are not numbers."""
+    boxed, found = merge.boxed, {}
+    placed = {*merged.coords, *merge.domain.made_labels}
+    for name, coord in patches.coords.items() if boxed is not None else ():
+        dims = [d for d in coord.dims if d in boxed.dims]
+        if merge.dim not in coord.dims or not dims or name in placed:
+            continue
+        if name not in boxed.dims and not _is_placed(coord):
+            continue
+        if set(coord.dims) & {m.dim for m in merge.plan.lists}:
+            continue
+        plan = dataclasses.replace(boxed, hood=boxed.boxes.only(dims), window=None)
+        known = (merge.plan.recalled or {}).get(name)
+        own = name if known is not None or name in dims else None
+        where = (plan, merge.source.ordinals, merge.crop, merge.dim)
+        bounded = bounds_of(patches.coords, plan.dims).get(name)
+        values = turned_back(coord.variable, bounded, *where)
+        found[name] = in_order(place(values, *where, own), known)
+    return found
+
+
+def _is_placed(coord: xr.DataArray) -> bool:
+    """Whether the values of a coordinate can be placed: not those of objects, other than dates."""
+    return coord.dtype.kind not in "OT" or is_time(coord)

@@ -1,0 +1,355 @@
+"""Split: make the patches of each variable and the coordinates that go with them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray import Variable
+from xarray.indexes import PandasIndex, PandasMultiIndex
+
+from xpatch.domain import variables_of
+from xpatch.domain.dates import first_value, has_zone, values_of
+from xpatch.domain.nodata import Nodata, beside, nodata_of
+from xpatch.engine import dtypes, memory
+from xpatch.engine.coarsen import CoarseRows, coarsened, mean_dtype
+from xpatch.engine.lazy import Deferred, Rows, lazily
+from xpatch.engine.reading import Stored
+from xpatch.joint import Joint, along
+from xpatch.neighborhood import Boxes, Members
+from xpatch.patches.bounds import bounded_by, bounds_of, cut_bounds, remember
+from xpatch.patches.dates import is_bounds
+from xpatch.patches.encoding import ANCHOR
+from xpatch.patches.index import RECIPE, PatchIndex
+from xpatch.patches.joining import cut_jointly
+from xpatch.patches.labels import label_variable
+from xpatch.patches.listing import cut_members, number_variable
+from xpatch.patches.mapping import labeled, without_transform
+from xpatch.patches.names import is_lead
+from xpatch.patches.plan import Plan, start_name
+from xpatch.patches.steps import lead_coordinate, step_coordinates
+from xpatch.patches.thinning import thinned
+from xpatch.time.window import stepwise
+from xpatch.window import box_weights
+
+GRANULE = 1 << 22  # bytes that are read at a time of data on disk that are not stored in chunks
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Taper:
+    """Multiplies patches by the analysis window."""
+
+    window: Any
+    axes: tuple[int, ...]
+    nodata: Nodata | None = None
+
+    def __call__(self, patches: NDArray, boxes: Boxes) -> NDArray:
+        out = patches.astype(dtypes.average(patches.dtype))
+        memory.taper(out, self.axes, boxes, box_weights(self.window, boxes))
+        return out if self.nodata is None else self.nodata.kept(out, patches)
+
+
+def is_lazy(variable: Variable) -> bool:
+    """Whether the data of ``variable`` are still on disk (neither in memory nor chunked)."""
+    return not variable._in_memory and variable.chunks is None
+
+
+def stored_chunks(variable: Variable, dims: tuple[Hashable, ...]) -> list[tuple[int, ...]]:
+    """Give the chunks along ``dims`` in which data on disk are best read whole."""
+    from dask.array.core import normalize_chunks
+
+    known = variable.encoding.get("preferred_chunks", {})
+    if any(known.get(d, n) != n for d, n in variable.sizes.items()):
+        return [regular(known.get(d, variable.sizes[d]), variable.sizes[d]) for d in dims]
+    wanted = ["auto" if d in dims else n for d, n in variable.sizes.items()]
+    dtype = np.dtype("M8[us]") if variable.dtype == object else variable.dtype
+    auto = normalize_chunks(wanted, variable.shape, GRANULE, dtype)
+    return [auto[variable.get_axis_num(d)] for d in dims]
+
+
+def regular(chunk: Any, n: int) -> tuple[int, ...]:
+    """Give the sizes of chunks along a dimension of ``n`` cells, of which one size may be given."""
+    if not isinstance(chunk, int | np.integer):
+        return tuple(chunk)
+    whole, rest = divmod(n, int(chunk))
+    return (int(chunk),) * whole + ((rest,) if rest else ())
+
+
+def check_chunks(obj: xr.DataArray | xr.Dataset, call: str) -> None:
+    """Raise a ValueError if chunk sizes are unknown, as they are after boolean indexing."""
+    for name, v in variables_of(obj).items():
+        unknown = [d for d, sizes in v.chunksizes.items() if any(n != n for n in sizes)]
+        if unknown:
+            what = "the array" if name is None else repr(name)
+            raise ValueError(
+                f"{call} needs to know the chunk sizes, but those of {what} along {unknown} are "
+                "unknown (NaN), as after indexing with a lazy condition; compute them with "
+                "obj.data.compute_chunk_sizes() first"
+            )
+
+
+def cut_dims(variable: Variable, plan: Plan) -> tuple[Hashable, ...]:
+    """Give the dimensions of ``variable`` that are cut, in the order of the plan."""
+    return tuple(d for d in plan.dims if d in variable.dims)
+
+
+def cut_variable(
+    variable: Variable,
+    plan: Plan,
+    dim: Hashable,
+    ordinals: NDArray,
+    groups: list[NDArray] | None,
+    window: Any = None,
+    defer: bool = False,
+    name: Hashable | None = None,
+) -> Variable:
+    """Cut the patches with ``ordinals`` out of one variable, called ``name`` in messages.
+
+    NumPy stays NumPy (lazy with ``defer``), data on disk stay there, dask stays dask.
+    """
+    dims = cut_dims(variable, plan)
+    nodata = nodata_of(variable)
+    if isinstance(plan.hood, Members):
+        return cut_members(variable, plan.hood, dims, dim, ordinals, groups, window, defer, name)
+    boxes = plan.hood.only(dims)
+    assert not isinstance(boxes, Members)
+    if isinstance(boxes, Joint):
+        rest = (groups, window, defer, plan.coarse, name)
+        return cut_jointly(variable, boxes, dim, ordinals, *rest)
+    axes = tuple(variable.get_axis_num(d) for d in dims)
+    taper = None if window is None else Taper(stepwise(window, plan.coarse), axes, nodata)
+    boxes = boxes if nodata is None else beside(boxes, nodata)
+    coarse = [
+        (variable.get_axis_num(d) + 1, f) for d, f in (plan.coarse or {}).items() if d in dims
+    ]
+    if variable.chunks is not None:
+        from xpatch.engine import chunked
+
+        array = chunked.gather(variable.data, axes, boxes, groups or [ordinals], taper)
+        for axis, factor in coarse:
+            array = coarsened(array, axis, factor, nodata)
+        return Variable((dim, *variable.dims), array, variable.attrs)
+    make: Callable[..., Rows] = partial(CoarseRows, *coarse[0], nodata) if coarse else Rows
+    if variable._in_memory and not defer:
+        rows = make(variable.to_numpy(), axes, boxes, taper)
+        return Variable((dim, *variable.dims), rows(ordinals), variable.attrs)
+    on_disk = Stored(variable._data, variable.dims, name)
+    source = variable.to_numpy() if variable._in_memory else on_disk
+    sizes = {**variable.sizes, **dict(zip(boxes.dims, boxes.sizes, strict=True))}
+    inner = [n // (plan.coarse or {}).get(d, 1) for d, n in sizes.items()]
+    dtype, _ = memory.gather_dtype(variable.dtype, boxes)
+    dtype = dtype if taper is None else dtypes.average(dtype)
+    dtype = mean_dtype(dtype) if coarse else dtype
+    stored = [] if variable._in_memory else stored_chunks(variable, dims)
+    data = Deferred(make(source, axes, boxes, taper, stored), ordinals, tuple(inner), dtype)
+    return Variable((dim, *variable.dims), lazily(data), variable.attrs)
+
+
+def cut_field(
+    obj: Any,
+    plan: Plan,
+    dim: Hashable,
+    ordinals: NDArray,
+    groups: list[NDArray] | None,
+    defer: bool = False,
+) -> Any:
+    """Cut the patches out of a DataArray or Dataset, group by group."""
+    if groups is not None:
+        ordinals = np.concatenate([np.empty(0, np.int64), *groups]).astype(np.int64)
+    args = (dim, ordinals, groups, defer)
+    parts = {
+        name: cut_named(v, name, plan, *args, obj.name if name is None else name)
+        if cut_dims(v, plan)
+        else v
+        for name, v in variables_of(obj).items()
+    }
+    parts = without_transform(parts, plan.domain, plan.dims)
+    coords = cut_coordinates(labeled(obj, plan.domain, plan.dims), plan, dim, ordinals, groups)
+    if isinstance(obj, xr.DataArray):
+        out: Any = xr.DataArray(parts[None], coords=coords, name=obj.name)
+    else:
+        out = xr.Dataset(parts, coords=coords, attrs=obj.attrs)
+    for name, mapping in plan.domain.mappings.items():  # by which rioxarray finds the CRS
+        if name is not None and name not in out:
+            continue
+        array = out if name is None else out[name]
+        array.encoding = {**array.encoding, "grid_mapping": mapping}
+    return out
+
+
+def cut_named(variable: Variable, name: Hashable, plan: Plan, *args: Any) -> Variable:
+    """Cut a variable of a field; bounds of coordinates are neither multiplied by the window nor averaged."""
+    dim, ordinals, groups, defer, called = args
+    if not is_bounds(plan.domain, name, variable):
+        return cut_variable(variable, plan, dim, ordinals, groups, plan.window, defer, called)
+    own, d = cut_dims(variable, plan), bounded_by(plan.domain, name, plan.dims)
+    part = plan if isinstance(plan.hood, Members) else _along(plan, own)
+    beyond = own == (d,) and isinstance(part.hood, Boxes) and part.boxes.overhangs
+    if beyond and variable.dtype.kind != "O":
+        found = cut_bounds(variable, part, dim, d, ordinals, groups)
+        return thinned({name: found}, plan, {name})[name]
+    whole = dataclasses.replace(plan, coarse=None)
+    bounds = cut_variable(variable, whole, dim, ordinals, groups, None, defer, called)
+    return thinned({name: bounds}, plan, {name})[name]
+
+
+def cut_coordinates(
+    obj: xr.DataArray | xr.Dataset,
+    plan: Plan,
+    dim: Hashable,
+    ordinals: NDArray,
+    groups: list[NDArray] | None,
+) -> xr.Coordinates:
+    """Give the coordinates of patches: labels, auxiliary ones gathered, the others carried.
+
+    Indexes other than those of pandas on whole dimensions become plain coordinates, because
+    `xarray.map_blocks` cannot take them.
+    """
+    variables: dict[Hashable, Variable] = {}
+    indexes: dict[Hashable, Any] = {}
+    bounds = bounds_of(obj.coords, plan.dims)
+    for name, coord in obj.coords.variables.items():
+        variable = coord.to_base_variable()
+        own = cut_dims(variable, plan)
+        if own and has_zone(variable):  # which no array of two dimensions can have
+            variable = Variable(variable.dims, values_of(variable), variable.attrs)
+        if not own:
+            variables[name] = variable.copy(deep=False)
+            index = obj.xindexes.get(name)
+            if isinstance(index, PandasMultiIndex) or (
+                type(index) is PandasIndex and variable.dims == (name,)
+            ):
+                indexes[name] = index
+                variables[name] = coord
+            continue
+        part = plan if isinstance(plan.hood, Members) else _along(plan, own)
+        if not isinstance(part.hood, Boxes):
+            variables |= member_coordinate(name, variable, part, dim, ordinals, groups)
+        elif variable.dims == (name,):
+            if plan.domain.coordinate(name) is not None:
+                variables[name] = label_variable(name, variable.attrs, part, dim, ordinals)
+        elif own == (bounds.get(name),) and part.boxes.only(own).overhangs:
+            variables[name] = cut_bounds(variable, part, dim, own[0], ordinals, groups)
+        else:
+            padded = dataclasses.replace(_missing_outside(variable, part), coarse=None)
+            variables[name] = cut_variable(
+                variable, padded, dim, ordinals, groups, defer=True, name=name
+            )
+    added = anchor_coordinates(plan, dim, ordinals) | lead_coordinate(plan)
+    added |= step_coordinates(plan, dim, ordinals)
+    for members in plan.lists:
+        hood = along(plan.hood, members)
+        number = number_variable(hood, members, dim, ordinals)
+        (variables if members.numbers is None else added)[members.numbers or members.dim] = number
+    check_names(obj, added)
+    variables |= added
+    if plan.coarse:
+        variables = thinned(variables, plan)
+    index = PandasIndex(np.asarray(ordinals, dtype=np.int64), dim)
+    patch = PatchIndex(index, (plan,))
+    variables |= patch.create_variables({dim: Variable(dim, ordinals)})
+    indexes[dim] = patch
+    variables = without_transform(variables, plan.domain, plan.dims)
+    for variable in variables.values():
+        variable.encoding = {}
+    remember(variables, bounds, obj.coords)
+    return xr.Coordinates(variables, indexes=indexes)
+
+
+def check_names(obj: xr.DataArray | xr.Dataset, added: Mapping[Hashable, Variable]) -> None:
+    """Raise a ValueError if the field has names of its own that coordinates of patches have."""
+    taken = taken_names(obj).intersection(added)
+    if taken:
+        name = next(n for n in added if n in taken)
+        raise ValueError(
+            f"the field has {name!r} of its own, which is the name of a coordinate of its patches; rename "
+            f"it first: field.rename({{{name!r}: …}})"
+        )
+
+
+def taken_names(obj: xr.DataArray | xr.Dataset) -> set[Hashable]:
+    """Give the names of a field; what a patch that is split again has from the first time makes way."""
+    coords = obj.coords.variables
+    again = any(RECIPE in c.attrs and not c.ndim for c in coords.values())
+    own = [
+        n
+        for n, c in coords.items()
+        if again and (not c.ndim or is_lead(c) or "empty_slot" in c.attrs)
+    ]
+    data = obj.data_vars if isinstance(obj, xr.Dataset) else ()
+    return {*coords, *data, *obj.dims}.difference(own)
+
+
+def _along(plan: Plan, dims: tuple[Hashable, ...]) -> Plan:
+    """Give the plan along some of the cut dimensions, with those that lists share with them."""
+    if isinstance(plan.hood, Boxes):
+        return plan
+    return dataclasses.replace(plan, hood=plan.hood.only(dims), places=None)
+
+
+def member_coordinate(
+    name: Hashable,
+    variable: Variable,
+    plan: Plan,
+    dim: Hashable,
+    ordinals: NDArray,
+    groups: list[NDArray] | None,
+) -> dict[Hashable, Variable]:
+    """Gather a coordinate of the elements beside their numbers, if it can be written to files.
+
+    One that is named like the in-patch dimension makes way for the numbers and is called a label.
+    """
+    plain = isinstance(variable.dtype, np.dtype)
+    if not plain or (variable.dtype == object and not _is_text_or_date(variable)):
+        return {}  # shapely: patches.patch.geometries
+    in_space = [m for m in plan.lists if m.numbers is None]
+    if variable.dtype == object and any(m.ragged for m in in_space):
+        return {}  # cftime has no missing date, and text mixed with None cannot be written
+    if any(name == m.dim for m in in_space):
+        name = f"{name}_label"
+    own = cut_variable(variable, plan, dim, ordinals, groups, defer=True, name=name)
+    return {name: own}
+
+
+def _is_text_or_date(variable: Variable) -> bool:
+    first = first_value(variable)
+    return isinstance(first, str) or hasattr(first, "calendar")
+
+
+def _missing_outside(variable: Variable, plan: Plan) -> Plan:
+    """Auxiliary coordinates are unknown outside of the field rather than mirrored."""
+    boxes = plan.boxes
+    if not boxes.overhangs:
+        return plan
+    mode = "constant" if variable.dtype.kind in "iufcmM" else "edge"
+    return dataclasses.replace(plan, hood=dataclasses.replace(boxes, pad_mode=mode, pad_value=None))
+
+
+def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Hashable, Variable]:
+    """Starts of patches that are not an outer product, and anchors of lists of members."""
+    found: dict[Hashable, Variable] = {}
+    if plan.events is not None:
+        attrs = {"long_name": "number of the event, or pair of coupled anchors"}
+        found[plan.called("event")] = Variable(dim, plan.events[ordinals], attrs)
+    if plan.ids is not None:
+        found["anchor"] = Variable(dim, plan.ids[ordinals], {"long_name": "name of the anchor"})
+    space, entries = plan.in_space(ordinals)
+    if space.places is not None:
+        places = space.places.take(entries)
+        at = {ANCHOR: places.elements, f"{ANCHOR}_x": places.x, f"{ANCHOR}_y": places.y}
+        found |= {plan.called(n): Variable(dim, values) for n, values in at.items()}
+    boxed = plan.boxed
+    if boxed is None or boxed.boxes.product:
+        return found
+    starts = boxed.boxes.starts(ordinals)
+    return found | {
+        plan.called(start_name(d)): Variable(
+            dim, starts[:, k].copy(), {"long_name": f"first cell of the patch along {d}"}
+        )
+        for k, d in enumerate(boxed.dims)
+    }

@@ -1,0 +1,87 @@
+"""When windows in time are: the times of the field along the dimension that was cut."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from xarray import Variable
+
+from xpatch.models.horizon import time_dim
+from xpatch.neighborhood import Members
+from xpatch.patches.plan import Plan
+from xpatch.patches.provenance import Provenance
+from xpatch.time.finding import is_time, time_coordinate
+
+UNKNOWN = (
+    "these patches were read from a file, and do not hold the time of every step along {dim!r} that is "
+    "asked for, and none of {dim!r} itself; give the field that was split, merge(…, like=field)"
+)
+
+
+def times_of(patches: Any, source: Provenance) -> tuple[Hashable, Variable]:
+    """Give the coordinate with the times of the field, and its name; as far as they are known.
+
+    The labels of the dimension itself, if there are no times.
+    """
+    plan = source.plans[0]
+    dim = time_dim(plan)
+    spec = plan.spec.get("temporal") or plan.spec
+    asked = (spec.get("geometry") or {}).get("dim")
+    for name in dict.fromkeys((asked, dim)):
+        try:
+            _, found = time_coordinate(plan.domain, name)
+        except ValueError:
+            continue
+        return found, plan.domain.template.coords[found].variable
+    for name, coord in patches.coords.items():
+        if set(coord.dims) == {source.dim, dim} and is_time(coord):
+            values = coord.variable.transpose(source.dim, dim)
+            return name, Variable(dim, _along_field(values.to_numpy(), source), coord.attrs)
+    labels = plan.domain.coordinate(dim)
+    return dim, Variable(dim, np.arange(plan.domain.sizes[dim]) if labels is None else labels)
+
+
+def _along_field(values: NDArray, source: Provenance) -> NDArray:
+    """Put the times in patches where they were cut, missing where no patch is."""
+    plan: Plan = source.plans[0]
+    steps, there = plan_steps(plan, source.ordinals, source.crop)
+    hood, _ = plan.in_time(source.ordinals)
+    n = hood.shape[hood.dims.index(time_dim(plan))]
+    missing: Any = None if values.dtype == object else np.array("NaT", values.dtype)
+    out = np.full(n, missing, values.dtype)
+    if values.shape == steps.shape:
+        out[steps[there]] = values[there]
+    return out
+
+
+def plan_steps(
+    plan: Plan, ordinals: NDArray, crop: Any
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Give the steps in the slots of patches, shape (patch, slot), and which slots hold one."""
+    hood, entries = plan.in_time(ordinals)
+    if isinstance(hood, Members):
+        own = hood.take(entries)
+        table = own.padded(own.elements, -1).astype(np.int64)
+        return table, table >= 0
+    k = hood.dims.index(time_dim(plan))
+    low, high = crop.get(hood.dims[k], (0, 0))
+    steps = hood.starts(entries)[:, k, None] + np.arange(low, hood.sizes[k] - high)
+    return steps, (steps >= 0) & (steps < hood.shape[k])
+
+
+def at_steps(times: Variable, steps: NDArray, dim: Hashable) -> NDArray:
+    """Give the times of steps.
+
+    Raises
+    ------
+    ValueError
+        If they are not known.
+    """
+    found = times.values[steps]
+    if times.dtype.kind in "MO" and pd.isnull(found).any():
+        raise ValueError(UNKNOWN.format(dim=dim))
+    return found

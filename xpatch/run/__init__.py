@@ -1,0 +1,1 @@
+"""Verbs over many patches: apply a function, walk in batches, write."""

@@ -1,0 +1,418 @@
+"""Apply: run a function on batches of patches, one patch block after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+import warnings
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray import Variable
+
+from xpatch.domain import variables_of
+from xpatch.domain.nodata import nodata_of
+from xpatch.engine.lazy import keeping
+from xpatch.engine.nodata import filling
+from xpatch.models.horizon import of_one_field
+from xpatch.patches.chunks import groups_within, patch_groups, virtual_chunks
+from xpatch.patches.index import PatchIndex, as_given, patch_index, whole_of, with_index
+from xpatch.patches.merge import Merge
+from xpatch.patches.plan import Plan
+from xpatch.patches.record import run as run_merge
+from xpatch.patches.split import cut_field
+from xpatch.report import PatchFailure, Ticker, warn_of
+from xpatch.run.block import Agreed, Apply, Form, Frame, Shipped, as_variables
+from xpatch.spec import check_flag
+from xpatch.time.aggregation import Forecast
+
+BLOCK_BYTES = 1 << 25  # of the patches that are cut at a time from a field that is not chunked
+KEPT_BYTES = 1 << 29  # of stored chunks that are kept while a field is read from disk
+ATTEMPTS = 10  # patches, spread over all, by which what func returns is found if it fails on some
+ON_ERROR = ("raise", "nan", "skip")
+
+
+# ------------------------------------------------------------------------------- what comes back
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Skeleton:
+    """What func makes of patches, without values."""
+
+    like: Any  # some patches as they come back
+    forms: dict[Hashable, Form]
+    crop: dict[Hashable, tuple[int, int]]
+    plans: tuple[Plan, ...]  # of which part of the patches it is
+    shared: dict[Hashable, Variable]  # of what has no patch dimension: what func made or changed
+
+    @classmethod
+    def of(
+        cls, result: Any, given: Any, source: Any, dim: Hashable, on_error: str, scale: Any
+    ) -> Skeleton:
+        """Look at what func gave for some patches of ``source``."""
+        variables = as_variables(result, given, dim)
+        if isinstance(result, np.ndarray):
+            result = given.isel(
+                {d: 0 for d in given.dims if d not in variables[None].dims}, drop=True
+            )
+            result = result.copy(data=variables[None].data)
+        result = with_carried(result, given, source, dim)
+        shared = shared_of(result, source, dim)
+        if patch_index(result) is None:
+            rest = result.drop_vars(dim, errors="ignore")
+            index = patch_index(given)
+            assert index is not None
+            result = with_index(rest.assign_coords({dim: given[dim].values}), index)
+        result = of_one_field(result)
+        index = patch_index(result)
+        assert index is not None
+        crop = Merge(result, None, None, None, None, scale).crop
+        forms = {}
+        for name, v in variables.items():
+            if dim not in v.dims:
+                continue
+            dims = tuple(d for d in v.dims if d != dim)
+            filled, null = v.dtype, np.zeros((), v.dtype)[()]
+            if on_error == "nan":
+                filled, null = filling(v.dtype, None, nodata_of(v))
+            sizes = tuple(v.sizes[d] for d in dims)
+            forms[name] = Form(dims, sizes, v.dtype, filled, v.attrs, null)
+        return cls(result, forms, crop, index.plans, shared)
+
+    def patches(self, arrays: Mapping[Hashable, Variable], index: PatchIndex) -> Any:
+        """Give the patches that will come back."""
+        dim = index.dim
+        cut = {
+            d for plan in self.plans for d in plan.dims
+        }  # labels of these are those of one patch
+        kept = {n: c for n, c in self.like.coords.items() if dim not in c.dims and n not in cut}
+        whole = xr.Dataset(coords=kept)
+        if isinstance(self.like, xr.Dataset):
+            carried = {n: v for n, v in self.like.data_vars.items() if dim not in v.dims}
+            whole = whole.assign(carried).assign_attrs(self.like.attrs)
+        names = {n: "_" if n is None else n for n in arrays}
+        whole = whole.assign({names[n]: v for n, v in arrays.items()})
+        own = PatchIndex(index._index, self.plans, self.crop)
+        whole = with_index(whole.assign_coords({dim: (dim, index.ordinals)}), own)
+        if isinstance(self.like, xr.Dataset):
+            order = [n for n in self.like.data_vars if n in whole.data_vars]
+            return whole[order]
+        return whole["_"].rename(self.like.name)
+
+
+def with_carried(result: Any, given: Any, source: Any, dim: Hashable) -> Any:
+    """Take chunked coordinates that are not cut from the source: func was not given their values.
+
+    Raises
+    ------
+    ValueError
+        If func changed one of them, to what is unknown.
+    """
+    known, carried = whole_of(given).variables, {}
+    for name, coord in source.coords.items():
+        mine = result.coords.get(name)
+        if coord.chunks is None or dim in coord.dims or mine is None:
+            continue
+        old, new = known[name], mine.variable
+        if (old.dims, old.shape) == (new.dims, new.shape) and (old.chunks or old.equals(new)):
+            carried[name] = Variable(coord.dims, coord.variable.data, new.attrs)
+        elif old.chunks is None:
+            raise ValueError(
+                f"func changed the coordinate {name!r}, which is chunked, so that its values are not "
+                f"known yet: load it first, field.assign_coords({name}=field[{name!r}].compute())"
+            )
+    return result.assign_coords(carried)
+
+
+def shared_of(result: Any, source: Any, dim: Hashable) -> dict[Hashable, Variable]:
+    """Give what func returned without the patch dimension and is not that of the source.
+
+    Raises
+    ------
+    ValueError
+        If there is a variable that the source has not, or has for each patch: it cannot be told
+        whether it is the same for all patches, or only lost their dimension.
+    """
+    known, shared = whole_of(source).variables, {}
+    for name, variable in whole_of(result).variables.items():
+        if dim in variable.dims:
+            continue
+        carried = name in known and dim not in known[name].dims
+        if name in whole_of(result).data_vars and not carried:
+            raise ValueError(
+                f"func returned the variable {name!r} without the dimension {dim!r}, with dims "
+                f"{variable.dims}: keep that dimension, with one value per patch (reduce over the "
+                f"others only, as in mean(('y', 'x'))), or leave {name!r} out"
+            )
+        if variable.chunks is None and not (carried and variable.identical(known[name])):
+            shared[name] = variable.load()
+    return shared
+
+
+def probed(
+    func: Callable, patches: Any, dim: Hashable, on_error: str, scale: Any, template: Any
+) -> Skeleton:
+    """Find what func returns, from a template, from no patch, or from one.
+
+    Patches that are not chunked lend one; of others one is made up of zeros.
+    """
+    if template is not None:
+        n = template.sizes.get(dim, 0) if isinstance(template, xr.DataArray | xr.Dataset) else 0
+        given = patches.isel({dim: slice(0, n)})
+        return Skeleton.of(template, given, patches, dim, on_error, scale)
+    failed: Exception | None = None
+    for which in _attempts(patches, dim, on_error):
+        some = which.stop > which.start
+        try:
+            given = _blank(patches.isel({dim: which}), dim)
+        except Exception as error:  # of reading
+            if on_error == "raise":
+                raise
+            failed = error
+            continue
+        try:
+            with warnings.catch_warnings():
+                if not some:
+                    warnings.simplefilter("ignore")  # of means of nothing
+                result = func(given)
+        except Exception as error:
+            failed = error
+            continue
+        try:
+            return Skeleton.of(result, given, patches, dim, on_error, scale)
+        except Exception as error:
+            failed = error
+            if some:
+                raise
+    assert failed is not None
+    failed.add_note(_unprobed(patches, dim, on_error))
+    raise failed
+
+
+def _attempts(patches: Any, dim: Hashable, on_error: str) -> list[slice]:
+    """Give the patches to try: none, one, and where single ones may fail some of the others."""
+    n = patches.sizes[dim]
+    places = [0]
+    if on_error != "raise" and not _chunked(patches, dim):
+        places = np.unique(np.linspace(0, max(n - 1, 0), ATTEMPTS).astype(int)).tolist()
+    return [slice(0, 0), *(slice(k, k + 1) for k in places)]
+
+
+def _chunked(patches: Any, dim: Hashable) -> bool:
+    return any(v.chunks is not None and dim in v.dims for v in variables_of(patches).values())
+
+
+def _unprobed(patches: Any, dim: Hashable, on_error: str) -> str:
+    what = "one patch of zeros" if _chunked(patches, dim) else "one patch"
+    note = (
+        f"raised for {what}, by which apply finds out what func returns; if func cannot take that, "
+        "pass template=, what it returns for some patches"
+    )
+    return note if on_error == "raise" else f"{note}. on_error={on_error!r} comes after that"
+
+
+def _blank(patches: Any, dim: Hashable) -> Any:
+    """Load what is not chunked; the rest is zeros, or numbers that tell if func changed them."""
+    blank = {}
+    for n, v in whole_of(patches).variables.items():
+        if v.chunks is not None:
+            values = np.zeros(v.shape, v.dtype)
+            if dim not in v.dims:
+                values = np.arange(1, v.size + 1).astype(v.dtype).reshape(v.shape)
+            blank[n] = Variable(v.dims, values, v.attrs)
+    return Frame.of(patches, dim).patches(slice(None), blank)
+
+
+# ------------------------------------------------------------------------------- the graph
+
+
+class Application:
+    """One call of `apply`, step by step."""
+
+    def __init__(
+        self,
+        func: Callable[[Any], Any],
+        plan: Plan,
+        patches: Any,
+        blocks: list[int],
+        options: Mapping[str, Any],
+        scale: Any,
+        template: Any,
+        eager: bool,
+    ):
+        self.func, self.plan, self.patches, self.blocks = func, plan, patches, blocks
+        self.options, self.eager = options, eager
+        index = patch_index(patches)
+        assert index is not None
+        self.index, self.dim = index, index.dim
+        self.failures: dict[int, str] = {}
+        on_error = options["on_error"]
+        self.skeleton = probed(func, patches, self.dim, on_error, scale, template)
+        carried = [n for n, v in self._whole().data_vars.items() if self.dim not in v.dims]
+        lost = [n for n in carried if self._whole()[n].chunks is not None]
+        if lost and isinstance(self.skeleton.like, xr.Dataset) and lost[0] in self.skeleton.like:
+            raise ValueError(
+                f"{lost[0]!r} has no cut dimension and is chunked, so that func would get it with "
+                "every patch block; load it, or leave it out"
+            )
+
+    def _whole(self) -> xr.Dataset:
+        return whole_of(self.patches)
+
+    def _identity(self) -> list[Any]:
+        """Give what tells these patches from others, without making the labels of every patch.
+
+        Labels that are put off follow from where the patches were cut, which the names of their
+        arrays say, and from the coordinates of the field.
+        """
+        found: list[Any] = []
+        for name, v in self._whole().variables.items():
+            values = v.data.name if v.chunks is not None else v.values if v._in_memory else v.shape
+            found.append((name, v.dims, v.attrs, values))
+        coords = self.plan.domain.template.variables
+        return [found, [(n, v.dims, v.values) for n, v in coords.items() if v._in_memory]]
+
+    def lazily(self) -> tuple[Any, Any]:
+        """Give the patches that func makes, and which of them are present, on dask."""
+        import dask.array as da
+        from dask.base import tokenize
+        from dask.highlevelgraph import HighLevelGraph
+
+        from xpatch.engine.layers import layered
+
+        whole, dim, on_error = self._whole(), self.dim, self.options["on_error"]
+        chunked = {n: v for n, v in whole.variables.items() if v.chunks is not None}
+        chunked = {
+            n: v.chunk(
+                {d: -1 for d in v.dims if d != dim}
+                | ({dim: tuple(self.blocks)} if dim in v.dims else {})
+            )
+            for n, v in chunked.items()
+        }
+        frame = Frame.of(self.patches, dim)
+        agreed = Agreed(dim, self.plan.dims, self.skeleton.crop, self.skeleton.shared)
+        forms, batch = self.skeleton.forms, self.options["batch_size"]
+        token = uuid.uuid4().hex
+        if not self.eager:
+            token = tokenize(
+                self.func, self._identity(), forms, batch, on_error, self.skeleton.like
+            )
+        name = f"xpatch-apply-{token}"
+        tick = Ticker(token, sum(self.blocks)) if self.options["progress"] else None
+        report = self.failures.update if self.eager else warn_of
+        inputs = tuple((n, v.dims, v.attrs) for n, v in chunked.items())
+        func_key, frame_key = (f"{name}-func",), (f"{name}-frame",)
+        graph: dict[Any, Any] = {func_key: Shipped(self.func), frame_key: Shipped((frame, agreed))}
+        stops = np.cumsum(self.blocks).tolist()
+        for b, (size, stop) in enumerate(zip(self.blocks, stops, strict=True)):
+            which = slice(stop - size, stop)
+            job = Apply(which, inputs, forms, batch, on_error, report, tick)
+            keys = []
+            for v in chunked.values():
+                at = [b if d == dim else 0 for d in v.dims]
+                keys.append((v.data.name, *at))
+            graph[(name, b)] = (job, func_key, frame_key, keys)
+        sources = [v.data for v in chunked.values()]
+        layers = layered(name, graph, sources)
+
+        def output(k: int, sizes: tuple[int, ...], dtype: np.dtype) -> da.Array:
+            part = f"{name}-{k}"
+            zeros = (0,) * len(sizes)
+            items: dict[Any, Any] = {
+                (part, b, *zeros): (_item, (name, b), k) for b in range(len(self.blocks))
+            }
+            both = HighLevelGraph(
+                {**layers.layers, part: items}, {**layers.dependencies, part: {name}}
+            )
+            chunks = (tuple(self.blocks), *((n,) for n in sizes))
+            return da.Array(both, part, chunks, meta=np.empty((0,) * (len(sizes) + 1), dtype))
+
+        out = {}
+        for k, (variable, form) in enumerate(forms.items()):
+            array = output(k, form.sizes, form.filled)
+            out[variable] = Variable((dim, *form.dims), array, form.attrs)
+        present = output(len(forms), (), np.dtype(bool)) if on_error == "skip" else None
+        return self.skeleton.patches(out, self.index), present
+
+
+def _item(values: list[Any], k: int) -> Any:
+    return values[k]
+
+
+def apply_in_blocks(
+    obj: Any,
+    func: Callable[[Any], Any],
+    plan: Plan,
+    ordinals: NDArray,
+    dim: Hashable,
+    chunks: Any,
+    template: Any,
+    options: dict[str, Any],
+    merging: dict[str, Any],
+) -> Any:
+    """Split, run func and merge; see `xpatch.apply`."""
+    _check(func, options)
+    _check_aggregation(merging["aggregation"] or plan.aggregation)
+    variables = variables_of(obj)
+    groups = patch_groups(variables, plan, ordinals, chunks)
+    eager = groups is None
+    out_chunks = None
+    if groups is None:
+        out_chunks, most = virtual_chunks(variables, plan, BLOCK_BYTES)
+        groups = groups_within(out_chunks, plan, ordinals, most)
+    patches = cut_field(obj, plan, dim, ordinals, groups, defer=True)
+    blocks = [len(g) for g in groups] or [0]
+    scale = merging["scale"]
+    run = Application(func, plan, patches, blocks, options, scale, template, eager)
+    made, present = run.lazily()
+    args = (merging["aggregation"], None, merging["skipna"], merging["fill_value"], scale)
+    merge = Merge(made, *args, chunks=out_chunks, present=present)
+    merged = run_merge(merge)
+    if eager:
+        with keeping([v._data for v in whole_of(patches).variables.values()], KEPT_BYTES):
+            merged = _stored(merged)
+        if run.failures:
+            warnings.warn(PatchFailure(run.failures), stacklevel=4)
+    return merge.domain.wrap(merged)
+
+
+def _check(func: Any, options: Mapping[str, Any]) -> None:
+    if not callable(func):
+        raise TypeError(f"apply takes a function of patches, got {type(func).__name__}")
+    if options["on_error"] not in ON_ERROR:
+        raise ValueError(f"on_error must be one of {ON_ERROR}, got {options['on_error']!r}")
+    check_flag(options["progress"], "progress")
+    size = options["batch_size"]
+    if size is None:
+        return
+    if isinstance(size, bool) or not isinstance(size, int | np.integer):
+        raise TypeError(f"batch_size must be an int or None, got {size!r}")
+    if size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {size}")
+
+
+def _check_aggregation(aggregation: Any) -> None:
+    """Raise a ValueError if patches are not merged to the field at once."""
+    cube = isinstance(aggregation, Forecast) and aggregation.select == "cube"
+    if cube or isinstance(aggregation, tuple | list):
+        raise ValueError(
+            f"apply merges patches to the field block by block, which {aggregation!r} does not; of a dask "
+            "field patches are lazy: func(field.patch.split(patcher)).patch.merge(aggregation)"
+        )
+
+
+def _stored(merged: Any) -> Any:
+    """Compute one task after the other, each chunk into its place."""
+    import dask.array as da
+
+    whole = whole_of(merged)
+    lazy = {n: v for n, v in whole.variables.items() if v.chunks is not None}
+    targets = [np.empty(v.shape, v.dtype) for v in lazy.values()]
+    sources = [v.data for v in lazy.values()]
+    da.store(sources, targets, lock=False, scheduler="synchronous")
+    for (name, v), target in zip(lazy.items(), targets, strict=True):
+        whole[name] = Variable(v.dims, target, v.attrs, v.encoding)
+    return as_given(whole, merged)
