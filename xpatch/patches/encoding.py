@@ -147,7 +147,9 @@ def _renamed(plan: Plan) -> dict[str, Any]:
 
 def _marked(plan: Plan) -> dict[str, Any]:
     """Say where a few elements lie, where labels do not say it of all."""
-    marks = plan.landmarks if plan.recalled is not None else landmarks_of(plan)
+    marks = plan.landmarks
+    if plan.recalled is None and not plan.coarse:
+        marks = landmarks_of(plan.domain, plan.hood)
     if marks is None:
         return {}
     values = [[str(n), list(map(str, marks.dims[n])), pack(v)] for n, v in marks.values.items()]

@@ -1,8 +1,9 @@
-"""Labels of dask: compared with those of the plan in the tasks that give the patches."""
+"""Labels and positions that are compared with those of the plan: of dask, in the tasks of the patches."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -11,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.joint import along
+from xpatch.joint import along, space_part
 from xpatch.neighborhood import Members
 from xpatch.patches.index import whole_of, with_variables
 from xpatch.patches.labels import agree, tolerance
-from xpatch.patches.landmarks import PlaceCheck
+from xpatch.patches.landmarks import entries_of
 from xpatch.patches.plan import Plan
+
+ROUNDING = 5e-7  # of the largest position: what files and float32 do to it
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,6 +71,92 @@ class Check:
                 "were patches of different splits put together, or renumbered, or cells reordered? Merge "
                 "the patches of each split on their own, and undo what moved cells before"
             )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PlaceCheck:
+    """Compares the positions that some patches have at landmarks with those of the field."""
+
+    name: Hashable
+    dims: tuple[Hashable, ...]
+    plan: Plan
+    low: tuple[int, ...]
+
+    def __call__(self, ordinals: NDArray, given: NDArray) -> None:
+        marks = self.plan.landmarks
+        assert marks is not None
+        known = marks.values[self.name]
+        within = ROUNDING * float(np.abs(known).max(initial=0.0))
+        which, at = self._held(np.asarray(ordinals), given.shape)
+        found = np.asarray(given[at], float)
+        off = np.abs(found - known[which]) > within  # missing values say nothing
+        if off.any():
+            k = int(np.flatnonzero(off)[0])
+            raise ValueError(
+                f"patches have different values of {self.name!r} than the field that their recipe is of: patch "
+                f"{ordinals[at[0][k]]} has {found[k]:g} where the field has {known[which[k]]:g}; were patches "
+                "of different fields put together, cells reordered, or positions changed? Merge the patches "
+                "of each split on their own; merge(like=field) takes the field that was split, and "
+                f"drop_vars({self.name!r}) leaves out positions that were changed on purpose"
+            )
+
+    def _held(self, ordinals: NDArray, sizes: tuple[int, ...]) -> tuple[NDArray, Any]:
+        """Give the landmarks that patches hold, and where in their values these stand."""
+        marks, part = self.plan.landmarks, space_part(self.plan.hood)
+        assert marks is not None
+        assert part is not None
+        entries = entries_of(self.plan.hood, part, ordinals)
+        if isinstance(part, Members):
+            own = part.take(entries)
+            which = np.searchsorted(marks.elements, own.elements).clip(max=len(marks.elements) - 1)
+            hit = (marks.elements[which] == own.elements) & (own.slots < sizes[1])
+            return which[hit], (own.patches[hit], own.slots[hit])
+        dims = self.dims[1:]
+        starts, cells = part.starts(entries), np.unravel_index(marks.elements, part.shape)
+        along = {d: (starts[:, k], cells[k]) for k, d in enumerate(part.dims) if d in dims}
+        found: list[tuple[NDArray, ...]] = []
+        for mark in range(len(marks.elements)):
+            ats = [
+                along[d][1][mark] - along[d][0] - cut for d, cut in zip(dims, self.low, strict=True)
+            ]
+            pairs = zip(ats, sizes[1:], strict=True)
+            rows = np.flatnonzero(np.all([(a >= 0) & (a < n) for a, n in pairs], axis=0))
+            found.append((np.full(len(rows), mark), rows, *(a[rows] for a in ats)))
+        which, *at = map(np.concatenate, zip(*found, strict=True))
+        return which, tuple(at)
+
+
+def place_checks(
+    obj: Any, dim: Hashable, plan: Plan, crop: Mapping[Hashable, tuple[int, int]]
+) -> list[PlaceCheck]:
+    """Give what compares the positions that patches carry, where they have all cells of theirs."""
+    marks, part = plan.landmarks, space_part(plan.hood)
+    if marks is None or part is None or plan.coarse:
+        return []
+    if marks.elements.max(initial=-1) >= math.prod(part.shape):
+        raise ValueError(
+            f"the recipe of these patches says where elements beyond the {part.shape} of the field are: "
+            "it is damaged; merge with like=field"
+        )
+    checks = []
+    for name, order in marks.dims.items():
+        own = (part.dim,) if isinstance(part, Members) else order
+        given = obj.coords[name].variable if name in obj.coords else None
+        if given is None or set(given.dims) not in ({dim, *own}, {*own}):
+            continue
+        if (
+            given.dtype.kind not in "iuf"
+            or not {*own} <= {*plan.inner}
+            or not {*order} <= {*part.dims}
+        ):
+            continue
+        cuts = [crop.get(d, (0, 0)) for d in own]
+        whole = all(
+            given.sizes[d] == plan.inner[d] - sum(c) for d, c in zip(own, cuts, strict=True)
+        )
+        if whole or isinstance(part, Members):
+            checks.append(PlaceCheck(name, (dim, *own), plan, tuple(c[0] for c in cuts)))
+    return checks
 
 
 def passed(

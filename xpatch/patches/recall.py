@@ -15,10 +15,9 @@ from xarray.indexes import PandasIndex, PandasMultiIndex
 from xpatch.joint import time_part
 from xpatch.patches.decoding import check_ordinals, find_recipe, read_plan
 from xpatch.patches.encoding import told_apart
-from xpatch.patches.guards import Check, ListExpected, guarded
+from xpatch.patches.guards import Check, ListExpected, PlaceCheck, guarded, place_checks
 from xpatch.patches.index import PatchIndex, patch_index, with_index, with_variables
 from xpatch.patches.labels import Expected, few_tell, label_variable, missing, part_of
-from xpatch.patches.landmarks import PlaceCheck, place_checks
 from xpatch.patches.plan import Plan
 from xpatch.patches.rules import DamagedRecipe
 from xpatch.patches.samples import found_again
