@@ -30,7 +30,6 @@ xpatch.engine.partial xpatch.neighborhood
 xpatch.engine.placement xpatch.neighborhood
 xpatch.engine.regions xpatch.neighborhood
 xpatch.engine.spans xpatch.neighborhood
-xpatch.patches.times xpatch.models.horizon
 xpatch.sampler.matching xpatch.patches.index
 xpatch.sampler.matching xpatch.patches.provenance
 xpatch.time.aggregation xpatch.models.horizon

@@ -16,12 +16,11 @@ from xpatch.patcher import several_scales
 from xpatch.patches.index import patch_index
 
 if TYPE_CHECKING:
-    from xpatch.models import horizon as parts
     from xpatch.models import merge as merge_calls
     from xpatch.patches import arguments as merge_words
     from xpatch.patches import chunks as grouping
     from xpatch.patches import concat as all_scenes
-    from xpatch.patches import planning, ragged, samples
+    from xpatch.patches import fields, planning, ragged, samples
     from xpatch.patches import provenance as restoring
     from xpatch.patches import recall as recalling
     from xpatch.patches import scene as one_scene
@@ -31,7 +30,7 @@ else:
     cutting, grouping = Later("xpatch.patches.split"), Later("xpatch.patches.chunks")
     merge_calls = Later("xpatch.models.merge")
     merge_words = Later("xpatch.patches.arguments")
-    parts, one_scene = Later("xpatch.models.horizon"), Later("xpatch.patches.scene")
+    fields, one_scene = Later("xpatch.patches.fields"), Later("xpatch.patches.scene")
     all_scenes = Later("xpatch.patches.concat")
     planning, restoring = Later("xpatch.patches.planning"), Later("xpatch.patches.provenance")
     ragged, samples = Later("xpatch.patches.ragged"), Later("xpatch.patches.samples")
@@ -206,7 +205,7 @@ def merge(
 
         return merge_scales(patches, aggregation, like, skipna, fill_value, scale)
     patches = one_scene.alone(patches)
-    patches = parts.of_one_field(recalling.indexed(patches, like), like)
+    patches = fields.of_one_field(recalling.indexed(patches, like), like)
     if restoring.is_coarse(patches):
         from xpatch.models.painting import merge_scale
 

@@ -12,7 +12,7 @@ from xarray import Variable
 
 from xpatch.aggregation import Mean
 from xpatch.domain.nodata import nodata_of
-from xpatch.models.horizon import horizon, time_dim
+from xpatch.models.horizon import horizon
 from xpatch.models.spacetime import OTHER, Merger, Sides, at_places, is_both, merged_over, sides_of
 from xpatch.neighborhood import Members
 from xpatch.patches.carried import carried, on_cells
@@ -43,7 +43,7 @@ def forecast_cube(patches: Any, crop: Any, in_space: Merger, skipna: bool | None
     part = horizon(patches)
     source = provenance(part, None)
     plan, dim = source.plans[0], source.dim
-    time = time_dim(plan)
+    time = plan.time_dim
     _, times = times_of(patches, provenance(patches, None))
     _check_names(part, dim, time)
     lead = _leads(plan, source)
@@ -124,7 +124,7 @@ def _in_space(
     whole: xr.Dataset, source: Provenance, sides: Sides, crop: Any, in_space: Merger
 ) -> xr.Dataset:
     """Merge patches in space for each reference time; what the field has once, for all of them."""
-    dim, time = source.dim, time_dim(sides.time)
+    dim, time = source.dim, sides.time.time_dim
     own = {n: v.dims for n, v in whole.data_vars.items() if dim in v.dims}
     once = [n for n, dims in own.items() if is_carried(sides.time, n, dims)]
     merged, _ = merged_over(whole.drop_vars(once), dim, sides, "space", crop, in_space)

@@ -96,7 +96,7 @@ def fit_predict(
     past, future = parts.lookback(patches), parts.horizon(patches)
     source = restoring.provenance(patches, None)
     dim = source.dim
-    times = {parts.time_dim(p): p for p in source.plans if joint.time_part(p.hood)}
+    times = {p.time_dim: p for p in source.plans if joint.time_part(p.hood)}
     steps = {d: plan.steps(source.ordinals) for d, plan in times.items()}
     leads = {plan.called("lead") for plan in times.values()}
     unknown = [

@@ -13,10 +13,10 @@ from xarray import Variable
 from xarray.indexes import PandasIndex
 
 from xpatch.domain.nodata import nodata_of
-from xpatch.joint import Joint, time_dims, time_part
+from xpatch.joint import Joint, time_part
 from xpatch.neighborhood import Members
 from xpatch.patches.decoding import find_recipe
-from xpatch.patches.fields import by_field, denied, told_plans
+from xpatch.patches.fields import by_field, denied, of_one_field
 from xpatch.patches.index import (
     PatchIndex,
     as_given,
@@ -26,7 +26,7 @@ from xpatch.patches.index import (
     with_variables,
 )
 from xpatch.patches.names import is_lead
-from xpatch.patches.plan import Plan, at_home, best_plan
+from xpatch.patches.plan import NO_WINDOWS, Plan
 from xpatch.patches.provenance import provenance
 from xpatch.patches.recall import indexed
 from xpatch.patches.scene import alone
@@ -49,21 +49,6 @@ def horizon(patches: Any) -> Any:
     return _part(patches, past=False)
 
 
-def time_dim(plan: Plan) -> Hashable:
-    """Give the in-patch dimension of time.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
-    for d in time_dims(time_part(plan.hood)):
-        return d
-    raise ValueError(
-        "these patches have no windows in time; split with TimePatcher(LookbackHorizon(…))"
-    )
-
-
 def is_patches(obj: Any) -> bool:
     """Whether a DataArray is of patches, and not of the times of their anchors."""
     return not is_time(obj) and (patch_index(obj) is not None or find_recipe(obj) is not None)
@@ -73,7 +58,7 @@ def anchor_times(patches: Any) -> NDArray:
     """Give the times that patches are anchored at."""
     source = provenance(patches, None)
     plan = next((p for p in source.plans if time_part(p.hood)), source.plans[0])
-    axis, steps = time_axis(plan.domain, time_dim(plan)), plan.steps(source.ordinals)
+    axis, steps = time_axis(plan.domain, plan.time_dim), plan.steps(source.ordinals)
     if plan.spec.get("coupling") == "product":  # which has every time in every place
         steps = steps[np.sort(np.unique(steps, return_index=True)[1])]
     return axis.values[steps]
@@ -83,28 +68,6 @@ def names_of_steps(patches: Any) -> set[Hashable]:
     """Give what coordinates of windows in time are called, also where they were dropped."""
     source = provenance(patches, None)
     return {n for plan in source.plans for n in plan.own_names.values()}
-
-
-def of_one_field(patches: Any, like: Any = None) -> Any:
-    """Leave out what patches know of other fields, or parts of one, that they are not of.
-
-    Of a DataArray one is left.
-
-    Raises
-    ------
-    ValueError
-        If nothing says which of them it is.
-    """
-    known = isinstance(patches, xr.DataArray | xr.Dataset)  # of others merge says what it takes
-    index = patch_index(patches) if known else None
-    if index is None or len(index.plans) < 2:
-        return patches
-    plans = told_plans(patches, index)
-    if isinstance(patches, xr.DataArray):
-        if not {d for plan in plans for d in plan.inner} & set(patches.dims):
-            plans = at_home(plans, patches.name)
-        plans = (best_plan(plans, patches.sizes, like, patches.name),)
-    return with_index(patches, PatchIndex(index._index, plans, index.crop))
 
 
 def in_time_order(patches: Any) -> Any:
@@ -151,7 +114,7 @@ def _part(patches: Any, past: bool) -> Any:
     if len(source.plans) > 1:
         return _of_each(patches, source.plans, past)
     plan = source.plans[0]
-    dim = time_dim(plan)
+    dim = plan.time_dim
     index = patch_index(patches)
     assert index is not None
     if dim not in patches.dims:
@@ -187,7 +150,7 @@ def _of_each(patches: xr.Dataset, plans: tuple[Plan, ...], past: bool) -> xr.Dat
     bare = {n: v for n, v in patches.data_vars.items() if not inner & {*v.dims}}
     parts = by_field(patches.drop_vars(list(bare)), plans, None)
     if not any(time_part(plan.hood) for plan in parts):
-        time_dim(plans[0])
+        raise ValueError(NO_WINDOWS)
     found, lacking = [], None
     for plan, part in parts.items():
         try:

@@ -11,7 +11,6 @@ from xarray.indexes import PandasIndex
 from xpatch.aggregation import OverlapAdd, as_aggregation
 from xpatch.domain import domain_of
 from xpatch.models.cube import check_same_times, forecast_cube
-from xpatch.models.horizon import time_dim
 from xpatch.models.spacetime import Merger, is_both, merge_in_turn
 from xpatch.patches import record as made
 from xpatch.patches.arguments import factors
@@ -127,7 +126,7 @@ def _merger(
     aggregation: Any, skipna: Any, scale: Any, plan: Plan, over: str, fill_value: Any = None
 ) -> Merger:
     """Give a merge over time, or over space."""
-    timed = {d for d in plan.dims if d == time_dim(plan)}
+    timed = {d for d in plan.dims if d == plan.time_dim}
 
     def merged(patches: xr.Dataset) -> xr.Dataset:
         own = {d: f for d, f in factors(scale, plan).items() if (d in timed) == (over == "time")}

@@ -14,7 +14,6 @@ from xarray.indexes import PandasIndex
 
 from xpatch.geometry import Places
 from xpatch.joint import Joint, time_part
-from xpatch.models.horizon import time_dim
 from xpatch.neighborhood import Boxes, Members
 from xpatch.patches.index import PatchIndex
 from xpatch.patches.plan import Plan
@@ -50,7 +49,7 @@ def sides_of(plan: Plan, ordinals: NDArray) -> Sides:
             where = first_alike(space, plan.places)[where]
         alone = dataclasses.replace(plan, hood=time, places=None)
         return Sides(alone, when, dataclasses.replace(plan, hood=space), where)
-    name = time_dim(plan)
+    name = plan.time_dim
     found = []
     for dims in ([name], [d for d in plan.dims if d != name]):
         assert isinstance(hood, Boxes)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from xpatch.domain import domain_of
 from xpatch.engine.members import numbers
 from xpatch.joint import along
 from xpatch.neighborhood import Members
 from xpatch.patches.index import PatchIndex, patch_index, with_index
-from xpatch.patches.plan import Plan, at_home, best_plan, is_carried
+from xpatch.patches.plan import Plan, is_carried
 
-__all__ = ["by_field", "denied", "told_plans"]
+__all__ = ["at_home", "best_plan", "by_field", "denied", "of_one_field", "told_plans"]
 
 
 def told_plans(obj: Any, index: PatchIndex) -> tuple[Plan, ...]:
@@ -76,3 +77,76 @@ def by_field(patches: xr.Dataset, plans: tuple[Plan, ...], like: Any) -> dict[Pl
         foreign = [n for n, c in part.coords.items() if others & {n, *c.dims}]
         parts[plan] = part.drop_vars(foreign)
     return parts
+
+
+def of_one_field(patches: Any, like: Any = None) -> Any:
+    """Leave out what patches know of other fields, or parts of one, that they are not of.
+
+    Of a DataArray one is left.
+
+    Raises
+    ------
+    ValueError
+        If nothing says which of them it is.
+    """
+    known = isinstance(patches, xr.DataArray | xr.Dataset)  # of others merge says what it takes
+    index = patch_index(patches) if known else None
+    if index is None or len(index.plans) < 2:
+        return patches
+    plans = told_plans(patches, index)
+    if isinstance(patches, xr.DataArray):
+        if not {d for plan in plans for d in plan.inner} & set(patches.dims):
+            plans = at_home(plans, patches.name)
+        plans = (best_plan(plans, patches.sizes, like, patches.name),)
+    return with_index(patches, PatchIndex(index._index, plans, index.crop))
+
+
+def at_home(plans: tuple[Plan, ...], name: Hashable) -> tuple[Plan, ...]:
+    """Leave, of the plans of one field, those along whose dimensions it has a variable."""
+    orders = plans[0].domain.orders
+    own = tuple(p for p in plans if set(orders.get(name, ())) & set(p.dims))
+    return own if own and all(p.domain.orders == orders for p in plans) else plans
+
+
+def best_plan(
+    plans: tuple[Plan, ...],
+    sizes: Mapping[Hashable, int],
+    like: Any = None,
+    name: Hashable | None = None,
+) -> Plan:
+    """Choose the plan with most in-patch dimensions, and of these sizes, among ``sizes``.
+
+    Among equal ones that of the field which alone has a variable called ``name``.
+
+    Raises
+    ------
+    ValueError
+        If several fit alike, as where a model reduced all of them away, and ``like`` is not given.
+    """
+    if like is not None and len(plans) > 1:
+        domain = domain_of(like)
+        plans = tuple(p for p in plans if p.domain.same_lattice(domain, p.dims) is None) or plans
+
+    def fit(plan: Plan) -> tuple[int, int]:
+        own = plan.inner
+        return len(set(own) & set(sizes)), sum(sizes.get(d) == n for d, n in own.items())
+
+    best = max(plans, key=fit)
+    alike = [p for p in plans if fit(p) == fit(best)]
+    told = [p for p in alike if name is not None and name in p.domain.orders]
+    if len(told) == 1:
+        return told[0]
+    called = [p.variable for p in alike]  # of DataArrays, all of which must have had a name
+    if not fit(best)[0]:  # what a model reduced may be of any, whatever it is called
+        called = []
+    if name is not None and None not in called and called.count(str(name)) == 1:
+        return alike[called.index(str(name))]
+    if len(alike) > 1:
+        raise ValueError(
+            "these are patches of several fields at the same anchors, over "
+            f"{[list(p.dims) for p in alike]}, and nothing says on which of them they shall be "
+            "merged. merge(like=field) does, and where they are parts of one field, such as lookback "
+            "and horizon, the coordinates of the one that is meant: "
+            "patches.patch.horizon.copy(data=values)"
+        )
+    return best

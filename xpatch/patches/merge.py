@@ -21,11 +21,12 @@ from xpatch.patches.carried import carried, on_cells
 from xpatch.patches.composite import inverse_variance, most_probable, most_probable_each
 from xpatch.patches.dates import merge_dates
 from xpatch.patches.encoding import without_recipes
+from xpatch.patches.fields import best_plan
 from xpatch.patches.joining import JointJob, flattened
 from xpatch.patches.labels import part_of, same_numbers
 from xpatch.patches.listing import MemberJob
 from xpatch.patches.mapping import with_mapping
-from xpatch.patches.plan import Plan, best_plan, is_carried
+from xpatch.patches.plan import Plan, is_carried
 from xpatch.patches.provenance import check_like, ordered, provenance, restored_coords
 from xpatch.patches.read_back import box_coordinates, element_coordinates
 from xpatch.patches.recall import as_one, indexed

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.domain import Lattice, domain_of
+from xpatch.domain import Lattice
 from xpatch.domain import places as pl
 from xpatch.domain import positions as ps
 from xpatch.geometry import Places
@@ -20,7 +20,9 @@ from xpatch.neighborhood import Boxes, Members
 from xpatch.patches.landmarks import Landmarks
 from xpatch.patches.names import known_names
 
-__all__ = ["Plan", "at_home", "best_plan", "is_carried", "start_name"]
+__all__ = ["NO_WINDOWS", "Plan", "is_carried", "start_name"]
+
+NO_WINDOWS = "these patches have no windows in time; split with TimePatcher(LookbackHorizon(…))"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,6 +100,19 @@ class Plan:
         """In-patch dimensions and their sizes."""
         coarse = self.coarse or {}
         return {d: n // coarse.get(d, 1) for d, n in inner_sizes(self.hood).items()}
+
+    @property
+    def time_dim(self) -> Hashable:
+        """The in-patch dimension of time.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        for d in time_dims(time_part(self.hood)):
+            return d
+        raise ValueError(NO_WINDOWS)
 
     def offsets(self, dim: Hashable) -> NDArray[np.int64]:
         """Give which cells of a box label its in-patch cells along ``dim``: the last of coarse ones."""
@@ -360,54 +375,3 @@ def is_carried(
     """
     order = None if name is None else plan.domain.orders.get(name)
     return order is not None and not {*plan.dims, *plan.inner, *cut} & {*order, *dims}
-
-
-def at_home(plans: tuple[Plan, ...], name: Hashable) -> tuple[Plan, ...]:
-    """Leave, of the plans of one field, those along whose dimensions it has a variable."""
-    orders = plans[0].domain.orders
-    own = tuple(p for p in plans if set(orders.get(name, ())) & set(p.dims))
-    return own if own and all(p.domain.orders == orders for p in plans) else plans
-
-
-def best_plan(
-    plans: tuple[Plan, ...],
-    sizes: Mapping[Hashable, int],
-    like: Any = None,
-    name: Hashable | None = None,
-) -> Plan:
-    """Choose the plan with most in-patch dimensions, and of these sizes, among ``sizes``.
-
-    Among equal ones that of the field which alone has a variable called ``name``.
-
-    Raises
-    ------
-    ValueError
-        If several fit alike, as where a model reduced all of them away, and ``like`` is not given.
-    """
-    if like is not None and len(plans) > 1:
-        domain = domain_of(like)
-        plans = tuple(p for p in plans if p.domain.same_lattice(domain, p.dims) is None) or plans
-
-    def fit(plan: Plan) -> tuple[int, int]:
-        own = plan.inner
-        return len(set(own) & set(sizes)), sum(sizes.get(d) == n for d, n in own.items())
-
-    best = max(plans, key=fit)
-    alike = [p for p in plans if fit(p) == fit(best)]
-    told = [p for p in alike if name is not None and name in p.domain.orders]
-    if len(told) == 1:
-        return told[0]
-    called = [p.variable for p in alike]  # of DataArrays, all of which must have had a name
-    if not fit(best)[0]:  # what a model reduced may be of any, whatever it is called
-        called = []
-    if name is not None and None not in called and called.count(_text(name)) == 1:
-        return alike[called.index(_text(name))]
-    if len(alike) > 1:
-        raise ValueError(
-            "these are patches of several fields at the same anchors, over "
-            f"{[list(p.dims) for p in alike]}, and nothing says on which of them they shall be "
-            "merged. merge(like=field) does, and where they are parts of one field, such as lookback "
-            "and horizon, the coordinates of the one that is meant: "
-            "patches.patch.horizon.copy(data=values)"
-        )
-    return best

@@ -15,9 +15,10 @@ from xpatch.domain import affine as af
 from xpatch.domain.lattice import RasterDomain
 from xpatch.neighborhood import Members
 from xpatch.patches.decoding import find_recipe
+from xpatch.patches.fields import best_plan
 from xpatch.patches.index import patch_index, whole_of
 from xpatch.patches.mapping import in_space
-from xpatch.patches.plan import Plan, best_plan
+from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import NEVER_SPLIT, Provenance, provenance, refined
 from xpatch.patches.recall import indexed
 from xpatch.patches.scene import alone, scenes_written

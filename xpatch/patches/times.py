@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.models.horizon import time_dim
 from xpatch.neighborhood import Members
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance
@@ -28,7 +27,7 @@ def times_of(patches: Any, source: Provenance) -> tuple[Hashable, Variable]:
     The labels of the dimension itself, if there are no times.
     """
     plan = source.plans[0]
-    dim = time_dim(plan)
+    dim = plan.time_dim
     spec = plan.spec.get("temporal") or plan.spec
     asked = (spec.get("geometry") or {}).get("dim")
     for name in dict.fromkeys((asked, dim)):
@@ -50,7 +49,7 @@ def _along_field(values: NDArray, source: Provenance) -> NDArray:
     plan: Plan = source.plans[0]
     steps, there = plan_steps(plan, source.ordinals, source.crop)
     hood, _ = plan.in_time(source.ordinals)
-    n = hood.shape[hood.dims.index(time_dim(plan))]
+    n = hood.shape[hood.dims.index(plan.time_dim)]
     missing: Any = None if values.dtype == object else np.array("NaT", values.dtype)
     out = np.full(n, missing, values.dtype)
     if values.shape == steps.shape:
@@ -67,7 +66,7 @@ def plan_steps(
         own = hood.take(entries)
         table = own.padded(own.elements, -1).astype(np.int64)
         return table, table >= 0
-    k = hood.dims.index(time_dim(plan))
+    k = hood.dims.index(plan.time_dim)
     low, high = crop.get(hood.dims[k], (0, 0))
     steps = hood.starts(entries)[:, k, None] + np.arange(low, hood.sizes[k] - high)
     return steps, (steps >= 0) & (steps < hood.shape[k])

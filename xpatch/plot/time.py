@@ -9,7 +9,6 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.models.horizon import time_dim
 from xpatch.neighborhood import Members
 from xpatch.patches.outlines import cell_edges
 from xpatch.patches.plan import Plan
@@ -47,7 +46,7 @@ def draw(
         f"{n} patches" + ("" if len(drawn) == n else f", {len(drawn)} drawn"), loc="left"
     )
     if field is not None:
-        _draw_field(first, field, time_dim(plan), middle, kwargs)
+        _draw_field(first, field, plan.time_dim, middle, kwargs)
     if last is not first:
         many = coverage_of(plan, source.ordinals, source.crop)
         changes = np.flatnonzero(np.diff(many, prepend=-1))  # a record may have a million steps
@@ -65,7 +64,7 @@ def coverage_of(plan: Plan, ordinals: NDArray, crop: Any) -> NDArray[np.int64]:
     hood, entries = plan.in_time(ordinals)
     if isinstance(hood, Runs):
         return hood.cover(entries).astype(np.int64)
-    n = hood.shape[hood.dims.index(time_dim(plan))]
+    n = hood.shape[hood.dims.index(plan.time_dim)]
     kinds, many = np.unique(entries, return_counts=True)
     if isinstance(hood, Members):
         own = hood.take(kinds)
@@ -93,7 +92,7 @@ def _axis(patches: Any, source: Provenance) -> tuple[NDArray[np.float64], str, b
     if values.dtype == object and not pd.isnull(values).any() and hasattr(values[0], "calendar"):
         years = xr.DataArray(values, dims="step").dt.decimal_year.values
         return cell_edges(years), f"{name} (years, {values[0].calendar})", False
-    return cell_edges(np.arange(len(values))), f"{time_dim(source.plans[0])} (steps)", False
+    return cell_edges(np.arange(len(values))), f"{source.plans[0].time_dim} (steps)", False
 
 
 def _bars(plan: Plan, ordinals: NDArray, crop: Any) -> list[tuple[int, int, int, bool]]:

@@ -17,8 +17,8 @@ from xpatch.domain import variables_of
 from xpatch.domain.nodata import nodata_of
 from xpatch.engine.lazy import keeping
 from xpatch.engine.nodata import filling
-from xpatch.models.horizon import of_one_field
 from xpatch.patches.chunks import groups_within, patch_groups, virtual_chunks
+from xpatch.patches.fields import of_one_field
 from xpatch.patches.index import PatchIndex, as_given, patch_index, whole_of, with_index
 from xpatch.patches.merge import Merge
 from xpatch.patches.plan import Plan
