@@ -30,14 +30,10 @@ xpatch.engine.partial xpatch.neighborhood
 xpatch.engine.placement xpatch.neighborhood
 xpatch.engine.regions xpatch.neighborhood
 xpatch.engine.spans xpatch.neighborhood
-xpatch.sampler.matching xpatch.patches.index
-xpatch.sampler.matching xpatch.patches.provenance
 xpatch.time.aggregation xpatch.models.horizon
 xpatch.time.aggregation xpatch.models.scan
 xpatch.time.aggregation xpatch.models.spacetime
 xpatch.time.aggregation xpatch.report
-xpatch.time.sampler xpatch.models.horizon
-xpatch.time.sampler xpatch.patches.index
 """  # imports that still point up; none comes to them
 
 

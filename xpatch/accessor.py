@@ -319,6 +319,18 @@ class PatchAccessor(NotTheCoordinate):
 
         return plot(self._obj, field, **kwargs)
 
+    def _as_places(self) -> Any:
+        """Answer `Explicit`, which the patches were given to."""
+        from xpatch.patches import given
+
+        return given.as_places(self._obj)
+
+    def _as_times(self) -> Any:
+        """Answer `ExplicitTimes`, which the patches were given to."""
+        from xpatch.patches import given
+
+        return given.as_times(self._obj)
+
     def _coordinate(self) -> str:
         return patch_labels(self._obj)
 

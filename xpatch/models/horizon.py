@@ -32,7 +32,6 @@ from xpatch.patches.recall import indexed
 from xpatch.patches.scene import alone
 from xpatch.patches.steps import lead_coordinate
 from xpatch.runs import Runs
-from xpatch.time.finding import is_time, time_axis
 
 
 class NoPartError(ValueError):
@@ -47,27 +46,6 @@ def lookback(patches: Any) -> Any:
 def horizon(patches: Any) -> Any:
     """Give the part of patches after their anchor: the target of a forecast."""
     return _part(patches, past=False)
-
-
-def is_patches(obj: Any) -> bool:
-    """Whether a DataArray is of patches, and not of the times of their anchors."""
-    return not is_time(obj) and (patch_index(obj) is not None or find_recipe(obj) is not None)
-
-
-def anchor_times(patches: Any) -> NDArray:
-    """Give the times that patches are anchored at."""
-    source = provenance(patches, None)
-    plan = next((p for p in source.plans if time_part(p.hood)), source.plans[0])
-    axis, steps = time_axis(plan.domain, plan.time_dim), plan.steps(source.ordinals)
-    if plan.spec.get("coupling") == "product":  # which has every time in every place
-        steps = steps[np.sort(np.unique(steps, return_index=True)[1])]
-    return axis.values[steps]
-
-
-def names_of_steps(patches: Any) -> set[Hashable]:
-    """Give what coordinates of windows in time are called, also where they were dropped."""
-    source = provenance(patches, None)
-    return {n for plan in source.plans for n in plan.own_names.values()}
 
 
 def in_time_order(patches: Any) -> Any:

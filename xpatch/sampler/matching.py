@@ -12,40 +12,17 @@ from xpatch.domain import Lattice
 from xpatch.domain import places as pl
 from xpatch.domain import positions as ps
 from xpatch.geometry import Frame
-from xpatch.later import Later
-from xpatch.patches.index import RECIPE, patch_index
 from xpatch.sampler.reading import same_sites
 
-restoring: Any = Later("xpatch.patches.provenance")
 WHAT = "the patches given to Explicit"
-MIXED = (
-    "the patches given to Explicit come from different splits and have no common anchors; give the "
-    "patches of one split"
-)
 
 
 def patches_of(given: Any) -> tuple[Any, NDArray[np.int64]] | None:
     """Give the plan of patches in space, and their labels; None where something else was given.
 
-    Patches that were read from a file know it from their recipe.
+    Patches answer by their accessor: a sampler need not know what they carry.
     """
-    if not isinstance(given, xr.DataArray | xr.Dataset):
-        return None
-    index = patch_index(given)
-    if index is not None:
-        if index.mixed:
-            raise ValueError(MIXED)
-        source = restoring.Provenance(index.dim, index.ordinals, index.plans, index.crop)
-        return _shown(given, source)
-    if not any(RECIPE in c.attrs and c.ndim <= 1 for c in given.coords.values()):
-        return None
-    return _shown(given, restoring.provenance(given, None))
-
-
-def _shown(given: Any, source: Any) -> tuple[Any, NDArray[np.int64]]:
-    """Give the plan of the part of the patches that there is: where crops are, not what they are of."""
-    crop = restoring.with_part(given, source).crop
-    return source.plans[0].placed.part(crop), source.ordinals
+    return given.patch._as_places() if isinstance(given, xr.DataArray | xr.Dataset) else None
 
 
 def positions_of_patches(

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.later import Later
-from xpatch.patches.index import patch_index
 from xpatch.sampler.base import check_integer
 from xpatch.spec import Spec, check_seed
 from xpatch.time.axis import Duration, TimeAxis
 from xpatch.time.geometry import TimeGeometry
-
-if TYPE_CHECKING:
-    from xpatch.models import horizon as parts
-else:
-    parts = Later("xpatch.models.horizon")
 
 METHODS = ("nearest", "pad", "backfill")
 
@@ -239,15 +232,9 @@ class ExplicitTimes(EventTriggered):
     of_patches = False  # whether the times are those of the anchors of other patches
 
     def __init__(self, times: Any):
-        names: set[Hashable] = set()
-        if isinstance(times, xr.Dataset) or (
-            isinstance(times, xr.DataArray) and parts.is_patches(times)
-        ):
-            names = {*times.coords, *parts.names_of_steps(times)}
-            times = parts.anchor_times(times)
-            object.__setattr__(self, "of_patches", True)
-        elif isinstance(times, xr.DataArray) and patch_index(times) is not None:
-            object.__setattr__(self, "of_patches", True)
+        told = times.patch._as_times() if isinstance(times, xr.DataArray | xr.Dataset) else None
+        times, names = (times, ()) if told is None else told
+        object.__setattr__(self, "of_patches", told is not None)
         object.__setattr__(self, "_others", frozenset(names))
         super().__init__(times, "nearest", None)
 
