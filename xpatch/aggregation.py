@@ -22,30 +22,6 @@ from xpatch.spec import (
 )
 from xpatch.window import WINDOWS, Custom, Window, as_window
 
-__all__ = [
-    "Aggregation",
-    "Count",
-    "First",
-    "HardVote",
-    "InvVarWeightedMean",
-    "Last",
-    "Learned",
-    "Max",
-    "Mean",
-    "Median",
-    "Min",
-    "Mode",
-    "MostCentral",
-    "OverlapAdd",
-    "Quantile",
-    "SoftVote",
-    "Std",
-    "Sum",
-    "Var",
-    "WeightedSum",
-    "as_aggregation",
-]
-
 
 class Aggregation(Spec):
     """Base of the aggregations.
@@ -57,9 +33,18 @@ class Aggregation(Spec):
         undo an analysis window; the others need untapered values.
     normalize : bool
         Whether a linear result is divided by the sum of the weights.
+    variables : tuple of hashable
+        Names of the variables of a Dataset that go in together; empty: each goes in alone.
+    finalize : str, optional
+        What becomes of the merged values: "argmax" takes the most probable class.
     """
 
     linear: ClassVar[bool] = False
+    finalize: ClassVar[str | None] = None
+
+    @property
+    def variables(self) -> tuple[Hashable, ...]:
+        return ()
 
     @property
     def normalize(self) -> bool:
@@ -343,6 +328,7 @@ class SoftVote(Windowed):
     dim: Hashable = "class"
     keep_probabilities: bool = False
     window: Any = None
+    finalize: ClassVar[str | None] = "argmax"
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -362,6 +348,10 @@ class InvVarWeightedMean(Aggregation):
 
     mean: Hashable = "mean"
     variance: Hashable = "variance"
+
+    @property
+    def variables(self) -> tuple[Hashable, ...]:
+        return self.mean, self.variance
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.WeightedMean(dtype, skipna, dtypes.average(dtype), normalize=False)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.aggregation import InvVarWeightedMean, SoftVote, Sum
+from xpatch.aggregation import Aggregation, SoftVote, Sum
 from xpatch.domain.nodata import masked, nodata_of, refilled, valid, without_nodata
 from xpatch.engine import dtypes
 from xpatch.engine.nodata import filling
 from xpatch.engine.stacked import Modeled
 
-if TYPE_CHECKING:
-    from xpatch.patches.merge import Merge
+Merged = Callable[[Variable, Hashable, Aggregation], Variable]  # merges one variable
 
 
 def most_probable(probability: xr.DataArray, vote: SoftVote, fill_value: Any) -> Any:
@@ -70,38 +69,45 @@ def most_probable_each(
     return merged.assign(out)
 
 
-def inverse_variance(merge: Merge, aggregation: InvVarWeightedMean) -> xr.Dataset:
+def inverse_variance(
+    patches: xr.DataArray | xr.Dataset, aggregation: Aggregation, merged: Merged, fill_value: Any
+) -> xr.Dataset:
     """Merge a Dataset of mean and variance; other variables are left out of the result.
 
     Raises
     ------
+    TypeError
+        If it is a DataArray.
     KeyError
         If mean or variance is missing.
     ValueError
         If a variance is not positive.
     """
-    for name in (aggregation.mean, aggregation.variance):
-        if name not in merge.patches:
+    names = mean_name, variance_name = aggregation.variables
+    if isinstance(patches, xr.DataArray):
+        raise TypeError(
+            "InvVarWeightedMean needs a Dataset with variables "
+            f"{mean_name!r} and {variance_name!r}, got a DataArray"
+        )
+    for name in names:
+        if name not in patches:
             raise KeyError(
-                f"InvVarWeightedMean needs variables {aggregation.mean!r} and "
-                f"{aggregation.variance!r}; {name!r} is missing among "
-                f"{list(merge.patches.data_vars)}"
+                f"InvVarWeightedMean needs variables {mean_name!r} and {variance_name!r}; {name!r} is "
+                f"missing among {list(patches.data_vars)}"
             )
-    given = merge.patches[aggregation.mean], merge.patches[aggregation.variance]
-    mean, variance = map(masked, given)
+    given = [patches[name] for name in names]
+    known = mean, variance = [masked(v) for v in given]
     precision = xr.apply_ufunc(
         _precision, variance, dask="parallelized", output_dtypes=[dtypes.average(variance.dtype)]
     ).where(mean.notnull())
     weighted = (mean * precision).transpose(*mean.dims)
-    total = merge.variable(precision.transpose(*mean.dims).variable, aggregation.mean, Sum())
-    sums = merge.variable(weighted.variable, aggregation.mean, Sum())
-    merged_mean, merged_variance = sums / total, 1 / total
-    merged_mean.attrs, merged_variance.attrs = mean.attrs, variance.attrs
-    parts = {
-        aggregation.mean: refilled(merged_mean, given[0], merge.asked),
-        aggregation.variance: refilled(merged_variance, given[1], merge.asked),
-    }
-    return xr.Dataset(parts, attrs=merge.patches.attrs)
+    total = merged(precision.transpose(*mean.dims).variable, mean_name, Sum())
+    found = merged(weighted.variable, mean_name, Sum()) / total, 1 / total
+    parts = {}
+    for name, out, one, source in zip(names, found, known, given, strict=True):
+        out.attrs = one.attrs
+        parts[name] = refilled(out, source, fill_value)
+    return xr.Dataset(parts, attrs=patches.attrs)
 
 
 def _precision(variance: NDArray) -> NDArray:

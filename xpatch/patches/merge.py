@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from xarray import Variable
 
-from xpatch.aggregation import InvVarWeightedMean, OverlapAdd, SoftVote, as_aggregation
+from xpatch.aggregation import OverlapAdd, as_aggregation
 from xpatch.domain import Lattice, domain_of
 from xpatch.domain.nodata import nodata_of, without_nodata
 from xpatch.joint import Hood, Joint, inner_sizes, time_dims, time_part
@@ -84,7 +84,7 @@ class Merge:
         self.chunks, self.present = chunks, present
         self.cut = (*self.plan.dims, *cut)  # also where this is a merge of time or of space alone
         self.skipna = skipna
-        composed = isinstance(self.aggregation, SoftVote | InvVarWeightedMean)
+        composed = self.aggregation.variables or self.aggregation.finalize  # which fill at the end
         self.asked, self.fill_value = fill_value, None if composed else fill_value
         self.scale = factors(scale, self.plan)
         self.crop = self._find_crop()
@@ -188,30 +188,24 @@ class Merge:
 
     def run(self) -> Any:
         """Merge."""
-        aggregation = self.aggregation
+        aggregation: Any = self.aggregation
+        if aggregation.variables:
+            together = inverse_variance(self.patches, aggregation, self.variable, self.asked)
+            return self._wrap(together)
         if isinstance(self.patches, xr.DataArray):
-            if isinstance(aggregation, InvVarWeightedMean):
-                raise TypeError(
-                    "InvVarWeightedMean needs a Dataset with variables "
-                    f"{aggregation.mean!r} and {aggregation.variance!r}, got a DataArray"
-                )
             merged = self.variable(self.patches.variable, None)
             out = self._wrap(xr.Dataset({"_": merged}))["_"].rename(self.patches.name)
-            if isinstance(aggregation, SoftVote):
-                return most_probable(out, aggregation, self.asked)
-            return out
-        if isinstance(aggregation, InvVarWeightedMean):
-            return self._wrap(inverse_variance(self, aggregation))
-        parts, voted = {}, []
+            return most_probable(out, aggregation, self.asked) if aggregation.finalize else out
+        parts, alone = {}, []
         for name, array in self.patches.data_vars.items():
             if self.dim not in array.dims or is_carried(self.plan, name, array.dims, self.cut):
                 parts[name] = carried(array.variable, name, self.dim, self.present)
                 continue
-            voted.append(name)
+            alone.append(name)
             parts[name] = self.variable(array.variable, name)
         whole = self._wrap(xr.Dataset(parts, attrs=self.patches.attrs))
-        if isinstance(aggregation, SoftVote):
-            return most_probable_each(whole, voted, aggregation, self.asked)
+        if aggregation.finalize:
+            return most_probable_each(whole, alone, aggregation, self.asked)
         return whole
 
     def _wrap(self, merged: xr.Dataset) -> xr.Dataset:
