@@ -33,6 +33,9 @@ class Aggregation(Spec):
         undo an analysis window; the others need untapered values.
     normalize : bool
         Whether a linear result is divided by the sum of the weights.
+    preprocess : str, optional
+        What is done to the patches before: "horizon" leaves what comes after the anchor, "cube" does so
+        and keeps all forecasts apart, "scan" runs a function on one patch after the other.
     variables : tuple of hashable
         Names of the variables of a Dataset that go in together; empty: each goes in alone.
     finalize : str, optional
@@ -41,6 +44,10 @@ class Aggregation(Spec):
 
     linear: ClassVar[bool] = False
     finalize: ClassVar[str | None] = None
+
+    @property
+    def preprocess(self) -> str | None:
+        return None
 
     @property
     def variables(self) -> tuple[Hashable, ...]:

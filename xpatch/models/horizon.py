@@ -48,6 +48,11 @@ def horizon(patches: Any) -> Any:
     return _part(patches, past=False)
 
 
+def forecasts(patches: Any) -> Any:
+    """Give the horizons of patches, the later made after the earlier."""
+    return in_time_order(horizon(patches))
+
+
 def in_time_order(patches: Any) -> Any:
     """Number patches whose anchors were drawn or given in any order by the times of their anchors."""
     index = patch_index(patches)

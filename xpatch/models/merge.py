@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import xarray as xr
@@ -10,7 +11,10 @@ from xarray.indexes import PandasIndex
 
 from xpatch.aggregation import OverlapAdd, as_aggregation
 from xpatch.domain import domain_of
+from xpatch.joint import time_dims, time_part
 from xpatch.models.cube import check_same_times, forecast_cube
+from xpatch.models.horizon import forecasts
+from xpatch.models.scan import scanned
 from xpatch.models.spacetime import Merger, is_both, merge_in_turn
 from xpatch.patches import record as made
 from xpatch.patches.arguments import factors
@@ -19,8 +23,36 @@ from xpatch.patches.index import PatchIndex, as_given, whole_of, with_index
 from xpatch.patches.merge import Merge
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import check_like, provenance
+from xpatch.patches.recall import indexed
 from xpatch.patches.samples import completed
-from xpatch.time.aggregation import Forecast, Sequential, TemporalMean
+from xpatch.time.aggregation import TemporalMean
+
+
+def preprocessed(
+    patches: Any, aggregation: Any, like: Any, scale: Any, present: Any = None
+) -> tuple[Any, Any]:
+    """Do to patches what their aggregation asks for first, and say which of them are present then."""
+    patches = indexed(patches, like)
+    source = provenance(patches, like)
+    default = source.plans[0].aggregation or OverlapAdd()
+    how = default if aggregation is None else as_aggregation(aggregation)
+    if how.preprocess is None:
+        return patches, present
+    _check_steps(how, source, scale)
+    if how.preprocess == "scan":
+        return scanned(patches, source, how, present)
+    return forecasts(patches), present
+
+
+def _check_steps(aggregation: Any, source: Any, scale: Any) -> None:
+    """Raise a ValueError if patches have finer steps than the field, by whose steps an aggregation goes."""
+    timed = time_dims(time_part(source.plans[0].hood))
+    if isinstance(scale, Mapping) and set(scale) & set(timed):
+        raise ValueError(
+            f"{aggregation!r} goes by the steps of the field, and scale={dict(scale)!r} says that "
+            "the patches have finer ones; take patches.patch.horizon before the model refines "
+            "it, and merge with 'last' or TemporalMean()"
+        )
 
 
 def merge_one(
@@ -30,8 +62,9 @@ def merge_one(
     rest = (like, skipna, fill_value, scale)
     if isinstance(aggregation, tuple | list):
         return merge_both(patches, aggregation, *rest)
-    merge = Merge(patches, aggregation, *rest)
-    if isinstance(merge.aggregation, Forecast) and merge.aggregation.select == "cube":
+    first, _ = preprocessed(patches, aggregation, like, scale)
+    merge = Merge(first, aggregation, *rest)
+    if merge.aggregation.preprocess == "cube":
         return as_cube(patches, None, merge.crop, *rest)
     return merge.domain.wrap(made.run(merge))
 
@@ -59,11 +92,11 @@ def merge_both(
             f"{list(source.plans[0].dims)} only: merge({given[0]!r})"
         )
     first = Merge(patches, TemporalMean(), like, skipna, fill_value, scale)
-    if isinstance(temporal, Forecast) and temporal.select == "cube":
+    if temporal.preprocess == "cube":
         return as_cube(patches, spatial, first.crop, like, skipna, fill_value, scale)
     _check_missing(skipna, fill_value)
-    if isinstance(temporal, Sequential):
-        (patches, _), temporal = temporal.prepared(patches, source), TemporalMean()
+    if temporal.preprocess == "scan":
+        (patches, _), temporal = scanned(patches, source, temporal), TemporalMean()
     found = merge_in_turn(
         whole_of(patches),
         _on(source, like),
@@ -76,7 +109,7 @@ def merge_both(
 
 def _check_order(spatial: Any, temporal: Any) -> None:
     """Raise a ValueError if the aggregation over time stands first."""
-    if isinstance(spatial, Forecast | Sequential):
+    if spatial.preprocess is not None:
         raise ValueError(
             f"merge takes (spatial, temporal), in this order, and got {spatial!r}, which is over time, "
             f"first: merge(({temporal!r}, {spatial!r}))"
@@ -130,6 +163,7 @@ def _merger(
 
     def merged(patches: xr.Dataset) -> xr.Dataset:
         own = {d: f for d, f in factors(scale, plan).items() if (d in timed) == (over == "time")}
+        patches, _ = preprocessed(patches, aggregation, None, own)
         return made.run(Merge(patches, aggregation, None, skipna, fill_value, own, cut=plan.dims))
 
     return merged
@@ -153,8 +187,9 @@ def merge_each(
         )
     parts, cubes = [], []
     for part in by_field(patches, plans, like).values():
-        merge = Merge(part, aggregation, None, *args)
-        if isinstance(merge.aggregation, Forecast) and merge.aggregation.select == "cube":
+        first, _ = preprocessed(part, aggregation, None, args[-1])
+        merge = Merge(first, aggregation, None, *args)
+        if merge.aggregation.preprocess == "cube":
             cubes.append(as_cube(part, None, merge.crop, None, *args))
         else:
             parts.append(made.run(merge))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable, Iterator
 from typing import Any
 
@@ -10,10 +11,80 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
+from xpatch.models.spacetime import is_both, sides_of
 from xpatch.patches.index import patch_index, whole_of, with_index, with_variables
 from xpatch.patches.names import is_lead
+from xpatch.patches.provenance import Provenance
+from xpatch.report import noted
 
-__all__ = ["as_patches", "check_order", "one_by_one"]
+__all__ = ["as_patches", "check_order", "one_by_one", "scanned"]
+
+
+def scanned(patches: Any, source: Provenance, scan: Any, present: Any = None) -> tuple[Any, None]:
+    """Fold a state through patches, each place on its own, and give the outputs as patches.
+
+    Those that are not present, because the function of `apply` failed on them, are left out.
+    """
+    dim, ordinals = source.dim, source.ordinals
+    order = np.argsort(source.plans[0].steps(ordinals), kind="stable")
+    places = _places_of(source)
+    count = len(np.unique(places))
+    states: dict[int, Any] = {}
+    outputs: list[Any] = [None] * len(order)
+    given = (patches,) if present is None else (patches, xr.DataArray(present, dims=[dim]))
+    for k, (patch, *there) in one_by_one(given, dim, order):
+        if there and not there[0]:
+            continue
+        place = int(places[k])
+        if place not in states:
+            states[place] = _first_state(scan.init, count)
+        with noted(f"in step of Sequential, on patch {int(ordinals[k])}"):
+            states[place], outputs[k] = _checked(scan.step(states[place], patch), patch)
+    kept = [k for k, output in enumerate(outputs) if output is not None]
+    if not kept:
+        return patches.isel({dim: kept}), None
+    made = [outputs[k] for k in kept]
+    return as_patches(made, patches.isel({dim: kept}), dim), None
+
+
+def _places_of(source: Provenance) -> NDArray[np.int64]:
+    """Give the place that each patch is of; 0 for all that were cut in time alone."""
+    plan, ordinals = source.plans[0], source.ordinals
+    return sides_of(plan, ordinals).where if is_both(plan) else np.zeros_like(ordinals)
+
+
+def _first_state(init: Any, places: int) -> Any:
+    """Give the first state of each of so many places."""
+    try:
+        return copy.deepcopy(init)
+    except Exception as error:
+        if places == 1:
+            return init
+        raise TypeError(
+            f"init of Sequential must be copied for each of {places} places, but {init!r} "
+            f"cannot be: {error}; give None, and make the state in step"
+        ) from error
+
+
+def _checked(result: Any, patch: Any) -> tuple[Any, Any]:
+    """Raise if a step did not return a state and an output of the shape of a patch."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(
+            f"step of Sequential must return a state and an output, got {type(result).__name__}"
+        )
+    output = result[1]
+    if not isinstance(output, xr.DataArray | xr.Dataset):
+        raise TypeError(
+            "the output of step of Sequential must be a DataArray or Dataset, got "
+            f"{type(output).__name__}; patch.copy(data=…) makes one"
+        )
+    if any(output.sizes.get(d) != n for d, n in patch.sizes.items()):
+        raise ValueError(
+            f"the output of step of Sequential has sizes {dict(output.sizes)}, the patch "
+            f"{dict(patch.sizes)}; one value a window is put into it by xr.zeros_like(patch) + value"
+        )
+    check_order(output, patch)
+    return result
 
 
 def one_by_one(

@@ -13,7 +13,7 @@ from xarray import Variable
 from xpatch.aggregation import OverlapAdd, as_aggregation
 from xpatch.domain import Lattice, domain_of
 from xpatch.domain.nodata import nodata_of, without_nodata
-from xpatch.joint import Hood, Joint, inner_sizes, time_dims, time_part
+from xpatch.joint import Hood, Joint, inner_sizes
 from xpatch.neighborhood import Boxes, Members
 from xpatch.patches.arguments import Scale, factors
 from xpatch.patches.bounds import bounded_by, turned_back
@@ -32,7 +32,6 @@ from xpatch.patches.read_back import box_coordinates, element_coordinates
 from xpatch.patches.recall import as_one, indexed
 from xpatch.patches.reduction import Job, Weights
 from xpatch.patches.split import check_chunks
-from xpatch.time.aggregation import Forecast, Sequential
 from xpatch.window import is_boxcar
 
 OUTPUT_CELLS = 1 << 22  # of an output chunk along the cut dimensions, where the field had no chunks
@@ -64,17 +63,6 @@ class Merge:
             patches = as_one(patches, self.dim, self.source.plans)
         default = self.source.plans[0].aggregation or OverlapAdd()
         self.aggregation = default if aggregation is None else as_aggregation(aggregation)
-        if isinstance(self.aggregation, Forecast | Sequential):
-            if isinstance(scale, Mapping) and set(scale) & set(
-                time_dims(time_part(self.source.plans[0].hood))
-            ):
-                raise ValueError(
-                    f"{self.aggregation!r} goes by the steps of the field, and scale={dict(scale)!r} says that "
-                    "the patches have finer ones; take patches.patch.horizon before the model refines "
-                    "it, and merge with 'last' or TemporalMean()"
-                )
-            patches, present = self.aggregation.prepared(patches, self.source, present)
-            self.source = provenance(patches, like)
         self.patches = patches
         self.plan = best_plan(self.source.plans, patches.sizes, like)
         self.domain: Lattice = self.plan.domain

@@ -13,10 +13,12 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
+from xpatch.aggregation import Aggregation, OverlapAdd
 from xpatch.domain import variables_of
 from xpatch.domain.nodata import nodata_of
 from xpatch.engine.lazy import keeping
 from xpatch.engine.nodata import filling
+from xpatch.models.merge import preprocessed
 from xpatch.patches.chunks import groups_within, patch_groups, virtual_chunks
 from xpatch.patches.fields import of_one_field
 from xpatch.patches.index import PatchIndex, as_given, patch_index, whole_of, with_index
@@ -27,7 +29,6 @@ from xpatch.patches.split import cut_field
 from xpatch.report import PatchFailure, Ticker, warn_of
 from xpatch.run.block import Agreed, Apply, Form, Frame, Shipped, as_variables
 from xpatch.spec import check_flag
-from xpatch.time.aggregation import Forecast
 
 BLOCK_BYTES = 1 << 25  # of the patches that are cut at a time from a field that is not chunked
 KEPT_BYTES = 1 << 29  # of stored chunks that are kept while a field is read from disk
@@ -69,7 +70,7 @@ class Skeleton:
         result = of_one_field(result)
         index = patch_index(result)
         assert index is not None
-        crop = Merge(result, None, None, None, None, scale).crop
+        crop = Merge(result, OverlapAdd(), None, None, None, scale).crop
         forms = {}
         for name, v in variables.items():
             if dim not in v.dims:
@@ -369,6 +370,7 @@ def apply_in_blocks(
     run = Application(func, plan, patches, blocks, options, scale, template, eager)
     made, present = run.lazily()
     args = (merging["aggregation"], None, merging["skipna"], merging["fill_value"], scale)
+    made, present = preprocessed(made, merging["aggregation"], None, scale, present)
     merge = Merge(made, *args, chunks=out_chunks, present=present)
     merged = run_merge(merge)
     if eager:
@@ -396,7 +398,7 @@ def _check(func: Any, options: Mapping[str, Any]) -> None:
 
 def _check_aggregation(aggregation: Any) -> None:
     """Raise a ValueError if patches are not merged to the field at once."""
-    cube = isinstance(aggregation, Forecast) and aggregation.select == "cube"
+    cube = isinstance(aggregation, Aggregation) and aggregation.preprocess == "cube"
     if cube or isinstance(aggregation, tuple | list):
         raise ValueError(
             f"apply merges patches to the field block by block, which {aggregation!r} does not; of a dask "
