@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -693,3 +696,74 @@ def test_labels_half_a_cell_off_are_not_those_of_like():
     np.testing.assert_allclose(bare.patch.merge(like=one), one)
     with pytest.raises(ValueError, match="do not occur in like"):
         bare.patch.merge(like=one.assign_coords(y=one.y + 5.0))
+
+
+# ----------------------------------------------------------------------------- asked once
+
+STEPS = pd.date_range("2000-01-01", periods=40)
+SERIES = xr.DataArray(np.arange(40.0), {"time": STEPS}, ("time",), name="t")
+AHEAD = xpatch.TimePatcher(xpatch.LookbackHorizon(5, 3), xpatch.RegularTimeStride(4))
+BOTH = xpatch.SpatioTemporalPatcher(xpatch.Patcher({"x": 8}), AHEAD)
+
+
+def windows():
+    return SERIES.patch.split(AHEAD)
+
+
+def places():
+    return (SERIES * line()).rename("t").patch.split(BOTH)
+
+
+def two_fields(freq):
+    """Give the horizons of two series with axes of their own, at the same anchors."""
+    days, steps = windows(), pd.date_range("2000-01-01", "2000-02-09", freq=freq)
+    other = xr.DataArray(np.arange(len(steps)) * 1.0, {"step": steps}, ("step",), name="u")
+    geometry = xpatch.LookbackHorizon(5, 3, dim="step")
+    cut = other.patch.split(geometry, sampler=xpatch.ExplicitTimes(days))
+    both = xr.merge([days, cut], join="outer", compat="override").patch.horizon
+    assert len(both.xindexes["patch"].plans) == 2
+    return both
+
+
+def fold(state, patch):
+    return state, patch
+
+
+CUBE = xpatch.Forecast("cube")
+MERGES = {
+    "boxes": (lambda: plane().patch.split(**TILES), xpatch.OverlapAdd("hann")),
+    "members": (lambda: plane().patch.split(geometry=xpatch.KNNGraph(4)), "mean"),
+    "a forecast": (windows, "forecast"),
+    "a cube": (windows, CUBE),
+    "a cube in space": (places, CUBE),
+    "a scan": (places, xpatch.Sequential(fold)),
+    "space and time": (places, ("mean", "forecast")),
+    "space and a cube": (places, ("mean", CUBE)),
+    "space and a scan": (places, ("mean", xpatch.Sequential(fold))),
+    "two fields": (lambda: two_fields("12h"), None),
+    "two cubes": (lambda: two_fields("1D"), CUBE),
+    "a recipe": (lambda: plane().patch.split(**TILES).drop_indexes("patch"), None),
+    "a recipe of a cube": (lambda: places().drop_indexes("patch"), CUBE),
+    "one scene": (lambda: xpatch.concat([plane().patch.split(**TILES)]), None),
+    "two scales": (lambda: SERIES.patch.split(xpatch.TimePatcher(xpatch.MultiScale([2, 8]))), None),
+}
+
+
+@pytest.mark.parametrize("name", MERGES)
+def test_who_patches_are_is_asked_once(name):
+    make, how = MERGES[name]
+    patches, asked, times = make(), Counter(), 2 if name == "two scales" else 1
+
+    def watch(frame, event, _):
+        if event == "call" and frame.f_code.co_filename.endswith(("provenance.py", "recall.py")):
+            asked[frame.f_code.co_name] += 1
+
+    sys.setprofile(watch)
+    try:
+        patches.patch.merge(how)
+    finally:
+        sys.setprofile(None)
+    assert asked["identified"] == times
+    assert asked["provenance"] == 0
+    assert asked["indexed"] == times
+    assert asked["recalled"] == ("recipe" in name)

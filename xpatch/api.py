@@ -13,28 +13,22 @@ from xpatch.domain.ragged import counts_of
 from xpatch.geometry import several_grids
 from xpatch.later import Later
 from xpatch.patcher import several_scales
-from xpatch.patches.index import patch_index
 
 if TYPE_CHECKING:
-    from xpatch.models import merge as merge_calls
     from xpatch.patches import arguments as merge_words
     from xpatch.patches import chunks as grouping
     from xpatch.patches import concat as all_scenes
-    from xpatch.patches import fields, planning, ragged, samples
-    from xpatch.patches import provenance as restoring
-    from xpatch.patches import recall as recalling
-    from xpatch.patches import scene as one_scene
+    from xpatch.patches import planning, ragged, samples
     from xpatch.patches import split as cutting
+    from xpatch.patches.arguments import Options
     from xpatch.patches.planning import First
+    from xpatch.patches.provenance import Provenance
 else:
     cutting, grouping = Later("xpatch.patches.split"), Later("xpatch.patches.chunks")
-    merge_calls = Later("xpatch.models.merge")
     merge_words = Later("xpatch.patches.arguments")
-    fields, one_scene = Later("xpatch.patches.fields"), Later("xpatch.patches.scene")
     all_scenes = Later("xpatch.patches.concat")
-    planning, restoring = Later("xpatch.patches.planning"), Later("xpatch.patches.provenance")
+    planning = Later("xpatch.patches.planning")
     ragged, samples = Later("xpatch.patches.ragged"), Later("xpatch.patches.samples")
-    recalling = Later("xpatch.patches.recall")
 
 __all__ = ["apply", "concat", "merge", "split"]
 
@@ -199,22 +193,40 @@ def merge(
     >>> patches.isel(patch=[0]).patch.merge("max").values
     array([ 0.,  1.,  2.,  3., nan, nan, nan, nan, nan, nan])
     """
+    from xpatch.patches.provenance import identified
+
     merge_words.check_words(skipna, fill_value, scale)
+    options = merge_words.Options(like, skipna, fill_value, scale)
     if isinstance(patches, xr.DataTree):
         from xpatch.multiscale import merge_scales
 
-        return merge_scales(patches, aggregation, like, skipna, fill_value, scale)
-    patches = one_scene.alone(patches)
-    patches = fields.of_one_field(recalling.indexed(patches, like), like)
-    if restoring.is_coarse(patches):
-        from xpatch.models.painting import merge_scale
+        return merge_scales(patches, aggregation, options, _merge_field)
+    patches, source = identified(patches, like)
+    if source.coarse:
+        from xpatch.models.painting import merge_coarse
 
-        return merge_scale(patches, aggregation, like, skipna, fill_value, scale)
-    given = (aggregation, like, skipna, fill_value, scale)
-    index = patch_index(patches) if isinstance(patches, xr.Dataset) else None
-    if index is not None and len(index.plans) > 1:
-        return merge_calls.merge_each(patches, index.plans, *given)
-    return merge_calls.merge_one(patches, *given)
+        return merge_coarse(patches, source, aggregation, options, _merge_field)
+    if len(source.plans) > 1:
+        from xpatch.models.merge import merge_each
+
+        return merge_each(patches, source, aggregation, options, _merge_field)
+    return _merge_field(patches, source, aggregation, options)
+
+
+def _merge_field(patches: Any, source: Provenance, aggregation: Any, options: Options) -> Any:
+    """Merge patches of one field, as their aggregation asks."""
+    from xpatch.models.merge import merge_both, merge_cube, preprocessed
+    from xpatch.patches.merge import Merge, resolved
+    from xpatch.patches.record import run
+
+    if isinstance(aggregation, tuple | list):
+        return merge_both(patches, source, aggregation, options)
+    how = resolved(aggregation, source)
+    if how.preprocess == "cube":
+        return merge_cube(patches, source, how, options)
+    patches, source, _ = preprocessed(patches, source, how, options.scale)
+    merge = Merge(patches, source, how, options)
+    return merge.domain.wrap(run(merge))
 
 
 def concat(sets: Sequence[Field], scenes: Sequence[Any] | None = None) -> Field:
@@ -374,10 +386,6 @@ def apply(
         chunks,
         template,
         {"batch_size": batch_size, "on_error": on_error, "progress": progress},
-        {
-            "aggregation": aggregation,
-            "skipna": skipna,
-            "fill_value": fill_value,
-            "scale": scale,
-        },
+        aggregation,
+        merge_words.Options(None, skipna, fill_value, scale),
     )

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from xpatch.aggregation import as_aggregation
 from xpatch.domain.nodata import masked, refilled
 from xpatch.joint import time_part
-from xpatch.models.painting import merge_scale
+from xpatch.models.merge import MergeField
+from xpatch.models.painting import merge_coarse
 from xpatch.neighborhood import Boxes, Members
+from xpatch.patches.arguments import Options
 from xpatch.patches.plan import Plan, is_carried
-from xpatch.patches.provenance import is_coarse, provenance
+from xpatch.patches.provenance import Provenance, identified, is_coarse, provenance
 from xpatch.patches.split import cut_field
 from xpatch.time.scales import LOST, HierarchicalCombine
 
@@ -66,16 +68,18 @@ def plans_of(plan: Plan, temporal: Any) -> dict[str, Plan]:
     return out
 
 
-def nodes_of(tree: xr.DataTree) -> dict[str, Any]:
-    """Give the patches of each scale: as a DataArray where one was split and one came back."""
-    out: dict[str, Any] = {}
+def nodes_of(tree: xr.DataTree, like: Any = None) -> dict[str, tuple[Any, Provenance]]:
+    """Give the patches of each scale, and where they come from.
+
+    They are a DataArray where one was split and one came back.
+    """
+    out: dict[str, tuple[Any, Provenance]] = {}
     for name, node in tree.children.items():
-        patches: Any = node.to_dataset()
-        if not is_coarse(patches):
+        if not is_coarse(node.to_dataset()):
             continue
-        orders = provenance(patches, None).plans[0].domain.orders
-        single = set(orders) == {None} and len(patches.data_vars) == 1
-        out[name] = next(iter(patches.data_vars.values())) if single else patches
+        patches, source = identified(node.to_dataset(), like)
+        single = set(source.plans[0].domain.orders) == {None} and len(patches.data_vars) == 1
+        out[name] = next(iter(patches.data_vars.values())) if single else patches, source
     return out
 
 
@@ -99,9 +103,9 @@ def first_of(tree: xr.DataTree) -> Any:
 def summary(tree: xr.DataTree) -> str:
     """One line about the patches of each scale."""
     lines = []
-    own = {str(tree.name): tree.to_dataset()} if is_coarse(tree.to_dataset()) else {}
-    for name, patches in (own or nodes_of(tree)).items():
-        source = provenance(patches, None)
+    own = tree.to_dataset()
+    nodes = {str(tree.name): identified(own, None)} if is_coarse(own) else nodes_of(tree)
+    for name, (_, source) in nodes.items():
         plan = source.plans[0]
         ((d, factor),) = (plan.coarse or {}).items()
         lines.append(
@@ -120,7 +124,7 @@ class TreeBatches:
         first_of(tree)
         nodes = {n: c.to_dataset() for n, c in tree.children.items() if is_coarse(c.to_dataset())}
         self.parts = {n: Batches(node, batch_size, drop_last) for n, node in nodes.items()}
-        labels = {n: provenance(node, None).ordinals for n, node in nodes.items()}
+        labels = {n: provenance(node).ordinals for n, node in nodes.items()}
         first, *others = labels
         different = [n for n in others if not np.array_equal(labels[n], labels[first])]
         if different:
@@ -141,7 +145,7 @@ SCALE = "scale"
 
 
 def merge_scales(
-    tree: xr.DataTree, aggregation: Any, like: Any, skipna: Any, fill_value: Any, scale: Any
+    tree: xr.DataTree, aggregation: Any, options: Options, merge_field: MergeField
 ) -> Any:
     """Merge a DataTree of patches: each scale to a field, and these to one.
 
@@ -150,34 +154,32 @@ def merge_scales(
     ValueError, KeyError, TypeError
         If there are no patches, the aggregation is not that of scales, or scales do not fit together.
     """
-    args = (like, skipna)
-    parts = nodes_of(tree)
+    parts = nodes_of(tree, options.like)
     if not parts and is_coarse(tree.to_dataset()):
-        return merge_scale(tree.to_dataset(), aggregation, *args, fill_value, scale)
+        alone = identified(tree.to_dataset(), options.like)
+        return merge_coarse(*alone, aggregation, options, merge_field)
     if not parts:
         raise ValueError(NO_SCALES)
-    how = checked(aggregation, parts)
+    how = checked(aggregation, next(iter(parts.values()))[1])
     names = chosen(how, parts)
-    fields = {}
-    for name in names:
-        own = fill_value if len(names) == 1 or _is_nan(fill_value) else None
-        fields[name] = merge_scale(parts[name], how.of_one, *args, own, scale)
+    fill_value = options.fill_value
+    own = fill_value if len(names) == 1 or _is_nan(fill_value) else None
+    each = dataclasses.replace(options, fill_value=own)
+    fields = {n: merge_coarse(*parts[n], how.of_one, each, merge_field) for n in names}
     check_alike(fields)
-    first = parts[names[0]]
-    out = combined(fields, how, touched(first))
+    out = combined(fields, how, touched(*parts[names[0]]))
     if len(names) > 1 and fill_value is not None and not _is_nan(fill_value):
-        cover = {n: coverage(parts[n], like, scale) for n in names}
+        cover = {n: coverage(*parts[n], options, merge_field) for n in names}
         out = filled(out, cover, fill_value)
     if isinstance(out, xr.DataArray) and out.name == UNNAMED:
         out = out.rename(None)
     return out
 
 
-def checked(aggregation: Any, parts: Mapping[str, Any]) -> HierarchicalCombine:
+def checked(aggregation: Any, source: Provenance) -> HierarchicalCombine:
     """Give how scales are combined: as asked for, or as said when they were split."""
     if aggregation is None:
-        plan = provenance(next(iter(parts.values())), None).plans[0]
-        aggregation = plan.aggregation
+        aggregation = source.plans[0].aggregation
     if not isinstance(aggregation, tuple | list):
         aggregation = as_aggregation(aggregation)
     if not isinstance(aggregation, HierarchicalCombine):
@@ -204,11 +206,10 @@ def chosen(how: HierarchicalCombine, parts: Mapping[str, Any]) -> tuple[str, ...
     return names
 
 
-def touched(patches: Any) -> list[Hashable]:
+def touched(patches: Any, source: Provenance) -> list[Hashable]:
     """Give the variables that are merged; the others are carried."""
     if isinstance(patches, xr.DataArray):
         return []
-    source = provenance(patches, None)
     own = {n: v.dims for n, v in patches.data_vars.items() if source.dim in v.dims}
     return [n for n, dims in own.items() if not is_carried(source.plans[0], n, dims)]
 
@@ -321,11 +322,14 @@ def weighted(stack: Any, weights: NDArray[np.float64]) -> Any:
     return mean.assign({n: mean[n].astype(stack[n].dtype) for n in stack.data_vars})
 
 
-def coverage(patches: Any, like: Any, scale: Any) -> xr.DataArray:
+def coverage(
+    patches: Any, source: Provenance, options: Options, merge_field: MergeField
+) -> xr.DataArray:
     """Say which cells any patch covers."""
-    dim = provenance(patches, None).dim
-    ones = xr.ones_like(patches.coords[dim], dtype=float)
-    return merge_scale(ones, "count", like, None, None, scale) > 0
+    ones = xr.ones_like(patches.coords[source.dim], dtype=float)
+    bare = dataclasses.replace(options, skipna=None, fill_value=None)
+    covered: xr.DataArray = merge_coarse(ones, source, "count", bare, merge_field) > 0
+    return covered
 
 
 def filled(out: Any, cover: Mapping[str, xr.DataArray], fill_value: Any) -> Any:

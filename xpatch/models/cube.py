@@ -12,14 +12,13 @@ from xarray import Variable
 
 from xpatch.aggregation import Mean
 from xpatch.domain.nodata import nodata_of
-from xpatch.models.horizon import horizon
 from xpatch.models.spacetime import OTHER, Merger, Sides, at_places, is_both, merged_over, sides_of
 from xpatch.neighborhood import Members
 from xpatch.patches.carried import carried, on_cells
 from xpatch.patches.index import as_given, whole_of
 from xpatch.patches.plan import Plan, is_carried
-from xpatch.patches.provenance import Provenance, provenance
-from xpatch.patches.times import at_steps, plan_steps, times_of
+from xpatch.patches.provenance import Provenance
+from xpatch.patches.times import at_steps, plan_steps
 
 UNEVEN = (
     "the horizons differ in length or in their leads, so that they make no cube; give the horizon in "
@@ -28,8 +27,15 @@ UNEVEN = (
 REFERENCE, PERIOD, VALID = "forecast_reference_time", "forecast_period", "valid_time"
 
 
-def forecast_cube(patches: Any, crop: Any, in_space: Merger, skipna: bool | None = None) -> Any:
-    """Give the horizons over ``forecast_reference_time`` and ``forecast_period`` (CF), in steps.
+def forecast_cube(
+    part: Any,
+    source: Provenance,
+    times: Variable,
+    crop: Any,
+    in_space: Merger,
+    skipna: bool | None = None,
+) -> Any:
+    """Give horizons over ``forecast_reference_time`` and ``forecast_period`` (CF), in steps.
 
     ``valid_time`` has both dimensions. Reference times are sorted; of the same one forecasts are
     averaged, or the last is taken of what has no mean. Patches in space and time are merged in space
@@ -40,11 +46,8 @@ def forecast_cube(patches: Any, crop: Any, in_space: Merger, skipna: bool | None
     ValueError
         If the horizons differ in length, or the field has coordinates of these names.
     """
-    part = horizon(patches)
-    source = provenance(part, None)
     plan, dim = source.plans[0], source.dim
     time = plan.time_dim
-    _, times = times_of(patches, provenance(patches, None))
     _check_names(part, dim, time)
     lead = _leads(plan, source)
     at, which = np.unique(plan.steps(source.ordinals), return_inverse=True)

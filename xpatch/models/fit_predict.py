@@ -94,7 +94,7 @@ def fit_predict(
     """
     known = _checked(patches, fit, predict, known, progress)
     past, future = parts.lookback(patches), parts.horizon(patches)
-    source = restoring.provenance(patches, None)
+    source = restoring.provenance(patches)
     dim = source.dim
     times = {p.time_dim: p for p in source.plans if joint.time_part(p.hood)}
     steps = {d: plan.steps(source.ordinals) for d, plan in times.items()}

@@ -27,7 +27,7 @@ from xpatch.patches.index import (
 )
 from xpatch.patches.names import is_lead
 from xpatch.patches.plan import NO_WINDOWS, Plan
-from xpatch.patches.provenance import provenance
+from xpatch.patches.provenance import NEVER_SPLIT, Provenance, of_index, provenance
 from xpatch.patches.recall import indexed
 from xpatch.patches.scene import alone
 from xpatch.patches.steps import lead_coordinate
@@ -48,9 +48,18 @@ def horizon(patches: Any) -> Any:
     return _part(patches, past=False)
 
 
-def forecasts(patches: Any) -> Any:
+def ahead(patches: Any, source: Provenance) -> tuple[Any, Provenance]:
+    """Give the horizons of patches of which it is known where they come from, and where these do."""
+    part = _cut(patches, source, past=False)
+    return part, of_index(part)
+
+
+def forecasts(
+    patches: Any, source: Provenance, how: Any = None, present: Any = None
+) -> tuple[Any, Provenance, Any]:
     """Give the horizons of patches, the later made after the earlier."""
-    return in_time_order(horizon(patches))
+    part = in_time_order(_cut(patches, source, past=False))
+    return part, of_index(part), present
 
 
 def in_time_order(patches: Any) -> Any:
@@ -93,13 +102,18 @@ def _part(patches: Any, past: bool) -> Any:
     if mixed is not None and (mixed.mixed or mixed.scenes):
         return _of_mixed(patches, mixed, past)
     patches = of_one_field(patches)
-    source = provenance(patches, None)
+    return _cut(patches, provenance(patches), past)
+
+
+def _cut(patches: Any, source: Provenance, past: bool) -> Any:
+    """Cut a part out of patches of one split."""
     if len(source.plans) > 1:
         return _of_each(patches, source.plans, past)
+    index = patch_index(patches)
+    if index is None:  # of labels alone no windows are known
+        raise ValueError(NEVER_SPLIT)
     plan = source.plans[0]
     dim = plan.time_dim
-    index = patch_index(patches)
-    assert index is not None
     if dim not in patches.dims:
         raise ValueError(
             f"these patches have no dimension {dim!r} any more; put one value a window on the part that "
@@ -137,7 +151,7 @@ def _of_each(patches: xr.Dataset, plans: tuple[Plan, ...], past: bool) -> xr.Dat
     found, lacking = [], None
     for plan, part in parts.items():
         try:
-            found.append(_part(part, past) if time_part(plan.hood) else part)
+            found.append(_cut(part, of_index(part), past) if time_part(plan.hood) else part)
         except NoPartError as error:  # such as the future of a lookback
             lacking = error
     if not found and lacking is not None:

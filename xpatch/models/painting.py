@@ -10,28 +10,31 @@ import numpy as np
 import xarray as xr
 from xarray import Variable
 
-from xpatch.models.merge import merge_one
-from xpatch.patches.arguments import Scale, factors
+from xpatch.models.merge import MergeField
+from xpatch.patches.arguments import Options, Scale, factors
 from xpatch.patches.index import PatchIndex, patch_index, with_index
 from xpatch.patches.labels import part_of
 from xpatch.patches.plan import Plan
-from xpatch.patches.provenance import Provenance, provenance
-from xpatch.patches.recall import indexed
+from xpatch.patches.provenance import Provenance
 from xpatch.time.scales import HierarchicalCombine
 from xpatch.time.window import stepwise
 
 BLOCK_BYTES = 1 << 26  # of painted patches in memory at a time
 
 
-def merge_scale(
-    patches: Any, aggregation: Any, like: Any, skipna: Any, fill_value: Any, scale: Any
+def merge_coarse(
+    patches: Any,
+    source: Provenance,
+    aggregation: Any,
+    options: Options,
+    merge_field: MergeField,
 ) -> Any:
     """Merge patches of one scale."""
     if isinstance(aggregation, HierarchicalCombine):
         aggregation = aggregation.of_one
-    fine, own = painted(patches, like, scale)
-    aggregation = own if aggregation is None else aggregation
-    merged = merge_one(fine, aggregation, like, skipna, fill_value, scale)
+    fine, at = painted(patches, source, options.scale)
+    aggregation = within_of(source.plans[0]) if aggregation is None else aggregation
+    merged = merge_field(fine, at, aggregation, options)
     if isinstance(patches, xr.DataArray):
         put_off = patches.chunks is None and merged.chunks is not None
         return merged.compute() if put_off else merged
@@ -39,25 +42,21 @@ def merge_scale(
     return merged.assign({n: merged[n].compute() for n in late if merged[n].chunks is not None})
 
 
-def painted(patches: Any, like: Any, scale: Scale) -> tuple[Any, Any]:
-    """Give coarse patches at the steps of the field, and how they are merged by default.
-
-    Each coarse step stands for all of its own.
+def painted(patches: Any, source: Provenance, scale: Scale) -> tuple[Any, Provenance]:
+    """Give coarse patches at the steps of the field: each coarse step stands for all of its own.
 
     Raises
     ------
     ValueError
         If steps of the patches were left out or reordered, or patches of several scales were joined.
     """
-    patches = indexed(patches, like)
-    index = patch_index(patches)
-    if index is not None and len(index.plans) > 1:
+    if len(source.plans) > 1:
         raise ValueError(
             "these patches are of several scales, or fields, and nothing says which of them shall be "
             "merged; keep scales apart, as the nodes of the DataTree, or merge variables one by one"
         )
-    source = provenance(patches, like)
-    plan = source.plans[0]
+    plan, index = source.plans[0], patch_index(patches)
+    assert index is not None  # what has no recipe is not known to be of a scale
     ((d, factor),) = (plan.coarse or {}).items()
     lost = [n for n, c in patches.coords.items() if d in c.dims and factor > 1]
     kept = patches.drop_vars(lost)  # coordinates of coarse steps are not those of the field
@@ -68,10 +67,9 @@ def painted(patches: Any, like: Any, scale: Scale) -> tuple[Any, Any]:
         variables = {n: repeated(v.variable, d, factor) for n, v in patches.data_vars.items()}
         out = xr.Dataset(variables, kept.coords, patches.attrs)
     low, high = crop_of(patches, source, plan, d, factors(scale, plan).get(d, 1))
-    fine = fine_plan(plan)
-    assert index is not None  # what has no recipe is not known to be of a scale
-    crop = {**index.crop, d: (low * factor, high * factor)}
-    return with_index(out, PatchIndex(index._index, (fine,), crop)), within_of(plan)
+    crop = {**source.crop, d: (low * factor, high * factor)}
+    fine = PatchIndex(index._index, (fine_plan(plan),), crop)
+    return with_index(out, fine), Provenance.of(fine)
 
 
 def repeated(variable: Variable, dim: Hashable, factor: int) -> Variable:

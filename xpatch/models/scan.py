@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Hashable, Iterator
 from typing import Any
 
@@ -20,7 +21,9 @@ from xpatch.report import noted
 __all__ = ["as_patches", "check_order", "one_by_one", "scanned"]
 
 
-def scanned(patches: Any, source: Provenance, scan: Any, present: Any = None) -> tuple[Any, None]:
+def scanned(
+    patches: Any, source: Provenance, scan: Any, present: Any = None
+) -> tuple[Any, Provenance, None]:
     """Fold a state through patches, each place on its own, and give the outputs as patches.
 
     Those that are not present, because the function of `apply` failed on them, are left out.
@@ -41,10 +44,10 @@ def scanned(patches: Any, source: Provenance, scan: Any, present: Any = None) ->
         with noted(f"in step of Sequential, on patch {int(ordinals[k])}"):
             states[place], outputs[k] = _checked(scan.step(states[place], patch), patch)
     kept = [k for k, output in enumerate(outputs) if output is not None]
-    if not kept:
-        return patches.isel({dim: kept}), None
-    made = [outputs[k] for k in kept]
-    return as_patches(made, patches.isel({dim: kept}), dim), None
+    out = patches.isel({dim: kept})
+    if kept:
+        out = as_patches([outputs[k] for k in kept], out, dim)
+    return out, dataclasses.replace(source, ordinals=ordinals[kept]), None
 
 
 def _places_of(source: Provenance) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -14,6 +15,16 @@ from xpatch.patches.plan import Plan
 from xpatch.spec import check_flag, is_integer
 
 Scale = int | Mapping[Hashable, int] | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Options:
+    """What merge was asked for, beside the aggregation; see `xpatch.merge`."""
+
+    like: Any = None
+    skipna: bool | None = None
+    fill_value: Any = None
+    scale: Scale = None
 
 
 def check_words(skipna: Any, fill_value: Any, scale: Any) -> None:

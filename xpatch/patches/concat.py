@@ -100,7 +100,7 @@ def _parts_of(obj: Any, number: int) -> list[tuple[Any, Provenance, Any]]:
         )
     found = []
     for name, part in _taken_apart(obj):
-        source = provenance(part, None)
+        source = provenance(part)
         if source.dim not in part.dims:
             raise ValueError(
                 f"set {number} of concat is a single patch; select it as a set, patches.isel({source.dim}=[k])"

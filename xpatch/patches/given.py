@@ -35,9 +35,9 @@ def as_places(obj: xr.DataArray | xr.Dataset) -> tuple[Plan, NDArray[np.int64]] 
     if index is not None:
         if index.mixed:
             raise ValueError(MIXED)
-        source = Provenance(index.dim, index.ordinals, index.plans, index.crop)
+        source = Provenance.of(index)
     elif any(RECIPE in c.attrs and c.ndim <= 1 for c in obj.coords.values()):
-        source = provenance(obj, None)
+        source = provenance(obj)
     else:
         return None
     crop = with_part(obj, source).crop
@@ -54,7 +54,7 @@ def as_times(obj: xr.DataArray | xr.Dataset) -> tuple[Any, set[Hashable]] | None
         return (obj, set()) if known else None
     if isinstance(obj, xr.DataArray) and not known and find_recipe(obj) is None:
         return None
-    source = provenance(obj, None)
+    source = provenance(obj)
     names = {n for plan in source.plans for n in plan.own_names.values()}  # also of dropped ones
     return _anchored(source), {*obj.coords, *names}
 

@@ -15,10 +15,11 @@ from xpatch.domain import Lattice, domain_of
 from xpatch.domain.nodata import nodata_of, without_nodata
 from xpatch.joint import Hood, Joint, inner_sizes
 from xpatch.neighborhood import Boxes, Members
-from xpatch.patches.arguments import Scale, factors
+from xpatch.patches.arguments import Options, factors
 from xpatch.patches.bounds import bounded_by, turned_back
 from xpatch.patches.carried import carried, on_cells
 from xpatch.patches.composite import inverse_variance, most_probable, most_probable_each
+from xpatch.patches.coords import restored_coords
 from xpatch.patches.dates import merge_dates
 from xpatch.patches.encoding import without_recipes
 from xpatch.patches.fields import best_plan
@@ -27,9 +28,8 @@ from xpatch.patches.labels import part_of, same_numbers
 from xpatch.patches.listing import MemberJob
 from xpatch.patches.mapping import with_mapping
 from xpatch.patches.plan import Plan, is_carried
-from xpatch.patches.provenance import check_like, ordered, provenance, restored_coords
+from xpatch.patches.provenance import Provenance, check_like, ordered
 from xpatch.patches.read_back import box_coordinates, element_coordinates
-from xpatch.patches.recall import as_one, indexed
 from xpatch.patches.reduction import Job, Weights
 from xpatch.patches.split import check_chunks
 from xpatch.window import is_boxcar
@@ -37,44 +37,60 @@ from xpatch.window import is_boxcar
 OUTPUT_CELLS = 1 << 22  # of an output chunk along the cut dimensions, where the field had no chunks
 
 
+def resolved(aggregation: Any, source: Provenance) -> Any:
+    """Give the aggregation that is asked for, else that of the split."""
+    if aggregation is None:
+        return source.plans[0].aggregation or OverlapAdd()
+    return as_aggregation(aggregation)
+
+
 class Merge:
-    """One call of `merge`, step by step."""
+    """The merge of the patches of one field, step by step.
+
+    Parameters
+    ----------
+    patches : DataArray or Dataset
+        The patches, and
+    source : Provenance
+        where they come from.
+    aggregation : Aggregation
+        What overlapping patches become.
+    options : Options
+        What else merge was asked for.
+    chunks : mapping, optional
+        Those of the result; default: as the field had.
+    present : array (patch,), optional
+        Which patches there are, of a function that may fail on some.
+    cut : tuple of hashable
+        Further dimensions along which the field was cut, where this is a merge of time or space alone.
+    """
 
     def __init__(
         self,
         patches: xr.DataArray | xr.Dataset,
+        source: Provenance,
         aggregation: Any,
-        like: Any,
-        skipna: bool | None,
-        fill_value: Any,
-        scale: Scale,
+        options: Options,
         *,
         chunks: Mapping[Hashable, tuple[int, ...]] | None = None,
         present: Any = None,
         cut: tuple[Hashable, ...] = (),
     ):
-        if not isinstance(patches, xr.DataArray | xr.Dataset):
-            raise TypeError(f"merge takes patches, got {type(patches).__name__}")
         check_chunks(patches, "merge")
-        patches = indexed(patches, like)
-        self.source = provenance(patches, like)
-        self.dim = self.source.dim
-        if self.dim not in patches.dims:
-            patches = as_one(patches, self.dim, self.source.plans)
-        default = self.source.plans[0].aggregation or OverlapAdd()
-        self.aggregation = default if aggregation is None else as_aggregation(aggregation)
-        self.patches = patches
-        self.plan = best_plan(self.source.plans, patches.sizes, like)
+        self.patches, self.source, self.dim = patches, source, source.dim
+        self.aggregation = aggregation
+        self.plan = best_plan(source.plans, patches.sizes, options.like)
         self.domain: Lattice = self.plan.domain
-        if like is not None:
-            self.domain = domain_of(like)
+        if options.like is not None:
+            self.domain = domain_of(options.like)
             check_like(self.plan, self.domain)
         self.chunks, self.present = chunks, present
-        self.cut = (*self.plan.dims, *cut)  # also where this is a merge of time or of space alone
-        self.skipna = skipna
-        composed = self.aggregation.variables or self.aggregation.finalize  # which fill at the end
-        self.asked, self.fill_value = fill_value, None if composed else fill_value
-        self.scale = factors(scale, self.plan)
+        self.cut = (*self.plan.dims, *cut)
+        self.skipna = options.skipna
+        composed = aggregation.variables or aggregation.finalize  # which fill at the end
+        self.asked = options.fill_value
+        self.fill_value = None if composed else options.fill_value
+        self.scale = factors(options.scale, self.plan)
         self.crop = self._find_crop()
         self._check_window()
 
@@ -176,7 +192,7 @@ class Merge:
 
     def run(self) -> Any:
         """Merge."""
-        aggregation: Any = self.aggregation
+        aggregation = self.aggregation
         if aggregation.variables:
             together = inverse_variance(self.patches, aggregation, self.variable, self.asked)
             return self._wrap(together)

@@ -31,7 +31,7 @@ from xpatch.window import box_weights
 
 def plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
     """Give where patches come from, and the plan of the first field."""
-    source = provenance(obj, None)
+    source = provenance(obj)
     return source, source.plans[0]
 
 
@@ -313,7 +313,7 @@ def places(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
     >>> field.patch.split(geometry={"x": 4}).patch.places.x.values
     array([1.5, 5.5])
     """
-    source = with_part(obj, provenance(obj, None))
+    source = with_part(obj, provenance(obj))
     plan = source.plans[0].part(source.crop)
     found = plan.points(source.ordinals)
     attrs = {n: dict(c.attrs) for n, c in plan.domain.template.coords.items()}

@@ -1,4 +1,4 @@
-"""Merge: find the plan of patches, and put the coordinates of the field back."""
+"""Where patches come from, and the values on which they agree put back there."""
 
 from __future__ import annotations
 
@@ -12,20 +12,17 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
-from xarray.indexes import PandasIndex
 
 from xpatch.domain import Lattice, domain_of
-from xpatch.domain.dates import calendar_of
 from xpatch.engine import dtypes
 from xpatch.joint import Joint
 from xpatch.neighborhood import Boxes, Members
-from xpatch.patches.dates import through_counts
 from xpatch.patches.encoding import RECIPE
-from xpatch.patches.fields import told_plans
-from xpatch.patches.index import patch_index
+from xpatch.patches.fields import of_one_field, told_plans
+from xpatch.patches.index import PatchIndex, patch_index
 from xpatch.patches.labels import agree, few_tell, missing, tolerance
 from xpatch.patches.plan import Plan
-from xpatch.patches.recall import recalled
+from xpatch.patches.recall import indexed, recalled
 from xpatch.patches.scene import alone
 
 NEVER_SPLIT = (
@@ -33,6 +30,12 @@ NEVER_SPLIT = (
     "patch coordinate. Merge takes what split gave; if the patches lost their index, pass "
     "like=field and keep their label coordinates. A template for map_blocks is made from the patches, "
     "such as xr.zeros_like(patches)"
+)
+
+
+MIXED = (
+    "these patches come from different splits and cannot be merged into one field; merge the patches of "
+    "each split on their own"
 )
 
 
@@ -45,9 +48,34 @@ class Provenance:
     plans: tuple[Plan, ...]
     crop: Mapping[Hashable, tuple[int, int]]
 
+    @classmethod
+    def of(cls, index: PatchIndex) -> Provenance:
+        """Take what an index says.
 
-def provenance(obj: xr.DataArray | xr.Dataset, like: Any) -> Provenance:
-    """Find the plan of patches: from the index, else the recipe, else the labels and ``like``.
+        Raises
+        ------
+        ValueError
+            If the patches come from different splits.
+        """
+        if index.mixed:
+            raise ValueError(MIXED)
+        return cls(index.dim, index.ordinals, index.plans, index.crop)
+
+    @property
+    def coarse(self) -> bool:
+        """Whether these are patches of one scale, which were averaged over several steps."""
+        return any(plan.coarse for plan in self.plans)
+
+
+def of_index(patches: xr.DataArray | xr.Dataset) -> Provenance:
+    """Give where patches come from that have an index."""
+    index = patch_index(patches)
+    assert index is not None
+    return Provenance.of(index)
+
+
+def provenance(obj: xr.DataArray | xr.Dataset) -> Provenance:
+    """Find the plan of patches: from the index, else the recipe.
 
     Raises
     ------
@@ -57,19 +85,36 @@ def provenance(obj: xr.DataArray | xr.Dataset, like: Any) -> Provenance:
     obj = alone(obj)
     index = patch_index(obj)
     if index is not None:
-        if index.mixed:
-            raise ValueError(
-                "these patches come from different splits and cannot be merged into one field; "
-                "merge the patches of each split on their own"
-            )
-        return Provenance(index.dim, index.ordinals, told_plans(obj, index), index.crop)
-    found = recalled(obj, like)
-    if found is not None:
-        index = found.index
-        return Provenance(index.dim, index.ordinals, index.plans, index.crop)
-    if like is not None:
-        return _from_labels(obj, domain_of(like))
-    raise ValueError(NEVER_SPLIT)
+        source = Provenance.of(index)
+        return dataclasses.replace(source, plans=told_plans(obj, index))
+    found = recalled(obj, None)
+    if found is None:
+        raise ValueError(NEVER_SPLIT)
+    return Provenance.of(found.index)
+
+
+def identified(patches: Any, like: Any) -> tuple[Any, Provenance]:
+    """Ask, once for a merge, who patches are: from the index, else the recipe, else the labels and ``like``.
+
+    Gives them as patches of one scene, with an index where one could be found, and where they come
+    from: of a DataArray one field, of a Dataset it may be several.
+
+    Raises
+    ------
+    TypeError
+        If these are no xarray objects.
+    ValueError
+        If they are no patches, or come from different splits.
+    """
+    if not isinstance(patches, xr.DataArray | xr.Dataset):
+        raise TypeError(f"merge takes patches, got {type(patches).__name__}")
+    patches = of_one_field(indexed(alone(patches), like), like)
+    index = patch_index(patches)
+    if index is not None:
+        return patches, Provenance.of(index)
+    if like is None:
+        raise ValueError(NEVER_SPLIT)
+    return patches, _from_labels(patches, domain_of(like))
 
 
 def with_part(obj: xr.DataArray | xr.Dataset, source: Provenance) -> Provenance:
@@ -177,104 +222,6 @@ def ordered(dims: tuple[Hashable, ...], order: tuple[Hashable, ...]) -> tuple[Ha
     """Put the dims that ``order`` knows in its order; others (channels) keep their places."""
     known = iter(sorted((d for d in dims if d in order), key=order.index))
     return tuple(next(known) if d in order else d for d in dims)
-
-
-def restored_coords(
-    patches: xr.DataArray | xr.Dataset,
-    domain: Lattice,
-    cut: tuple[Hashable, ...],
-    dim: Hashable,
-    sizes: Mapping[Hashable, int],
-    scale: Mapping[Hashable, int],
-) -> xr.Coordinates:
-    """Give the coordinates of the merged field.
-
-    Those with a cut dimension come from the domain. The others come from the patches, because a
-    model may have selected or added some; where they are equal, or lazy so that reading them
-    would run the model again, or lost, those of the domain are taken, with attrs and encoding.
-    """
-    template = domain.template
-    variables: dict[Hashable, Variable] = {}
-    indexes: dict[Hashable, Any] = {}
-
-    def take(source: Any, name: Hashable) -> None:
-        variables[name] = source.coords[name].variable
-        indexes.pop(name, None)
-        if name in source.xindexes:
-            indexes[name] = source.xindexes[name]
-
-    for name, coord in template.coords.items():
-        if set(coord.dims) & set(cut):
-            if all(sizes.get(d) == domain.sizes[d] * scale.get(d, 1) for d in coord.dims):
-                if any(scale.get(d, 1) != 1 for d in coord.dims):
-                    variables[name] = refined(coord.variable, scale)
-                else:
-                    take(template, name)
-        elif name not in patches.coords and all(sizes.get(d) == coord.sizes[d] for d in coord.dims):
-            take(template, name)
-    for name, coord in patches.coords.items():
-        if dim in coord.dims or name == dim or name in variables or name in domain.made_labels:
-            continue
-        if name not in template.coords and set(coord.dims) & set(cut):
-            continue  # of cells in a patch, such as the lead
-        if any(sizes.get(d) != coord.sizes[d] for d in coord.dims):
-            continue
-        known = name in template.coords and template.coords[name].dims == coord.dims
-        if known and _stands_for(coord.variable, template.coords[name].variable):
-            take(template, name)
-        else:
-            take(patches, name)
-    for name, variable in variables.items():
-        if variable.dims == (name,) and name in cut and any(scale.get(d, 1) != 1 for d in cut):
-            indexes.setdefault(name, PandasIndex.from_variables({name: variable}, options={}))
-    kept = {id(i): i for i in indexes.values()}
-    for key, index in kept.items():  # an index over several coordinates needs them all
-        names = [n for n, i in indexes.items() if id(i) == key]
-        every = index.create_variables({n: variables[n] for n in names})
-        if set(every) - set(names):
-            for n in names:
-                del indexes[n]
-    return xr.Coordinates(variables, indexes=indexes)
-
-
-def _stands_for(mine: Variable, original: Variable) -> bool:
-    """Whether the original coordinate may be taken in place of that of the patches."""
-    if mine.shape != original.shape:
-        return False
-    if mine.chunks is not None or not mine._in_memory:
-        return True
-    return bool(mine.equals(original))
-
-
-def refined(variable: Variable, scale: Mapping[Hashable, int]) -> Variable:
-    """Give a coordinate on cells that are finer by integer factors: their centers."""
-    out = variable.load()
-    for axis, d in enumerate(variable.dims):
-        factor = scale.get(d, 1)
-        if factor == 1:
-            continue
-        n = out.shape[axis]
-        if n > 1 and calendar_of(out) is not None:
-            out = through_counts(out, partial(refined, scale={d: factor}))
-            continue
-        position = (np.arange(n * factor) + 0.5) / factor - 0.5
-        if out.dtype.kind not in "iufmM" or n < 2:
-            cells = np.arange(n * factor) // factor
-            out = out.isel({d: cells})
-            continue
-        left = np.clip(np.floor(position).astype(int), 0, n - 2)
-        part = position - left
-        along = [1] * out.ndim
-        along[axis] = -1
-        low, high = out.isel({d: left}).to_numpy(), out.isel({d: left + 1}).to_numpy()
-        part = part.reshape(along)
-        if out.dtype.kind in "mM":
-            data = low + ((high - low).astype(float) * part).astype("i8").astype((high - low).dtype)
-        else:
-            kind = out.dtype if out.dtype.kind == "f" else np.dtype(float)
-            data = (low + (high - low) * part).astype(kind)
-        out = Variable(out.dims, data, out.attrs)
-    return out
 
 
 def place(

@@ -14,12 +14,13 @@ from xpatch.domain import Lattice, domain_of
 from xpatch.domain import affine as af
 from xpatch.domain.lattice import RasterDomain
 from xpatch.neighborhood import Members
+from xpatch.patches.coords import refined
 from xpatch.patches.decoding import find_recipe
 from xpatch.patches.fields import best_plan
 from xpatch.patches.index import patch_index, whole_of
 from xpatch.patches.mapping import in_space
 from xpatch.patches.plan import Plan
-from xpatch.patches.provenance import NEVER_SPLIT, Provenance, provenance, refined
+from xpatch.patches.provenance import NEVER_SPLIT, Provenance, provenance
 from xpatch.patches.recall import indexed
 from xpatch.patches.scene import alone, scenes_written
 
@@ -74,7 +75,7 @@ def patch_at(obj: Any, number: Any, known: Known) -> Any:
     ):  # of xr.concat: what the patches say themselves is all there is
         return _georeferenced(_indexed(one), domain_of(one), None)
     some = alone(some)
-    source = provenance(some, None)
+    source = provenance(some)
     if (
         "crs" in one.coords and "crs" not in some.coords
     ):  # of a scene, which now has a CRS of its own

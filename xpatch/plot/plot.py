@@ -70,7 +70,7 @@ def plot(
     except ImportError as error:
         raise ImportError("plots need matplotlib: pip install 'xarray-patch[plot]'") from error
     _check(field, axes, most)
-    source = provenance(patches, None)
+    source = provenance(patches)
     timed = only_time(source.plans[0])
     if axes is None:
         axes = _figure(plt, 2 if coverage else 1, timed)
@@ -115,7 +115,7 @@ def _figure(plt: Any, pictures: int, timed: bool) -> Any:
 
 def coverage_of(patches: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> NDArray:
     """Count the patches on each cell of the field along ``dims``, whatever their values."""
-    source = provenance(patches, None)
+    source = provenance(patches)
     boxed = source.plans[0].boxed
     assert boxed is not None
     boxes = boxed.boxes.only(dims).inner(source.crop)
@@ -162,7 +162,7 @@ def _draw_outlines(outlines: NDArray, ax: Any, color: str) -> None:
 def _draw_coverage(patches: Any, ax: Any, y: Any, x: Any) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    domain = provenance(patches, None).plans[0].domain
+    domain = provenance(patches).plans[0].domain
     edges = [axis_edges(domain, d) for d in (x, y)]
     mesh = ax.pcolormesh(*edges, coverage_of(patches, (y, x)), cmap="viridis", vmin=0)
     for axis, d in ((ax.xaxis, x), (ax.yaxis, y)):

@@ -19,11 +19,13 @@ from xpatch.domain.nodata import nodata_of
 from xpatch.engine.lazy import keeping
 from xpatch.engine.nodata import filling
 from xpatch.models.merge import preprocessed
+from xpatch.patches.arguments import Options
 from xpatch.patches.chunks import groups_within, patch_groups, virtual_chunks
 from xpatch.patches.fields import of_one_field
 from xpatch.patches.index import PatchIndex, as_given, patch_index, whole_of, with_index
-from xpatch.patches.merge import Merge
+from xpatch.patches.merge import Merge, resolved
 from xpatch.patches.plan import Plan
+from xpatch.patches.provenance import Provenance, of_index
 from xpatch.patches.record import run as run_merge
 from xpatch.patches.split import cut_field
 from xpatch.report import PatchFailure, Ticker, warn_of
@@ -70,7 +72,8 @@ class Skeleton:
         result = of_one_field(result)
         index = patch_index(result)
         assert index is not None
-        crop = Merge(result, OverlapAdd(), None, None, None, scale).crop
+        options = Options(scale=scale)
+        crop = Merge(result, Provenance.of(index), OverlapAdd(), options).crop
         forms = {}
         for name, v in variables.items():
             if dim not in v.dims:
@@ -352,11 +355,12 @@ def apply_in_blocks(
     chunks: Any,
     template: Any,
     options: dict[str, Any],
-    merging: dict[str, Any],
+    aggregation: Any,
+    merging: Options,
 ) -> Any:
     """Split, run func and merge; see `xpatch.apply`."""
     _check(func, options)
-    _check_aggregation(merging["aggregation"] or plan.aggregation)
+    _check_aggregation(aggregation or plan.aggregation)
     variables = variables_of(obj)
     groups = patch_groups(variables, plan, ordinals, chunks)
     eager = groups is None
@@ -366,12 +370,12 @@ def apply_in_blocks(
         groups = groups_within(out_chunks, plan, ordinals, most)
     patches = cut_field(obj, plan, dim, ordinals, groups, defer=True)
     blocks = [len(g) for g in groups] or [0]
-    scale = merging["scale"]
-    run = Application(func, plan, patches, blocks, options, scale, template, eager)
+    run = Application(func, plan, patches, blocks, options, merging.scale, template, eager)
     made, present = run.lazily()
-    args = (merging["aggregation"], None, merging["skipna"], merging["fill_value"], scale)
-    made, present = preprocessed(made, merging["aggregation"], None, scale, present)
-    merge = Merge(made, *args, chunks=out_chunks, present=present)
+    source = of_index(made)
+    how = resolved(aggregation, source)
+    made, source, present = preprocessed(made, source, how, merging.scale, present)
+    merge = Merge(made, source, how, merging, chunks=out_chunks, present=present)
     merged = run_merge(merge)
     if eager:
         with keeping([v._data for v in whole_of(patches).variables.values()], KEPT_BYTES):

@@ -55,7 +55,7 @@ class Batches:
         if index is not None and index.mixed:  # patches of several scenes are as good
             self.dim: Hashable = index.dim
         else:
-            self.source = provenance(obj, None)
+            self.source = provenance(obj)
             self.dim = self.source.dim
         n = obj.sizes[self.dim]
         self.stop = n - n % self.size if drop_last else n
