@@ -20,14 +20,14 @@ ROOT = Path(xpatch.__file__).parent
 # From the top floor down: a room may import those of its own floor and of those below.
 FLOORS = (
     ("__init__", "demo", "torch"),
-    ("accessor",),
+    ("accessor", "tree"),
     ("api",),
     ("run", "models", "training", "multiscale", "plot"),
     ("catalogs", "patches", "report"),
     ("patcher",),
     ("time", "sampler", "geometry", "window", "aggregation"),
     ("domain",),
-    ("neighborhood", "spec", "sphere", "joint", "runs", "later"),
+    ("neighborhood", "spec", "sphere", "joint", "runs"),
     ("engine",),
 )
 KINDS = {"Slices", "Members", "Runs", "Neighborhood", "Boxes", "Joint"}

@@ -8,20 +8,14 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from xpatch import api
-from xpatch.domain import Domain, domain_of
-from xpatch.later import Later
-from xpatch.patches.index import patch_index
+from xpatch.domain import Domain
 from xpatch.patches.operators import NotTheCoordinate, patch_labels
+from xpatch.tree import TreeAccessor
 
 if TYPE_CHECKING:
-    from xpatch.models import horizon as parts
-    from xpatch.multiscale import TreeBatches
-    from xpatch.patches import properties as inspecting
-    from xpatch.patches import single
     from xpatch.run.batches import Batches
-else:
-    inspecting, parts = Later("xpatch.patches.properties"), Later("xpatch.models.horizon")
-    single = Later("xpatch.patches.single")
+
+__all__ = ["PatchAccessor", "TreeAccessor", "register"]
 
 
 class PatchAccessor(NotTheCoordinate):
@@ -33,10 +27,16 @@ class PatchAccessor(NotTheCoordinate):
 
     def __init__(self, obj: Any):
         self._obj = obj
-        self._known: single.Known | None = None
+        self._known: Any = None  # what was read of a recipe, for further single patches
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_obj": self._obj, "_known": None}
+
+    @property
+    def _asked(self) -> Any:
+        from xpatch.patches import properties  # as all verbs, when it is first used
+
+        return properties
 
     def split(
         self,
@@ -150,21 +150,14 @@ class PatchAccessor(NotTheCoordinate):
             ``.rio.transform()``, also a rotated one, and geometries have the index of xvec that
             those of the field had.
 
-        Raises
-        ------
-        TypeError
-            If it is no int.
-        IndexError
-            If there are not so many patches.
-        ValueError
-            If these are no patches.
-
         Examples
         --------
         >>> field = xr.DataArray(np.ones((4, 6)), {"x": np.arange(6.0)}, ("y", "x"))
         >>> field.patch.split(geometry={"y": 2, "x": 3}).patch[-1].sel(x=4).sizes
         Frozen({'y': 2})
         """
+        from xpatch.patches import single
+
         if self._known is None:
             self._known = single.Known()
         return single.patch_at(self._obj, number, self._known)
@@ -172,47 +165,42 @@ class PatchAccessor(NotTheCoordinate):
     @property
     def domain(self) -> Domain:
         """What the field lies on, or the patches were cut from."""
-        index = patch_index(self._obj)
-        if index is not None and index.plans:
-            return index.plans[0].domain
-        return domain_of(self._obj)
+        return self._asked.domain(self._obj)
 
     @property
     def anchors(self) -> xr.Dataset:
-        """Where patches are: the middle cell of boxes, the place of members; see `inspecting.anchors`."""
-        return inspecting.anchors(self._obj)
+        """Where patches are: the middle cell of boxes, the place of members; see `properties.anchors`."""
+        return self._asked.anchors(self._obj)
 
     @property
     def places(self) -> xr.Dataset:
-        """The places of patches with their CRS: mid-points of boxes; see `whereabouts.places`."""
-        from xpatch.patches import properties as whereabouts
-
-        return whereabouts.places(self._obj)
+        """The places of patches with their CRS: mid-points of boxes; see `properties.places`."""
+        return self._asked.places(self._obj)
 
     @property
     def weights(self) -> xr.DataArray:
         """The analysis window on each cell of each patch, 0 outside of the field and in empty slots."""
-        return inspecting.weights(self._obj)
+        return self._asked.weights(self._obj)
 
     @property
     def mask(self) -> xr.DataArray:
         """Which cells of each patch lie in the field (others are padding), which slots hold a member."""
-        return inspecting.mask(self._obj)
+        return self._asked.mask(self._obj)
 
     @property
     def distance(self) -> xr.DataArray:
-        """Distance of each member from its anchor, NaN in empty slots; see `inspecting.distance`."""
-        return inspecting.distance(self._obj)
+        """Distance of each member from its anchor, NaN in empty slots; see `properties.distance`."""
+        return self._asked.distance(self._obj)
 
     @property
     def geometries(self) -> xr.DataArray:
         """The shapely geometry of each member, None in empty slots (needs shapely)."""
-        return inspecting.geometries(self._obj)
+        return self._asked.geometries(self._obj)
 
     @property
     def spec(self) -> dict[str, Any]:
         """The specification of the split as JSON-able values; `Patcher.from_spec` rebuilds it."""
-        return inspecting.spec(self._obj)
+        return self._asked.spec(self._obj)
 
     def crop(self, crop: Mapping[Hashable, Any] | None = None, **dims: Any) -> Any:
         """Cut cells off the borders of every patch, and remember it for merge.
@@ -236,17 +224,21 @@ class PatchAccessor(NotTheCoordinate):
         >>> dict(patches.patch.crop(y=1, x=(0, 2)).sizes)
         {'patch': 4, 'y': 2, 'x': 2}
         """
-        return inspecting.crop(self._obj, {} if crop is None else crop, dims)
+        return self._asked.crop(self._obj, {} if crop is None else crop, dims)
 
     @property
     def lookback(self) -> Any:
         """The part of windows in time up to the anchor: the input of a forecast."""
-        return parts.lookback(self._obj)
+        from xpatch.models.horizon import lookback
+
+        return lookback(self._obj)
 
     @property
     def horizon(self) -> Any:
         """The part of windows in time after the anchor: the target of a forecast."""
-        return parts.horizon(self._obj)
+        from xpatch.models.horizon import horizon
+
+        return horizon(self._obj)
 
     def batches(
         self,
@@ -335,98 +327,7 @@ class PatchAccessor(NotTheCoordinate):
         return patch_labels(self._obj)
 
     def __repr__(self) -> str:
-        return inspecting.summary(self._obj)
-
-
-class TreeAccessor(NotTheCoordinate):
-    """What can be asked of patches of several scales, the nodes of a DataTree.
-
-    Registered as ``.patch`` on DataTree. One scale is an ordinary set of patches:
-    ``tree["7D"].to_dataset().patch``.
-    """
-
-    def __init__(self, tree: xr.DataTree):
-        self._tree = tree
-
-    def _first(self) -> Any:
-        from xpatch import multiscale as scales
-
-        return scales.first_of(self._tree)
-
-    def merge(
-        self,
-        aggregation: Any = None,
-        *,
-        like: Any = None,
-        skipna: bool | None = None,
-        fill_value: Any = None,
-        scale: int | Mapping[Hashable, int] | None = None,
-    ) -> Any:
-        """Merge each scale to a field, and these to one; see `HierarchicalCombine` and `xpatch.merge`.
-
-        Of a single node, merge that scale.
-
-        Examples
-        --------
-        >>> time = np.arange("2000-01-01", "2000-03-01", dtype="M8[D]").astype("M8[ns]")
-        >>> series = xr.DataArray(np.ones(60), {"time": time}, ("time",), name="t")
-        >>> tree = series.patch.split(xpatch.TimePatcher(xpatch.MultiScale([5, 20])))
-        >>> bool(np.allclose(tree.patch.merge(), series))
-        True
-        """
-        return api.merge(
-            self._tree, aggregation, like=like, skipna=skipna, fill_value=fill_value, scale=scale
-        )
-
-    def batches(self, batch_size: int, drop_last: bool = False) -> TreeBatches:
-        """Walk over the patches of all scales together, in loaded batches.
-
-        Parameters
-        ----------
-        batch_size : int
-            Patches in a batch.
-        drop_last : bool, default: False
-            Leave out the last batch if it is smaller.
-
-        Returns
-        -------
-        TreeBatches
-            An iterable of DataTrees, with a length.
-
-        Examples
-        --------
-        >>> time = np.arange("2000-01-01", "2000-03-01", dtype="M8[D]").astype("M8[ns]")
-        >>> series = xr.DataArray(np.ones(60), {"time": time}, ("time",), name="t")
-        >>> tree = series.patch.split(xpatch.TimePatcher(xpatch.MultiScale([5, 20])))
-        >>> [batch["20"].sizes["patch"] for batch in tree.patch.batches(30)]
-        [30, 11]
-        """
-        from xpatch.multiscale import TreeBatches
-
-        return TreeBatches(self._tree, batch_size, drop_last)
-
-    @property
-    def anchors(self) -> xr.Dataset:
-        """Where patches are, which is the same for all scales; see `inspecting.anchors`."""
-        return inspecting.anchors(self._first())
-
-    @property
-    def domain(self) -> Domain:
-        """What the patches were cut from."""
-        return PatchAccessor(self._first()).domain
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        """The specification of the split as JSON-able values."""
-        return inspecting.spec(self._first())
-
-    def _coordinate(self) -> str:
-        return 'those of its nodes, tree[scale]["patch"]'
-
-    def __repr__(self) -> str:
-        from xpatch import multiscale as scales
-
-        return scales.summary(self._tree)
+        return self._asked.summary(self._obj)
 
 
 def register() -> None:

@@ -11,24 +11,12 @@ from xpatch.aggregation import Aggregation
 from xpatch.domain import variables_of
 from xpatch.domain.ragged import counts_of
 from xpatch.geometry import several_grids
-from xpatch.later import Later
 from xpatch.patcher import several_scales
 
 if TYPE_CHECKING:
-    from xpatch.patches import arguments as merge_words
-    from xpatch.patches import chunks as grouping
-    from xpatch.patches import concat as all_scenes
-    from xpatch.patches import planning, ragged, samples
-    from xpatch.patches import split as cutting
     from xpatch.patches.arguments import Options
     from xpatch.patches.planning import First
     from xpatch.patches.provenance import Provenance
-else:
-    cutting, grouping = Later("xpatch.patches.split"), Later("xpatch.patches.chunks")
-    merge_words = Later("xpatch.patches.arguments")
-    all_scenes = Later("xpatch.patches.concat")
-    planning = Later("xpatch.patches.planning")
-    ragged, samples = Later("xpatch.patches.ragged"), Later("xpatch.patches.samples")
 
 __all__ = ["apply", "concat", "merge", "split"]
 
@@ -95,26 +83,33 @@ def split(
     >>> bool(xpatch.merge(patches).equals(field))
     True
     """
+    from xpatch.patches.chunks import patch_groups
+    from xpatch.patches.planning import chosen, make_plan
+    from xpatch.patches.samples import sample_plans
+    from xpatch.patches.split import cut_field
+
     shape = getattr(patcher, "geometry", geometry if patcher is None else patcher)
+    axes = chosen(patcher, geometry, sampler, window)
+    patches: Any
     if several_grids(shape, getattr(obj, "dims", ())):
         from xpatch.patches.grids import split_grids
 
-        axes = planning.chosen(patcher, geometry, sampler, window)
-        both: Any = split_grids(obj, axes, dim, chunks)
-        return both
-    patcher = planning.chosen(patcher, geometry, sampler, window)
-    plan, ordinals = planning.make_plan(obj, patcher, None, None, None, dim)
-    more: Any = samples.sample_plans(obj, plan) if counts_of(obj) else ()
-    if more:
-        patches: Any = ragged.split_ragged(obj, (plan, *more), ordinals, dim, chunks)
+        patches = split_grids(obj, axes, dim, chunks)
         return patches
-    groups = grouping.patch_groups(variables_of(obj), plan, ordinals, chunks)
-    if several_scales(patcher):
+    plan, ordinals = make_plan(obj, axes, dim)
+    more: Any = sample_plans(obj, plan) if counts_of(obj) else ()
+    if more:
+        from xpatch.patches.ragged import split_ragged
+
+        patches = split_ragged(obj, (plan, *more), ordinals, dim, chunks)
+        return patches
+    groups = patch_groups(variables_of(obj), plan, ordinals, chunks)
+    if several_scales(axes):
         from xpatch.multiscale import split_scales
 
-        tree: Any = split_scales(obj, patcher, plan, dim, ordinals, groups)
-        return tree
-    return cutting.cut_field(obj, plan, dim, ordinals, groups)
+        patches = split_scales(obj, axes, plan, dim, ordinals, groups)
+        return patches
+    return cut_field(obj, plan, dim, ordinals, groups)
 
 
 @overload
@@ -193,10 +188,11 @@ def merge(
     >>> patches.isel(patch=[0]).patch.merge("max").values
     array([ 0.,  1.,  2.,  3., nan, nan, nan, nan, nan, nan])
     """
+    from xpatch.patches.arguments import Options, check_words
     from xpatch.patches.provenance import identified
 
-    merge_words.check_words(skipna, fill_value, scale)
-    options = merge_words.Options(like, skipna, fill_value, scale)
+    check_words(skipna, fill_value, scale)
+    options = Options(like, skipna, fill_value, scale)
     if isinstance(patches, xr.DataTree):
         from xpatch.multiscale import merge_scales
 
@@ -277,8 +273,9 @@ def concat(sets: Sequence[Field], scenes: Sequence[Any] | None = None) -> Field:
     >>> bool(merged.equals(east))
     True
     """
-    joined: Field = all_scenes.concat(sets, scenes)
-    return joined
+    from xpatch.patches import concat as scenewise
+
+    return scenewise.concat(sets, scenes)
 
 
 def apply(
@@ -365,18 +362,21 @@ def apply(
            [13., 13., 15., 15.],
            [13., 13., 15., 15.]])
     """
+    from xpatch.patches.arguments import Options, check_words
+    from xpatch.patches.planning import chosen, make_plan
+    from xpatch.patches.ragged import check_apply
     from xpatch.run.apply import apply_in_blocks
 
-    merge_words.check_words(skipna, fill_value, scale)
-    patcher = planning.chosen(patcher, geometry, sampler, window)
-    if several_scales(patcher):
+    check_words(skipna, fill_value, scale)
+    axes = chosen(patcher, geometry, sampler, window)
+    if several_scales(axes):
         raise ValueError(
             "apply works on one kind of patches, and MultiScale gives a DataTree with one for each scale: "
             "tree = field.patch.split(patcher), then tree.map_over_datasets(func).patch.merge(); of a dask "
             "field that is lazy, too"
         )
-    plan, ordinals = planning.make_plan(obj, patcher, None, None, None, dim)
-    ragged.check_apply(obj, plan)
+    plan, ordinals = make_plan(obj, axes, dim)
+    check_apply(obj, plan)
     return apply_in_blocks(
         obj,
         func,
@@ -387,5 +387,5 @@ def apply(
         template,
         {"batch_size": batch_size, "on_error": on_error, "progress": progress},
         aggregation,
-        merge_words.Options(None, skipna, fill_value, scale),
+        Options(None, skipna, fill_value, scale),
     )

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xpatch.later import Later
+from xpatch.joint import time_part
+from xpatch.patches.names import LEAD_ATTRS
 from xpatch.report import Bar, noted
 from xpatch.spec import check_flag
-
-if TYPE_CHECKING:
-    from xpatch import joint
-    from xpatch.models import horizon as parts
-    from xpatch.models import scan as looping
-    from xpatch.patches import names as naming
-    from xpatch.patches import provenance as restoring
-else:
-    naming, parts = Later("xpatch.patches.names"), Later("xpatch.models.horizon")
-    looping = Later("xpatch.models.scan")
-    joint, restoring = Later("xpatch.joint"), Later("xpatch.patches.provenance")
 
 __all__ = ["fit_predict"]
 
@@ -92,11 +82,15 @@ def fit_predict(
     >>> int(forecast.isnull().sum())  # the first lookback, and the rest of the record
     18
     """
+    from xpatch.models.horizon import horizon, lookback
+    from xpatch.models.scan import as_patches, one_by_one
+    from xpatch.patches.provenance import provenance
+
     known = _checked(patches, fit, predict, known, progress)
-    past, future = parts.lookback(patches), parts.horizon(patches)
-    source = restoring.provenance(patches)
+    past, future = lookback(patches), horizon(patches)
+    source = provenance(patches)
     dim = source.dim
-    times = {p.time_dim: p for p in source.plans if joint.time_part(p.hood)}
+    times = {p.time_dim: p for p in source.plans if time_part(p.hood)}
     steps = {d: plan.steps(source.ordinals) for d, plan in times.items()}
     leads = {plan.called("lead") for plan in times.values()}
     unknown = [
@@ -106,7 +100,7 @@ def fit_predict(
         raise ValueError(f"known names {unknown[0]!r}, which the patches have not")
     outputs = []
     bar = Bar(len(source.ordinals)) if progress else None
-    for k, both in looping.one_by_one((past, future), dim, np.arange(len(source.ordinals))):
+    for k, both in one_by_one((past, future), dim, np.arange(len(source.ordinals))):
         at = {d: int(own[k]) for d, own in steps.items()}
         before, after = (_alone(p, times, at) for p in both)
         hidden = _hidden(after, times, set(known))
@@ -117,7 +111,7 @@ def fit_predict(
         outputs.append(output)
         if bar is not None:
             bar(1)
-    return looping.as_patches(outputs, future, dim) if outputs else future
+    return as_patches(outputs, future, dim) if outputs else future
 
 
 def _checked(patches: Any, fit: Any, predict: Any, known: Any, progress: Any) -> list[Hashable]:
@@ -144,7 +138,7 @@ def _alone(patch: Any, times: Mapping[Hashable, Any], steps: Mapping[Hashable, i
         patch = patch.isel({time: np.flatnonzero(patch.coords[number].values >= 0)})
         if name not in patch.coords:
             lead = patch.coords[number].values - steps[time]
-            patch = patch.assign_coords({name: (time, lead, naming.LEAD_ATTRS)})
+            patch = patch.assign_coords({name: (time, lead, LEAD_ATTRS)})
     return patch
 
 
@@ -182,5 +176,7 @@ def _like(predicted: Any, hidden: Any, k: int) -> Any:
                 f"predict returned {n} values along {d!r} for patch {k}, whose horizon has "
                 f"{hidden.sizes[d]}"
             )
-    looping.check_order(predicted, hidden)
+    from xpatch.models.scan import check_order
+
+    check_order(predicted, hidden)
     return predicted

@@ -12,11 +12,11 @@ from xarray.indexes import PandasIndex
 
 from xpatch.domain import Lattice, domain_of, variables_of
 from xpatch.geometry import Rectangular
-from xpatch.patches import chunks as grouping
-from xpatch.patches import planning
-from xpatch.patches import split as cutting
+from xpatch.patches.chunks import patch_groups
 from xpatch.patches.index import PatchIndex, patch_index, with_index
 from xpatch.patches.plan import Plan
+from xpatch.patches.planning import make_plan
+from xpatch.patches.split import cut_field
 from xpatch.sampler import Explicit
 from xpatch.spec import per_dim
 
@@ -47,15 +47,15 @@ def split_grids(obj: Any, patcher: Any, dim: Hashable, chunks: Any) -> xr.Datase
             check_labels(plans[0].domain, own, domain_of(part))
             sampler = Explicit(labels_of(plans[0], grids[0], own, dim))
         axes = dataclasses.replace(patcher, geometry=geometry, sampler=sampler)
-        plan, ordinals = planning.make_plan(part, axes, None, None, None, dim)
+        plan, ordinals = make_plan(part, axes, dim)
         plans.append(plan)
     found = (
-        grouping.patch_groups(variables_of(part), plan, ordinals, chunks)
+        patch_groups(variables_of(part), plan, ordinals, chunks)
         for part, plan in zip(parts, plans, strict=True)
     )
     groups = next((g for g in found if g is not None), None)  # one order of patches for all
     cut = [
-        cutting.cut_field(part, plan, dim, ordinals, groups)
+        cut_field(part, plan, dim, ordinals, groups)
         for part, plan in zip(parts, plans, strict=True)
     ]
     return joined(cut, dim)

@@ -38,15 +38,9 @@ First = AnyAxes | Geometry | TimeGeometry | Mapping[Any, Any] | Sequence[float] 
 
 
 def make_plan(
-    obj: xr.DataArray | xr.Dataset,
-    patcher: Any,
-    geometry: Any,
-    sampler: Any,
-    window: Any,
-    dim: Hashable,
+    obj: xr.DataArray | xr.Dataset, patcher: AnyAxes, dim: Hashable
 ) -> tuple[Plan, NDArray[np.int64]]:
     """Plan a split. Gives the plan, and the labels of the patches."""
-    patcher = chosen(patcher, geometry, sampler, window)
     check_name(dim)
     domain = domain_of(obj)
     check_chunks(obj, "split")

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.domain import domain_of
+from xpatch.domain import Domain, domain_of
 from xpatch.domain.places import DEGREES
 from xpatch.joint import Joint, time_dims, time_part
 from xpatch.neighborhood import Members
@@ -27,6 +27,12 @@ from xpatch.patches.times import times_of
 from xpatch.spec import is_integer
 from xpatch.time.window import stepwise
 from xpatch.window import box_weights
+
+
+def domain(obj: xr.DataArray | xr.Dataset) -> Domain:
+    """Give what a field lies on, or patches were cut from."""
+    index = patch_index(obj)
+    return index.plans[0].domain if index is not None and index.plans else domain_of(obj)
 
 
 def plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
