@@ -210,7 +210,7 @@ def merge(
 
 
 def _merge_field(patches: Any, source: Provenance, aggregation: Any, options: Options) -> Any:
-    """Merge patches of one field, as their aggregation asks."""
+    """Merge patches of one field: of time and space in turn, to a cube, or after the horizon or a scan."""
     from xpatch.models.merge import merge_both, merge_cube, preprocessed
     from xpatch.patches.merge import Merge, resolved
     from xpatch.patches.record import run

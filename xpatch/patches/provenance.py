@@ -31,8 +31,6 @@ NEVER_SPLIT = (
     "like=field and keep their label coordinates. A template for map_blocks is made from the patches, "
     "such as xr.zeros_like(patches)"
 )
-
-
 MIXED = (
     "these patches come from different splits and cannot be merged into one field; merge the patches of "
     "each split on their own"
