@@ -1,4 +1,4 @@
-"""Merges that are more than one: after a model, of time and space in turn, to a cube, of several fields."""
+"""Merges of several steps: after a horizon or a scan, of time and space in turn, to a cube, of several fields."""
 
 from __future__ import annotations
 
