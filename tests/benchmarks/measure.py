@@ -6,15 +6,17 @@ import gc
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+ENOUGH = 0.3  # seconds after which quick calls need not be repeated more often
 
-def timed(function: Callable[[], Any]) -> float:
+
+def timed(function: Callable[..., Any], *arguments: Any) -> float:
     """Give the seconds of one call."""
     gc.collect()
     start = time.perf_counter()
-    result = function()
+    result = function(*arguments)
     seconds = time.perf_counter() - start
     del result
     return seconds
@@ -30,10 +32,38 @@ def ratio(function: Callable[[], Any], reference: Callable[[], Any], repeats: in
     return statistics.median(ratios)
 
 
+def least(
+    calls: Sequence[tuple[Callable[..., Any], Callable[[], list[Any]]]], repeats: int
+) -> list[float]:
+    """Give the shortest seconds of calls that are made in turn, quick ones more than ``repeats`` times.
+
+    Each is a function and what gives its arguments, which is not timed.
+    """
+    gc.collect()
+    gc.freeze()  # what the modules hold, which takes longer to look through than a quick call
+    seconds: list[list[float]] = [[] for _ in calls]
+    enough = time.perf_counter() + ENOUGH
+    try:
+        while len(seconds[0]) < repeats or time.perf_counter() < enough:
+            for spent, (function, arguments) in zip(seconds, calls, strict=True):
+                spent.append(timed(function, *arguments()))
+    finally:
+        gc.unfreeze()
+    return [min(spent) for spent in seconds]
+
+
+def traced(function: Callable[[], Any]) -> tuple[int, Any]:
+    """Give the peak memory of a call, in bytes, and its result."""
+    gc.collect()
+    tracemalloc.start()
+    try:  # a call that fails must not slow down those after it
+        result = function()
+        return tracemalloc.get_traced_memory()[1], result
+    finally:
+        tracemalloc.stop()
+
+
 def memory(function: Callable[[], Any]) -> float:
     """Give the peak memory of a call beyond its result, as a share of the result."""
-    tracemalloc.start()
-    result = function()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    peak, result = traced(function)
     return peak / result.nbytes - 1

@@ -2,6 +2,9 @@
 
 Every number is a ratio against a plain ``numpy.copy`` of the same patches in the same run, the
 median of several repeats; memory is what is needed beyond the output, as a share of it.
+
+``--corners`` prints the slow corners alone, `tests.benchmarks.corners`: common jobs against what would
+be written without xpatch. ``--before CHECKOUT`` runs the same on the package of another checkout as well.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 import xarray as xr
 
 import xpatch
-from tests.benchmarks import large, peers
+from tests.benchmarks import checkouts, corners, large, peers
 from tests.benchmarks import time as windows
 from tests.benchmarks.measure import memory, ratio
 
@@ -95,25 +98,40 @@ def imports(repeats: int) -> None:
     print(f"\nimport xpatch / import xarray: {added:.2f}")
 
 
+def tables(sides: list[int], cells: int, repeats: int, with_peers: bool) -> None:
+    """Print all tables but that of the slow corners."""
+    own(cells, repeats)
+    if with_peers:
+        others(cells, repeats)
+    imports(repeats)
+    windows.table(repeats)
+    sys.stdout.flush()
+    members = [sys.executable, "-m", "tests.benchmarks.members"]  # its memory is its own
+    subprocess.run(members, check=True)
+    large.plans()
+    large.table(sides, with_peers)
+
+
 def main() -> None:
-    """Print all tables."""
+    """Print what the options ask for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cells", type=int, default=4096, help="side of the field")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, help="default: 7, of the slow corners 3")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument(
         "--sides", type=int, nargs="*", default=[16384, 32768, 65536], help="of the large fields"
     )
+    parser.add_argument("--corners", action="store_true", help="the slow corners alone")
+    parser.add_argument("--only", default="", metavar="PART", help="of the name of slow corners")
+    parser.add_argument("--before", metavar="CHECKOUT", help="a checkout to compare with")
     options = parser.parse_args()
-    own(options.cells, options.repeats)
-    if not options.no_peers:
-        others(options.cells, options.repeats)
-    imports(options.repeats)
-    windows.table(options.repeats)
-    members = [sys.executable, "-m", "tests.benchmarks.members"]  # its memory is its own
-    subprocess.run(members, check=True)
-    large.plans()
-    large.table(options.sides, not options.no_peers)
+    if not (options.corners or options.only):
+        sizes = options.sides, options.cells, options.repeats or 7, not options.no_peers
+        if options.before is None:
+            tables(*sizes)
+        else:
+            checkouts.side_by_side(tables, sizes, options.before)
+    corners.table(options.repeats or corners.REPEATS, options.only, options.before)
 
 
 if __name__ == "__main__":
