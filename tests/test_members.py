@@ -1074,3 +1074,30 @@ def test_polygons_in_metres_across_the_dateline():
     bare = xpatch.PolygonIntersection(np.array(list(across)))
     with pytest.raises(ValueError, match=r"without CRS reach to x = 2.05e\+07"):
         field.patch.split(geometry=bare)
+
+
+def test_points_are_their_own_centroids(monkeypatch):
+    made = []
+    centroid = shapely.centroid
+    monkeypatch.setattr(shapely, "centroid", lambda g: made.append(len(g)) or centroid(g))
+    places = np.random.default_rng(0).uniform(0, 100, (50, 2))
+    points, disks = shapely.points(places), shapely.buffer(shapely.points(places), 1.0)
+    for shapes, number in ((points, 0), (disks, 50)):
+        made.clear()
+        field = xr.DataArray(np.arange(50.0), {"geom": shapes}, ("geom",))
+        sites = xpatch.domain_of(field).sites()
+        np.testing.assert_allclose(np.stack([sites.x, sites.y], axis=-1), places)
+        assert sum(made) == number
+    patches = xr.DataArray(np.arange(50.0), {"geom": points}, ("geom",)).patch.split(
+        geometry=xpatch.KNNGraph(3), sampler=xpatch.Explicit(points[5:9])
+    )
+    np.testing.assert_array_equal(
+        np.sort(patches), np.sort(KDTree(places).query(places[5:9], 3)[1])
+    )
+
+
+def test_of_stations_that_are_called_alike_the_first_is_meant():
+    field = stations(40).assign_coords(obs=[f"s{k % 30}" for k in range(40)])
+    sampler = xpatch.Explicit({"obs": ["s29", "s3", "s3", "s0"]})
+    patches = field.patch.split(geometry=xpatch.KNNGraph(2), sampler=sampler)
+    assert patches["anchor_element"].values.tolist() == [29, 3, 3, 0]
