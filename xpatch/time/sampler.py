@@ -101,12 +101,8 @@ def multiples(axis: TimeAxis, first: int, step: Duration) -> NDArray[np.int64]:
 
     Those are left out that lie between two steps and are not the first to do so.
     """
-    if step.months is not None:  # counted from the first, not added up
-        at = [axis.ticks[first : first + 1]]
-        while at[-1][0] <= axis.ticks[-1]:
-            months = Duration(months=step.months * len(at))
-            at.append(axis.shifted(at[0], months, 1))
-        return np.concatenate(at[:-1])
+    if step.months is not None:
+        return axis.multiples(int(axis.ticks[first]), step.months)
     assert step.seconds is not None
     since = axis.ticks[first:] - axis.ticks[first]
     length = int(np.clip(round(step.seconds * axis.rate), 1, since[-1] + 1))
