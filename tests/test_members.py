@@ -1101,3 +1101,40 @@ def test_of_stations_that_are_called_alike_the_first_is_meant():
     sampler = xpatch.Explicit({"obs": ["s29", "s3", "s3", "s0"]})
     patches = field.patch.split(geometry=xpatch.KNNGraph(2), sampler=sampler)
     assert patches["anchor_element"].values.tolist() == [29, 3, 3, 0]
+
+
+@given(st.lists(st.integers(-20, 20)))
+def test_distinct_values_are_those_of_numpy(values):
+    from xpatch.engine.distinct import distinct
+
+    given_values = np.array(values, np.int64)
+    np.testing.assert_array_equal(distinct(given_values), np.unique(given_values))
+    np.testing.assert_array_equal(given_values, np.array(values, np.int64))
+
+
+def test_cells_in_polygons_are_found_in_order(monkeypatch):
+    shapes = [
+        shapely.box(1.2, 1.2, 5.8, 7.9),
+        shapely.Point(4, 4).buffer(3),
+        shapely.box(3, 0, 9, 2),
+    ]
+    sorts = []
+    sort = np.sort
+    for dims in (("y", "x"), ("x", "y")):
+        field = xr.DataArray(
+            np.arange(100.0).reshape(10, 10),
+            {"y": np.arange(10.0)[::-1], "x": np.arange(10.0)},
+            dims,
+        )
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                np, "sort", lambda v, *args, **kw: sorts.append(len(v)) or sort(v, *args, **kw)
+            )
+            patches = field.patch.split(geometry=xpatch.PolygonIntersection(shapes))
+        long = [n for n in sorts if n > 2]  # not the edges of cells
+        assert bool(long) == (dims == ("x", "y"))  # rows come first, and so in order
+        for shape, found in zip(shapes, members(patches), strict=True):
+            y, x = np.meshgrid(field.y, field.x, indexing="ij")
+            hit = shapely.intersects_xy(shape, x, y)
+            hit = hit if dims[0] == "y" else hit.T
+            np.testing.assert_array_equal(found, np.flatnonzero(hit))

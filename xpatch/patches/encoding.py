@@ -16,6 +16,7 @@ from xarray import Dataset
 
 from xpatch.domain import Lattice, dates
 from xpatch.domain.dates import zone_of
+from xpatch.engine.distinct import distinct
 from xpatch.joint import Joint
 from xpatch.neighborhood import Boxes, Members
 from xpatch.patches.landmarks import Landmarks, landmarks_of
@@ -121,7 +122,7 @@ def _digest(*found: bytes) -> str:
 
 def told_apart(ordinals: NDArray) -> str:
     """Identify the set of patches that split gave."""
-    own = np.unique(np.asarray(ordinals, dtype="<i8"))
+    own = distinct(np.asarray(ordinals, dtype="<i8"))
     return f"{len(own)}-{_digest(own.tobytes())}"
 
 

@@ -17,6 +17,7 @@ from xarray import Variable
 from xpatch.domain import Lattice, PointDomain, domain_of, variables_of
 from xpatch.domain.dates import calendar_of
 from xpatch.domain.ragged import counts_of
+from xpatch.engine.distinct import distinct
 from xpatch.engine.memory import INDEX_PADS
 from xpatch.geometry import Geometry, MemberGeometry, Places
 from xpatch.joint import Hood, Joint, time_dims, time_part
@@ -309,7 +310,7 @@ def members_at(
             kept = np.flatnonzero(members.counts)
             places, members = places.take(kept), members.take(kept)
     else:
-        kept = np.unique(places.ordinals)
+        kept = distinct(places.ordinals)
         members = geometry.neighborhood(domain, places.take(kept)).spread(kept, len(places))
         if word == "drop":
             some = places.ordinals[members.counts[places.ordinals] > 0]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice
 from xpatch.domain.nodata import valid
+from xpatch.engine.distinct import distinct
 from xpatch.geometry import Anchors, Geometry, MemberGeometry, Places
 from xpatch.sampler.base import Sampler, listed
 from xpatch.spec import check_amount, check_fraction
@@ -75,7 +76,7 @@ class Valid(Sampler):
         """Keep the anchors whose members are valid enough; those without members are not."""
         proposed = self.sampler.places(domain, geometry, field)
         if proposed.ordinals is not None:  # those of other patches: they keep their labels
-            kept = np.unique(proposed.ordinals)
+            kept = distinct(proposed.ordinals)
             few = dataclasses.replace(proposed.take(kept), ordinals=None)
             enough = kept[self._valid(few, domain, geometry, field)]
             labels = proposed.ordinals[np.isin(proposed.ordinals, enough)]

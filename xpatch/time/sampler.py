@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xpatch.engine.distinct import distinct
 from xpatch.later import Later
 from xpatch.patches.index import patch_index
 from xpatch.sampler.base import check_integer
@@ -88,7 +89,7 @@ class RegularTimeStride(TimeSampler):
             wanted = np.arange(first, len(axis), step.steps)
         else:
             at = multiples(axis, first, step)
-            wanted = np.unique(np.searchsorted(axis.ticks, at, side="right") - 1)
+            wanted = distinct(np.searchsorted(axis.ticks, at, side="right") - 1)
         if step != Duration(steps=1):
             geometry.check_anchors(axis, wanted, self)
         complete = np.zeros(len(axis), bool)
@@ -106,7 +107,7 @@ def multiples(axis: TimeAxis, first: int, step: Duration) -> NDArray[np.int64]:
     assert step.seconds is not None
     since = axis.ticks[first:] - axis.ticks[first]
     length = int(np.clip(round(step.seconds * axis.rate), 1, since[-1] + 1))
-    after = np.unique(-(-since // length)) * length
+    after = distinct(-(-since // length)) * length
     return axis.ticks[first] + after[after <= since[-1]]
 
 
