@@ -115,6 +115,7 @@ def split(
     if more:
         patches: Any = ragged.split_ragged(obj, (plan, *more), ordinals, dim, chunks)
         return patches
+    grouping.check_room(variables_of(obj), plan, ordinals)
     groups = grouping.patch_groups(variables_of(obj), plan, ordinals, chunks)
     if several_scales(patcher):
         from xpatch.multiscale import split_scales

@@ -16,6 +16,31 @@ from xpatch.patches.plan import Plan
 from xpatch.patches.split import cut_dims, is_lazy, regular
 from xpatch.spec import check_patches
 
+MOST_PADDED = 4 << 30  # bytes of patches in memory, from which on empty slots may not prevail
+LEAST_USED = 0.25
+
+
+def check_room(
+    variables: Mapping[Hashable | None, Variable], plan: Plan, ordinals: NDArray
+) -> None:
+    """Raise a ValueError if patches in memory would be large, and hold mostly empty slots."""
+    lists = [m for m in plan.lists if len(m)]
+    used = math.prod(float(m.counts.mean()) / m.width for m in lists)
+    if used >= LEAST_USED:
+        return
+    for name, v in variables.items():
+        patches = len(ordinals) * cells_of_patch(plan, v.sizes) * v.dtype.itemsize
+        if v._in_memory and cut_dims(v, plan) and patches > MOST_PADDED:
+            widest = min(lists, key=lambda m: m.counts.mean() / m.width)
+            raise ValueError(
+                f"the patches of {'the field' if name is None else repr(name)} would take "
+                f"{patches / 2**30:,.1f} GiB, of which {used:.1%} are used: each of {len(ordinals):,} has as "
+                f"many slots along {widest.dim!r} as the largest has members, {widest.width:,}, on average "
+                f"there are {widest.counts.mean():,.0f}. Use a smaller radius, KNNGraph(k), or polygons of "
+                "more equal size; cut some anchors after the other, sampler=Explicit(range(0, 1000)); or cut "
+                "in batches: field.patch.apply(…), or field.chunk() and patches.patch.batches(…)"
+            )
+
 
 def patch_groups(
     variables: Mapping[Hashable | None, Variable], plan: Plan, ordinals: NDArray, chunks: Any
