@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any
 
@@ -214,10 +215,11 @@ def _centers(geometries: NDArray, name: Hashable) -> tuple[NDArray, NDArray]:
     import shapely
 
     kinds = shapely.get_type_id(geometries)
-    if (kinds == 0).all() and not shapely.is_empty(geometries).any():
-        x, y = shapely.get_x(geometries), shapely.get_y(geometries)
-        if np.isfinite(x).all() and np.isfinite(y).all():
-            return x, y
+    if (kinds == 0).all():
+        with suppress(shapely.errors.GEOSException):  # which GEOS raises for empty points
+            x, y = shapely.get_x(geometries), shapely.get_y(geometries)
+            if np.isfinite(x).all() and np.isfinite(y).all():
+                return x, y
     _check_geometries(geometries, kinds, name)
     centers = shapely.centroid(geometries)
     return shapely.get_x(centers), shapely.get_y(centers)

@@ -105,15 +105,15 @@ def _place_print(plan: Plan) -> str:
     if not isinstance(crs, str | Mapping | None):
         crs = getattr(crs, "srs", crs)
     text = crs if isinstance(crs, str | None) else json.dumps(crs, default=str, sort_keys=True)
-    found = [str(text).encode()]
+    found: list[bytes | memoryview] = [str(text).encode()]
     for members in plan.lists:
         if members.numbers is None and members.dims[0] in plan.domain.element_dims:
             sites = plan.domain.sites(members.dims[0])
-            found += [np.ascontiguousarray(v, float).tobytes() for v in (sites.x, sites.y)]
+            found += [np.ascontiguousarray(v, float).data for v in (sites.x, sites.y)]
     return _digest(*found)
 
 
-def _digest(*found: bytes) -> str:
+def _digest(*found: bytes | memoryview) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for part in found:
         digest.update(part)
