@@ -371,3 +371,34 @@ def test_valid_looks_over_labeled_dimensions_that_are_carried():
     cut = {"geometry": {"y": 4, "x": 4}, "sampler": xpatch.Valid(xpatch.RegularStride(4), 0.6)}
     patches = field.patch.split(**cut)
     assert patches.patch.anchors.cell_y.values.tolist() == [6, 6]
+
+
+@pytest.mark.parametrize(
+    ("anchors", "written"),
+    [
+        ([(0, 1), (2, 3)], [[0, 1], [2, 3]]),
+        (((0, 1.5), [True, None]), [[0, 1.5], [True, None]]),
+        ([np.float64(1.5), 2, "a"], [1.5, 2, "a"]),
+        ([(np.int64(3), 4)], [[3, 4]]),
+        ([[(1, 2)], [(3,)]], [[[1, 2]], [[3]]]),
+        ([object(), object()], [None, None]),
+        ([object(), np.datetime64("2000-01-01")], [None, "2000-01-01"]),
+        ([], []),
+        ([[], [1]], [[], [1]]),
+    ],
+)
+def test_anchors_are_written_by_the_types_that_there_are(anchors, written):
+    found = xpatch.Explicit(anchors).to_dict()["anchors"]
+    assert found == written
+    assert json.dumps(found) == json.dumps(written)
+
+
+def test_a_million_anchors_are_not_written_one_by_one(monkeypatch):
+    from xpatch import spec
+
+    seen = []
+    encode = spec.encode
+    monkeypatch.setattr(spec, "encode", lambda value: seen.append(1) or encode(value))
+    for anchors in ([(k, k) for k in range(1000)], list(range(1000)), [object()] * 1000):
+        xpatch.Explicit(anchors).to_dict()
+    assert len(seen) < 20

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -234,3 +236,63 @@ def test_patches_of_several_scenes(kind, shuffle):
     assert sum(sizes) == patches.sizes["patch"]
     total = sum(float(b.sum()) for b in batches)
     np.testing.assert_allclose(total, float(patches.sum()))
+
+
+def several_fields(kind):
+    """Give patches of a Dataset with everything that a batch has rows of, or does not."""
+    field = on_disk()[1].compute()
+    if kind != "array":
+        lat = field.y + 0 * field.x
+        field = field.assign_coords(lat=lat, tag=("y", list("abcdefgh") * 5), run=3)
+        field = xr.Dataset({"a": field, "b": field * 2, "area": ("x", np.arange(40.0))})
+    if kind == "mixed":
+        field["b"] = field["b"].chunk(8)
+    patches = cut(field.chunk(8) if kind == "dask" else field)
+    if kind == "moved":
+        patches = patches.transpose("y", "patch", "x").isel(patch=slice(3, 90, 2), x=slice(1, 4))
+    return patches.assign_coords(day=("patch", np.arange(patches.sizes["patch"])))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("kind", ["array", "dataset", "moved", "mixed", "dask"])
+def test_a_batch_is_what_isel_gives(kind, shuffle):
+    patches = several_fields(kind)
+    patches = patches.set_xindex("day") if kind == "dataset" else patches
+    options = {"shuffle": shuffle, "seed": 0 if shuffle else None}
+    where = {label: k for k, label in enumerate(patches["patch"].values.tolist())}
+    for batch in patches.patch.batches(11, **options):
+        rows = [where[label] for label in batch["patch"].values.tolist()]
+        expected = patches.isel(patch=rows).load()
+        xr.testing.assert_identical(batch, expected)
+        assert list(batch.xindexes) == list(expected.xindexes)
+        assert type(batch.xindexes["patch"]) is type(patches.xindexes["patch"])
+        data = batch.data_vars.values() if isinstance(batch, xr.Dataset) else [batch]
+        assert all(array.variable._in_memory for array in data)
+
+
+def test_labels_of_batches_are_made_when_they_are_looked_at(monkeypatch):
+    from xpatch.patches.labels import Labels
+
+    made = []
+    make = Labels.__call__
+    monkeypatch.setattr(
+        Labels, "__call__", lambda self, rows: made.append(len(rows)) or make(self, rows)
+    )
+    patches = several_fields("array")
+    batches = list(patches.patch.batches(16, shuffle=True, seed=0))
+    assert not made
+    np.testing.assert_array_equal(batches[1]["y"], patches["y"].values[batches[1]["patch"].values])
+    assert made == [169, 16]
+    made.clear()
+    batches[0].patch.merge()
+    assert not made
+
+
+def test_shuffling_many_patches_makes_no_object_for_each():
+    patches = cut(xr.DataArray(np.zeros((300, 300), "f4"), dims=("y", "x")), size=3, step=1)
+    n = patches.sizes["patch"]
+    tracemalloc.start()
+    next(iter(patches.patch.batches(64, shuffle=True, seed=0)))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 24 * n

@@ -251,3 +251,24 @@ def test_the_dims_of_a_dataset_do_not_depend_on_the_order_of_its_variables():
         sampler = xpatch.Explicit([(0, 3)])
         patches = ds[list(names)].patch.split(geometry={"y": 2, "x": 2}, sampler=sampler)
         assert patches.patch.merge("count")["t"].isel(time=0, y=0, x=3) == 1
+
+
+def test_coordinates_are_taken_as_they_are(monkeypatch):
+    made = []
+    init = xr.Dataset.__init__
+    monkeypatch.setattr(
+        xr.Dataset, "__init__", lambda self, *args, **kw: made.append(1) or init(self, *args, **kw)
+    )
+    field = xr.DataArray(np.zeros((3, 4)), {"y": np.arange(3.0), "x": np.arange(4.0)}, ("y", "x"))
+    field = field.assign_coords(run=("y", list("abc"))).assign_attrs(title="t")
+    made.clear()
+    domain = xpatch.domain_of(field)
+    assert not made
+    xr.testing.assert_identical(domain.template, xr.Dataset(coords=field.coords))
+    xr.testing.assert_identical(
+        domain.template, xpatch.domain_of(field.to_dataset(name="a")).template
+    )
+    field.coords["y"].attrs["units"] = "km"
+    field.coords["x"] = field.x + 1
+    assert not domain.template.y.attrs
+    np.testing.assert_array_equal(domain.coordinate("x"), np.arange(4.0))

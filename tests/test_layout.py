@@ -13,22 +13,6 @@ from tests import house
 
 OPTIONAL = ["rioxarray", "xvec", "geopandas", "shapely", "uxarray", "matplotlib", "pyproj", "flox"]
 LEFT = """
-xpatch.engine.chunked xpatch.neighborhood
-xpatch.engine.chunked_joint xpatch.joint
-xpatch.engine.chunked_joint xpatch.neighborhood
-xpatch.engine.chunked_joint xpatch.runs
-xpatch.engine.chunked_members xpatch.neighborhood
-xpatch.engine.coarsen xpatch.neighborhood
-xpatch.engine.joint xpatch.joint
-xpatch.engine.joint xpatch.neighborhood
-xpatch.engine.lazy xpatch.neighborhood
-xpatch.engine.members xpatch.joint
-xpatch.engine.members xpatch.neighborhood
-xpatch.engine.memory xpatch.neighborhood
-xpatch.engine.partial xpatch.neighborhood
-xpatch.engine.placement xpatch.neighborhood
-xpatch.engine.regions xpatch.neighborhood
-xpatch.engine.spans xpatch.neighborhood
 """  # imports that still point up; none comes to them
 
 

@@ -52,7 +52,7 @@ def globe(lat=None, lon=None, dims=("lat", "lon"), seed=0):
 
 def members(patches):
     """Give the member numbers of each patch as arrays."""
-    slot = patches.xindexes["patch"].plans[0].hood.dim
+    (slot,) = patches.xindexes["patch"].plans[0].inner
     return [row[row >= 0] for row in patches[slot].values]
 
 
@@ -1074,3 +1074,67 @@ def test_polygons_in_metres_across_the_dateline():
     bare = xpatch.PolygonIntersection(np.array(list(across)))
     with pytest.raises(ValueError, match=r"without CRS reach to x = 2.05e\+07"):
         field.patch.split(geometry=bare)
+
+
+def test_points_are_their_own_centroids(monkeypatch):
+    made = []
+    centroid = shapely.centroid
+    monkeypatch.setattr(shapely, "centroid", lambda g: made.append(len(g)) or centroid(g))
+    places = np.random.default_rng(0).uniform(0, 100, (50, 2))
+    points, disks = shapely.points(places), shapely.buffer(shapely.points(places), 1.0)
+    for shapes, number in ((points, 0), (disks, 50)):
+        made.clear()
+        field = xr.DataArray(np.arange(50.0), {"geom": shapes}, ("geom",))
+        sites = xpatch.domain_of(field).sites()
+        np.testing.assert_allclose(np.stack([sites.x, sites.y], axis=-1), places)
+        assert sum(made) == number
+    patches = xr.DataArray(np.arange(50.0), {"geom": points}, ("geom",)).patch.split(
+        geometry=xpatch.KNNGraph(3), sampler=xpatch.Explicit(points[5:9])
+    )
+    np.testing.assert_array_equal(
+        np.sort(patches), np.sort(KDTree(places).query(places[5:9], 3)[1])
+    )
+
+
+def test_of_stations_that_are_called_alike_the_first_is_meant():
+    field = stations(40).assign_coords(obs=[f"s{k % 30}" for k in range(40)])
+    sampler = xpatch.Explicit({"obs": ["s29", "s3", "s3", "s0"]})
+    patches = field.patch.split(geometry=xpatch.KNNGraph(2), sampler=sampler)
+    assert patches["anchor_element"].values.tolist() == [29, 3, 3, 0]
+
+
+@given(st.lists(st.integers(-20, 20)))
+def test_distinct_values_are_those_of_numpy(values):
+    from xpatch.engine.distinct import distinct
+
+    given_values = np.array(values, np.int64)
+    np.testing.assert_array_equal(distinct(given_values), np.unique(given_values))
+    np.testing.assert_array_equal(given_values, np.array(values, np.int64))
+
+
+def test_cells_in_polygons_are_found_in_order(monkeypatch):
+    shapes = [
+        shapely.box(1.2, 1.2, 5.8, 7.9),
+        shapely.Point(4, 4).buffer(3),
+        shapely.box(3, 0, 9, 2),
+    ]
+    sorts = []
+    sort = np.sort
+    for dims in (("y", "x"), ("x", "y")):
+        field = xr.DataArray(
+            np.arange(100.0).reshape(10, 10),
+            {"y": np.arange(10.0)[::-1], "x": np.arange(10.0)},
+            dims,
+        )
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                np, "sort", lambda v, *args, **kw: sorts.append(len(v)) or sort(v, *args, **kw)
+            )
+            patches = field.patch.split(geometry=xpatch.PolygonIntersection(shapes))
+        long = [n for n in sorts if n > 2]  # not the edges of cells
+        assert bool(long) == (dims == ("x", "y"))  # rows come first, and so in order
+        for shape, found in zip(shapes, members(patches), strict=True):
+            y, x = np.meshgrid(field.y, field.x, indexing="ij")
+            hit = shapely.intersects_xy(shape, x, y)
+            hit = hit if dims[0] == "y" else hit.T
+            np.testing.assert_array_equal(found, np.flatnonzero(hit))

@@ -346,3 +346,42 @@ def test_trajectories_of_cf():
     boxes = ds.isel(trajectory=0).drop_vars("trajectory")
     with pytest.raises(ValueError, match="no order in space"):
         boxes.patch.split(geometry={"obs": 2})
+
+
+def crowded(n=400):
+    """Give stations of which some are crowded, and the others alone."""
+    rng = np.random.default_rng(0)
+    places = np.concatenate([rng.uniform(0, 1, (40, 2)), rng.uniform(100, 10_000, (n - 40, 2))])
+    return xr.DataArray(
+        rng.random((2, n)), {"x": ("s", places[:, 0]), "y": ("s", places[:, 1])}, ("time", "s")
+    )
+
+
+def test_patches_of_mostly_empty_slots_are_refused(monkeypatch):
+    from xpatch.patches import chunks
+
+    field, geometry = crowded(), xpatch.RadiusGraph(2.0)
+    whole = field.patch.split(geometry=geometry)  # small as they are
+    monkeypatch.setattr(chunks, "MOST_PADDED", 100_000)
+    text = (
+        r"the field would take 0.0 GiB, of which 12.\d% are used: each of 400 has as many slots along 's' as "
+        r"the largest has members, 40, on average there are 5. Use a smaller radius, KNNGraph\(k\)"
+    )
+    with pytest.raises(ValueError, match=text):
+        field.patch.split(geometry=geometry)
+    with pytest.raises(ValueError, match="the patches of 'v' would take"):
+        field.to_dataset(name="v").patch.split(geometry=geometry)
+    # what it says helps
+    assert field.patch.split(geometry=xpatch.KNNGraph(40)).sizes["s"] == 40
+    parts = [
+        field.patch.split(geometry=geometry, sampler=xpatch.Explicit(range(k, k + 100)))
+        for k in range(0, 400, 100)
+    ]
+    for k, part in enumerate(parts):
+        mine = whole.isel(patch=slice(100 * k, 100 * k + 100), s=slice(part.sizes["s"]))
+        np.testing.assert_array_equal(part, mine)
+    lazy = field.chunk().patch.split(geometry=geometry)
+    for batch, k in zip(lazy.patch.batches(150), (0, 150, 300), strict=True):
+        np.testing.assert_array_equal(batch, whole[k : k + 150])
+    applied = field.patch.apply(lambda p: p * 2, geometry=geometry, aggregation="mean")
+    np.testing.assert_allclose(applied, field * 2)

@@ -456,7 +456,7 @@ def test_the_far_edge_goes_to_the_last_multiple():
     field = xr.DataArray(np.zeros(30), dims=("x",))
     with pytest.warns(UserWarning, match="last 2 cells along 'x' stay uncovered"):
         p = field.patch.split(geometry={"x": 8}, sampler=RegularStride(8, snap=4))
-    assert p.xindexes["patch"].plans[0].boxes.axes[0].tolist() == [0, 8, 16, 20]
+    assert p.xindexes["patch"].plans[0].boxes.slices[0].starts.tolist() == [0, 8, 16, 20]
     with pytest.raises(ValueError, match="no multiple of snap=4"):
         field.patch.split(geometry={"x": 8}, sampler=RegularStride(6, snap=4))
     with pytest.raises(ValueError, match="snap is that of boxes"):

@@ -13,6 +13,7 @@ import xarray as xr
 import xpatch
 from xpatch import HierarchicalCombine, MultiScale, TimePatcher
 from xpatch.engine import coarsen
+from xpatch.engine import lazy as engine_lazy
 from xpatch.spec import decode
 
 CALENDARS = ["datetime64", "standard", "noleap", "360_day", "julian"]
@@ -175,7 +176,7 @@ def test_dask_and_data_on_disk_give_the_same(window, tmp_path, monkeypatch):
     field.to_netcdf(tmp_path / "v.nc")
     stored = xr.open_dataarray(tmp_path / "v.nc").patch.split(patcher)
     lazy = field.chunk(time=17, y=5).patch.split(patcher)
-    monkeypatch.setattr(coarsen, "BLOCK_BYTES", 20_000)  # some patches at a time
+    monkeypatch.setattr(engine_lazy, "BLOCK_BYTES", 20_000)  # some patches at a time
     blocks = field.patch.split(patcher)
     for name in ("4", "16"):
         assert isinstance(lazy[name]["v"].data, da.Array)

@@ -226,6 +226,19 @@ class PatchAccessor(NotTheCoordinate):
         """
         return self._asked.crop(self._obj, {} if crop is None else crop, dims)
 
+    def quantile(self, q: Any, dim: Any, *, skipna: bool | None = None) -> Any:
+        """Give quantiles over in-patch dimensions, by one sort; see `quantile.quantile`.
+
+        Examples
+        --------
+        >>> field = xr.DataArray([1.0, np.nan, 3.0, 4.0], dims="x")
+        >>> field.patch.split(geometry={"x": 2}).patch.quantile(0.5, "x").values
+        array([1. , 3.5])
+        """
+        from xpatch.patches.quantile import quantile
+
+        return quantile(self._obj, q, dim, skipna)
+
     @property
     def lookback(self) -> Any:
         """The part of windows in time up to the anchor: the input of a forecast."""

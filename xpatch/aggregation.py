@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.engine import dtypes, stacked
-from xpatch.engine import reduce as r
+from xpatch.engine import reducers as r
 from xpatch.spec import (
     Spec,
     check_flag,

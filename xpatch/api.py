@@ -83,7 +83,7 @@ def split(
     >>> bool(xpatch.merge(patches).equals(field))
     True
     """
-    from xpatch.patches.chunks import patch_groups
+    from xpatch.patches.chunks import check_room, patch_groups
     from xpatch.patches.planning import chosen, make_plan
     from xpatch.patches.samples import sample_plans
     from xpatch.patches.split import cut_field
@@ -103,6 +103,7 @@ def split(
 
         patches = split_ragged(obj, (plan, *more), ordinals, dim, chunks)
         return patches
+    check_room(variables_of(obj), plan, ordinals)
     groups = patch_groups(variables_of(obj), plan, ordinals, chunks)
     if several_scales(axes):
         from xpatch.multiscale import split_scales

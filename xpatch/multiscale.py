@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from xpatch.aggregation import as_aggregation
 from xpatch.domain.nodata import masked, refilled
-from xpatch.joint import time_part
 from xpatch.models.merge import MergeField
 from xpatch.models.painting import merge_coarse
-from xpatch.neighborhood import Boxes, Members
 from xpatch.patches.arguments import Options
 from xpatch.patches.plan import Plan, is_carried
 from xpatch.patches.provenance import Provenance, identified, is_coarse, provenance
@@ -53,17 +51,14 @@ def plans_of(plan: Plan, temporal: Any) -> dict[str, Plan]:
     """Give the plan of each scale: the last steps of the longest windows, averaged."""
     geometry, hood = temporal.geometry, plan.hood
     axis = geometry.axis(plan.domain)
-    part = time_part(hood)
-    assert isinstance(part, Boxes)
-    assert not isinstance(hood, Members)
-    k = part.dims.index(axis.dim)
-    at = part.anchors[k]
-    assert at is not None
-    steps = geometry.steps(axis, np.unique(part.axes[k]) + at, temporal.sampler.closed)
+    part = hood.in_time
+    assert part is not None
+    assert part.anchors is not None
+    steps = geometry.steps(axis, np.unique(part.anchors), temporal.sampler.closed)
     small, longest = min(steps.values()), max(steps.values())
     out = {}
     for name, n in steps.items():
-        own = hood.inner({axis.dim: (longest - n, 0)})
+        own = hood.cropped({axis.dim: (longest - n, 0)})
         out[name] = dataclasses.replace(plan, hood=own, coarse={axis.dim: n // small})
     return out
 

@@ -6,9 +6,10 @@ import dataclasses
 import datetime
 import functools
 import inspect
+import itertools
 import numbers
 import reprlib
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -163,6 +164,11 @@ def _short(value: Any) -> str:
     return repr(value)
 
 
+PLAIN = {int, float, str, bool, type(None)}  # what JSON holds as it is
+ENCODED: tuple[type, ...] = (Spec, Mapping, tuple, list, str, int, float, bool)
+ENCODED += (np.generic, np.ndarray, datetime.timedelta, pd.offsets.BaseOffset)
+
+
 def encode(value: Any) -> Any:
     """Turn a field of a specification into JSON-able values; functions become None."""
     if isinstance(value, Spec):
@@ -178,8 +184,20 @@ def encode(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist() if value.dtype.kind in "iufb" else None
     if isinstance(value, tuple | list):
-        return [encode(v) for v in value]
+        return _encode_each(value)
     return value if isinstance(value, str | int | float | bool) else None
+
+
+def _encode_each(values: Sequence[Any]) -> list[Any]:
+    """Encode entries, which may be a million anchors: by the types that there are, not one by one."""
+    types = set(map(type, values))
+    if types <= PLAIN:
+        return list(values)
+    if types <= {tuple, list} and set(map(type, itertools.chain.from_iterable(values))) <= PLAIN:
+        return list(map(list, values))
+    if not any(issubclass(t, ENCODED) for t in types):
+        return [None] * len(values)
+    return [encode(v) for v in values]
 
 
 def _duration(value: Any) -> str | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.engine.placement import AxisWeights
-from xpatch.neighborhood import Boxes, Members
+from xpatch.engine.members import Members
+from xpatch.engine.slices import AxisWeights, Slices
 from xpatch.spec import DimMap, Spec, check_fraction, check_number, named, per_dim
 
 __all__ = ["Boxcar", "Custom", "Gaussian", "Hann", "Tukey", "Window", "as_window"]
@@ -46,7 +46,7 @@ class Window(Spec):
         offset = (2 * np.arange(size) + 1 - size) / size
         return np.broadcast_to(self.profile(offset), (len(low), size))
 
-    def check(self, boxes: Boxes) -> None:
+    def check(self, parts: Sequence[Slices]) -> None:
         """Raise a ValueError if the window means nothing on these boxes."""
 
     def radial(self, members: Members) -> NDArray[np.float64]:
@@ -286,20 +286,20 @@ def is_boxcar(window: Window | None) -> bool:
     return window is None or isinstance(window, Boxcar)
 
 
-def box_weights(window: Window | None, boxes: Boxes) -> tuple[AxisWeights, ...]:
-    """Sample ``window`` on ``boxes``: weights along each dimension."""
+def slice_weights(window: Window | None, parts: Sequence[Slices]) -> tuple[AxisWeights | None, ...]:
+    """Sample a window on boxes: weights along each dimension; None where every weight is one."""
     window = window or Boxcar()
-    window.check(boxes)
+    window.check(parts)
     if isinstance(getattr(window, "margin", None), Mapping):
-        per_dim(window.margin, boxes.dims, "Boxcar margin")  # type: ignore[attr-defined]
-    out = []
-    for k, dim in enumerate(boxes.dims):
-        starts, size, n = boxes.axes[k], boxes.sizes[k], boxes.shape[k]
-        low = (starts <= 0) & (not boxes.wrap[k])
-        high = (starts + size >= n) & (not boxes.wrap[k])
+        per_dim(window.margin, tuple(p.dim for p in parts), "Boxcar margin")  # type: ignore[attr-defined]
+    out: list[AxisWeights | None] = []
+    for p in parts:
+        low = (p.starts <= 0) & (not p.wrap)
+        high = (p.starts + p.size >= p.n) & (not p.wrap)
         _, first, pick = np.unique(low * 2 + high, return_index=True, return_inverse=True)
-        rows = window.rows(size, dim, low[first], high[first], boxes.anchors[k])
-        out.append(AxisWeights(np.array(rows, dtype=float), pick.reshape(-1)))
+        rows = window.rows(p.size, p.dim, low[first], high[first], p.anchor)
+        found = AxisWeights(np.array(rows, dtype=float), pick.reshape(-1))
+        out.append(None if found.ones else found)
     return tuple(out)
 
 

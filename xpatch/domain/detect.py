@@ -59,7 +59,7 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
         hint = ": xr.DataArray(values, dims=('y', 'x'))" if hasattr(obj, "shape") else ""
         raise TypeError(f"expected a DataArray or a Dataset, got {type(obj).__name__}{hint}")
     check_named_once(obj)
-    template = xr.Dataset(coords=obj.coords)
+    template = coordinates_of(obj)
     orders: dict[Hashable | None, tuple[Hashable, ...]] = {}
     chunks: dict[Hashable | None, Chunks] = {}
     for name, variable in variables_of(obj).items():
@@ -86,6 +86,13 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
     if points := point_places(obj, found.located, found.roles):
         return PointDomain(*args).with_held(held).with_places(points)
     return lattice_of(found, *args)
+
+
+def coordinates_of(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
+    """Give the coordinates with their indexes, none of the data or attributes."""
+    if isinstance(obj, xr.DataArray):  # a Dataset made anew checks what xarray has checked
+        return obj.coords.to_dataset()
+    return xr.Dataset(coords=obj.coords)
 
 
 def check_named_once(obj: xr.DataArray | xr.Dataset) -> None:

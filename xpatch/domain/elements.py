@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any
 
@@ -136,17 +137,13 @@ class VectorDomain(Elements):
         return names.get(what, what)
 
     def _sites(self, dims: tuple[Hashable, ...]) -> Sites:
-        import shapely
-
         name = self.places[dims]
         geometries = np.asarray(self.template.coords[name].values, dtype=object)
-        _check_geometries(geometries, name)
-        centers = shapely.centroid(geometries)
+        x, y = _centers(geometries, name)
         crs = self._crs_of(name)
         geographic = crs is not None and bool(crs.is_geographic)
         if crs is None:
             geographic = self.roles.get(name) in ("longitude", "latitude")
-        x, y = shapely.get_x(centers), shapely.get_y(centers)
         return Sites(dims, (len(x),), dims[0], x, y, geographic, crs, geometries=geometries)
 
     def _crs_of(self, name: Hashable) -> Any:
@@ -213,10 +210,24 @@ class MeshDomain(Elements):
         return [f"  {kinds[kind]} of a mesh along {d[0]}" for d, kind in self.places.items()]
 
 
-def _check_geometries(geometries: NDArray, name: Hashable) -> None:
+def _centers(geometries: NDArray, name: Hashable) -> tuple[NDArray, NDArray]:
+    """Give x and y of the centroids; of points, which are their own, without making others."""
     import shapely
 
     kinds = shapely.get_type_id(geometries)
+    if (kinds == 0).all():
+        with suppress(shapely.errors.GEOSException):  # which GEOS raises for empty points
+            x, y = shapely.get_x(geometries), shapely.get_y(geometries)
+            if np.isfinite(x).all() and np.isfinite(y).all():
+                return x, y
+    _check_geometries(geometries, kinds, name)
+    centers = shapely.centroid(geometries)
+    return shapely.get_x(centers), shapely.get_y(centers)
+
+
+def _check_geometries(geometries: NDArray, kinds: NDArray, name: Hashable) -> None:
+    import shapely
+
     bad = (kinds < 0) | shapely.is_empty(geometries)
     if bad.any():
         raise ValueError(

@@ -28,12 +28,11 @@ class Lattice(Domain):
 
         Rows and columns of a raster without labels are where its affine puts them, unless it is rotated.
         """
-        if dim not in self.template.coords:
-            return self.made_labels.get(dim)
         values = self._labels.get(dim)
         if values is None:
-            variable = self.template.coords[dim].variable
-            values = self._labels[dim] = values_of(variable)
+            if dim not in self.template.variables:
+                return self.made_labels.get(dim)
+            values = self._labels[dim] = values_of(self.template.variables[dim])
         return None if values.dtype == object and isinstance(values.flat[0], tuple) else values
 
     @cached_property
@@ -304,7 +303,7 @@ class RasterDomain(Lattice):
 
 def lattice_of(found: GridDomain, *args: Any) -> Lattice:
     """Give a grid that has a CRS and projection axes as a raster."""
-    straight = projected_axes(found.sizes, found.template.coords, found.roles)
+    straight = projected_axes(found.sizes, found.template.variables, found.roles)
     if found._crs is not None and (straight or (found.affine is not None and not found.geographic)):
         raster = RasterDomain(*args).with_held(found.held)
         raster.roles = found.roles  # which take long to find

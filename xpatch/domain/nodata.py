@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.engine.nodata import Nodata
-from xpatch.neighborhood import Boxes
+from xpatch.neighborhood import Neighborhood
 
 __all__ = [
     "Nodata",
@@ -72,11 +71,10 @@ def _as(number: Any, dtype: np.dtype) -> Any:
     return dtype.type(int(number)) if info.min <= int(number) <= info.max else None
 
 
-def beside(boxes: Boxes, nodata: Nodata) -> Boxes:
+def beside(hood: Neighborhood, nodata: Nodata) -> Neighborhood:
     """Let cells outside of a field be missing as those inside are."""
-    if boxes.pad_mode == "constant" and boxes.pad_value is None:
-        return dataclasses.replace(boxes, pad_value=nodata.empty)
-    return dataclasses.replace(boxes, missing=nodata)
+    constant = any(p.pad_mode == "constant" and p.pad_value is None for p in hood.slices)
+    return hood.padded_by(pad_value=nodata.empty) if constant else hood.padded_by(missing=nodata)
 
 
 def without_nodata(attrs: Mapping[Any, Any]) -> dict[Any, Any]:

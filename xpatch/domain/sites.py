@@ -138,7 +138,8 @@ class Sites:
         """KD-tree of the known elements in the plane."""
         from scipy.spatial import cKDTree
 
-        return cKDTree(np.stack([self.x, self.y], axis=-1)[self.known])
+        places = np.stack([self.x, self.y], axis=-1)
+        return cKDTree(places if len(self.known) == len(self) else places[self.known])
 
     @cached_property
     def globe(self) -> Any:

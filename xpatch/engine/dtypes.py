@@ -54,6 +54,13 @@ def isnull(values: NDArray) -> NDArray | None:
     return None
 
 
+def has_nan(array: NDArray) -> bool:
+    """Whether any value is NaN, without a temporary of the array's size."""
+    if array.dtype.kind == "c":
+        return has_nan(array.real) or has_nan(array.imag)
+    return array.dtype.kind == "f" and bool(array.size) and bool(np.isnan(np.min(array)))
+
+
 def filled(dtype: DTypeLike, fill: Any) -> tuple[np.dtype, Any]:
     """Give the dtype that holds both ``dtype`` and ``fill``, and ``fill`` in it.
 

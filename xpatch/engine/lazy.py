@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -11,13 +13,14 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from xpatch.engine import memory
+from xpatch.engine.buffers import available_threads
+from xpatch.engine.cut import Cut
+from xpatch.engine.gather import needs_whole_axes, padded
 from xpatch.engine.joined import Joined, outer
 from xpatch.engine.reading import listed
-from xpatch.engine.regions import Piece, assembled, bounds_of, span_of, within
-from xpatch.engine.threads import available_threads
-from xpatch.neighborhood import Boxes
+from xpatch.engine.regions import Piece, bounds_of, spans_of
 
+BLOCK_BYTES = 1 << 26  # of patches that are cut at a time before they are made smaller
 CROWDED = 4  # reading the region around some patches pays up to this many times their cells
 
 
@@ -74,42 +77,50 @@ class Rows:
     ----------
     source : array or Stored
         The field.
-    axes : sequence of int
-        Axes of ``source`` that are cut.
-    boxes : Boxes
-        All patches.
-    finish : callable, optional
-        What is done to patches, given them and their boxes.
+    cut : Cut
+        How patches are made of it.
     stored : sequence of tuple of int, optional
-        Sizes of the stored chunks along ``axes``; while chunks are kept these are read whole.
+        Sizes of the stored chunks along the cut dimensions; while chunks are kept these are read
+        whole.
     """
 
-    def __init__(
-        self,
-        source: Any,
-        axes: Sequence[int],
-        boxes: Boxes,
-        finish: Callable | None = None,
-        stored: Sequence[Sequence[int]] = (),
-    ):
-        self.source, self.axes, self.boxes, self.finish = source, tuple(axes), boxes, finish
+    def __init__(self, source: Any, cut: Cut, stored: Sequence[Sequence[int]] = ()):
+        self.source, self.cut = source, cut
         self.stored = tuple(map(tuple, stored))
         self.kept: Kept | None = None
-        self.extended: tuple[NDArray, Boxes] | None = None
+        self.extended: tuple[NDArray, Cut] | None = None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the field is in memory."""
+        return isinstance(self.source, np.ndarray)
 
     def __call__(self, ordinals: NDArray) -> NDArray:
-        whole = len(ordinals) == len(self.boxes) and (ordinals == np.arange(len(ordinals))).all()
-        boxes = self.boxes if whole else self.boxes.take(ordinals)
-        if self._needs_all(boxes):
-            array, every = self._extended()
-            out = memory.gather(array, self.axes, every if whole else every.take(ordinals))
-        elif isinstance(self.source, np.ndarray):
-            out = memory.gather(self.source, self.axes, boxes, available_threads())
-        else:
-            out = self._from_disk(boxes)
-        # some of the boxes may not overhang, and would keep a dtype that cannot hold the padding
-        out = out.astype(memory.gather_dtype(self.source.dtype, self.boxes)[0], copy=False)
-        return out if self.finish is None else self.finish(out, boxes)
+        ordinals = np.asarray(ordinals)
+        if self._needs_all(ordinals):
+            array, cut = self._extended()
+            return cut.out_of(array, ordinals)
+        if self.in_memory:
+            return self._in_batches(ordinals)
+        if not len(ordinals):  # some readers cannot read nothing
+            shape = [0 if k in self.cut.axes else n for k, n in enumerate(self.source.shape)]
+            return self.cut.out_of(np.empty(shape, self.source.dtype), ordinals)
+        low, high = self.cut.hood.reach(ordinals)
+        around = np.prod(np.subtract(high, low), dtype=float)
+        if around <= CROWDED * len(ordinals) * self.cut.hood.width or self.cut.hood.lists:
+            return self._region(ordinals)
+        return np.concatenate([self._region(ordinals[k : k + 1]) for k in range(len(ordinals))])
+
+    def _in_batches(self, ordinals: NDArray) -> NDArray:
+        """Cut in parts where patches are made smaller afterwards."""
+        cut, threads = self.cut, available_threads()
+        if math.prod(cut.sizes.values()) == cut.hood.width:
+            return cut.out_of(self.source, ordinals, threads)
+        inner = [n for k, n in enumerate(self.source.shape) if k not in cut.axes]
+        patch = math.prod(inner) * cut.hood.width * cut.dtype.itemsize
+        count = -(-len(ordinals) // max(1, BLOCK_BYTES // max(1, patch)))
+        parts = np.array_split(ordinals, max(1, count))
+        return np.concatenate([cut.out_of(self.source, part, threads) for part in parts])
 
     @contextmanager
     def keeping(self, limit: int) -> Iterator[None]:
@@ -123,44 +134,32 @@ class Rows:
         finally:
             self.kept = self.extended = None
 
-    def _needs_all(self, boxes: Boxes) -> bool:
-        """Whether padding needs whole axes; if those are kept, they serve all boxes."""
-        if not len(boxes) or self.boxes.pad_mode in memory.INDEX_PADS:
+    def _needs_all(self, ordinals: NDArray) -> bool:
+        """Whether padding needs whole axes; if those are kept, they serve all patches."""
+        hood = self.cut.hood
+        if not len(ordinals) or not needs_whole_axes(hood.parts):
             return False
-        kept = self.kept is not None or isinstance(self.source, np.ndarray)
-        return self.boxes.overhangs if kept else boxes.overhangs
+        if self.kept is not None or self.in_memory:
+            return True
+        low, high = hood.reach(ordinals)
+        return any(a < 0 or b > n for a, b, n in zip(low, high, hood.shape, strict=True))
 
-    def _extended(self) -> tuple[NDArray, Boxes]:
-        """Extend the whole field for all boxes; a ramp depends on how far the farthest reaches."""
+    def _extended(self) -> tuple[NDArray, Cut]:
+        """Extend the whole field for all patches; a ramp depends on how far the farthest reaches."""
         if self.extended is not None:
             return self.extended
-        stored = not isinstance(self.source, np.ndarray)
-        array = self._read([slice(None)] * len(self.axes)) if stored else self.source
-        extended = memory.extended(array, self.axes, self.boxes, np.pad)
-        if self.kept is not None or not stored:
+        whole = [slice(None)] * len(self.cut.axes)
+        array = self.source if self.in_memory else self._read(whole)
+        array, hood = padded(array, self.cut.dims, self.cut.hood, np.pad)
+        extended = array, dataclasses.replace(self.cut, hood=hood)
+        if self.kept is not None or self.in_memory:
             self.extended = extended
         return extended
 
-    def _from_disk(self, boxes: Boxes) -> NDArray:
-        if not len(boxes):
-            shape = [0 if k in self.axes else n for k, n in enumerate(self.source.shape)]
-            nothing = np.empty(shape, self.source.dtype)  # some readers cannot read nothing
-            return memory.gather(nothing, self.axes, boxes)
-        starts = boxes.starts()
-        extent = starts.max(axis=0) - starts.min(axis=0) + boxes.sizes
-        if np.prod(extent, dtype=float) <= CROWDED * len(starts) * np.prod(boxes.sizes):
-            return self._region(boxes)
-        parts = [self._region(boxes.take(np.array([k]))) for k in range(len(starts))]
-        return np.concatenate(parts)
-
-    def _region(self, boxes: Boxes) -> NDArray:
-        """Cut boxes that lie close to each other out of the region around them."""
-        _, fill = memory.gather_dtype(self.source.dtype, self.boxes)
-        edges, spans = self._edges(), []
-        for k, starts in enumerate(boxes.axes):
-            first, last = int(starts.min()), int(starts.max()) + boxes.sizes[k]
-            args = (boxes.shape[k], boxes.wrap[k], boxes.pad_mode, edges[k])
-            spans.append(span_of(first, last, *args))
+    def _region(self, ordinals: NDArray) -> NDArray:
+        """Cut patches that lie close to each other out of the region around them."""
+        edges = self._edges()
+        spans = spans_of(self.cut.hood, ordinals, edges)
 
         def fetch(pieces: Sequence[Piece]) -> tuple[NDArray, Sequence[int]]:
             base = [int(e[p.chunk]) for e, p in zip(edges, pieces, strict=True)]
@@ -172,9 +171,7 @@ class Rows:
             chunk = tuple(p.chunk for p in pieces)
             return self.kept(chunk, lambda: self._read(cells)), [0] * len(pieces)
 
-        return memory.gather(
-            assembled(spans, self.axes, fetch, fill), self.axes, within(boxes, spans)
-        )
+        return self.cut.out_of_parts(ordinals, spans, fetch)
 
     def _edges(self) -> list[NDArray]:
         """Give the borders between the parts that are read: stored chunks, or almost none.
@@ -183,11 +180,12 @@ class Rows:
         """
         if self.kept is not None and self.stored:
             return [np.concatenate([[0], np.cumsum(c)]) for c in self.stored]
-        axes = zip(self.boxes.shape, self.boxes.wrap, strict=True)
-        return [np.array([0, n // 2, n] if wrap and n > 1 else [0, n]) for n, wrap in axes]
+        wrapped = {p.dim for p in self.cut.hood.slices if p.wrap and p.n > 1}
+        axes = zip(self.cut.hood.dims, self.cut.hood.shape, strict=True)
+        return [np.array([0, n // 2, n] if d in wrapped else [0, n]) for d, n in axes]
 
     def _read(self, cells: Sequence[slice]) -> NDArray:
-        region = dict(zip(self.axes, cells, strict=True))
+        region = dict(zip(self.cut.axes, cells, strict=True))
         key = tuple(region.get(k, slice(None)) for k in range(len(self.source.shape)))
         return self.source.read(key)
 

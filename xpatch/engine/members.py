@@ -1,405 +1,269 @@
-"""Gather and scatter of lists of members, on NumPy arrays."""
+"""`Members`: lists of elements of any length."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.engine import dtypes
-from xpatch.engine.memory import has_nan
-from xpatch.engine.reduce import Choose, How, Reducer, WeightedMean
-from xpatch.engine.stacked import Stacked
-from xpatch.engine.threads import THREADED_BYTES, available_threads, in_threads
-from xpatch.joint import Joint
-from xpatch.neighborhood import Members
-
-LONG = 64  # patches with more members are copied one by one
-BLOCK_CELLS = 1 << 20  # of the patches that are copied together otherwise
-STACK_BYTES = 1 << 25
-
-
-# --------------------------------------------------------------------------------------- gather
-
-
-def gather_fill(
-    dtype: np.dtype, members: Members | Joint, empty: Any = None
-) -> tuple[np.dtype, Any]:
-    """Give the dtype of patches, and the value of empty slots, ``empty`` or missing, in it."""
-    if not members.ragged:
-        return dtype, None
-    if dtype.kind in "US":
-        return dtype, np.zeros((), dtype)[()]
-    if dtype.kind == "O":
-        return dtype, None
-    return dtypes.filled(dtype, empty)
-
-
-def flattened(array: NDArray, axes: Sequence[int]) -> tuple[NDArray, int]:
-    """Flatten ``axes``, in that order, to one that takes the place of the first of them."""
-    place = sum(k not in axes for k in range(min(axes)))
-    others = [k for k in range(array.ndim) if k not in axes]
-    order = [*others[:place], *axes, *others[place:]]
-    shape = [array.shape[k] for k in others]
-    return array.transpose(order).reshape(*shape[:place], -1, *shape[place:]), place
-
-
-def gather(
-    array: NDArray,
-    axes: Sequence[int],
-    members: Members,
-    dtype: np.dtype | None = None,
-    empty: Any = None,
-) -> NDArray:
-    """Take the members of each patch out of ``array``.
-
-    Parameters
-    ----------
-    array : ndarray
-        The field.
-    axes : sequence of int
-        Which axes of ``array`` the dimensions of ``members`` are.
-    members : Members
-        What to take.
-    dtype : dtype, optional
-        Of the patches; default: that of the field, or one that can say that a slot is empty.
-    empty : scalar, optional
-        What an empty slot holds; default: a missing value.
-
-    Returns
-    -------
-    ndarray
-        Patches, shape (patch, *other dims), with one axis of slots in place of the first of
-        ``axes``.
-    """
-    flat, place = flattened(array, axes)
-    own, fill = gather_fill(array.dtype if dtype is None else dtype, members, empty)
-    n, width = len(members), members.width
-    if not members.ragged:
-        rows = members.elements.reshape(n, width)
-        out = np.take(flat, rows, axis=place).astype(own, copy=False)
-        return np.moveaxis(out, place, 0)
-    shape = (*flat.shape[:place], n, width, *flat.shape[place + 1 :])
-    out = np.empty(shape, own)
-    lead: tuple[Any, ...] = (slice(None),) * place
-    offsets = members.offsets
-    if len(members.elements) >= LONG * n:
-
-        def copied(patches: NDArray) -> None:
-            for k in patches.tolist():
-                low, high = int(offsets[k]), int(offsets[k + 1])
-                row = out[(*lead, k)]
-                row[(*lead, slice(0, high - low))] = flat.take(
-                    members.elements[low:high], axis=place
-                )
-                row[(*lead, slice(high - low, None))] = fill
-
-        threads = available_threads() if out.nbytes >= THREADED_BYTES else 1
-        in_threads(copied, np.array_split(np.arange(n), threads))  # new memory takes the most
-        return np.moveaxis(out, place, 0)
-    step = max(1, BLOCK_CELLS // width)
-    slot = np.arange(width)
-    for start in range(0, n, step):
-        stop = min(start + step, n)
-        there = slot < members.counts[start:stop, None]
-        where = np.where(there, offsets[start:stop, None] + slot, 0)
-        rows = members.elements[where] if len(members.elements) else where
-        part = out[(*lead, slice(start, stop))]
-        if flat.shape[place]:
-            part[...] = np.take(flat, np.where(there, rows, 0), axis=place)
-        part[(*lead, ~there)] = fill
-    return np.moveaxis(out, place, 0)
-
-
-def numbers(members: Members) -> NDArray[np.int32]:
-    """Give the member numbers (patch, slot), −1 in empty slots."""
-    return members.padded(members.elements, np.int32(-1))
-
-
-# -------------------------------------------------------------------------------------- scatter
+__all__ = ["Members"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Contributions:
-    """What the members of patches contribute: one row each.
+class Members:
+    """Lists of elements of any length.
 
-    ``values`` (member, other), ``elements``, ``weights`` (None: one), ``mass`` (what they add to the
-    denominator, None: one), ``labels`` (of the patch) and ``radial`` (offset from the anchor, None
-    where it is not needed). Rows are sorted by label.
+    Parameters
+    ----------
+    dims : tuple of hashable
+        The dimensions of the field that are flattened, in row-major order, to elements.
+    shape : tuple of int
+        Cells of the domain along each of ``dims``.
+    dim : hashable
+        Name of the in-patch dimension.
+    offsets : int64 array (patch + 1,)
+        Where the members of each patch begin in ``elements``.
+    elements : int32 array (member,)
+        Numbers of the elements.
+    distances : float64 array (member,), optional
+        Distance of each from its anchor; None where nothing says.
+    scales : float64 array (patch,)
+        The distance at which a window ends.
+    width : int
+        Slots of a patch: at least the largest number of members.
+    numbers : hashable, optional
+        Name of the coordinate of member numbers; default: that of the in-patch dimension. Lists in
+        time have another, because their in-patch dimension is labeled by times; their distances
+        are signed: negative before the anchor.
+    anchors : int64 array (patch,), optional
+        Of lists in time the steps that they are anchored at.
+    positions : float64 array (member,), optional
+        Of runs of steps the place of each in its window, from −1 to 1, which is its offset.
+    halves : pair of (int, bool), optional
+        Of lists in time that were read back, of which some may be left: slots of the past and of the
+        future of all, and whether the leads there are the same for all.
     """
 
-    values: NDArray
-    elements: NDArray
-    weights: NDArray | None
-    mass: NDArray | None
-    labels: NDArray[np.int64]
-    radial: NDArray | None
-    shape: tuple[int, ...]  # of a result of one element: the other dims before and after
-    place: int  # where the elements go among them
+    dims: tuple[Hashable, ...]
+    shape: tuple[int, ...]
+    dim: Hashable
+    offsets: NDArray[np.int64]
+    elements: NDArray[np.int32]
+    distances: NDArray[np.float64] | None
+    scales: NDArray[np.float64]
+    width: int
+    numbers: Hashable | None = None
+    anchors: NDArray[np.int64] | None = None
+    positions: NDArray[np.float64] | None = None
+    halves: Sequence[tuple[int, bool]] | None = None
 
-    def take(self, which: NDArray) -> Contributions:
-        """Keep some of them."""
-        part: dict[str, Any] = {
-            name: None if (value := getattr(self, name)) is None else value[which]
-            for name in ("values", "elements", "weights", "mass", "labels", "radial")
-        }
-        return dataclasses.replace(self, **part)
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
 
-    def unflattened(self, result: NDArray, shape: tuple[int, ...]) -> NDArray:
-        """Lay results (element, other) out over the dims of the field."""
-        full = result.reshape(len(result), *self.shape)
-        full = np.moveaxis(full, 0, self.place)
-        return full.reshape(*self.shape[: self.place], *shape, *self.shape[self.place :])
+    @property
+    def inner(self) -> dict[Hashable, int]:
+        """The in-patch dimension and its size."""
+        return {self.dim: self.width}
 
+    @property
+    def timed(self) -> bool:
+        """Whether these are windows in time."""
+        return self.numbers is not None
 
-def contributions(
-    patches: NDArray,
-    axis: int,
-    members: Members,
-    labels: NDArray,
-    weights: NDArray | None = None,
-    mass: NDArray | None = None,
-    radial: NDArray | None = None,
-) -> Contributions:
-    """Take what is in the slots of patches (patch, *dims), the slots at ``axis`` of dims, apart."""
-    if (np.diff(labels) < 0).any():
-        order = np.argsort(labels, kind="stable")
-        rows = members.rows(order)
-        weights, mass, radial = (None if w is None else w[rows] for w in (weights, mass, radial))
-        patches, labels, members = patches[order], labels[order], members.take(order)
-    shape = tuple(n for k, n in enumerate(patches.shape[1:]) if k != axis)
-    moved = np.moveaxis(patches, axis + 1, 1)
-    if members.ragged:
-        values = moved[members.patches, members.slots]
-    else:
-        values = moved.reshape(len(members.elements), *shape)
-    values = np.ascontiguousarray(values.reshape(len(members.elements), math.prod(shape)))
-    out = Contributions(
-        values, members.elements, weights, mass, labels[members.patches], radial, shape, axis
-    )
-    if mass is not None and not (mass > 0).all():
-        out = out.take(np.flatnonzero(mass > 0))
-    return out
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Number of members of each patch."""
+        return np.diff(self.offsets)
 
+    @cached_property
+    def ragged(self) -> bool:
+        """Whether any slot is empty."""
+        return bool((self.counts < self.width).any())
 
-def cover(members: Members, mass: NDArray | None) -> NDArray[np.float64]:
-    """Sum the mass over the patches, for each element."""
-    n = int(np.prod(members.shape, dtype=np.int64))
-    return np.bincount(members.elements, mass, minlength=n).astype(float)
+    @cached_property
+    def extent(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First and last cell of each entry along each of ``dims``, shape (entry, dim)."""
+        low = np.zeros((len(self), len(self.dims)), np.int64)
+        high = np.zeros_like(low)
+        full = np.flatnonzero(self.counts)
+        if len(full):
+            begin = self.offsets[full]
+            for k, cells in enumerate(np.unravel_index(self.elements, self.shape)):
+                low[full, k] = np.minimum.reduceat(cells, begin)
+                high[full, k] = np.maximum.reduceat(cells, begin)
+        return low, high
 
+    def cells(self, entries: NDArray, mirrored: bool = False) -> NDArray[np.int64]:
+        """Give the elements of entries, shape (entry, slot); −1 in empty slots."""
+        counts = self.counts[entries]
+        there = np.arange(self.width) < counts[:, None]
+        out = np.full(there.shape, -1, np.int64)
+        out[there] = self.elements[self.rows(entries)]
+        return out
 
-def compact(elements: NDArray) -> tuple[NDArray, NDArray]:
-    """Give the different elements, in order, and which of these each is."""
-    if not len(elements):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    low = int(elements.min())
-    n = int(elements.max()) + 1 - low
-    if n > 4 * len(elements):
-        touched, local = np.unique(elements, return_inverse=True)
-        return touched, local.reshape(-1)
-    there = np.zeros(n, bool)
-    there[elements - low] = True
-    touched = np.flatnonzero(there) + low
-    if len(touched) == n:
-        return touched, elements - low
-    return touched, (np.cumsum(there) - 1)[elements - low]
+    def moved(self, low: Sequence[int], shape: Sequence[int]) -> Members:
+        """Give the lists as elements of a region that begins at ``low`` and holds all of them."""
+        if tuple(shape) == self.shape:
+            return self
+        cells = np.unravel_index(self.elements, self.shape)
+        local = np.zeros(len(self.elements), np.int64)
+        for k, n in enumerate(shape):
+            local = local * n + cells[k] - low[k]
+        return dataclasses.replace(self, shape=tuple(shape), elements=local.astype(np.int32))
 
+    @classmethod
+    def from_table(
+        cls,
+        dims: tuple[Hashable, ...],
+        shape: tuple[int, ...],
+        dim: Hashable,
+        table: NDArray[np.int64],
+        numbers: Hashable | None,
+    ) -> Members:
+        """Take the members of patches from (patch, slot), −1 in empty slots, which come last."""
+        there = table >= 0
+        offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int64)
+        elements, scales = table[there].astype(np.int32), np.zeros(len(table))
+        return cls(dims, shape, dim, offsets, elements, None, scales, table.shape[1], numbers)
 
-def reduce(given: Contributions, n: int, reducer: Reducer) -> NDArray:
-    """Merge contributions on ``n`` elements, (element, other); those without any hold anything."""
-    given = _read(given, reducer)
-    if isinstance(reducer, Stacked):
-        return _stacked(given, n, reducer)
-    if isinstance(reducer, WeightedMean):
-        total, below = sums(given, n, reducer)
-        if below.shape != total.shape:  # the same for every column: divide row by row
-            below[below <= 0] = np.nan
-            if reducer.normalize:
-                total /= below
-            elif total.dtype.kind in "fc":
-                total[np.isnan(below[:, 0])] = dtypes.missing(total.dtype)
-            return total.astype(reducer.dtype, copy=False)
-        return reducer.finish([total, below])
-    return reducer.finish(state_of(given, n, reducer))
+    @property
+    def leads(self) -> NDArray[np.int64]:
+        """Steps of each member, in time, from its anchor."""
+        assert self.anchors is not None
+        return self.elements.astype(np.int64) - np.repeat(self.anchors, self.counts)
 
+    @property
+    def lead(self) -> NDArray[np.int64] | None:
+        """Steps from the anchor, in time, if they are the same for all patches."""
+        if self.anchors is None or self.ragged or not len(self):
+            return None
+        lead = self.leads.reshape(len(self), self.width)
+        return lead[0] if (lead == lead[0]).all() else None
 
-def _read(given: Contributions, reducer: Reducer) -> Contributions:
-    if reducer.reading is None:
-        return given
-    return dataclasses.replace(given, values=reducer.read(given.values))
+    @property
+    def patches(self) -> NDArray[np.int64]:
+        """The patch of each member."""
+        return np.repeat(np.arange(len(self)), self.counts)
 
+    @property
+    def slots(self) -> NDArray[np.int64]:
+        """The slot of each member."""
+        return np.arange(len(self.elements)) - np.repeat(self.offsets[:-1], self.counts)
 
-def state_of(given: Contributions, n: int, reducer: Any) -> list[NDArray]:
-    """Add all contributions up in the state of ``reducer``."""
-    if isinstance(reducer, WeightedMean):
-        total, below = sums(given, n, reducer)
-        return [total, np.broadcast_to(below, total.shape).copy()]
-    state = reducer.start((n, given.values.shape[1]))
-    order, edges = _layers(given.elements)
-    by = reducer.by if isinstance(reducer, Choose) else None
-    key = None if by is None else _keys(given, by)
-    with np.errstate(invalid="ignore", over="ignore"):
-        for low, high in itertools.pairwise(edges):
-            which = order[low:high]  # no element twice
-            where = given.elements[which]
-            views = [s[where] for s in state]
-            mass = None if given.mass is None else given.mass[which, None]
-            here = None if key is None else key[which, None]
-            reducer.update(views, given.values[which], How(mass, here))
-            for s, view in zip(state, views, strict=True):
-                s[where] = view
-    return state
+    @property
+    def radial(self) -> NDArray[np.float64]:
+        """Offset of each member from its anchor, or from the middle of its run, in [0, 1).
 
+        Distance / scale, but at most 1 − 1 / (2 · members), so that no window is ever zero there; of
+        lists in time, of which a part may be taken, 1 − 1 / (2 · scale).
 
-def sums(given: Contributions, n: int, reducer: WeightedMean) -> list[NDArray]:
-    """Give the weighted sum of values and of weights, by a sparse product.
+        Raises
+        ------
+        ValueError
+            If the distances are not known.
+        """
+        if self.positions is not None:
+            return np.abs(self.positions)
+        if self.distances is None:
+            raise ValueError(
+                "the distances of the members are not known: they are not written with patches. "
+                "Give the field that was split, merge(like=field), or split again"
+            )
+        scale = np.repeat(np.where(self.scales > 0, self.scales, 1), self.counts)
+        cells = self.counts if self.numbers is None else self.scales
+        most = 1 - 0.5 / np.repeat(np.maximum(cells, 1), self.counts)
+        return np.minimum(np.abs(self.distances) / scale, most)
 
-    The sum is made first, and contributions are masked only if it turns out to hold a NaN. Without
-    one the weights are those of every column, shape (element, 1).
-    """
-    from scipy.sparse import csr_matrix
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """All that patches and merges depend on."""
+        lists = (self.offsets, self.elements, self.distances, self.scales)
+        return (*lists, self.dims, self.shape, self.dim, self.width)
 
-    start = reducer.start((0, 1))
-    working, real = start[0].dtype, start[1].dtype
-    values = given.values.astype(working, copy=False)
-    m = len(given.elements)
+    def members(self, entry: int) -> NDArray[np.int32]:
+        """Give the elements of one entry."""
+        return self.elements[self.offsets[entry] : self.offsets[entry + 1]]
 
-    def added(weights: NDArray | None, what: NDArray, dtype: np.dtype) -> NDArray:
-        data = np.ones(m, dtype) if weights is None else weights.astype(dtype)
-        spread = csr_matrix((data, given.elements, np.arange(m + 1)), shape=(m, n))
-        return np.asarray(spread.T @ what)
+    def rows(self, ordinals: NDArray) -> NDArray[np.int64]:
+        """Give the positions of the members of the patches with ``ordinals``, one after the other."""
+        counts = self.counts[ordinals]
+        begin = np.cumsum(counts) - counts
+        return np.arange(counts.sum()) + np.repeat(self.offsets[ordinals] - begin, counts)
 
-    weight_dtype = working if working.kind in "iu" else np.empty(0, working).real.dtype
-    with np.errstate(invalid="ignore", over="ignore"):
-        total = added(given.weights, values, weight_dtype)
-        if reducer.skipna and given.values.dtype.kind in "fc" and has_nan(total):
-            valid = ~np.isnan(given.values)
-            total = added(given.weights, np.where(valid, values, working.type(0)), weight_dtype)
-            below = added(given.mass, valid.astype(real), real)
-            return [total.astype(working, copy=False), below]
-    below = np.bincount(given.elements, given.mass, minlength=n).astype(real)[:, None]
-    return [total.astype(working, copy=False), below]
+    def take(self, ordinals: NDArray) -> Members:
+        """Give the patches with ``ordinals``."""
+        ordinals = np.asarray(ordinals)
+        if len(ordinals) == len(self) and (ordinals == np.arange(len(self))).all():
+            return self
+        where = self.rows(ordinals)
+        offsets = np.concatenate([[0], np.cumsum(self.counts[ordinals])])
+        return dataclasses.replace(
+            self,
+            offsets=offsets,
+            elements=self.elements[where],
+            distances=None if self.distances is None else self.distances[where],
+            scales=self.scales[ordinals],
+            anchors=None if self.anchors is None else self.anchors[ordinals],
+            positions=None if self.positions is None else self.positions[where],
+        )
 
+    def numbered(self, name: Hashable | None) -> Members:
+        """Give the same lists in time with another name for their numbers."""
+        return dataclasses.replace(self, numbers=name)
 
-def _layers(elements: NDArray) -> tuple[NDArray, NDArray]:
-    """Sort contributions into layers in which no element occurs twice.
+    def renamed(self, names: Mapping[Hashable, Hashable]) -> Members:
+        """Give the same lists with other names of dimensions."""
+        dims = tuple(names.get(d, d) for d in self.dims)
+        numbers = None if self.numbers is None else names.get(self.numbers, self.numbers)
+        dim = names.get(self.dim, self.dim)
+        return dataclasses.replace(self, dims=dims, dim=dim, numbers=numbers)
 
-    The first layer holds the first contribution to each element, the next the second, and so on.
-    Gives the order, and where the layers begin in it.
-    """
-    by_element = np.argsort(elements, kind="stable")
-    ordered = elements[by_element]
-    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)])
-    run = np.diff(np.append(first, len(ordered)))
-    rank = np.arange(len(ordered)) - np.repeat(first, run)
-    by_rank = np.argsort(rank, kind="stable")
-    counts = np.bincount(rank) if len(rank) else np.zeros(0, int)
-    return by_element[by_rank], np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    def only(self, dims: Sequence[Hashable]) -> Members:
+        """Give the same members as elements of some of the dimensions."""
+        if tuple(dims) == self.dims:
+            return self
+        keep = [self.dims.index(d) for d in dims]
+        cells = np.unravel_index(self.elements, self.shape)
+        shape = tuple(self.shape[k] for k in keep)
+        elements = np.zeros(len(self.elements), np.int64)
+        for k in keep:
+            elements = elements * self.shape[k] + cells[k]
+        return dataclasses.replace(
+            self, dims=tuple(dims), shape=shape, elements=elements.astype(np.int32)
+        )
 
+    def spread(self, ordinals: NDArray, n: int) -> Members:
+        """Give the patches as those with ``ordinals``, in ascending order, of ``n``; others are empty."""
+        counts, scales = np.zeros(n, np.int64), np.zeros(n)
+        counts[ordinals], scales[ordinals] = self.counts, self.scales
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        anchors = None
+        if self.anchors is not None:
+            anchors = np.full(n, -1)
+            anchors[ordinals] = self.anchors
+        return dataclasses.replace(self, offsets=offsets, scales=scales, anchors=anchors)
 
-def _keys(given: Contributions, by: str) -> NDArray[np.int64]:
-    """Give what `Choose` compares: the label, its negative, or the offset from the anchor."""
-    if by == "first":
-        return given.labels
-    if by == "last":
-        return -given.labels
-    assert given.radial is not None
-    return (np.rint(given.radial * (1 << 22)).astype(np.int64) << 40) + given.labels
+    def padded(self, values: NDArray, fill: object) -> NDArray:
+        """Lay one value per member out as (patch, slot); empty slots hold ``fill``."""
+        out = np.full((len(self), self.width), fill, np.result_type(values.dtype, np.asarray(fill)))
+        out[self.patches, self.slots] = values
+        return out
 
+    def equals(self, other: object) -> bool:
+        """Whether both are the same members in the same order."""
+        return self is other or (
+            isinstance(other, Members)
+            and (self.dims, self.shape, self.width) == (other.dims, other.shape, other.width)
+            and bool(np.array_equal(self.offsets, other.offsets))
+            and bool(np.array_equal(self.elements, other.elements))
+            and bool(np.array_equal(self.scales, other.scales))
+        )
 
-def _stacked(given: Contributions, n: int, reducer: Stacked) -> NDArray:
-    """Stack the contributions of elements that have equally many of them."""
-    width = given.values.shape[1]
-    out = np.zeros((n, width), reducer.dtype)
-    null_out = dtypes.missing(out.dtype)
-    order = np.argsort(given.elements, kind="stable")
-    ordered = given.elements[order]
-    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)])
-    depth = np.diff(np.append(first, len(ordered)))
-    by_depth = np.argsort(depth, kind="stable")
-    counts = np.bincount(depth) if len(depth) else np.zeros(0, int)
-    begin = np.concatenate([[0], np.cumsum(counts)])
-    for d in np.flatnonzero(counts):
-        most = max(1, STACK_BYTES // max(1, d * width * reducer.working.itemsize))
-        for low in range(int(begin[d]), int(begin[d + 1]), most):
-            runs = first[by_depth[low : min(low + most, int(begin[d + 1]))]]
-            rows = order[runs + np.arange(d)[:, None]]  # (slot, element)
-            where = ordered[runs]
-            values = given.values[rows].astype(reducer.working, copy=False)
-            null = dtypes.isnull(values)
-            count = np.full(values.shape[1:], d, np.int32)
-            if null is not None and null.any():
-                values = np.where(null, reducer.absent, values)
-                count = count - null.sum(axis=0, dtype=np.int32)
-            offsets = None
-            if reducer.needs_offsets and given.radial is not None:
-                offsets = np.broadcast_to(given.radial[rows][None, :, :, None], (1, *values.shape))
-                offsets = offsets if null is None else np.where(null[None], np.nan, offsets)
-            result = reducer.reduce(values, count, offsets, (where, slice(None)))
-            if null_out is not None:
-                lost = count == 0
-                if null is not None and not reducer.skipna:
-                    lost |= null.any(axis=0)
-                result[lost] = null_out
-            out[where] = result
-    return out
+    def __copy__(self) -> Members:
+        return self
 
-
-# ---------------------------------------------------------------------------------- in parts
-
-
-def added(given: Contributions, reducer: Reducer) -> Any:
-    """Add contributions up, on the elements that they touch; order statistics keep them."""
-    if isinstance(reducer, Stacked):
-        return given
-    touched, local = compact(given.elements)
-    given = _read(dataclasses.replace(given, elements=local), reducer)
-    return touched, state_of(given, len(touched), reducer)
-
-
-@np.errstate(invalid="ignore", over="ignore")  # inf − inf is NaN, as in any mean
-def put_together(
-    parts: Iterable[Any],
-    reducer: Reducer,
-    axis: int,
-    shape: tuple[int, ...],
-    others: tuple[int, ...],
-    finish: Callable[[NDArray, NDArray[np.bool_]], NDArray],
-    dtype: np.dtype,
-) -> NDArray:
-    """Put together what groups of patches came to, on the elements of a chunk."""
-    n, width = math.prod(shape), math.prod(others)
-    covered = np.zeros(n, bool)
-    if isinstance(reducer, Stacked):
-        whole = joined(list(parts))
-        covered[whole.elements] = True
-        merged = reduce(whole, n, reducer)
-    else:
-        state = reducer.start((n, width))
-        for touched, part in parts:
-            views = [s[touched] for s in state]
-            reducer.combine(views, part)
-            for s, view in zip(state, views, strict=True):
-                s[touched] = view
-            covered[touched] = True
-        merged = reducer.finish(state)
-    merged = finish(merged, covered)
-    full = np.moveaxis(merged.reshape(n, *others), 0, axis)
-    return full.reshape(*others[:axis], *shape, *others[axis:]).astype(dtype, copy=False)
-
-
-def joined(parts: Sequence[Contributions]) -> Contributions:
-    """Put contributions together, sorted by label."""
-
-    def column(name: str) -> Any:
-        values = [getattr(p, name) for p in parts]
-        return None if any(v is None for v in values) else np.concatenate(values)
-
-    names = ("values", "elements", "weights", "mass", "labels", "radial")
-    whole = dataclasses.replace(parts[0], **{name: column(name) for name in names})
-    return whole.take(np.argsort(whole.labels, kind="stable"))
+    def __deepcopy__(self, memo: object) -> Members:
+        return self

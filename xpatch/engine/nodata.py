@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.engine import dtypes
-from xpatch.engine.reduce import Reducer
+from xpatch.engine.reducers import Reducer
 
 EXACT = 2**53  # of integers, what float64 still counts one by one
 TURN = np.uint64(1 << 63)  # signed integers as unsigned ones, in the same order

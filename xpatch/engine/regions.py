@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.engine import memory
-from xpatch.neighborhood import Boxes
+from xpatch.engine.slices import Slices, source_cells
 
 Cells = slice | NDArray[np.intp]
 
@@ -51,7 +50,7 @@ def span_of(first: int, last: int, n: int, wrap: bool, pad_mode: str, edges: NDA
                 )
             low += 1
         return Span(first, last - first, tuple(pieces), None)
-    cells = memory.source_cells(np.arange(first, last), n, wrap, pad_mode)
+    cells = source_cells(np.arange(first, last), n, wrap, pad_mode)
     where = np.searchsorted(edges, cells, side="right") - 1
     pieces = []
     for chunk in np.unique(where[cells >= 0]):
@@ -136,8 +135,19 @@ def assembled(
     return region
 
 
-def within(boxes: Boxes, spans: Sequence[Span]) -> Boxes:
-    """Give boxes as they lie in the region that was assembled for them."""
-    axes = tuple(a - s.first for a, s in zip(boxes.axes, spans, strict=True))
-    shape = tuple(s.length for s in spans)
-    return dataclasses.replace(boxes, axes=axes, shape=shape, wrap=(False,) * len(shape))
+def spans_of(hood: Any, ordinals: NDArray, edges: Sequence[NDArray]) -> list[Span]:
+    """Find what patches need along each dimension; ``edges`` are the borders between chunks."""
+    low, high = hood.reach(ordinals)
+    out, k = [], 0
+    for part in hood.parts:
+        for n in part.shape:
+            box = isinstance(part, Slices)
+            wrap, mode = (part.wrap, part.pad_mode) if box else (False, "constant")
+            out.append(span_of(low[k], high[k], n, wrap, mode, edges[k]))
+            k += 1
+    return out
+
+
+def within(hood: Any, spans: Sequence[Span]) -> Any:
+    """Give patches as they lie in the region that was assembled for them."""
+    return hood.moved([s.first for s in spans], [s.length for s in spans])

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from xpatch.engine import dtypes
-from xpatch.engine.reduce import Reducer
+from xpatch.engine.reducers import Reducer
 
 
 class Stacked(Reducer):
     """Base of the reducers that need all contributions of a cell at once."""
 
     needs_offsets = False
+    flox: Any = None  # a reduction of flox, which takes all contributions in one call
 
     @property
     def working(self) -> np.dtype:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
-from xpatch.neighborhood import Boxes, Members
+from xpatch.neighborhood import Members, Neighborhood
 from xpatch.spec import Spec, per_dim
 
 
@@ -25,7 +25,7 @@ class Geometry(Spec):
         """Resolve sizes and boundaries on a domain."""
         raise NotImplementedError
 
-    def neighborhood(self, domain: Lattice, anchors: Any) -> Boxes | Members:
+    def neighborhood(self, domain: Lattice, anchors: Any) -> Neighborhood | Members:
         """Give the neighborhood of each anchor."""
         raise NotImplementedError
 

@@ -13,7 +13,7 @@ import xarray as xr
 from xpatch.domain import Lattice
 from xpatch.domain.turns import check_closes
 from xpatch.geometry.base import Anchors, Frame, Geometry
-from xpatch.neighborhood import Boxes
+from xpatch.neighborhood import Neighborhood
 from xpatch.spec import MOST, DimMap, by_dim, is_number, per_dim
 
 BOUNDARIES = ("shift", "drop", "pad", "wrap", "raise")
@@ -149,21 +149,14 @@ class Rectangular(Geometry):
         shape = tuple(domain.sizes[d] for d in dims)
         return Frame(dims, tuple(sizes), shape, tuple(boundary[d] for d in dims))
 
-    def neighborhood(self, domain: Lattice, anchors: Anchors) -> Boxes:
+    def neighborhood(self, domain: Lattice, anchors: Anchors) -> Neighborhood:
         """Give the boxes at ``anchors``."""
         frame = self.frame(domain)
-        wrap = tuple(word == "wrap" for word in frame.boundary)
-        axes = tuple(np.asarray(a, dtype=np.int64) for a in anchors.axes)
-        return Boxes(
-            frame.dims,
-            frame.sizes,
-            frame.shape,
-            axes,
-            anchors.product,
-            wrap,
-            self.pad_mode,
-            self.pad_value,
-        )
+        wrap = [word == "wrap" for word in frame.boundary]
+        axes = [np.asarray(a, dtype=np.int64) for a in anchors.axes]
+        lattice = (frame.dims, frame.sizes, frame.shape, axes, anchors.product, wrap)
+        pad = {"pad_mode": self.pad_mode, "pad_value": self.pad_value}
+        return Neighborhood.boxes(*lattice, **pad)
 
 
 def _check_ordered(dims: tuple[Any, ...], domain: Lattice) -> None:

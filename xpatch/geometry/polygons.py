@@ -13,6 +13,7 @@ from xpatch import sphere
 from xpatch.domain import Lattice, Sites
 from xpatch.domain.axes import as_crs, crs_name
 from xpatch.domain.places import mover
+from xpatch.engine.distinct import distinct
 from xpatch.geometry.base import MemberGeometry, Places, members_of
 from xpatch.neighborhood import Members
 
@@ -215,7 +216,7 @@ def inside(
         patches.append(found[0])
         elements.append(found[1])
     n = max(1, len(sites))
-    pairs = np.unique(np.concatenate(patches) * np.int64(n) + np.concatenate(elements))
+    pairs = distinct(np.concatenate(patches) * np.int64(n) + np.concatenate(elements))
     return pairs // n, pairs % n
 
 

@@ -13,9 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
+from xpatch.domain.dates import counted
 from xpatch.geometry.base import Places
 from xpatch.spec import DimMap
-from xpatch.time.axis import DATE_UNITS, MICRO, Duration
+from xpatch.time.axis import MICRO, Duration
 
 LIKE = "within={'time': '10D', 'pressure': 50.0}"
 
@@ -215,8 +216,6 @@ def read(values: NDArray, width: Any, name: Hashable) -> Span:
 
 def _dates(values: NDArray, seconds: float, calendar: str, name: Hashable) -> Span:
     """Count dates of cftime."""
-    import cftime
-
     known = np.array([getattr(v, "calendar", None) == calendar for v in values])
     strange = {getattr(v, "calendar", None) for v in values[~known]} - {None}
     if strange:
@@ -225,7 +224,7 @@ def _dates(values: NDArray, seconds: float, calendar: str, name: Hashable) -> Sp
             "to one"
         )
     ticks = np.zeros(len(values), np.int64)
-    ticks[known] = cftime.date2num(values[known], DATE_UNITS, calendar=calendar)
+    ticks[known] = counted(values[known], calendar)
     return Span(ticks, known, _ticks(seconds, MICRO))
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xpatch.joint import time_part
 from xpatch.patches.names import LEAD_ATTRS
 from xpatch.report import Bar, noted
 from xpatch.spec import check_flag
@@ -90,7 +89,7 @@ def fit_predict(
     past, future = lookback(patches), horizon(patches)
     source = provenance(patches)
     dim = source.dim
-    times = {p.time_dim: p for p in source.plans if time_part(p.hood)}
+    times = {p.time_dim: p for p in source.plans if p.hood.time_dims}
     steps = {d: plan.steps(source.ordinals) for d, plan in times.items()}
     leads = {plan.called("lead") for plan in times.values()}
     unknown = [

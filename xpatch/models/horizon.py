@@ -13,8 +13,7 @@ from xarray import Variable
 from xarray.indexes import PandasIndex
 
 from xpatch.domain.nodata import nodata_of
-from xpatch.joint import Joint, time_part
-from xpatch.neighborhood import Members
+from xpatch.neighborhood import Members, Runs
 from xpatch.patches.decoding import find_recipe
 from xpatch.patches.fields import by_field, denied, of_one_field
 from xpatch.patches.index import (
@@ -31,7 +30,6 @@ from xpatch.patches.provenance import NEVER_SPLIT, Provenance, of_index, provena
 from xpatch.patches.recall import indexed
 from xpatch.patches.scene import alone
 from xpatch.patches.steps import lead_coordinate
-from xpatch.runs import Runs
 
 
 class NoPartError(ValueError):
@@ -79,16 +77,13 @@ def in_time_order(patches: Any) -> Any:
 
 
 def _reordered(plan: Plan, order: NDArray) -> Plan:
-    hood = plan.hood
     events = None if plan.events is None else plan.events[order]
-    if isinstance(hood, Joint):
-        picks = tuple(e[order] for e in hood.entries(np.arange(len(hood))))
-        hood = dataclasses.replace(hood, picks=picks)
-        return dataclasses.replace(plan, hood=hood, events=events, origin=None)
-    places = None if plan.places is None else plan.places.take(order)
-    return dataclasses.replace(
-        plan, hood=hood.take(order), places=places, events=events, origin=None
-    )
+    hood, places = plan.hood, plan.places
+    if plan.members is not None and places is not None:
+        hood, places = hood.alone(order), places.take(order)
+    else:
+        hood = hood.take(order)
+    return dataclasses.replace(plan, hood=hood, places=places, events=events, origin=None)
 
 
 def _part(patches: Any, past: bool) -> Any:
@@ -120,15 +115,14 @@ def _cut(patches: Any, source: Provenance, past: bool) -> Any:
             "it is meant for: xr.zeros_like(patches.patch.horizon) + value"
         )
     begin = plan.first_future
-    hood = time_part(plan.hood)
-    if isinstance(hood, Members):
-        return _of_lists(patches, index, plan, hood, begin, past)
-    assert hood is not None
+    part = plan.hood.in_time
+    if isinstance(part, Members):
+        return _of_lists(patches, index, plan, part, begin, past)
+    assert part is not None
     if plan.coarse:  # scales end with their anchor
         _not_empty(int(past), past)
         return patches
-    k = hood.dims.index(dim)
-    at, size = hood.anchors[k], hood.sizes[k]
+    at, size = part.anchor, part.size
     assert at is not None
     lead = patches.coords.get(plan.called("lead"))
     low, high = _kept(patches, dim, size, at, source.crop.get(dim, (0, 0)), lead)
@@ -146,12 +140,12 @@ def _of_each(patches: xr.Dataset, plans: tuple[Plan, ...], past: bool) -> xr.Dat
     inner = {d for plan in plans for d in plan.inner}
     bare = {n: v for n, v in patches.data_vars.items() if not inner & {*v.dims}}
     parts = by_field(patches.drop_vars(list(bare)), plans, None)
-    if not any(time_part(plan.hood) for plan in parts):
+    if not any(plan.hood.time_dims for plan in parts):
         raise ValueError(NO_WINDOWS)
     found, lacking = [], None
     for plan, part in parts.items():
         try:
-            found.append(_cut(part, of_index(part), past) if time_part(plan.hood) else part)
+            found.append(_cut(part, of_index(part), past) if plan.hood.time_dims else part)
         except NoPartError as error:  # such as the future of a lookback
             lacking = error
     if not found and lacking is not None:
@@ -253,11 +247,9 @@ def _of_lists(
         part = dataclasses.replace(part, width=members.halves[not past][0], halves=halves)
     counts = part.counts
     _not_empty(int(counts.max(initial=0)), past)
-    hood = plan.hood.replaced(members, part) if isinstance(plan.hood, Joint) else part
+    hood = plan.hood.replaced(members, part)
     own = dataclasses.replace(plan, hood=hood, origin=plan.anchor_id)
-    entries = index.ordinals
-    if isinstance(plan.hood, Joint):
-        entries = plan.hood.entries(entries)[plan.hood.parts.index(members)]
+    entries = plan.hood.of_part(members, index.ordinals)
     inner = _shifted(patches, members, part, first[entries], counts[entries], index.dim)
     inner = inner.assign_coords(
         lead_coordinate(own, past)

@@ -1,4 +1,4 @@
-"""Merges of several steps: after a horizon or a scan, of time and space in turn, to a cube, of several fields."""
+"""Merges that are more than one: after a model, of time and space in turn, to a cube, of several fields."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from xarray.indexes import PandasIndex
 
 from xpatch.aggregation import OverlapAdd, as_aggregation
 from xpatch.domain import domain_of
-from xpatch.joint import time_dims, time_part
 from xpatch.models.cube import check_same_times, forecast_cube
 from xpatch.models.horizon import ahead, forecasts
 from xpatch.models.scan import scanned
@@ -43,7 +42,7 @@ def preprocessed(
 
 def check_steps(aggregation: Any, source: Provenance, scale: Any) -> None:
     """Raise a ValueError if patches have finer steps than the field, by whose steps an aggregation goes."""
-    timed = time_dims(time_part(source.plans[0].hood))
+    timed = source.plans[0].hood.time_dims
     if isinstance(scale, Mapping) and set(scale) & set(timed):
         raise ValueError(
             f"{aggregation!r} goes by the steps of the field, and scale={dict(scale)!r} says that "

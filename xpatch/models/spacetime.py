@@ -13,8 +13,7 @@ from xarray import Variable
 from xarray.indexes import PandasIndex
 
 from xpatch.geometry import Places
-from xpatch.joint import Joint, time_part
-from xpatch.neighborhood import Boxes, Members
+from xpatch.neighborhood import Neighborhood
 from xpatch.patches.index import PatchIndex
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance
@@ -34,38 +33,39 @@ class Sides(NamedTuple):
 
 def is_both(plan: Plan) -> bool:
     """Whether patches were cut in time and in space."""
-    part = time_part(plan.hood)
-    return part is not None and len(plan.dims) > 1
+    return bool(plan.hood.time_dims) and len(plan.dims) > 1
 
 
 def sides_of(plan: Plan, ordinals: NDArray) -> Sides:
     """Tell the windows in time of patches, and their places, apart."""
-    hood = plan.hood
-    if isinstance(hood, Joint):
-        time, space = hood.parts
-        when, where = hood.entries(ordinals)
-        if hood.picks is not None:  # those read or coupled may repeat a window or a place
-            when = first_alike(time)[when]
-            where = first_alike(space, plan.places)[where]
-        alone = dataclasses.replace(plan, hood=time, places=None)
-        return Sides(alone, when, dataclasses.replace(plan, hood=space), where)
-    name = plan.time_dim
-    found = []
-    for dims in ([name], [d for d in plan.dims if d != name]):
-        assert isinstance(hood, Boxes)
-        own = hood.only(dims)
-        starts, entries = np.unique(own.starts(ordinals), axis=0, return_inverse=True)
-        boxes = dataclasses.replace(own, axes=tuple(starts.T), product=False)
-        found.append((dataclasses.replace(plan, hood=boxes), entries.reshape(-1)))
-    return Sides(*found[0], *found[1])
+    hood, (part, when), space = plan.hood, plan.in_time(ordinals), plan.hood.in_space
+    assert space is not None
+    time, where = Neighborhood((part,)), hood.in_space_of(np.asarray(ordinals))
+    if not hood.lists:
+        time, when = distinct(time, when)
+        space, where = distinct(space, where)
+    elif hood.picks is not None:  # those read or coupled may repeat a window or a place
+        when = first_alike(time)[when]
+        where = first_alike(space, plan.places)[where]
+    alone = dataclasses.replace(plan, hood=time, places=None)
+    return Sides(alone, when, dataclasses.replace(plan, hood=space), where)
 
 
-def first_alike(hood: Boxes | Members, places: Places | None = None) -> NDArray[np.int64]:
+def distinct(boxes: Neighborhood, ordinals: NDArray) -> tuple[Neighborhood, NDArray[np.int64]]:
+    """Give the boxes that some patches have, each once, and which each patch has."""
+    starts, entries = np.unique(boxes.starts(ordinals), axis=0, return_inverse=True)
+    each = zip(boxes.slices, starts.T, strict=True)
+    parts = [dataclasses.replace(p, starts=np.ascontiguousarray(s)) for p, s in each]
+    picks = (np.arange(len(starts)),) * len(parts)
+    return Neighborhood(tuple(parts), picks), entries.reshape(-1)
+
+
+def first_alike(hood: Neighborhood, places: Places | None = None) -> NDArray[np.int64]:
     """Give, for each neighborhood, the first one that is the same."""
-    if isinstance(hood, Boxes):
+    if not hood.lists:
         _, first, which = np.unique(hood.starts(), axis=0, return_index=True, return_inverse=True)
         return first[which.reshape(-1)]
-    lists = hood.take(np.arange(len(hood)))
+    lists = hood.members(np.arange(len(hood)))
     known: dict[Any, int] = {}
     out = np.empty(len(hood), np.int64)
     for k, elements in enumerate(np.split(lists.elements, lists.offsets[1:-1])):

@@ -10,7 +10,6 @@ import numpy as np
 import xarray as xr
 
 from xpatch.domain.axes import NOT_SPATIAL
-from xpatch.joint import time_dims, time_part
 from xpatch.patches.plan import Plan
 from xpatch.spec import check_flag, is_integer
 
@@ -94,7 +93,7 @@ def dims_in_space(plan: Plan) -> tuple[Hashable, ...]:
     """Give the dimensions that boxes were cut along, but for time and those such as bands."""
     if plan.boxed is None:
         return ()
-    roles, timed = plan.domain.roles, time_dims(time_part(plan.hood))
+    roles, timed = plan.domain.roles, plan.hood.time_dims
     return tuple(
         d
         for d in plan.boxed.dims

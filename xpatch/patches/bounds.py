@@ -13,9 +13,10 @@ from xarray import Variable
 
 from xpatch.domain import Lattice
 from xpatch.domain.lonlat import bounds_name
+from xpatch.engine.cut import Cut
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.engine.reading import Stored
-from xpatch.neighborhood import Boxes
+from xpatch.neighborhood import Neighborhood
 from xpatch.patches.plan import Plan
 
 __all__ = ["bounded_by", "bounds_of", "cut_bounds", "remember", "turned_back"]
@@ -48,9 +49,10 @@ class Continued:
     axis: int
     step: Any
 
-    def __call__(self, patches: NDArray, boxes: Boxes) -> NDArray:
-        (n,), (wrap,), (size,) = boxes.shape, boxes.wrap, boxes.sizes
-        cells = boxes.starts() + np.arange(size)
+    def __call__(self, patches: NDArray, hood: Neighborhood) -> NDArray:
+        (part,), n = hood.slices, hood.shape[0]
+        wrap = part.wrap
+        cells = hood.starts() + np.arange(part.size)
         beyond = cells // n * n if wrap else cells - np.clip(cells, 0, n - 1)
         shape = [1] * patches.ndim
         shape[0], shape[self.axis + 1] = beyond.shape
@@ -71,22 +73,19 @@ def cut_bounds(
     groups: list[NDArray] | None,
 ) -> Variable:
     """Cut bounds of the labels of ``d``, computed when they are looked at."""
-    boxes = dataclasses.replace(plan.boxes.only((d,)), pad_mode="edge", pad_value=None)
-    axis = variable.get_axis_num(d)
-    finish = Continued(axis, plan.domain.spacing(d))
-    dims = (dim, *variable.dims)
+    hood = plan.boxes.only((d,)).padded_by(pad_mode="edge", pad_value=None)
+    finish = Continued(variable.get_axis_num(d), plan.domain.spacing(d))
+    cut = Cut.of(hood, variable.dims, variable.dtype, finish)
     if variable.chunks is not None:
-        from xpatch.engine import chunked
+        from xpatch.engine import chunked_gather
 
-        array = chunked.gather(variable.data, (axis,), boxes, groups or [ordinals], finish)
-        return Variable(dims, array, variable.attrs)
+        array = chunked_gather.gather(variable.data, cut, groups or [ordinals])
+        return Variable((dim, *variable.dims), array, variable.attrs)
     stored = Stored(variable._data, variable.dims, f"bounds of {d}")
     source = variable.to_numpy() if variable._in_memory else stored
-    none = boxes.take(np.empty(0, np.int64))
-    dtype = finish(np.empty((0, *(1 for _ in variable.dims)), variable.dtype), none).dtype
-    sizes = tuple(boxes.sizes[0] if k == axis else n for k, n in enumerate(variable.shape))
-    data = Deferred(Rows(source, (axis,), boxes, finish), ordinals, sizes, dtype)
-    return Variable(dims, lazily(data), variable.attrs)
+    sizes = {**variable.sizes, **cut.sizes}
+    data = Deferred(Rows(source, cut), ordinals, tuple(sizes[x] for x in variable.dims), cut.final)
+    return Variable((dim, *variable.dims), lazily(data), variable.attrs)
 
 
 def bounded_by(domain: Lattice, name: Hashable, dims: tuple[Hashable, ...]) -> Hashable | None:
@@ -104,7 +103,7 @@ def turned_back(
     step = None if d is None else plan.domain.spacing(d)
     if d is None or step is None or set(variable.dims) & set(plan.dims) != {d}:
         return variable
-    boxes = plan.boxes.only((d,)).inner(crop)
+    boxes = plan.boxes.only((d,)).cropped(crop)
     if not boxes.wrap[0] or variable.sizes[d] != boxes.sizes[0]:
         return variable
     n = boxes.shape[0]

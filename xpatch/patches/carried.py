@@ -13,8 +13,9 @@ from xarray import Variable
 
 from xpatch.domain.nodata import nodata_of
 from xpatch.engine.nodata import Nodata, filling
-from xpatch.neighborhood import Boxes
-from xpatch.patches.reduction import Job, Weights
+from xpatch.neighborhood import Neighborhood
+from xpatch.patches.reduction import Reduction
+from xpatch.patches.weights import Weights
 
 CELL = "__cell__"  # of a patch, the only one
 
@@ -97,17 +98,17 @@ def on_cells(
     present: Any = None,
 ) -> Variable:
     """Merge patches each of which is one of ``count`` cells along ``dim``, which take their place."""
-    boxes = Boxes((dim,), (1,), (count,), (cells,), False, (False,))
+    hood = Neighborhood.boxes((dim,), (1,), (count,), (cells,), product=False)
     others = tuple(d for d in variable.dims if d != dim)
     values = variable.set_dims((CELL, *variable.dims)).transpose(dim, CELL, *others)
-    weights = Weights(None, None, boxes, {}, {})
+    weights = Weights(None, None, hood, {}, {})
     every = np.arange(len(cells))
     how = (aggregation, skipna, fill_value, nodata_of(variable))
-    job = Job(boxes, every, (0,), weights, *how)
+    job = Reduction(hood, every, (0,), weights, *how)
     if variable.chunks is None:
         data = job.in_memory(values.to_numpy())
     else:
         most = max(variable.chunksizes[dim])
         blocks = (most,) * (count // most) + ((count % most,) if count % most else ())
-        data = job.chunked(values.data, {0: blocks}, present)
+        data = job.chunked(values.data, [blocks], present)
     return Variable((dim, *others), data, variable.attrs)

@@ -10,11 +10,34 @@ import numpy as np
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.joint import Joint
-from xpatch.neighborhood import Boxes, Members
 from xpatch.patches.plan import Plan
 from xpatch.patches.split import cut_dims, is_lazy, regular
 from xpatch.spec import check_patches
+
+MOST_PADDED = 4 << 30  # bytes of patches in memory, from which on empty slots may not prevail
+LEAST_USED = 0.25
+
+
+def check_room(
+    variables: Mapping[Hashable | None, Variable], plan: Plan, ordinals: NDArray
+) -> None:
+    """Raise a ValueError if patches in memory would be large, and hold mostly empty slots."""
+    lists = [m for m in plan.lists if len(m)]
+    used = math.prod(float(m.counts.mean()) / m.width for m in lists)
+    if used >= LEAST_USED:
+        return
+    for name, v in variables.items():
+        patches = len(ordinals) * cells_of_patch(plan, v.sizes) * v.dtype.itemsize
+        if v._in_memory and cut_dims(v, plan) and patches > MOST_PADDED:
+            widest = min(lists, key=lambda m: m.counts.mean() / m.width)
+            raise ValueError(
+                f"the patches of {'the field' if name is None else repr(name)} would take "
+                f"{patches / 2**30:,.1f} GiB, of which {used:.1%} are used: each of {len(ordinals):,} has as "
+                f"many slots along {widest.dim!r} as the largest has members, {widest.width:,}, on average "
+                f"there are {widest.counts.mean():,.0f}. Use a smaller radius, KNNGraph(k), or polygons of "
+                "more equal size; cut some anchors after the other, sampler=Explicit(range(0, 1000)); or cut "
+                "in batches: field.patch.apply(…), or field.chunk() and patches.patch.batches(…)"
+            )
 
 
 def patch_groups(
@@ -25,10 +48,6 @@ def patch_groups(
     chunked = [v for v in variables.values() if v.chunks is not None and cut_dims(v, plan)]
     if not chunked:
         return None
-    if isinstance(plan.hood, Members):
-        from xpatch.engine.chunked import subdivide
-
-        return subdivide([ordinals], min(_most_patches(chunked, plan, chunks), len(ordinals) or 1))
     sizes = {d: c for v in reversed(chunked) for d, c in v.chunksizes.items()}
     return groups_within(sizes, plan, ordinals, _most_patches(chunked, plan, chunks))
 
@@ -37,24 +56,10 @@ def groups_within(
     chunks: Mapping[Hashable, tuple[int, ...]], plan: Plan, ordinals: NDArray, most: int
 ) -> list[NDArray]:
     """Group patches by the chunk that they start in, at most ``most`` in a group."""
-    from xpatch.engine.chunked import chunk_order, subdivide
+    from xpatch.engine.chunked_gather import chunk_order
 
-    if isinstance(plan.hood, Members):
-        return subdivide([ordinals], min(most, len(ordinals) or 1))
-    if isinstance(plan.hood, Joint):
-        from xpatch.engine.chunked_joint import groups_of
-
-        return groups_of(plan.hood, dict(chunks), ordinals, min(most, len(ordinals) or 1))
-    order = [chunks.get(d, (n,)) for d, n in zip(plan.dims, plan.boxes.shape, strict=True)]
-    groups = chunk_order(plan.boxes, order, most)
-    if len(ordinals) == len(plan) and (np.sort(ordinals) == np.arange(len(plan))).all():
-        return groups
-    taken = np.zeros(len(plan), bool)
-    taken[ordinals] = True
-    if taken.sum() != len(ordinals):  # repeated labels
-        return subdivide([ordinals], most)
-    groups = [g[taken[g]] for g in groups]
-    return [g for g in groups if len(g)]
+    sizes = [chunks.get(d, (n,)) for d, n in zip(plan.dims, plan.hood.shape, strict=True)]
+    return chunk_order(plan.hood, sizes, ordinals, min(most, len(ordinals) or 1))
 
 
 def virtual_chunks(
@@ -69,7 +74,7 @@ def virtual_chunks(
 
     cut = [v for v in variables.values() if cut_dims(v, plan)]
     patch = sum(v.dtype.itemsize * cells_of_patch(plan, v.sizes) for v in cut)
-    if not isinstance(plan.hood, Boxes):
+    if plan.lists:
         return {}, max(1, 2 * limit // max(1, patch))
     stored: dict[Hashable, int] = {}
     for v in cut:

@@ -17,8 +17,7 @@ from xpatch.domain import GridDomain, Lattice, dates
 from xpatch.domain.affine import GridMapping
 from xpatch.domain.lattice import lattice_of
 from xpatch.geometry import Places
-from xpatch.joint import Hood, Joint, in_time, time_dims, time_part
-from xpatch.neighborhood import Boxes, Members
+from xpatch.neighborhood import Members, Neighborhood, Part
 from xpatch.patches.encoding import ANCHOR, RECIPE, SPEC, VERSION, landmarks_read, unpack
 from xpatch.patches.mapping import crs_of, mapping_read
 from xpatch.patches.plan import Plan, start_name
@@ -173,13 +172,13 @@ def _dates_like(values: NDArray, coord: xr.DataArray) -> NDArray | None:
     return values if coord.dtype == object else None
 
 
-def _decoded(recipe: Mapping[str, Any], hood: Hood) -> tuple[Any, Any]:
+def _decoded(recipe: Mapping[str, Any], hood: Neighborhood) -> tuple[Any, Any]:
     """Read the analysis window and the aggregation."""
     if recipe.get("spatial") is None or "window" in recipe:
         return decode_as(recipe.get("window"), Window), _aggregation(recipe.get("aggregation"))
     space, time = recipe["spatial"], recipe.get("temporal") or {}
     windows = decode_as(space.get("window"), Window), decode_as(time.get("window"), Window)
-    timed = time_dims(time_part(hood))
+    timed = hood.time_dims
     by_dim = {d: windows[d in timed] for d in hood.dims}
     found = _aggregation(space.get("aggregation")), _aggregation(time.get("aggregation"))
     window = None if windows == (None, None) else ByDim.of(by_dim)
@@ -192,9 +191,11 @@ def _aggregation(value: Any) -> Any:
     return decode_as(value, Aggregation)
 
 
-def _read_hood(obj: Any, dim: Hashable, parts: list[dict[str, Any]]) -> tuple[Hood, Places | None]:
+def _read_hood(
+    obj: Any, dim: Hashable, parts: list[dict[str, Any]]
+) -> tuple[Neighborhood, Places | None]:
     """Rebuild the neighborhoods, and where lists in space are anchored."""
-    found: list[Boxes | Members] = []
+    found: list[Part] = []
     places = None
     for part in parts:
         if "members" in part:
@@ -202,28 +203,25 @@ def _read_hood(obj: Any, dim: Hashable, parts: list[dict[str, Any]]) -> tuple[Ho
             places = where if where is not None else places
             found.append(hood)
         else:
-            found.append(_read_boxes(obj, dim, part))
-    if len(found) == 1 and not (isinstance(found[0], Members) and in_time(found[0])):
-        return found[0], places
-    found.sort(key=in_time, reverse=True)
-    return Joint(tuple(found), (np.arange(parts[0]["count"]),) * len(found)), places
+            boxes = _read_boxes(obj, dim, part)
+            if len(parts) == 1:
+                return boxes, None
+            found += boxes.parts
+    found.sort(key=lambda part: part.timed)
+    if len(found) == 1:
+        return Neighborhood(tuple(found)), places
+    return Neighborhood(tuple(found), (np.arange(parts[0]["count"]),) * len(found)), places
 
 
-def _read_boxes(obj: Any, dim: Hashable, recipe: Mapping[str, Any]) -> Boxes:
+def _read_boxes(obj: Any, dim: Hashable, recipe: Mapping[str, Any]) -> Neighborhood:
     dims = tuple(recipe["dims"])
     axes, product = _read_starts(obj, dim, recipe)
     check_starts(axes, recipe["sizes"], recipe["shape"], recipe["wrap"])
-    return Boxes(
-        dims,
-        tuple(recipe["sizes"]),
-        tuple(recipe["shape"]),
-        axes,
-        product,
-        tuple(recipe["wrap"]),
-        recipe["pad_mode"],
-        recipe["pad_value"],
-        tuple(recipe["anchor"]),
-    )
+    pad = {"pad_mode": recipe["pad_mode"], "pad_value": recipe["pad_value"]}
+    lattice = (recipe["sizes"], recipe["shape"], axes, product, recipe["wrap"])
+    boxes = Neighborhood.boxes(dims, *lattice, **pad)
+    each = zip(boxes.slices, recipe["anchor"], strict=True)
+    return boxes.with_parts(dataclasses.replace(p, anchor=at) for p, at in each)
 
 
 def _read_members(

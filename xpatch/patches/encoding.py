@@ -16,13 +16,12 @@ from xarray import Dataset
 
 from xpatch.domain import Lattice, dates
 from xpatch.domain.dates import zone_of
-from xpatch.joint import Joint
-from xpatch.neighborhood import Boxes, Members
+from xpatch.engine.distinct import distinct
+from xpatch.neighborhood import Members, Neighborhood, Runs
 from xpatch.patches.landmarks import Landmarks, landmarks_of
 from xpatch.patches.mapping import mapping_written
 from xpatch.patches.names import unusual_names
 from xpatch.patches.plan import Plan, start_name
-from xpatch.runs import Runs
 from xpatch.spec import encode
 
 RECIPE = "xpatch_recipe"  # the attribute
@@ -69,13 +68,10 @@ def write_recipe(plan: Plan) -> str:
 
 
 def _hoods(plan: Plan) -> dict[str, Any]:
-    if not isinstance(plan.hood, Joint):
-        return _hood(plan, plan.hood)
-    boxed = plan.hood.boxed
-    parts: list[Boxes | Members] = [*plan.hood.lists]
+    boxed, parts = plan.hood.boxed, [_list(plan, m) for m in plan.lists]
     if boxed is not None:
-        parts.append(boxed)
-    return {"parts": [_hood(plan, p) for p in parts]}
+        parts.append(_boxes(plan, boxed))
+    return parts[0] if len(parts) == 1 else {"parts": parts}
 
 
 def unwritten(plan: Plan) -> Mapping[Hashable, tuple[Hashable, ...]]:
@@ -104,15 +100,15 @@ def _place_print(plan: Plan) -> str:
     if not isinstance(crs, str | Mapping | None):
         crs = getattr(crs, "srs", crs)
     text = crs if isinstance(crs, str | None) else json.dumps(crs, default=str, sort_keys=True)
-    found = [str(text).encode()]
+    found: list[bytes | memoryview] = [str(text).encode()]
     for members in plan.lists:
         if members.numbers is None and members.dims[0] in plan.domain.element_dims:
             sites = plan.domain.sites(members.dims[0])
-            found += [np.ascontiguousarray(v, float).tobytes() for v in (sites.x, sites.y)]
+            found += [np.ascontiguousarray(v, float).data for v in (sites.x, sites.y)]
     return _digest(*found)
 
 
-def _digest(*found: bytes) -> str:
+def _digest(*found: bytes | memoryview) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for part in found:
         digest.update(part)
@@ -121,7 +117,7 @@ def _digest(*found: bytes) -> str:
 
 def told_apart(ordinals: NDArray) -> str:
     """Identify the set of patches that split gave."""
-    own = np.unique(np.asarray(ordinals, dtype="<i8"))
+    own = distinct(np.asarray(ordinals, dtype="<i8"))
     return f"{len(own)}-{_digest(own.tobytes())}"
 
 
@@ -129,7 +125,7 @@ def named_apart(plan: Plan) -> dict[str, Hashable]:
     """Name the coordinates that only serve files by the field: anchors came from other patches."""
     found = [fingerprint(plan).encode(), str(list(plan.inner.values())).encode()]
     boxed = plan.boxed
-    arrays: tuple[NDArray, ...] = () if boxed is None else boxed.boxes.axes
+    arrays: tuple[NDArray, ...] = () if boxed is None else _axes(boxed.boxes)
     places = plan.places
     arrays += () if places is None else (places.elements, places.x, places.y)
     arrays += tuple(m.anchors for m in plan.lists if m.anchors is not None)
@@ -180,41 +176,56 @@ def _averaged(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _hood(plan: Plan, hood: Boxes | Members) -> dict[str, Any]:
-    """Say what neighborhoods there are; the members of lists stand in their numbers."""
-    domain = plan.domain
-    own: dict[str, Any]
-    if isinstance(hood, Members):
-        labeled = not domain.element_dims or hood.numbers is not None
-        numbers = None if hood.numbers is None else str(hood.numbers)
-        name = ANCHOR if hood.numbers is None else "step"
-        own = {"members": str(hood.dim), "numbers": numbers, "at": str(plan.called(name))}
-        if isinstance(hood, Runs):
-            own["runs"] = not hood.is_part
-            own["halves"] = hood.halves_at(plan.first_future)
-        elif hood.positions is not None:  # runs that were read back
-            cells = np.repeat(hood.counts, hood.counts)
-            own["runs"] = np.array_equal(hood.positions, (2 * hood.slots + 1 - cells) / cells)
-            own["halves"] = hood.halves
-        elif hood.halves is not None:
-            own |= {"runs": False, "halves": hood.halves}
-    else:
-        labeled = True
-        own = {
-            "sizes": list(hood.sizes),
-            "wrap": list(hood.wrap),
-            "anchor": list(hood.anchors),
-            "pad_mode": hood.pad_mode,
-            "pad_value": hood.pad_value,
-            "starts": [pack(a) for a in hood.axes] if hood.product else None,
-            "at": None if hood.product else [str(plan.called(start_name(d))) for d in hood.dims],
-        }
+def _axes(boxes: Neighborhood) -> tuple[NDArray, ...]:
+    """Give the starts along each dimension: of an outer product, or of each box."""
+    if boxes.product:
+        return tuple(p.starts for p in boxes.slices)
+    return tuple(np.ascontiguousarray(c) for c in boxes.starts().T)
+
+
+def _boxes(plan: Plan, boxes: Neighborhood) -> dict[str, Any]:
+    """Say what boxes there are; where these are no outer product, starts stand in coordinates."""
+    product, first = boxes.product, boxes.slices[0]
     return {
-        **own,
+        "sizes": list(boxes.sizes),
+        "wrap": list(boxes.wrap),
+        "anchor": list(boxes.anchors),
+        "pad_mode": first.pad_mode,
+        "pad_value": first.pad_value,
+        "starts": [pack(a) for a in _axes(boxes)] if product else None,
+        "at": None if product else [str(plan.called(start_name(d))) for d in boxes.dims],
+        **_lattice(plan, boxes, True),
+    }
+
+
+def _list(plan: Plan, part: Members) -> dict[str, Any]:
+    """Say what lists there are; their members stand in their numbers."""
+    labeled = not plan.domain.element_dims or part.timed
+    name = "step" if part.timed else ANCHOR
+    numbers = None if part.numbers is None else str(part.numbers)
+    own: dict[str, Any] = {
+        "members": str(part.dim),
+        "numbers": numbers,
+        "at": str(plan.called(name)),
+    }
+    if isinstance(part, Runs):
+        own |= {"runs": not part.is_part, "halves": part.halves_at(plan.first_future)}
+    elif part.positions is not None:  # runs that were read back
+        cells = np.repeat(part.counts, part.counts)
+        own["runs"] = np.array_equal(part.positions, (2 * part.slots + 1 - cells) / cells)
+        own["halves"] = part.halves
+    elif part.halves is not None:
+        own |= {"runs": False, "halves": part.halves}
+    return {**own, **_lattice(plan, part, labeled)}
+
+
+def _lattice(plan: Plan, part: Members | Neighborhood, labeled: bool) -> dict[str, Any]:
+    """Say along what dimensions of the field neighborhoods are."""
+    return {
         "count": len(plan),
-        "dims": list(map(str, hood.dims)),
-        "shape": list(hood.shape),
-        "labels": [_labels(domain, d) if labeled else None for d in hood.dims],
+        "dims": list(map(str, part.dims)),
+        "shape": list(part.shape),
+        "labels": [_labels(plan.domain, d) if labeled else None for d in part.dims],
     }
 
 

@@ -9,8 +9,6 @@ import numpy as np
 import xarray as xr
 
 from xpatch.domain import domain_of
-from xpatch.engine.members import numbers
-from xpatch.joint import along
 from xpatch.neighborhood import Members
 from xpatch.patches.index import PatchIndex, patch_index, with_index
 from xpatch.patches.plan import Plan, is_carried
@@ -45,9 +43,9 @@ def denied(
         return False
     if said.sizes[part.dim] != part.width:  # best_plan goes by sizes
         return False
-    own = along(plan.hood, part).take(index.ordinals[rows])
+    own = plan.hood.of_part(part, index.ordinals[rows])
     given = said.transpose(index.dim, part.dim).isel({index.dim: rows})
-    return not np.array_equal(given.to_numpy(), numbers(own))
+    return not np.array_equal(given.to_numpy(), part.cells(own))
 
 
 def by_field(patches: xr.Dataset, plans: tuple[Plan, ...], like: Any) -> dict[Plan, xr.Dataset]:

@@ -9,7 +9,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.joint import time_part
 from xpatch.patches.decoding import find_recipe
 from xpatch.patches.encoding import RECIPE
 from xpatch.patches.index import patch_index
@@ -61,7 +60,7 @@ def as_times(obj: xr.DataArray | xr.Dataset) -> tuple[Any, set[Hashable]] | None
 
 def _anchored(source: Provenance) -> NDArray:
     """Give the times that patches are anchored at."""
-    plan = next((p for p in source.plans if time_part(p.hood)), source.plans[0])
+    plan = next((p for p in source.plans if p.hood.time_dims), source.plans[0])
     axis, steps = time_axis(plan.domain, plan.time_dim), plan.steps(source.ordinals)
     if plan.spec.get("coupling") == "product":  # which has every time in every place
         steps = steps[np.sort(np.unique(steps, return_index=True)[1])]

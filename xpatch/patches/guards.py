@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.joint import along, space_part
 from xpatch.neighborhood import Members
 from xpatch.patches.index import whole_of, with_variables
 from xpatch.patches.labels import agree, tolerance
-from xpatch.patches.landmarks import entries_of
 from xpatch.patches.plan import Plan
 
 ROUNDING = 5e-7  # of the largest position: what files and float32 do to it
@@ -39,7 +37,7 @@ class ListExpected:
         values = self.values
         if values is None:
             return None
-        own = along(self.plan.hood, self.part).take(ordinals)
+        own = self.plan.hood.members(ordinals, self.part)
         cells = np.unravel_index(own.elements, own.shape)[own.dims.index(self.dim)]
         table = np.full((len(own), own.width), -1)
         table[own.patches, own.slots] = cells
@@ -102,18 +100,18 @@ class PlaceCheck:
 
     def _held(self, ordinals: NDArray, sizes: tuple[int, ...]) -> tuple[NDArray, Any]:
         """Give the landmarks that patches hold, and where in their values these stand."""
-        marks, part = self.plan.landmarks, space_part(self.plan.hood)
+        marks, space = self.plan.landmarks, self.plan.hood.in_space
         assert marks is not None
-        assert part is not None
-        entries = entries_of(self.plan.hood, part, ordinals)
-        if isinstance(part, Members):
-            own = part.take(entries)
+        assert space is not None
+        entries = self.plan.hood.in_space_of(ordinals)
+        if space.lists:
+            own = space.members(entries)
             which = np.searchsorted(marks.elements, own.elements).clip(max=len(marks.elements) - 1)
             hit = (marks.elements[which] == own.elements) & (own.slots < sizes[1])
             return which[hit], (own.patches[hit], own.slots[hit])
         dims = self.dims[1:]
-        starts, cells = part.starts(entries), np.unravel_index(marks.elements, part.shape)
-        along = {d: (starts[:, k], cells[k]) for k, d in enumerate(part.dims) if d in dims}
+        starts, cells = space.starts(entries), np.unravel_index(marks.elements, space.shape)
+        along = {d: (starts[:, k], cells[k]) for k, d in enumerate(space.dims) if d in dims}
         found: list[tuple[NDArray, ...]] = []
         for mark in range(len(marks.elements)):
             ats = [
@@ -130,31 +128,31 @@ def place_checks(
     obj: Any, dim: Hashable, plan: Plan, crop: Mapping[Hashable, tuple[int, int]]
 ) -> list[PlaceCheck]:
     """Give what compares the positions that patches carry, where they have all cells of theirs."""
-    marks, part = plan.landmarks, space_part(plan.hood)
-    if marks is None or part is None or plan.coarse:
+    marks, space = plan.landmarks, plan.hood.in_space
+    if marks is None or space is None or plan.coarse:
         return []
-    if marks.elements.max(initial=-1) >= math.prod(part.shape):
+    if marks.elements.max(initial=-1) >= math.prod(space.shape):
         raise ValueError(
-            f"the recipe of these patches says where elements beyond the {part.shape} of the field are: "
+            f"the recipe of these patches says where elements beyond the {space.shape} of the field are: "
             "it is damaged; merge with like=field"
         )
     checks = []
     for name, order in marks.dims.items():
-        own = (part.dim,) if isinstance(part, Members) else order
+        own = tuple(space.inner) if space.lists else order
         given = obj.coords[name].variable if name in obj.coords else None
         if given is None or set(given.dims) not in ({dim, *own}, {*own}):
             continue
         if (
             given.dtype.kind not in "iuf"
             or not {*own} <= {*plan.inner}
-            or not {*order} <= {*part.dims}
+            or not {*order} <= {*space.dims}
         ):
             continue
         cuts = [crop.get(d, (0, 0)) for d in own]
         whole = all(
             given.sizes[d] == plan.inner[d] - sum(c) for d, c in zip(own, cuts, strict=True)
         )
-        if whole or isinstance(part, Members):
+        if whole or space.lists:
             checks.append(PlaceCheck(name, (dim, *own), plan, tuple(c[0] for c in cuts)))
     return checks
 

@@ -14,7 +14,6 @@ from xarray import IndexVariable, Variable
 from xarray.indexes import Index, PandasIndex
 
 from xpatch.domain.axes import crs_names
-from xpatch.joint import time_dims, time_part
 from xpatch.patches.encoding import RECIPE, recipe_of
 from xpatch.patches.plan import Plan
 
@@ -302,7 +301,7 @@ class PatchIndex(Index):
 
         Of windows in time the past and the future may meet: merge looks which of them labels are of.
         """
-        timed = {d for p in self.plans for d in time_dims(time_part(p.hood))}
+        timed = {d for p in self.plans for d in p.hood.time_dims}
         for d in set(self.crop) & set(other.crop) - timed:
             a, b = self.crop[d], other.crop[d]
             if a != b and any(a) and any(b):

@@ -15,9 +15,7 @@ from xarray.core import indexing
 
 from xpatch.domain import Lattice
 from xpatch.engine.lazy import Deferred, lazily
-from xpatch.engine.members import numbers
-from xpatch.joint import Joint, along
-from xpatch.neighborhood import Members
+from xpatch.neighborhood import Members, Neighborhood
 from xpatch.patches.plan import Plan
 
 MOST = 10_000_000  # labels that are all compared; of more the first, middle and last of each patch
@@ -36,7 +34,8 @@ class Labels:
         boxes = self.plan.boxes
         entries = boxes.entries(ordinals)[self.k]
         which, inverse = np.unique(entries, return_inverse=True)
-        cells = boxes.axes[self.k][which][:, None] + np.arange(boxes.sizes[self.k])
+        part = boxes.slices[self.k]
+        cells = part.starts[which][:, None] + np.arange(part.size)
         dim = self.plan.dims[self.k]
         labels = np.asarray(self.plan.domain.labels_at(dim, cells, boxes.wrap[self.k]))
         return labels.astype(self.dtype, copy=False)[inverse.reshape(-1)]
@@ -45,7 +44,7 @@ class Labels:
     def dtype(self) -> np.dtype:
         """The dtype of the labels of all patches: those past the edge may need a wider one."""
         boxes, domain, dim = self.plan.boxes, self.plan.domain, self.plan.dims[self.k]
-        values, starts = domain.coordinate(dim), boxes.axes[self.k]
+        values, starts = domain.coordinate(dim), boxes.slices[self.k].starts
         assert values is not None
         if not len(starts):
             return values.dtype
@@ -64,13 +63,13 @@ def label_variable(
 
 
 class Numbers:
-    """Makes the member numbers of patches."""
+    """Makes the member numbers of patches: those of one part of their neighborhoods."""
 
-    def __init__(self, hood: Any):
-        self.hood = hood
+    def __init__(self, hood: Neighborhood, part: Members):
+        self.hood, self.part = hood, part
 
     def __call__(self, ordinals: NDArray) -> NDArray:
-        return numbers(self.hood.take(ordinals))
+        return self.part.cells(self.hood.of_part(self.part, ordinals)).astype(np.int32)
 
 
 # ------------------------------------------------------------------------------ which part it is
@@ -190,11 +189,8 @@ def _same_axis(make: Labels, plan: Plan, d: Hashable, ordinals: NDArray) -> bool
         return False
     if mine is not theirs and not np.array_equal(mine, theirs):
         return False
-    if (
-        a.axes[make.k] is b.axes[k]
-        and a.product == b.product
-        and (not a.product or a.grid == b.grid)
-    ):
+    same = a.slices[make.k].starts is b.slices[k].starts
+    if same and a.product and b.product and a.grid == b.grid:
         return True
     return bool(np.array_equal(a.starts(ordinals)[:, make.k], b.starts(ordinals)[:, k]))
 
@@ -203,34 +199,36 @@ def same_numbers(
     given: Variable, ordinals: NDArray, dim: Hashable, plan: Plan, members: Members
 ) -> bool:
     """Whether member numbers are those of the plan; our own that nobody looked at are."""
-    hood, slot = along(plan.hood, members), members.dim
+    hood, slot = plan.hood, members.dim
     data = given._data
     if isinstance(data, indexing.LazilyIndexedArray) and isinstance(data.array, Deferred):
         make, key = data.array.make, data.key.tuple
         if isinstance(make, Numbers) and given.dims == (dim, slot) and len(key) == 2:
             whole = np.array_equal(np.arange(members.width)[key[1]], np.arange(members.width))
             at = np.atleast_1d(data.array.ordinals[key[0]])
-            if whole and np.array_equal(at, ordinals) and _same_lists(make.hood, hood):
+            if whole and np.array_equal(at, ordinals) and _same_lists(make, hood, members):
                 return True
     many = given.size > MOST
     slots = np.unique([0, members.width // 2, members.width - 1]) if many else slice(None)
     values = given.transpose(dim, slot).isel({slot: slots}).to_numpy()
     block = max(1, MOST // max(1, members.width))
     for first in range(0, len(ordinals), block):
-        known = numbers(hood.take(ordinals[first : first + block]))[:, slots]
+        own = hood.of_part(members, ordinals[first : first + block])
+        known = members.cells(own)[:, slots]
         if not np.array_equal(values[first : first + block], known):
             return False
     return True
 
 
-def _same_lists(a: Any, b: Any) -> bool:
-    if a is b:
-        return True
-    if not isinstance(a, Joint) or not isinstance(b, Joint) or a.parts[0] is not b.parts[0]:
+def _same_lists(make: Numbers, hood: Neighborhood, members: Members) -> bool:
+    """Whether numbers were made of the same lists, of which patches take the same."""
+    if make.part is not members:
         return False
-    if a.picks is None or b.picks is None:
-        return a.picks is b.picks and len(a) == len(b)
-    return all(map(np.array_equal, a.picks, b.picks))
+    if make.hood is hood:
+        return True
+    every = np.arange(len(hood))
+    own = make.hood.of_part(members, every) if len(make.hood) == len(hood) else None
+    return own is not None and bool(np.array_equal(own, hood.of_part(members, every)))
 
 
 # --------------------------------------------------------------------------------- comparing

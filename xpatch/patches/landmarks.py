@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.domain import Lattice
-from xpatch.joint import Hood, Joint, space_part
-from xpatch.neighborhood import Boxes, Members
+from xpatch.neighborhood import Neighborhood
 
 FEW = 256  # patches, spread evenly over all, that have a landmark each
 MOST = 10_000_000  # values of a coordinate that are read for them
@@ -49,9 +48,9 @@ class Landmarks:
         )
 
 
-def landmarks_of(domain: Lattice, hood: Hood) -> Landmarks | None:
+def landmarks_of(domain: Lattice, hood: Neighborhood) -> Landmarks | None:
     """Choose landmarks; None if labels say where all cells are, or positions are of dask."""
-    part = space_part(hood)
+    part = hood.in_space
     if part is None or not len(hood):
         return None
     found = {n: v for n, v in domain.template.variables.items() if _tells(n, v, part)}
@@ -72,7 +71,7 @@ def landmarks_of(domain: Lattice, hood: Hood) -> Landmarks | None:
     return Landmarks(elements[known], values, {n: v.dims for n, v in found.items()})
 
 
-def _tells(name: Hashable, variable: Variable, part: Boxes | Members) -> bool:
+def _tells(name: Hashable, variable: Variable, part: Neighborhood) -> bool:
     """Whether a coordinate is numbers along what is cut, and no labels, and cheap to read."""
     return (
         variable.dims != (name,)
@@ -84,19 +83,14 @@ def _tells(name: Hashable, variable: Variable, part: Boxes | Members) -> bool:
     )
 
 
-def _chosen(hood: Hood, part: Boxes | Members) -> NDArray[np.int64]:
+def _chosen(hood: Neighborhood, part: Neighborhood) -> NDArray[np.int64]:
     """Give the middle element, or of lists the first, of some patches."""
     some = np.unique(np.linspace(0, len(hood) - 1, FEW).astype(np.int64))
-    entries = entries_of(hood, part, some)
-    if isinstance(part, Members):
-        own = part.take(entries)
+    entries = hood.in_space_of(some)
+    if part.lists:
+        own = part.members(entries)
         first = np.unique(own.patches, return_index=True)[1]
         return np.unique(own.elements[first]).astype(np.int64)
     middle = part.starts(entries) + np.array(part.sizes) // 2
     inside = ((middle >= 0) & (middle < np.array(part.shape))).all(axis=1)
     return np.unique(np.ravel_multi_index(tuple(middle[inside].T), part.shape)).astype(np.int64)
-
-
-def entries_of(hood: Hood, part: Boxes | Members, ordinals: NDArray) -> NDArray[np.int64]:
-    """Give which entry of a part patches take."""
-    return hood.entries(ordinals)[hood.parts.index(part)] if isinstance(hood, Joint) else ordinals

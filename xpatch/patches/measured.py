@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites, domain_of
 from xpatch.geometry import Places
-from xpatch.joint import Joint
-from xpatch.neighborhood import Boxes, Members
+from xpatch.neighborhood import Members, Slices
 from xpatch.patches.plan import Plan
 from xpatch.spec import decode
 
@@ -37,7 +36,7 @@ def measured(plan: Plan, like: Any) -> Plan:
         else:
             assert plan.places is not None
             found = around(part, plan.places, plan.spec, domain)
-        hood = hood.replaced(part, found) if isinstance(hood, Joint) else found
+        hood = hood.replaced(part, found)
     return dataclasses.replace(plan, hood=hood, domain=domain)
 
 
@@ -75,9 +74,9 @@ def timed(members: Members, given: Mapping[str, Any], domain: Lattice) -> Member
             f"{members.shape[0]}"
         )
     found = geometry.neighborhood(axis, members.anchors[kept], closed)
-    if isinstance(found, Boxes):  # of the few patches that there are
-        cells = found.starts() + np.arange(found.sizes[0])
-        counts = np.full(len(kept), found.sizes[0])
+    if isinstance(found, Slices):  # of the few patches that there are
+        cells = found.starts[:, None] + np.arange(found.size)
+        counts = np.full(len(kept), found.size)
         found = listed(axis, members.anchors[kept], counts, cells.reshape(-1))
     return same_lists(members, found, kept, geometry)
 

@@ -22,8 +22,8 @@ RING = 64  # corners of the outline of a cap
 
 
 def _members(plan: Plan) -> Members:
-    assert isinstance(plan.hood, Members)
-    return plan.hood
+    (part,) = plan.lists
+    return part
 
 
 def sites_of(plan: Plan) -> Sites:

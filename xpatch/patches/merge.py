@@ -13,8 +13,7 @@ from xarray import Variable
 from xpatch.aggregation import OverlapAdd, as_aggregation
 from xpatch.domain import Lattice, domain_of
 from xpatch.domain.nodata import nodata_of, without_nodata
-from xpatch.joint import Hood, Joint, inner_sizes
-from xpatch.neighborhood import Boxes, Members
+from xpatch.neighborhood import Members, Neighborhood
 from xpatch.patches.arguments import Options, factors
 from xpatch.patches.bounds import bounded_by, turned_back
 from xpatch.patches.carried import carried, on_cells
@@ -23,15 +22,14 @@ from xpatch.patches.coords import restored_coords
 from xpatch.patches.dates import merge_dates
 from xpatch.patches.encoding import without_recipes
 from xpatch.patches.fields import best_plan
-from xpatch.patches.joining import JointJob, flattened
 from xpatch.patches.labels import part_of, same_numbers
-from xpatch.patches.listing import MemberJob
 from xpatch.patches.mapping import with_mapping
-from xpatch.patches.plan import Plan, is_carried
+from xpatch.patches.plan import is_carried
 from xpatch.patches.provenance import Provenance, check_like, ordered
 from xpatch.patches.read_back import box_coordinates, element_coordinates
-from xpatch.patches.reduction import Job, Weights
+from xpatch.patches.reduction import Reduction
 from xpatch.patches.split import check_chunks
+from xpatch.patches.weights import Weights
 from xpatch.window import is_boxcar
 
 OUTPUT_CELLS = 1 << 22  # of an output chunk along the cut dimensions, where the field had no chunks
@@ -255,35 +253,50 @@ class Merge:
             every, how = np.zeros_like(self.source.ordinals), (aggregation, self._skips(variable))
             found = on_cells(variable, self.dim, every, 1, *how, self.fill_value, self.present)
             return found.isel({self.dim: 0})
-        own = self._own_dims(variable, name)
-        if not isinstance(self.plan.hood, Boxes):
-            cut = self.plan.hood
-            hood: Hood = cut.inner(self.crop) if isinstance(cut, Joint) else cut
-            hood = hood.only(own)
-            if not isinstance(hood, Boxes):
-                rest = (self.plan.window, self.fill_value)
-                return self.listed(variable, name, aggregation, hood, *rest)
-            plan = dataclasses.replace(self.plan, hood=cut.only(own))
-            return self._boxes(variable, name, aggregation, plan)
-        return self._boxes(variable, name, aggregation, self.plan)
+        whole = self.plan.hood.only(self._own_dims(variable, name))
+        weights = Weights(self.plan.window, aggregation.synthesis, whole, self.crop, self.scale)
+        return self.reduced(variable, name, aggregation, weights, self.fill_value)
 
-    def _boxes(self, variable: Variable, name: Hashable, aggregation: Any, plan: Plan) -> Variable:
-        """Merge one variable of boxes."""
-        own = tuple(d for d in self._own_dims(variable, name) if d in plan.dims)
-        boxes = plan.boxes.only(own).inner(self.crop).scaled(self.scale)
-        variable = self._spread(variable, boxes)
+    def reduced(
+        self,
+        variable: Variable,
+        name: Hashable,
+        aggregation: Any,
+        weights: Weights,
+        fill_value: Any,
+    ) -> Variable:
+        """Merge one variable along the dimensions of the neighborhoods of ``weights``."""
+        hood = weights.whole.cropped(self.crop).scaled(self.scale)
+        variable = self._spread(variable, hood)
         order = self.domain.orders.get(name, self.domain.dims)
+        places = None if self.plan.members is None else self.plan.places
+        anchors = None if places is None else places.elements
+        how = (weights, aggregation, self._skips(variable), fill_value, nodata_of(variable))
+        job = Reduction(hood, self.source.ordinals, (), *how, anchors)
         dims = ordered(tuple(d for d in variable.dims if d != self.dim), order)
+        if job.by_element or (job.takes_all and variable.chunks is not None):
+            dims = self._together(dims, hood, order)
         variable = variable.transpose(self.dim, *dims)
-        axes = tuple(dims.index(d) for d in own)
-        whole = plan.boxes.only(own)
-        weights = Weights(plan.window, aggregation.synthesis, whole, self.crop, self.scale)
-        rest = (aggregation, self._skips(variable), self.fill_value, nodata_of(variable))
-        job = Job(boxes, self.source.ordinals, axes, weights, *rest)
-        if variable.chunks is not None:
-            chunks = self._chunks(name, own, dims)
-            return Variable(dims, job.chunked(variable.data, chunks, self.present), variable.attrs)
-        return Variable(dims, job.in_memory(variable.to_numpy()), variable.attrs)
+        job = dataclasses.replace(job, slots=tuple(dims.index(d) for d in hood.inner))
+        if hood.lists:
+            first = min(job.slots)
+            after = [d for d in dims[first:] if d not in hood.inner]
+            dims = (*dims[:first], *hood.dims, *after)
+        if variable.chunks is None:
+            data = job.in_memory(variable.to_numpy())
+        else:
+            data = job.chunked(variable.data, self._chunks(name, hood.dims), self.present)
+        return Variable(dims, data, variable.attrs).transpose(*ordered(dims, order))
+
+    def _together(
+        self, dims: tuple[Hashable, ...], hood: Neighborhood, order: tuple[Hashable, ...]
+    ) -> tuple[Hashable, ...]:
+        """Let the slots stand together, in their order, where the first of them lies in the field."""
+        others = tuple(d for d in dims if d not in hood.inner)
+        known = [d for d in order if d in (*others, *hood.dims)]
+        first = min((known.index(d) for d in hood.dims if d in known), default=0)
+        place = sum(d in others for d in known[:first])
+        return (*others[:place], *hood.inner, *others[place:])
 
     def _skips(self, variable: Variable) -> bool:
         """Whether missing contributions are left out."""
@@ -295,53 +308,6 @@ class Merge:
         known = variable.dtype.kind in "fcmM" or nodata_of(variable) is not None
         return known if self.skipna is None else bool(self.skipna)
 
-    def listed(
-        self,
-        variable: Variable,
-        name: Hashable,
-        aggregation: Any,
-        hood: Members | Joint,
-        window: Any,
-        fill: Any,
-    ) -> Variable:
-        """Merge one variable of lists of members, or of lists and boxes."""
-        inner = inner_sizes(hood)
-        order = self.domain.orders.get(name, self.domain.dims)
-        dims = [d for d in variable.dims if d not in (self.dim, *inner)]
-        known = [d for d in order if d in (*dims, *hood.dims)]
-        place = sum(d in dims for d in known[: min(map(known.index, hood.dims))])
-        if missing := [d for d in inner if d not in variable.dims]:
-            sizes = {**variable.sizes, **{d: inner[d] for d in missing}}
-            every = [self.dim, *dims, *(d for d in variable.dims if d in inner), *missing]
-            variable = variable.set_dims({d: sizes[d] for d in every})
-        dims = list(ordered(tuple(dims), order))
-        variable = variable.transpose(self.dim, *dims[:place], *inner, *dims[place:])
-        anchors = None if self.plan.places is None else self.plan.places.elements
-        rest = (place, window, aggregation, self._skips(variable), fill, nodata_of(variable))
-        out_dims = (*dims[:place], *hood.dims, *dims[place:])
-        known_chunks = self.domain.chunks.get(name) or next(iter(self.domain.chunks.values()), {})
-        wanted = {d: tuple(c) for d, c in known_chunks.items() if d in hood.dims}
-        if isinstance(hood, Joint):
-            joint = JointJob(hood, self.source.ordinals, *rest)
-            values = flattened(variable, hood, place)
-            if variable.chunks is None:
-                out = Variable(out_dims, joint.in_memory(values), variable.attrs)
-            else:
-                chunks = tuple(
-                    wanted.get(d, (n,)) for d, n in zip(hood.dims, hood.shape, strict=True)
-                )
-                array = joint.chunked(values, self.present, chunks)
-                out = Variable(out_dims, array, variable.attrs)
-            return out.transpose(*ordered(out.dims, order))
-        job = MemberJob(hood, self.source.ordinals, *rest, anchors)
-        if variable.chunks is None:
-            out = Variable(out_dims, job.in_memory(variable.to_numpy()), variable.attrs)
-        else:
-            array = job.chunked(variable.data, self.present)
-            axes = {place + k: wanted[d] for k, d in enumerate(hood.dims) if d in wanted}
-            out = Variable(out_dims, array.rechunk(axes) if axes else array, variable.attrs)
-        return out.transpose(*ordered(out.dims, order))
-
     def _own_dims(self, variable: Variable, name: Hashable) -> tuple[Hashable, ...]:
         """Give the cut dimensions that the variable has, or had before the model reduced them."""
         order = self.domain.orders.get(name) if name is not None else None
@@ -350,28 +316,26 @@ class Merge:
             had = self.plan.dims
         return tuple(d for d in self.plan.dims if d in had or d in variable.dims)
 
-    def _spread(self, variable: Variable, boxes: Boxes) -> Variable:
+    def _spread(self, variable: Variable, hood: Neighborhood) -> Variable:
         """Let dimensions that the model reduced away paint the footprint."""
-        missing = {
-            d: n for d, n in zip(boxes.dims, boxes.sizes, strict=True) if d not in variable.dims
-        }
+        missing = {d: n for d, n in hood.inner.items() if d not in variable.dims}
         if not missing:
             return variable
         order = (self.dim, *(d for d in self.domain.dims if d in missing or d in variable.dims))
-        order += tuple(d for d in variable.dims if d not in order)
+        order += tuple(d for d in (*variable.dims, *missing) if d not in order)
         every = {self.dim: variable.sizes[self.dim], **missing}
         every |= {d: variable.sizes[d] for d in variable.dims}
         return variable.set_dims({d: every[d] for d in order})
 
-    def _chunks(self, name: Hashable, own: tuple, dims: tuple) -> dict[int, tuple[int, ...]]:
+    def _chunks(self, name: Hashable, dims: tuple[Hashable, ...]) -> list[tuple[int, ...]]:
+        """Give the chunks of the result along cut dimensions."""
         known = self.chunks or self.domain.chunks.get(name)
         known = dict(known or next(iter(self.domain.chunks.values()), {}))
-        unknown = {d: "auto" for d in own if d not in known}
+        unknown = {d: "auto" for d in dims if d not in known}
         if unknown:
             from dask.array.core import normalize_chunks
 
             sizes = tuple(self.domain.sizes[d] for d in unknown)
             auto = normalize_chunks(tuple(unknown.values()), sizes, OUTPUT_CELLS, np.dtype("u1"))
             known |= dict(zip(unknown, auto, strict=True))
-        finer = {d: self.scale.get(d, 1) for d in own}
-        return {dims.index(d): tuple(c * finer[d] for c in known[d]) for d in own}
+        return [tuple(c * self.scale.get(d, 1) for c in known[d]) for d in dims]

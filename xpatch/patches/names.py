@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
-from xpatch.joint import Hood, Joint, time_dims, time_part
-from xpatch.neighborhood import Members
+from xpatch.neighborhood import Members, Neighborhood
 
 LEAD_ATTRS = {"long_name": "steps from the anchor", "units": "1"}
 STEP_ATTRS = {"long_name": "step of the anchor"}
@@ -51,23 +50,22 @@ def is_lead(coord: Any) -> bool:
     return bool(coord.attrs.get("long_name") == LEAD_ATTRS["long_name"])
 
 
-def known_names(hood: Hood, names: Mapping[str, str]) -> dict[str, str]:
+def known_names(hood: Neighborhood, names: Mapping[str, str]) -> dict[str, str]:
     """Give all names of windows in time, of which those that are as usual may be left out."""
-    for dim in time_dims(time_part(hood)):
+    for dim in hood.time_dims:
         return {**usual_names(dim), **names}
     return {}
 
 
-def unusual_names(hood: Hood, names: Mapping[str, str]) -> dict[str, str]:
+def unusual_names(hood: Neighborhood, names: Mapping[str, str]) -> dict[str, str]:
     """Leave out the names that are as usual."""
     usual = known_names(hood, {})
     return {kind: name for kind, name in names.items() if usual.get(kind) != name}
 
 
-def renumbered(hood: Hood, name: str) -> Hood:
+def renumbered(hood: Neighborhood, name: str) -> Neighborhood:
     """Give lists in time another name for the numbers of their steps."""
-    part = time_part(hood)
+    part = hood.in_time
     if not isinstance(part, Members) or part.numbers == name:
         return hood
-    other = part.numbered(name)
-    return hood.replaced(part, other) if isinstance(hood, Joint) else other
+    return hood.replaced(part, part.numbered(name))

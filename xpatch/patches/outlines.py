@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, domain_of
 from xpatch.domain.axes import crs_name
-from xpatch.neighborhood import Members
 from xpatch.patches import member_properties as listed
 from xpatch.patches.plan import Plan
 from xpatch.patches.properties import in_space, only_time, plan_of
@@ -61,12 +60,13 @@ def plane(domain: Lattice, dims: tuple[Hashable, ...]) -> tuple[Hashable, Hashab
 def rectangles(obj: Any) -> tuple[NDArray[np.float64], tuple[Hashable, Hashable]]:
     """Give the outline of each patch as (x0, y0, x1, y1), shape (patch, 4), and the (y, x) dims."""
     source, plan = in_space(obj)
-    boxes = plan.boxes.take(source.ordinals).inner(source.crop)
+    boxes = plan.boxes.cropped(source.crop)
+    starts = boxes.starts(source.ordinals)
     y, x = plane(plan.domain, plan.dims)
     columns = {}
     for d in (y, x):
         k = plan.dims.index(d)
-        start, size, n = boxes.axes[k], boxes.sizes[k], boxes.shape[k]
+        start, size, n = starts[:, k], boxes.sizes[k], boxes.shape[k]
         edges = axis_edges(plan.domain, d)
         step = (edges[-1] - edges[0]) / n
         ends = []
@@ -94,7 +94,7 @@ def footprints(obj: Any, to_crs: Any = None) -> Any:
     )  # else labels of a file would be compared each time that the plan is asked for
     source, plan = in_space(obj)
     _check_in_space(plan)
-    if isinstance(plan.hood, Members):
+    if plan.members is not None:
         outlines, crs = listed.outlines(source, plan)
     elif plan.domain.curved:
         outlines, crs = _curved(plan.part(source.crop), source.ordinals), "EPSG:4326"
@@ -139,7 +139,7 @@ def _named(crs: Any) -> str:
 
 def _check_in_space(plan: Plan) -> None:
     """Raise a ValueError if outlines would be over time, or over height."""
-    if isinstance(plan.hood, Members) and not only_time(plan):
+    if plan.members is not None and not only_time(plan):
         return
     horizontal = plan.domain.spatial_dims
     if only_time(plan):
@@ -169,7 +169,7 @@ def _rotated(plan: Plan, source: Provenance) -> Any:
 
     rotated = plan.domain.rotated
     assert rotated is not None
-    boxes = plan.boxes.take(source.ordinals).inner(source.crop)
+    boxes = plan.boxes.take(source.ordinals).cropped(source.crop)
     sides = []
     for d in rotated:
         k = plan.dims.index(d) if d in plan.dims else None

@@ -15,8 +15,7 @@ from xpatch.domain import Lattice
 from xpatch.domain import places as pl
 from xpatch.domain import positions as ps
 from xpatch.geometry import Places
-from xpatch.joint import Hood, Joint, inner_sizes, lead_of, space_part, time_dims, time_part
-from xpatch.neighborhood import Boxes, Members
+from xpatch.neighborhood import Members, Neighborhood, Part, lead_of
 from xpatch.patches.landmarks import Landmarks
 from xpatch.patches.names import known_names
 
@@ -33,7 +32,7 @@ class Plan:
     ----------
     domain : Lattice
         What the field lay on.
-    hood : Boxes, Members or Joint
+    hood : Neighborhood
         The neighborhood of each anchor.
     window : Window, optional
         The analysis window, which the patches are multiplied by.
@@ -70,7 +69,7 @@ class Plan:
     """
 
     domain: Lattice
-    hood: Hood
+    hood: Neighborhood
     window: Any = None
     aggregation: Any = None
     spec: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -99,7 +98,7 @@ class Plan:
     def inner(self) -> dict[Hashable, int]:
         """In-patch dimensions and their sizes."""
         coarse = self.coarse or {}
-        return {d: n // coarse.get(d, 1) for d, n in inner_sizes(self.hood).items()}
+        return {d: n // coarse.get(d, 1) for d, n in self.hood.inner.items()}
 
     @property
     def time_dim(self) -> Hashable:
@@ -110,17 +109,17 @@ class Plan:
         ValueError
             If there is none.
         """
-        for d in time_dims(time_part(self.hood)):
+        for d in self.hood.time_dims:
             return d
         raise ValueError(NO_WINDOWS)
 
     def offsets(self, dim: Hashable) -> NDArray[np.int64]:
         """Give which cells of a box label its in-patch cells along ``dim``: the last of coarse ones."""
         factor = (self.coarse or {}).get(dim, 1)
-        return np.arange(factor - 1, inner_sizes(self.hood)[dim], factor)
+        return np.arange(factor - 1, self.hood.inner[dim], factor)
 
     @property
-    def boxes(self) -> Boxes:
+    def boxes(self) -> Neighborhood:
         """The neighborhoods, where they are boxes.
 
         Raises
@@ -128,37 +127,36 @@ class Plan:
         TypeError
             If they are lists of members.
         """
-        if not isinstance(self.hood, Boxes):
-            dims = [m.dim for m in self.lists]
-            raise TypeError(
-                f"this needs patches that are boxes; these are lists of members along {dims}"
-            )
+        _ = self.hood.sizes  # which says what is wrong
         return self.hood
 
     @property
     def lists(self) -> tuple[Members, ...]:
         """The neighborhoods, or parts of them, that are lists of members."""
-        if isinstance(self.hood, Joint):
-            return self.hood.lists
-        return (self.hood,) if isinstance(self.hood, Members) else ()
+        return self.hood.lists
+
+    @property
+    def members(self) -> Members | None:
+        """The lists of elements in space, where patches are nothing else."""
+        lists, space = self.lists, self.hood.in_space
+        return lists[0] if space is self.hood and lists and len(self.hood.parts) == 1 else None
 
     @property
     def boxed(self) -> Plan | None:
         """The same patches along the dimensions in which they are boxes."""
-        if isinstance(self.hood, Boxes):
+        boxes = self.hood.boxed
+        if boxes is self.hood:
             return self
-        boxes = self.hood.boxed if isinstance(self.hood, Joint) else None
         return None if boxes is None else dataclasses.replace(self, hood=boxes, places=None)
 
     def in_space(self, ordinals: NDArray) -> tuple[Plan, NDArray]:
         """Give the plan in space alone, and which of its patches those with ``ordinals`` are."""
-        part = space_part(self.hood)
-        if part is None or not isinstance(self.hood, Joint):
+        hood, ordinals = self.hood.in_space, np.asarray(ordinals)
+        if hood is None or hood is self.hood or not self.hood.lists:
             return self, ordinals
-        k = self.hood.parts.index(part)
         spec = self.spec.get("spatial") or self.spec
-        plan = dataclasses.replace(self, hood=part, spec=spec, ids=None)
-        return plan, self.hood.entries(np.asarray(ordinals))[k]
+        plan = dataclasses.replace(self, hood=hood, spec=spec, ids=None)
+        return plan, self.hood.in_space_of(ordinals)
 
     @cached_property
     def own_names(self) -> dict[str, str]:
@@ -176,45 +174,36 @@ class Plan:
         if plan is self:
             return self
         places = None if plan.places is None else plan.places.take(entries)
-        hood, ids = plan.hood.take(entries), self.ids
+        hood, ids = plan.hood.alone(entries), self.ids
         return dataclasses.replace(plan, hood=hood, places=places, origin=self.anchor_id, ids=ids)
 
     def part(self, crop: Mapping[Hashable, tuple[int, int]]) -> Plan:
         """The same patches without the cells that were cut off at the ends of boxes."""
-        if not isinstance(self.hood, Boxes) or self.places is not None:
+        if self.hood.lists or self.places is not None:
             return self
-        hood = self.hood.inner(crop)
+        hood = self.hood.cropped(crop)
         return (
             self
             if hood is self.hood
             else dataclasses.replace(self, hood=hood, origin=self.anchor_id)
         )
 
-    def in_time(self, ordinals: NDArray) -> tuple[Boxes | Members, NDArray[np.int64]]:
+    def in_time(self, ordinals: NDArray) -> tuple[Part, NDArray[np.int64]]:
         """Give the windows in time, and which of them the patches with ``ordinals`` take."""
-        part, entries = time_part(self.hood), np.asarray(ordinals)
+        part = self.hood.in_time
         assert part is not None
-        if isinstance(self.hood, Joint):
-            entries = self.hood.entries(entries)[self.hood.parts.index(part)]
-        return part, entries
+        return part, self.hood.of_part(part, np.asarray(ordinals))
 
     def steps(self, ordinals: NDArray) -> NDArray[np.int64]:
         """Give the steps that windows in time are anchored at."""
         part, entries = self.in_time(ordinals)
-        if isinstance(part, Members):
-            assert part.anchors is not None
-            return part.anchors[entries]
-        (dim,) = time_dims(part)
-        k = part.dims.index(dim)
-        at = part.anchors[k]
-        assert at is not None
-        return part.starts(entries)[:, k] + at
+        assert part.anchors is not None
+        return part.anchors[entries]
 
     @property
     def leads(self) -> tuple[Any, ...] | None:
         """Time, leads of the steps, and where the future begins, if windows in time are alike."""
-        part = time_part(self.hood)
-        found = None if part is None else lead_of(part)
+        found = lead_of(self.hood.in_time)
         if found is None:
             return None
         dim, lead = found
@@ -228,12 +217,12 @@ class Plan:
 
     def points(self, ordinals: NDArray) -> pl.Points:
         """Give the places of patches, with the CRS they are in: of boxes their mid-points."""
-        if isinstance(self.hood, Joint):
-            plan, entries = self.in_space(ordinals)
+        plan, entries = self.in_space(ordinals)
+        if plan is not self:
             return plan.points(entries)
         ids = None if self.ids is None else self.ids[ordinals]
         domain = self.domain
-        if self.places is not None and isinstance(self.hood, Members):
+        if self.places is not None and self.hood.lists:
             sites = domain.sites(self.hood.dims[0] if domain.element_dims else None)
             at = self.places.x[ordinals], self.places.y[ordinals]
             return pl.Points.of(*at, sites, ids)
@@ -343,8 +332,7 @@ class Plan:
     def equals(self, other: Plan) -> bool:
         """Whether both cut the same patches of the same lattice in the same way."""
         return self is other or (
-            type(self.hood) is type(other.hood)
-            and self.hood.equals(other.hood)  # type: ignore[arg-type]
+            self.hood.equals(other.hood)
             and self.window == other.window
             and self.coarse == other.coarse
             and self.domain.same_lattice(other.domain, self.dims) is None

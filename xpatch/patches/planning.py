@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -17,10 +16,10 @@ from xarray import Variable
 from xpatch.domain import Lattice, PointDomain, domain_of, variables_of
 from xpatch.domain.dates import calendar_of
 from xpatch.domain.ragged import counts_of
-from xpatch.engine.memory import INDEX_PADS
+from xpatch.engine.distinct import distinct
+from xpatch.engine.slices import INDEX_PADS
 from xpatch.geometry import Geometry, MemberGeometry, Places
-from xpatch.joint import Hood, Joint, time_dims, time_part
-from xpatch.neighborhood import Boxes, Members
+from xpatch.neighborhood import Members, Neighborhood, Part, Slices
 from xpatch.patcher import Axes, SpaceTimeAxes, TimeAxes, check_first, check_name, composed
 from xpatch.patches.encoding import named_apart, told_apart
 from xpatch.patches.names import free_names, renumbered, unusual_names
@@ -95,9 +94,9 @@ def in_time_first(value: Any) -> bool:
     return any(isinstance(g, TimeGeometry) for g in several)
 
 
-def named(hood: Hood, obj: Any, patcher: AnyAxes) -> tuple[Hood, dict[str, str]]:
+def named(hood: Neighborhood, obj: Any, patcher: AnyAxes) -> tuple[Neighborhood, dict[str, str]]:
     """Give the coordinates of windows in time names that the field has not."""
-    dims = time_dims(time_part(hood))
+    dims = hood.time_dims
     if not dims:
         return hood, {}
     temporal: Any = getattr(patcher, "temporal", patcher)
@@ -113,7 +112,7 @@ def named(hood: Hood, obj: Any, patcher: AnyAxes) -> tuple[Hood, dict[str, str]]
 class Found:
     """Neighborhoods, and what else a plan needs to know."""
 
-    hood: Hood
+    hood: Neighborhood
     window: Any = None
     ordinals: NDArray[np.int64] | None = None
     origin: str | None = None
@@ -130,7 +129,8 @@ def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
         rest = (places.ordinals, places.origin, places)
         matched = places.origin is not None
         tell_placeless(domain, axes.geometry)
-        return Found(members, axes.window, *rest, ids=places.ids, matched=matched)
+        hood = Neighborhood((members,))
+        return Found(hood, axes.window, *rest, ids=places.ids, matched=matched)
     anchors = axes.sampler.anchors(domain, axes.geometry, obj)
     boxes = axes.geometry.neighborhood(domain, anchors)
     found = Found(boxes, axes.window, anchors.ordinals, anchors.origin, ids=anchors.ids)
@@ -142,9 +142,9 @@ def in_time(domain: Lattice, axes: TimeAxes) -> Found:
     axis = axes.geometry.axis(domain)
     anchors, which = anchor_steps(axis, axes)
     hood = axes.geometry.neighborhood(axis, anchors, axes.sampler.closed)
-    joint = hood if isinstance(hood, Boxes) else Joint((hood,))
     origin, matched = identity_of(axis, anchors), of_patches(axes.sampler)
-    return Found(joint, axes.window, origin=origin, events=which, matched=matched)
+    alone = Neighborhood((hood,))
+    return Found(alone, axes.window, origin=origin, events=which, matched=matched)
 
 
 def of_patches(sampler: Any) -> bool:
@@ -178,7 +178,7 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
             known += hashlib.sha1(np.ascontiguousarray(space.ordinals).tobytes()).hexdigest()
         places = None if space.places is None else space.places.take(space.ordinals)
         ids = None if space.ids is None else space.ids[space.ordinals]
-        hood = space.hood.take(space.ordinals)
+        hood = space.hood.alone(space.ordinals)
         space = Found(hood, space.window, places=places, ids=ids, matched=True)
     axis = temporal.geometry.axis(domain)
     if axis.dim in space.hood.dims:
@@ -195,7 +195,6 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
         anchors, events = anchor_steps(axis, temporal)
         events = None if events is None else np.tile(events, len(space.hood))
     hood = temporal.geometry.neighborhood(axis, anchors, temporal.sampler.closed)
-    assert not isinstance(space.hood, Joint)
     window = joint_window(space, temporal.window, space.hood.dims, axis.dim)
     which = None if kept is None else kept.tobytes()
     ids = space.ids
@@ -203,14 +202,10 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
         ids = np.repeat(ids, len(anchors)) if kept is None else ids[kept]
     origin = identity_of(axis, anchors, known, which)
     matched = space.matched or of_patches(temporal.sampler)
-    if isinstance(space.hood, Boxes) and isinstance(hood, Boxes):
-        both = joined(space.hood, hood, kept)
-        return Found(both, window, origin=origin, events=events, ids=ids, matched=matched)
-    picks = None if kept is None else (np.arange(len(kept)), kept)
-    check_padding(space.hood)
-    joint = Joint((hood, space.hood), picks)
+    if not isinstance(hood, Slices):
+        check_padding(space.hood)
     rest = (space.places, events, ids, matched)
-    return Found(joint, window, None, origin, *rest)
+    return Found(joined(space.hood, hood, kept), window, None, origin, *rest)
 
 
 def tell_placeless(domain: Lattice, geometry: MemberGeometry) -> None:
@@ -228,11 +223,12 @@ def tell_placeless(domain: Lattice, geometry: MemberGeometry) -> None:
         )
 
 
-def check_padding(space: Hood) -> None:
+def check_padding(space: Neighborhood) -> None:
     """Raise a ValueError if boxes that go with lists in time are padded by what is no cell."""
-    if isinstance(space, Boxes) and space.overhangs and space.pad_mode not in INDEX_PADS:
+    modes = {p.pad_mode for p in space.slices if p.overhangs and not p.wrap}
+    if modes.difference(INDEX_PADS):
         raise ValueError(
-            f"pad_mode={space.pad_mode!r} needs whole axes, which windows in time of unequal length do "
+            f"pad_mode={modes.pop()!r} needs whole axes, which windows in time of unequal length do "
             f"not have; use one of {list(INDEX_PADS)}, or windows of equal length"
         )
 
@@ -244,23 +240,15 @@ def joint_window(space: Found, temporal: Any, dims: tuple[Hashable, ...], time: 
     return ByDim.of({**dict.fromkeys(dims, space.window), time: temporal})
 
 
-def joined(space: Boxes, time: Boxes, kept: NDArray | None) -> Boxes:
-    """Combine boxes: every one in space with every one in time, or the ``kept`` ones one to one."""
-    both: dict[str, Any] = {
-        "dims": space.dims + time.dims,
-        "sizes": space.sizes + time.sizes,
-        "shape": space.shape + time.shape,
-        "wrap": space.wrap + time.wrap,
-        "anchor": space.anchors + time.anchors,
-    }
+def joined(space: Neighborhood, time: Part, kept: NDArray | None) -> Neighborhood:
+    """Combine patches: every place with every window in time, or the ``kept`` ones one to one."""
+    parts = (*space.parts, time)
     if kept is None and space.product:
-        return dataclasses.replace(space, axes=space.axes + time.axes, **both)
+        return Neighborhood(parts)
     n, m = len(space), len(time)
     where = np.repeat(np.arange(n), m) if kept is None else kept
     when = np.tile(np.arange(m), n) if kept is None else np.arange(m)
-    columns = (*space.starts(where).T, *time.starts(when).T)
-    axes = tuple(np.ascontiguousarray(c) for c in columns)
-    return dataclasses.replace(space, axes=axes, product=False, **both)
+    return Neighborhood(parts, (*space.entries(where), when))
 
 
 def coupled_steps(
@@ -303,7 +291,7 @@ def members_at(
             kept = np.flatnonzero(members.counts)
             places, members = places.take(kept), members.take(kept)
     else:
-        kept = np.unique(places.ordinals)
+        kept = distinct(places.ordinals)
         members = geometry.neighborhood(domain, places.take(kept)).spread(kept, len(places))
         if word == "drop":
             some = places.ordinals[members.counts[places.ordinals] > 0]
@@ -323,7 +311,7 @@ def members_at(
     return places, members
 
 
-def check_cut(hood: Hood) -> None:
+def check_cut(hood: Neighborhood) -> None:
     """Raise a ValueError if dimensions cannot be cut, or there are too many patches to label."""
     paired = [d for d in hood.dims if isinstance(d, tuple)]
     if paired:
@@ -331,7 +319,7 @@ def check_cut(hood: Hood) -> None:
             f"the dimension {paired[0]!r} has a tuple for a name, along which patches cannot be cut; "
             f"rename it: field.rename({{{paired[0]!r}: 'name'}})"
         )
-    count = math.prod(hood.grid) if isinstance(hood, Boxes) and hood.product else len(hood)
+    count = len(hood)
     if count > 10 * MOST:
         raise ValueError(
             f"these are {count:.3g} patches, more than {10 * MOST:,}; use a larger step, or split a part "

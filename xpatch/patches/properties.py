@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Domain, domain_of
 from xpatch.domain.places import DEGREES
-from xpatch.joint import Joint, time_dims, time_part
-from xpatch.neighborhood import Members
+from xpatch.neighborhood import Neighborhood
 from xpatch.patches import member_properties as listed
 from xpatch.patches.encoding import ANCHOR, RECIPE
 from xpatch.patches.index import labels_of, patch_index, with_index
@@ -26,7 +25,7 @@ from xpatch.patches.scene import scene_rows
 from xpatch.patches.times import times_of
 from xpatch.spec import is_integer
 from xpatch.time.window import stepwise
-from xpatch.window import box_weights
+from xpatch.window import slice_weights
 
 
 def domain(obj: xr.DataArray | xr.Dataset) -> Domain:
@@ -59,14 +58,12 @@ def in_space(obj: xr.DataArray | xr.Dataset, array: bool = False) -> tuple[Prove
 
 
 def _each(source: Provenance, plan: Plan) -> list[tuple[Provenance, Plan]]:
-    """Give the patches along each group of dimensions."""
-    if not isinstance(plan.hood, Joint):
-        return [(source, plan)]
-    entries = plan.hood.entries(source.ordinals)
-    return [
-        (dataclasses.replace(source, ordinals=e), dataclasses.replace(plan, hood=part))
-        for part, e in zip(plan.hood.parts, entries, strict=True)
-    ]
+    """Give the patches as boxes, and as lists of each part."""
+    found = [] if plan.boxed is None else [(source, plan.boxed)]
+    for part in plan.lists:
+        own = dataclasses.replace(source, ordinals=plan.hood.of_part(part, source.ordinals))
+        found.append((own, dataclasses.replace(plan, hood=Neighborhood((part,)))))
+    return sorted(found, key=lambda each: not each[1].hood.time_dims)  # time before space
 
 
 def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
@@ -88,7 +85,7 @@ def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
             f"windows in time have no distances in space; {steps} says how many steps each is from "
             "the anchor"
         )
-    if not isinstance(plan.hood, Members):
+    if plan.members is None:
         raise ValueError("boxes have no distances; these are those of lists of members")
     return listed.distance(obj, source, plan)
 
@@ -98,7 +95,7 @@ def geometries(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     source, plan = in_space(obj)
     if only_time(plan):
         raise ValueError("windows in time have no geometries; patches.patch.plot() draws them")
-    if not isinstance(plan.hood, Members) or plan.places is None:
+    if plan.members is None or plan.places is None:
         raise ValueError(
             "boxes have no geometries; patches.patch.footprints() gives their outlines"
         )
@@ -132,7 +129,7 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
         attrs = template.coords[d].attrs if d in template.coords else {}
         out[d] = (source.dim, cell if labels is None else labels, attrs)
         coords[f"cell_{d}"] = (source.dim, cell)
-    if time_dims(time_part(plan.hood)):
+    if plan.hood.time_dims:
         name, times = times_of(obj, source)
         if name not in out:  # times that are not the labels of their dimension
             out[name] = (source.dim, times.values[plan.steps(at)], times.attrs)
@@ -155,16 +152,13 @@ def mask(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
 
 
 def _mask(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
-    if isinstance(plan.hood, Members):
+    if plan.lists:
         return listed.per_slot(obj, source, plan, lambda m: np.ones(len(m.elements), bool), False)
-    boxes = plan.boxes.take(source.ordinals)
-    out: NDArray = np.ones((len(boxes),), bool)
-    for k, size in enumerate(boxes.sizes):
-        cells = boxes.axes[k][:, None] + np.arange(size)
-        inside = np.full(cells.shape, True)
-        if not boxes.wrap[k]:
-            inside = (cells >= 0) & (cells < boxes.shape[k])
-        out = out[..., None] & inside.reshape(len(boxes), *(1,) * k, size)
+    boxes, entries = plan.boxes, plan.boxes.entries(source.ordinals)
+    out: NDArray = np.ones((len(source.ordinals),), bool)
+    for k, (part, which) in enumerate(zip(boxes.slices, entries, strict=True)):
+        inside = part.cells(which) >= 0
+        out = out[..., None] & inside.reshape(len(inside), *(1,) * k, part.size)
     return _per_cell(obj, source, plan, out)
 
 
@@ -176,12 +170,14 @@ def weights(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
 
 
 def _weights(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
-    if isinstance(plan.hood, Members):
+    if plan.lists:
         return listed.weights(obj, source, plan)
-    boxes = plan.boxes.take(source.ordinals)
-    out: NDArray = np.ones((len(boxes),))
-    for k, w in enumerate(box_weights(stepwise(plan.window, plan.coarse), boxes)):
-        out = out[..., None] * w.full().reshape(len(boxes), *(1,) * k, boxes.sizes[k])
+    boxes, entries = plan.boxes, plan.boxes.entries(source.ordinals)
+    out: NDArray = np.ones((len(source.ordinals),))
+    found = slice_weights(stepwise(plan.window, plan.coarse), boxes.slices)
+    for k, (part, w, which) in enumerate(zip(boxes.slices, found, entries, strict=True)):
+        own = np.ones((1, part.size)) if w is None else w.full(which)
+        out = out[..., None] * own.reshape(len(own), *(1,) * k, part.size)
     inside = _mask(obj, source, plan)
     full = _per_cell(obj, source, plan, out)
     return full if bool(inside.all()) else full.where(inside, 0.0)
@@ -253,7 +249,7 @@ def crop(obj: Any, cuts: Any, more: Mapping[str, Any]) -> Any:
 
 def only_time(plan: Plan) -> bool:
     """Whether patches are windows in time, and nothing else."""
-    return set(time_dims(time_part(plan.hood))) == set(plan.dims)
+    return set(plan.hood.time_dims) == set(plan.dims)
 
 
 def summary(obj: Any) -> str:
@@ -263,13 +259,10 @@ def summary(obj: Any) -> str:
         return f"<xpatch accessor>\n{domain_of(obj)!r}" if index is None else f"<{index!r}>"
     plan = index.plans[0]
     found = []
-    for hood in plan.hood.parts if isinstance(plan.hood, Joint) else (plan.hood,):
-        if isinstance(hood, Members):
-            counts, elements = hood.counts, int(np.prod(hood.shape))
-            found.append(f"{counts.min()} to {counts.max()} of {elements} elements of {hood.dim}")
-        else:
-            each = zip(hood.dims, hood.sizes, hood.shape, strict=True)
-            found += [f"{d}: {s} of {n}" for d, s, n in each]
+    for own in plan.lists:
+        counts, elements = own.counts, int(np.prod(own.shape))
+        found.append(f"{counts.min()} to {counts.max()} of {elements} elements of {own.dim}")
+    found += [f"{p.dim}: {p.size} of {p.n}" for p in plan.hood.slices]
     sizes = ", ".join(found)
     lines = [f"<{len(index.ordinals)} of {len(plan)} patches ({sizes})>", *_without_place(plan)]
     for part in ("spatial", "temporal"):
@@ -283,7 +276,7 @@ def summary(obj: Any) -> str:
 
 def _without_place(plan: Plan) -> list[str]:
     """Say how many elements are in no patch, and missing after merge, for want of a place."""
-    lists = [m for m in plan.lists if plan.places is not None and m.dims != time_dims(m)]
+    lists = [m for m in plan.lists if plan.places is not None and not m.timed]
     every = [plan.domain.sites(m.dims[0]) for m in lists]
     lost = [(len(s) - len(s.known), len(s), m) for m, s in zip(lists, every, strict=True)]
     return [

@@ -15,8 +15,7 @@ from xarray import Variable
 
 from xpatch.domain import Lattice, domain_of
 from xpatch.engine import dtypes
-from xpatch.joint import Joint
-from xpatch.neighborhood import Boxes, Members
+from xpatch.neighborhood import Members, Neighborhood
 from xpatch.patches.encoding import RECIPE
 from xpatch.patches.fields import of_one_field, told_plans
 from xpatch.patches.index import PatchIndex, patch_index
@@ -171,16 +170,10 @@ def _from_labels(obj: xr.DataArray | xr.Dataset, domain: Lattice) -> Provenance:
             raise ValueError(f"the labels of the patches along {d!r} do not occur in like as runs")
         (d,), (table,) = cut, cells  # of lists whose anchors and distances are not known
         listed = Members.from_table((d,), (domain.sizes[d],), d, table, f"{d}_number")
-        plan = Plan(domain, Joint((listed,)))
+        plan = Plan(domain, Neighborhood((listed,)))
         return Provenance(dim, whole, (plan,), {})
-    boxes = Boxes(
-        tuple(cut),
-        tuple(obj.sizes[d] for d in cut),
-        tuple(domain.sizes[d] for d in cut),
-        tuple(at[:, 0] for at in cells),
-        False,
-        (False,) * len(cut),
-    )
+    sizes, shape = [obj.sizes[d] for d in cut], [domain.sizes[d] for d in cut]
+    boxes = Neighborhood.boxes(cut, sizes, shape, [at[:, 0] for at in cells], product=False)
     return Provenance(dim, whole, (Plan(domain, boxes),), {})
 
 
@@ -235,7 +228,7 @@ def place(
     Those of dask are put back when they are looked at. ``name``: they are those of a coordinate of
     the field, and must agree.
     """
-    boxes = plan.boxes.inner(crop)
+    boxes = plan.boxes.cropped(crop)
     others = tuple(d for d in variable.dims if d not in (dim, *boxes.dims))
     ordered = variable.transpose(dim, *boxes.dims, *others)
     dtype, fill = np.dtype(object), None
@@ -255,7 +248,7 @@ def place(
 
 
 def _put(
-    values: NDArray, starts: NDArray, boxes: Boxes, out: tuple[Any, ...], name: Hashable
+    values: NDArray, starts: NDArray, boxes: Neighborhood, out: tuple[Any, ...], name: Hashable
 ) -> NDArray:
     """Write the values of each patch; if they have a name, make sure that they agree."""
     field = np.full(out[0], out[2], out[1])
@@ -307,7 +300,7 @@ def in_order(variable: Variable, dims: tuple[Hashable, ...] | None) -> Variable:
 
 def same_everywhere(placed: Variable, values: Variable, hood: Any, source: Provenance) -> bool:
     """Whether all patches have the same values of an element."""
-    own = hood.take(source.ordinals) if isinstance(hood, Members) or len(hood.parts) == 1 else None
+    own = hood.members(source.ordinals) if len(hood.parts) == 1 else None
     if own is None or own.dim not in values.dims:
         return True
     others = tuple(d for d in values.dims if d not in (source.dim, own.dim))

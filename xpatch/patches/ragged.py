@@ -82,7 +82,7 @@ def _groups(
     ]
     if all(g is None for g in each):
         return None
-    from xpatch.engine.chunked import subdivide
+    from xpatch.engine.chunked_gather import subdivide
 
     most = min(max(map(len, g)) for g in each if g)
     return subdivide(each[0] or [ordinals], most)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable
-from functools import partial
 from typing import Any
 
 import xarray as xr
 from xarray import Variable
 
 from xpatch.aggregation import First
-from xpatch.joint import Joint
-from xpatch.neighborhood import Boxes, Members
 from xpatch.patches.bounds import bounds_of, turned_back
 from xpatch.patches.dates import through_counts
 from xpatch.patches.provenance import in_order, place, same_everywhere, unlike
+from xpatch.patches.weights import Weights
 from xpatch.time.finding import is_time
 
 __all__ = ["box_coordinates", "element_coordinates"]
@@ -28,23 +26,18 @@ def element_coordinates(
     found: dict[Hashable, Variable] = {}
     hood, slots = merge.plan.hood, {m.dim for m in merge.plan.lists}
     own_names = slots | {m.numbers for m in merge.plan.lists}
-    parts = hood.parts if isinstance(hood, Joint) else (hood,)
     for name, coord in patches.coords.items():
         known = name in merged.coords or name in own_names or merge.dim not in coord.dims
         if known or not slots & set(coord.dims) or not _is_placed(coord):
             continue
-        own = [
-            d
-            for p in parts
-            for d in p.dims
-            if d in coord.dims or (isinstance(p, Members) and p.dim in coord.dims)
-        ]
-        part = hood.only(own) if isinstance(hood, Joint) else hood
-        assert not isinstance(part, Boxes)
+        names = {*coord.dims}
+        own = [d for p in hood.parts for d in p.dims if d in names or names & {*p.inner}]
+        part = hood.only(own)
         values = coord.variable.compute()
         fill = "" if values.dtype.kind in "US" else None
-        how = {"aggregation": First(), "hood": part, "window": None, "fill": fill}
-        placed = through_counts(values, partial(merge.listed, name=None, **how))
+        weights = Weights(None, None, part, merge.crop, {})
+        rest = (None, First(), weights, fill)
+        placed = through_counts(values, lambda v, *_, r=rest: merge.reduced(v, *r))
         dims = (merge.plan.recalled or {}).get(name)
         if dims is not None and not same_everywhere(placed, values, part, merge.source):
             raise ValueError(unlike(name))

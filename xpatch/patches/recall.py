@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex, PandasMultiIndex
 
-from xpatch.joint import time_part
 from xpatch.patches.decoding import check_ordinals, find_recipe, read_plan
 from xpatch.patches.encoding import told_apart
 from xpatch.patches.guards import Check, ListExpected, PlaceCheck, guarded, place_checks
@@ -254,7 +253,7 @@ def _same_steps(obj: Any, dim: Hashable, ordinals: NDArray, plan: Plan) -> bool:
     ValueError
         If these are other steps.
     """
-    name = plan.called("step") if time_part(plan.hood) is not None else None
+    name = plan.called("step") if plan.hood.time_dims else None
     given = obj.coords[name].variable if name in obj.coords else None
     if given is None or given.chunks is not None or given.dims != (dim,):
         return False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Mapping
-from functools import partial
+import math
+from collections.abc import Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -12,57 +13,275 @@ from numpy.typing import NDArray
 
 from xpatch.aggregation import Aggregation, Learned
 from xpatch.domain.nodata import as_floats
-from xpatch.engine import dtypes, memory
-from xpatch.engine import reduce as r
+from xpatch.engine import boxes as bx
+from xpatch.engine import dtypes
+from xpatch.engine import elements as el
+from xpatch.engine import reducers as r
+from xpatch.engine.arrangement import arranged
+from xpatch.engine.buffers import available_threads
+from xpatch.engine.chunked_merge import Block, Tile, merge, tiles_of_list, tiles_of_product
 from xpatch.engine.nodata import Nodata, filling, placing, reading
-from xpatch.engine.placement import AxisWeights, Placement
-from xpatch.engine.stacked import Modeled
-from xpatch.engine.threads import available_threads
-from xpatch.neighborhood import Boxes, arrange, arranged
+from xpatch.engine.stacked import Modeled, Stacked
+from xpatch.engine.tiles import (
+    coverage,
+    domain_cover,
+    finished,
+    fold,
+    in_tiles,
+    put_together,
+    reduce_stacked,
+)
+from xpatch.neighborhood import Neighborhood, Slices
 from xpatch.patches.composite import fitted_model
-from xpatch.window import Window, box_weights, is_boxcar
+from xpatch.patches.weights import Weights, offsets
+from xpatch.window import is_boxcar
 
-AxesWeights = tuple[AxisWeights, ...]
+BATCH = 1 << 24  # slots of patches that are looked at together in memory
+FEW_CELLS = 1 << 8  # boxes of fewer cells, anywhere, are merged cell by cell
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Weights:
-    """The synthesis window, and the analysis times the synthesis window, on arranged boxes.
+class Reduction:
+    """The merge of one array (patch, *dims).
 
-    The analysis window is that of the whole patch, of which a crop keeps the inner part; the
-    synthesis window spans what came back.
+    Parameters
+    ----------
+    hood : Neighborhood
+        The neighborhoods of all patches, as far as they came back.
+    ordinals : int64 array (patch,)
+        Which patches the array has.
+    slots : tuple of int
+        Which axes of a patch hold the slots of each part of ``hood``, in its order.
+    weights : Weights
+        The analysis and the synthesis window.
+    aggregation, skipna, fill_value
+        As in `merge`.
+    nodata : Nodata, optional
+        The numbers that stand for missing.
+    anchors : int64 array, optional
+        The element of each patch of the plan that is its anchor, or −1.
     """
 
-    analysis: Window | None
-    synthesis: Window | None
-    whole: Boxes
-    crop: Mapping[Hashable, tuple[int, int]]
-    scale: Mapping[Hashable, int]
+    hood: Neighborhood
+    ordinals: NDArray[np.int64]
+    slots: tuple[int, ...]
+    weights: Weights
+    aggregation: Aggregation
+    skipna: bool
+    fill_value: Any
+    nodata: Nodata | None = None
+    anchors: NDArray[np.int64] | None = None
 
-    def __call__(self, boxes: Boxes) -> tuple[AxesWeights, AxesWeights]:
-        """Give what values are multiplied by, and what that adds to the denominator."""
-        inner = box_weights(self.synthesis, boxes)
-        mass = []
-        for a, s in zip(self._analysis(boxes), inner, strict=True):
-            kinds = a.pick * len(s.rows) + s.pick
-            which, pick = np.unique(kinds, return_inverse=True)
-            rows = a.rows[which // len(s.rows)] * s.rows[which % len(s.rows)]
-            mass.append(AxisWeights(rows, pick.reshape(-1)))
-        return inner, inner if self.analysis is None else tuple(mass)
+    # ------------------------------------------------------------------------------- how
 
-    def _analysis(self, boxes: Boxes) -> AxesWeights:
-        axes = []
-        for x, d in zip(boxes.axes, boxes.dims, strict=True):
-            axes.append(x // self.scale.get(d, 1) - self.crop.get(d, (0, 0))[0])
-        whole = dataclasses.replace(self.whole, axes=tuple(axes), product=boxes.product)
-        out = []
-        for w, d, size in zip(
-            box_weights(self.analysis, whole), whole.dims, whole.sizes, strict=True
-        ):
-            low, high = self.crop.get(d, (0, 0))
-            rows = np.repeat(w.rows[:, low : size - high], self.scale.get(d, 1), axis=1)
-            out.append(AxisWeights(rows, w.pick))
-        return tuple(out)
+    @cached_property
+    def by_element(self) -> bool:
+        """Whether contributions are told apart by the element that they fall on."""
+        if self.hood.lists or not self.hood.parts:
+            return bool(self.hood.lists)
+        if arranged(self.hood, self.ordinals).product:
+            return False
+        return self.hood.width <= FEW_CELLS or self.takes_all
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether all contributions to a cell are looked at together."""
+        return isinstance(self._reducer(np.dtype(float), False), Stacked)
+
+    @cached_property
+    def sampled(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """What values are multiplied by, and what that adds to the denominator."""
+        return self.weights()
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Which axes of the result were cut, in the order of the dims of the neighborhood."""
+        if not self.hood.lists:
+            return self.slots
+        first, count = min(self.slots), len(self.hood.dims)
+        return tuple(range(first, first + count))
+
+    def _reducer(self, dtype: np.dtype, lone: bool) -> r.Reducer:
+        """Choose the reducer; where no cell has two contributions values are placed bit by bit."""
+        plain = is_boxcar(self.weights.analysis) and is_boxcar(self.aggregation.synthesis)
+        if lone and plain and self.aggregation.linear and self.aggregation.normalize:
+            return placing(r.Choose(dtype, self.skipna, "first"), self.nodata)
+        return reading(self.aggregation.reducer, dtype, self.skipna, self.nodata)
+
+    @cached_property
+    def ranks(self) -> NDArray[np.int64]:
+        """Patches ranked by their labels, and those with the same label by their place."""
+        ranks = np.empty(len(self.ordinals), np.int64)
+        ranks[np.argsort(self.ordinals, kind="stable")] = np.arange(len(self.ordinals))
+        return ranks
+
+    def boxes(self, ordinals: NDArray, labels: NDArray) -> bx.Boxes:
+        """Give some patches as boxes."""
+        return bx.Boxes.of(self.hood, self.slots, ordinals, labels, *self.sampled)
+
+    def group(self, ordinals: NDArray, labels: NDArray) -> el.Group:
+        """Give some patches as they are merged by elements."""
+        reducer = self._reducer(np.dtype(float), False)
+        needs = reducer.by == "central" or getattr(reducer, "needs_offsets", False)
+        far = offsets(self.hood) if needs else None
+        own = self.anchors[ordinals] if self.anchors is not None else None
+        return el.Group(self.hood.take(ordinals), labels, *self.sampled, far, own)
+
+    @cached_property
+    def every(self) -> bx.Boxes:
+        """All patches, as boxes."""
+        return self.boxes(self.ordinals, self.ranks)
+
+    # ----------------------------------------------------------------------------- cover
+
+    @cached_property
+    def covers(self) -> tuple[bool, bool]:
+        """Whether every cell is covered, and whether none has two contributions."""
+        if self.by_element:
+            cover, plain = self._cover
+            return bool((cover > 0).all()), plain and bool((cover <= 1).all())
+        return coverage(self.every)
+
+    @cached_property
+    def _cover(self) -> tuple[NDArray[np.float64], bool]:
+        """Sum the mass over the patches, for each element, and say if all of it is one."""
+        plain = all(m is None for m in self.sampled[1])
+        hood, n = self.hood, len(self.ordinals)
+        every = n == len(hood) and bool((np.diff(self.ordinals) > 0).all())
+        if hood.product and every and len(hood.parts) > 1:  # each part on its own
+            total = np.ones(1)
+            for part, mass in zip(hood.parts, self.sampled[1], strict=True):
+                alone = Neighborhood((part,))
+                group = el.Group(alone, np.arange(len(part)), (None,), (mass,))
+                total = np.multiply.outer(total, group.cover()).reshape(-1)
+            return total, plain
+        if plain and len(hood.parts) == 1 and hasattr(hood.parts[0], "cover"):
+            return hood.parts[0].cover(hood.entries(self.ordinals)[0]), True
+        total = np.zeros(math.prod(hood.shape))
+        for which in self._batches():
+            total += self.group(self.ordinals[which], self.ranks[which]).cover()
+        return total, plain
+
+    def _batches(self) -> list[slice]:
+        """Cut the patches into runs that hold at most so many slots."""
+        step = max(1, BATCH // self.hood.width)
+        return [slice(a, a + step) for a in range(0, max(1, len(self.ordinals)), step)]
+
+    def _planned(self, dtype: np.dtype, present: Any = None) -> tuple[r.Reducer, Fill]:
+        """Choose the reducer, and what is written where nothing covers a cell."""
+        full, lone = self.covers
+        reducer = self._reducer(dtype, lone)
+        final = reducer.final
+        if self.aggregation.covers_zero or (full and present is None):
+            return reducer, Fill(np.zeros((), final)[()], final, reducer)
+        final, value = filling(final, self.fill_value, self.nodata)
+        return reducer, Fill(value, final, reducer)
+
+    # --------------------------------------------------------------------------- in memory
+
+    def in_memory(self, patches: NDArray) -> NDArray:
+        """Merge a NumPy array."""
+        reducer, fill = self._planned(patches.dtype)
+        if self.by_element:
+            return self._of_elements(patches, reducer, fill)
+        boxes, threads = self.every, available_threads()
+        if isinstance(reducer, Stacked):
+            shape = list(patches.shape[1:])
+            for axis, n in zip(self.slots, self.hood.shape, strict=True):
+                shape[axis] = n
+            if isinstance(reducer, Modeled) and isinstance(self.aggregation, Learned):
+                look = partial(reduce_stacked, patches, boxes)
+                target = self._target(tuple(shape))
+                reducer = fitted_model(self.aggregation, reducer, self.hood.shape, look, target)
+                fill = dataclasses.replace(fill, reducer=reducer)
+            merged, cover = reduce_stacked(patches, boxes, reducer)
+        else:
+            total = boxes.add(patches, reducer, whole=True, threads=threads)
+            cover = domain_cover(boxes)
+            merged = finished(fold(total, boxes, reducer), cover, self.axes, reducer)
+        return fill(merged, self.axes, cover)
+
+    def _of_elements(self, patches: NDArray, reducer: r.Reducer, fill: Fill) -> NDArray:
+        place, n, shape = min(self.slots), math.prod(self.hood.shape), self.hood.shape
+        batches = self._batches()
+        cover = self._cover[0]
+        if len(batches) == 1 or isinstance(reducer, Stacked):
+            given = self.group(self.ordinals, self.ranks).contributions(patches, place)
+            if isinstance(reducer, Modeled) and isinstance(self.aggregation, Learned):
+                target = self._target((*given.shape[:place], *shape, *given.shape[place:]))
+                if target is not None:
+                    flat = target.reshape(*given.shape[:place], n, *given.shape[place:])
+                    target = np.moveaxis(flat, place, 0).reshape(n, -1)
+                look = partial(el.reduce, given, n)
+                cells = (n, given.values.shape[1])
+                reducer = fitted_model(self.aggregation, reducer, cells, look, target)
+            merged = el.reduce(given, n, reducer)
+        else:
+            groups = ((self.group(self.ordinals[b], self.ranks[b]), patches[b]) for b in batches)
+            parts = (el.added(g.contributions(rows, place), reducer) for g, rows in groups)
+            width = math.prod(patches.shape[1:]) // self.hood.width
+            merged, _ = el.put_together(parts, n, width, reducer)
+        slots = len(self.hood.inner)
+        others = (*patches.shape[1 : 1 + place], *patches.shape[1 + place + slots :])
+        full = np.moveaxis(merged.reshape(n, *others), 0, place)
+        full = full.reshape(*others[:place], *shape, *others[place:])
+        return fill(full, self.axes, cover.reshape(shape))
+
+    def _target(self, shape: tuple[int, ...]) -> NDArray | None:
+        target = getattr(self.aggregation, "target", None)
+        if target is None:
+            return None
+        values = as_floats(target)
+        if values.shape != shape:
+            raise ValueError(
+                f"the target of Learned has shape {values.shape}, the merged field {shape}"
+            )
+        return values
+
+    # -------------------------------------------------------------------------------- dask
+
+    def chunked(self, patches: Any, chunks: Sequence[Sequence[int]], present: Any = None) -> Any:
+        """Merge a dask array, but for the patches that are not ``present``."""
+        from dask.base import tokenize
+
+        if isinstance(self.aggregation, Learned) and self.aggregation.fits:
+            return self._whole(patches, chunks, present)
+        reducer, fill = self._planned(patches.dtype, present)
+        token = tokenize(
+            self.hood.identity,
+            self.ordinals,
+            self.slots,
+            (self.weights.analysis, self.weights.synthesis, self.weights.crop, self.weights.scale),
+            self.aggregation,
+            self.skipna,
+            self.fill_value,
+            self.nodata,
+        )
+        job = dataclasses.replace(self, ordinals=self.ordinals[:0])  # which stand in the tasks
+        merger = InChunks(job, reducer, fill, self.by_element or self.takes_all)
+        return merge(patches, merger, self.ordinals, self.ranks, chunks, token, present)
+
+    def _whole(self, patches: Any, chunks: Sequence[Sequence[int]], present: Any) -> Any:
+        """Merge in one task, for models that are fitted on all contributions at once."""
+        import dask
+        import dask.array as da
+
+        others = [n for k, n in enumerate(patches.shape[1:]) if k not in self.slots]
+        blocks = [c for k, c in enumerate(patches.chunks[1:]) if k not in self.slots]
+        sizes = dict(zip(self.axes, self.hood.shape, strict=True))
+        ndim = len(others) + len(sizes)
+        free, cut = iter(others), dict(zip(self.axes, chunks, strict=True))
+        shape = tuple(sizes[k] if k in sizes else next(free) for k in range(ndim))
+        own = iter(blocks)
+        out = [tuple(cut[k]) if k in cut else next(own) for k in range(ndim)]
+        merged = dask.delayed(self._of_present)(patches, present)
+        return da.from_delayed(merged, shape, dtypes.average(patches.dtype)).rechunk(tuple(out))
+
+    def _of_present(self, patches: NDArray, present: NDArray | None) -> NDArray:
+        if present is None:
+            return self.in_memory(patches)
+        job = dataclasses.replace(self, ordinals=self.ordinals[present])
+        return job.in_memory(patches[present])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,162 +292,115 @@ class Fill:
     dtype: np.dtype
     reducer: r.Reducer
 
-    def __call__(self, merged: NDArray, axes: tuple[int, ...], cover: NDArray[np.bool_]) -> NDArray:
+    def __call__(self, merged: NDArray, axes: Sequence[int], cover: bx.Cover) -> NDArray:
         out = self.reducer.back(merged).astype(self.dtype, copy=False)
-        if cover.all():
+        if isinstance(cover, list):
+            for axis, vector in zip(axes, cover, strict=True):
+                if (empty := vector <= 0).any():
+                    out[(slice(None),) * axis + (empty,)] = self.value
+            return out
+        if (cover > 0).all():
             return out
         shape = [out.shape[k] if k in axes else 1 for k in range(out.ndim)]
-        empty = ~cover.transpose(np.argsort(axes)) if axes else ~cover
+        empty = (cover <= 0).transpose(np.argsort(axes)) if len(axes) else cover <= 0
         np.copyto(out, self.value, where=empty.reshape(shape))
         return out
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Job:
-    """The merge of one array (patch, *dims) whose cut dimensions are at ``axes``."""
+class InChunks:
+    """A reduction as patch blocks and output chunks see it."""
 
-    boxes: Boxes
-    ordinals: NDArray
-    axes: tuple[int, ...]
-    weights: Weights
-    aggregation: Aggregation
-    skipna: bool
-    fill_value: Any
-    nodata: Nodata | None = None  # the numbers that stand for missing
+    job: Reduction
+    reducer: r.Reducer
+    fill: Fill
+    by_element: bool
 
-    def reducer(self, dtype: np.dtype, tiled: bool) -> r.Reducer:
-        """Choose the reducer; tiles that do not overlap are placed bit by bit."""
-        aggregation = self.aggregation
-        boxcar = is_boxcar(self.weights.analysis) and is_boxcar(aggregation.synthesis)
-        mean = aggregation.linear and aggregation.normalize
-        if tiled and boxcar and mean:
-            return placing(r.Place(dtype, self.skipna), self.nodata)
-        return reading(aggregation.reducer, dtype, self.skipna, self.nodata)
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """Which axes of a patch hold its slots."""
+        return self.job.slots
 
-    def in_memory(self, patches: NDArray) -> NDArray:
-        """Merge a NumPy array."""
-        boxes, position = arrange(self.boxes, self.ordinals)
-        weights, mass = self.weights(boxes)
-        placement = Placement(boxes, position, weights, mass)
-        cover = placement.cover()
-        reducer = self.reducer(patches.dtype, _tiled(cover, placement))
-        if isinstance(reducer, r.Place):
-            pass
-        elif isinstance(reducer, r.WeightedMean) and reducer.normalize and isinstance(cover, list):
-            shares = normalized(boxes, weights, cover), normalized(boxes, mass, cover)
-            placement = Placement(boxes, position, *shares)
-        elif isinstance(reducer, Modeled) and isinstance(self.aggregation, Learned):
-            args = (self.aggregation, reducer, placement.shape)
-            look = partial(memory.reduce, patches, self.axes, placement)
-            reducer = fitted_model(*args, look, self._target(patches, placement))
-        threads = available_threads()
-        merged = memory.reduce(patches, self.axes, placement, reducer, threads)
-        return self._filled(reducer.back(merged), cover)
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Which axes of the result were cut."""
+        return self.job.axes
 
-    def _target(self, patches: NDArray, placement: Placement) -> NDArray | None:
-        target = getattr(self.aggregation, "target", None)
-        if target is None:
-            return None
-        shape = list(patches.shape[1:])
-        for axis, n in zip(self.axes, placement.shape, strict=True):
-            shape[axis] = n
-        values = as_floats(target)
-        if values.shape != tuple(shape):
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the result."""
+        return self.fill.dtype
+
+    def touched(self, ordinals: NDArray, edges: Sequence[NDArray]) -> dict[Tile, int]:
+        """Find the output chunks that the patches of one block fall on."""
+        hood = self.job.hood
+        if not len(ordinals):
+            return {}
+        if not hood.lists:
+            where = arranged(hood, ordinals)
+            spans = [
+                _spans(p, p.starts[e]) for p, e in zip(hood.slices, where.entries, strict=True)
+            ]
+            if where.product:
+                return tiles_of_product(spans, edges)
+        both = list(zip(hood.parts, hood.entries(ordinals), strict=True))
+        low, high = (np.concatenate([p.extent[k][e] for p, e in both], axis=1) for k in (0, 1))
+        return tiles_of_list(low, high + 1, edges)
+
+    def pieces(
+        self, patches: NDArray, block: Block, edges: Sequence[NDArray], present: NDArray | None
+    ) -> dict[Tile, list[Any]]:
+        """Add the patches of one block up, for each output chunk that they fall on."""
+        self._check(patches, block)
+        ordinals, labels = block.ordinals, block.labels
+        if present is not None and not present.all():
+            ordinals, labels, patches = ordinals[present], labels[present], patches[present]
+        if not len(patches):
+            return {}
+        if self.by_element:
+            given = self.job.group(ordinals, labels).contributions(patches, min(self.slots))
+            return el.in_tiles(el.added(given, self.reducer), self.job.hood.shape, edges)
+        if len(ordinals) < len(block.ordinals):
+            boxes = self.job.boxes(ordinals, labels)
+        else:
+            boxes = block.kept = block.kept or self.job.boxes(ordinals, labels)
+        return in_tiles(boxes.add(patches, self.reducer), boxes, edges)
+
+    def _check(self, patches: NDArray, block: Block) -> None:
+        """Raise a ValueError if a model returned a block of another shape than it announced."""
+        hood = self.job.hood
+        expected = [len(block.ordinals), *hood.inner.values()]
+        got = [patches.shape[k] for k in (0, *(a + 1 for a in self.slots))]
+        if got != expected:
             raise ValueError(
-                f"the target of Learned has shape {values.shape}, the merged field {tuple(shape)}"
+                f"a block of {expected[0]} patches of {tuple(expected[1:])} cells along "
+                f"{list(hood.inner)} came as {got[0]} of {tuple(got[1:])}: the model that "
+                "dask runs on each block must return as many patches as it is given, of the size "
+                "that its result announces (map_blocks(…, chunks=…)); or use patch.apply"
             )
-        return values
 
-    def _filled(self, merged: NDArray, cover: list[NDArray] | NDArray) -> NDArray:
-        vectors = cover if isinstance(cover, list) else [cover]
-        if self.aggregation.covers_zero or all((v > 0).all() for v in vectors):
-            return merged
-        dtype, value = filling(merged.dtype, self.fill_value, self.nodata)
-        out = merged.astype(dtype, copy=False)
-        if not isinstance(cover, list):
-            return Fill(value, dtype, r.Reducer(dtype, False))(out, self.axes, cover > 0)
-        for axis, vector in zip(self.axes, cover, strict=True):
-            out[(slice(None),) * axis + (vector <= 0,)] = value
-        return out
-
-    def chunked(self, patches: Any, chunks: dict[int, tuple[int, ...]], present: Any = None) -> Any:
-        """Merge a dask array, but for the patches that are not ``present``."""
-        from dask.base import tokenize
-
-        from xpatch.engine.partial import reduce
-        from xpatch.engine.spans import coverage
-
-        if isinstance(self.aggregation, Learned) and self.aggregation.fits:
-            return self._whole(patches, chunks, present)
-        weights, mass = self.weights(self.boxes)
-        edges = [np.concatenate([[0], np.cumsum(chunks[a])]) for a in self.axes]
-        boxes, _, picks = arranged(self.boxes, self.ordinals)
-        own = tuple(m.take(p) for m, p in zip(mass, picks, strict=True))
-        full, twice = coverage(boxes, own, edges)
-        full &= present is None
-        reducer = self.reducer(patches.dtype, not twice)
-        mean = isinstance(reducer, r.WeightedMean) and reducer.normalize
-        shares = mean and boxes.product and present is None
-        if shares:
-            cover: Any = Placement(boxes, None, own).cover()
-            above = own
-            if mass is not weights:
-                above = tuple(w.take(p) for w, p in zip(weights, picks, strict=True))
-            size = [len(a) for a in self.boxes.axes]
-            mass = spread(normalized(boxes, own, cover), picks, size)
-            weights = mass if above is own else spread(normalized(boxes, above, cover), picks, size)
-        dtype, value = reducer.final, None
-        if not self.aggregation.covers_zero and not full:
-            dtype, value = filling(dtype, self.fill_value, self.nodata)
-        fill = Fill(value if value is not None else np.zeros((), dtype)[()], dtype, reducer)
-        token = tokenize(self)
-        args = (self.axes, self.boxes, self.ordinals, weights, mass, reducer, fill, chunks, dtype)
-        return reduce(patches, *args, token, shares, full, present)
-
-    def _whole(self, patches: Any, chunks: dict[int, tuple[int, ...]], present: Any) -> Any:
-        """Merge in one task, for models that are fitted on all contributions at once."""
-        import dask
-        import dask.array as da
-
-        sizes = dict(zip(self.axes, self.boxes.shape, strict=True))
-        dtype = dtypes.average(patches.dtype)
-        shape = tuple(sizes.get(k, n) for k, n in enumerate(patches.shape[1:]))
-        merged = dask.delayed(self._of_present)(patches, present)
-        out = [chunks.get(k, c) for k, c in enumerate(patches.chunks[1:])]
-        return da.from_delayed(merged, shape, dtype).rechunk(out)
-
-    def _of_present(self, patches: NDArray, present: NDArray | None) -> NDArray:
-        if present is None:
-            return self.in_memory(patches)
-        job = dataclasses.replace(self, ordinals=self.ordinals[present])
-        return job.in_memory(patches[present])
+    def finish(self, pieces: list[Any], low: Sequence[int], shape: Sequence[int]) -> NDArray:
+        """Put the pieces of one output chunk together."""
+        cells = [shape[a] for a in self.axes]
+        if not self.by_element:
+            merged, cover = put_together(pieces, low, shape, self.axes, self.reducer)
+            return self.fill(merged, self.axes, cover)
+        n, place = math.prod(cells), min(self.axes)
+        others = [k for k in range(len(shape)) if k not in self.axes]
+        sizes = [shape[k] for k in others]
+        merged, covered = el.put_together(pieces, n, math.prod(sizes), self.reducer)
+        before = sum(k < place for k in others)
+        full = np.moveaxis(merged.reshape(n, *sizes), 0, before)
+        full = full.reshape(*sizes[:before], *cells, *sizes[before:])
+        order = [*others[:before], *self.axes, *others[before:]]
+        full = full.transpose(np.argsort(order))
+        return self.fill(full, self.axes, covered.reshape(cells).astype(float))
 
 
-def spread(weights: AxesWeights, picks: Any, sizes: Any) -> AxesWeights:
-    """Give the weights of some entries of the axes as those of all."""
-    return tuple(w.spread(p, n) for w, p, n in zip(weights, picks, sizes, strict=True))
-
-
-def _tiled(cover: list[NDArray] | NDArray, placement: Placement) -> bool:
-    """Whether no cell has more than one contribution."""
-    if placement.mass is not None:
-        binary = all(np.isin(w.rows, (0, 1)).all() for w in placement.mass)
-        if not binary:
-            return False
-    vectors = cover if isinstance(cover, list) else [cover]
-    return all(bool((v <= 1).all()) for v in vectors)
-
-
-def normalized(boxes: Boxes, weights: AxesWeights, cover: list[NDArray]) -> AxesWeights:
-    """Divide the weights of an outer product by their sum, dimension by dimension."""
-    out = []
-    for starts, size, n, wrap, w, total in zip(
-        boxes.axes, boxes.sizes, boxes.shape, boxes.wrap, weights, cover, strict=True
-    ):
-        cells = starts[:, None] + np.arange(size)
-        inside = np.ones(cells.shape, bool) if wrap else (cells >= 0) & (cells < n)
-        below = total[cells % n if wrap else np.clip(cells, 0, n - 1)]
-        full = w.full()
-        share = np.divide(full, below, out=np.zeros_like(full), where=inside & (below > 0))
-        out.append(AxisWeights.of(share))
-    return tuple(out)
+def _spans(part: Slices, starts: NDArray) -> tuple[NDArray, NDArray]:
+    """Give the first cells of windows, and those behind them: of a periodic one those of each turn."""
+    stops = starts + part.size
+    if not part.wrap:
+        return starts, stops
+    turns = np.arange(starts.min() // part.n, (stops.max() - 1) // part.n + 1) * part.n
+    return (starts[:, None] - turns).reshape(-1), (stops[:, None] - turns).reshape(-1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xpatch.domain import domain_of
 from xpatch.domain.ragged import Counts, counts_of, is_count
-from xpatch.neighborhood import Boxes, Members
+from xpatch.neighborhood import Members, Neighborhood
 from xpatch.patches.measured import measured
 from xpatch.patches.plan import Plan
 
@@ -63,7 +63,9 @@ def _expanded(obj: xr.Dataset, counts: Counts, plan: Plan) -> Plan:
         positions=_repeated(instances.positions, each),
         width=max(1, int(np.diff(edges).max(initial=0))),
     )
-    return dataclasses.replace(plan, hood=members, origin=plan.anchor_id, places=None, events=None)
+    return dataclasses.replace(
+        plan, hood=Neighborhood((members,)), origin=plan.anchor_id, places=None, events=None
+    )
 
 
 def _repeated(values: NDArray | None, each: NDArray) -> NDArray | None:
@@ -72,10 +74,10 @@ def _repeated(values: NDArray | None, each: NDArray) -> NDArray | None:
 
 def _instances(counts: Counts, plan: Plan) -> Members:
     """Give the instances of each patch as a list."""
-    hood = plan.hood
-    if isinstance(hood, Members) and hood.dims == (counts.instance,) and hood.numbers is None:
-        return hood
-    if not isinstance(hood, Boxes) or hood.anchors[hood.dims.index(counts.instance)] is not None:
+    hood, listed = plan.hood, plan.members
+    if listed is not None and listed.dims == (counts.instance,):
+        return listed
+    if hood.lists or hood.anchors[hood.dims.index(counts.instance)] is not None:
         raise refusal(counts, f"patches along {list(plan.dims)} are joined of several parts")
     boxes = hood.only([counts.instance])
     if boxes.overhangs and not boxes.wrap[0]:
@@ -155,4 +157,5 @@ def _expanded_again(
             f"like is not the field that was split: there the instances of these patches have other "
             f"samples along {sample!r}"
         )
-    return dataclasses.replace(again, hood=dataclasses.replace(new, width=old.width))
+    found = dataclasses.replace(new, width=old.width)
+    return dataclasses.replace(again, hood=Neighborhood((found,)))

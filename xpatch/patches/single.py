@@ -179,9 +179,9 @@ def _indexed(one: Any) -> Any:
 def _without_empty(one: Any, members: Members, plan: Plan, ordinals: NDArray) -> Any:
     """Leave empty slots of a list of members out, and give geometries back."""
     space, entries = plan.in_space(ordinals)
-    if members.numbers is not None or not isinstance(space.hood, Members):
+    if members.numbers is not None or space.members is None:
         return one
-    own = space.hood.take(entries)
+    own = space.members.take(entries)
     d = members.dim
     if one.sizes.get(d) not in (members.width, None):
         return one

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Mapping
-from functools import partial
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,42 +15,41 @@ from xarray.indexes import PandasIndex, PandasMultiIndex
 from xpatch.domain import variables_of
 from xpatch.domain.dates import first_value, has_zone, values_of
 from xpatch.domain.nodata import Nodata, beside, nodata_of
-from xpatch.engine import dtypes, memory
-from xpatch.engine.coarsen import CoarseRows, coarsened, mean_dtype
+from xpatch.engine.coarsen import mean_of
+from xpatch.engine.cut import Cut
+from xpatch.engine.gather import patch_dims
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.engine.reading import Stored
-from xpatch.joint import Joint, along
-from xpatch.neighborhood import Boxes, Members
+from xpatch.neighborhood import Members, Neighborhood
 from xpatch.patches.bounds import bounded_by, bounds_of, cut_bounds, remember
 from xpatch.patches.dates import is_bounds
 from xpatch.patches.encoding import ANCHOR
 from xpatch.patches.index import RECIPE, PatchIndex
-from xpatch.patches.joining import cut_jointly
-from xpatch.patches.labels import label_variable
-from xpatch.patches.listing import cut_members, number_variable
+from xpatch.patches.labels import Numbers, label_variable
 from xpatch.patches.mapping import labeled, without_transform
 from xpatch.patches.names import is_lead
 from xpatch.patches.plan import Plan, start_name
-from xpatch.patches.steps import lead_coordinate, step_coordinates
+from xpatch.patches.steps import lead_coordinate, number_attrs, step_coordinates
 from xpatch.patches.thinning import thinned
+from xpatch.patches.weights import Taper
 from xpatch.time.window import stepwise
-from xpatch.window import box_weights
 
 GRANULE = 1 << 22  # bytes that are read at a time of data on disk that are not stored in chunks
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Taper:
-    """Multiplies patches by the analysis window."""
+class Finish:
+    """Multiplies patches by the analysis window, and averages cells that are coarse."""
 
-    window: Any
-    axes: tuple[int, ...]
-    nodata: Nodata | None = None
+    taper: Taper | None
+    coarse: tuple[tuple[int, int], ...]  # which axes, and every how many cells
+    nodata: Nodata | None
 
-    def __call__(self, patches: NDArray, boxes: Boxes) -> NDArray:
-        out = patches.astype(dtypes.average(patches.dtype))
-        memory.taper(out, self.axes, boxes, box_weights(self.window, boxes))
-        return out if self.nodata is None else self.nodata.kept(out, patches)
+    def __call__(self, patches: NDArray, hood: Neighborhood) -> NDArray:
+        out = patches if self.taper is None else self.taper(patches, hood)
+        for axis, factor in self.coarse:
+            out = mean_of(out, axis, factor, self.nodata)
+        return out
 
 
 def is_lazy(variable: Variable) -> bool:
@@ -112,42 +110,56 @@ def cut_variable(
 
     NumPy stays NumPy (lazy with ``defer``), data on disk stay there, dask stays dask.
     """
-    dims = cut_dims(variable, plan)
-    nodata = nodata_of(variable)
-    if isinstance(plan.hood, Members):
-        return cut_members(variable, plan.hood, dims, dim, ordinals, groups, window, defer, name)
-    boxes = plan.hood.only(dims)
-    assert not isinstance(boxes, Members)
-    if isinstance(boxes, Joint):
-        rest = (groups, window, defer, plan.coarse, name)
-        return cut_jointly(variable, boxes, dim, ordinals, *rest)
-    axes = tuple(variable.get_axis_num(d) for d in dims)
-    taper = None if window is None else Taper(stepwise(window, plan.coarse), axes, nodata)
-    boxes = boxes if nodata is None else beside(boxes, nodata)
-    coarse = [
-        (variable.get_axis_num(d) + 1, f) for d, f in (plan.coarse or {}).items() if d in dims
-    ]
-    if variable.chunks is not None:
-        from xpatch.engine import chunked
+    hood, nodata = plan.hood.only(cut_dims(variable, plan)), nodata_of(variable)
+    empty = None
+    if nodata is not None:
+        hood, empty = beside(hood, nodata), nodata.empty
+    factors = {d: f for d, f in (plan.coarse or {}).items() if d in hood.inner}
+    dims = patch_dims(hood, variable.dims)
+    finish = None
+    if window is not None or factors:
+        weights = stepwise(window, factors)
+        taper = None if weights is None else Taper(weights, dims, nodata)
+        coarse = tuple((1 + dims.index(d), f) for d, f in factors.items())
+        finish = Finish(taper, coarse, nodata)
+    sizes = {d: n // factors.get(d, 1) for d, n in hood.inner.items()}
+    cut = Cut.of(hood, variable.dims, variable.dtype, finish, empty, sizes)
+    return made(variable, cut, dim, ordinals, groups, defer, name)
 
-        array = chunked.gather(variable.data, axes, boxes, groups or [ordinals], taper)
-        for axis, factor in coarse:
-            array = coarsened(array, axis, factor, nodata)
-        return Variable((dim, *variable.dims), array, variable.attrs)
-    make: Callable[..., Rows] = partial(CoarseRows, *coarse[0], nodata) if coarse else Rows
+
+def made(
+    variable: Variable,
+    cut: Cut,
+    dim: Hashable,
+    ordinals: NDArray,
+    groups: list[NDArray] | None,
+    defer: bool = True,
+    name: Hashable | None = None,
+) -> Variable:
+    """Make patches where the data are: of NumPy in memory, or put off; on disk; in the graph of dask."""
+    dims = (dim, *cut.patch_dims)
+    if variable.chunks is not None:
+        from xpatch.engine import chunked_gather
+
+        array = chunked_gather.gather(variable.data, cut, groups or [ordinals])
+        return Variable(dims, array, variable.attrs)
     if variable._in_memory and not defer:
-        rows = make(variable.to_numpy(), axes, boxes, taper)
-        return Variable((dim, *variable.dims), rows(ordinals), variable.attrs)
+        return Variable(dims, Rows(variable.to_numpy(), cut)(ordinals), variable.attrs)
     on_disk = Stored(variable._data, variable.dims, name)
     source = variable.to_numpy() if variable._in_memory else on_disk
-    sizes = {**variable.sizes, **dict(zip(boxes.dims, boxes.sizes, strict=True))}
-    inner = [n // (plan.coarse or {}).get(d, 1) for d, n in sizes.items()]
-    dtype, _ = memory.gather_dtype(variable.dtype, boxes)
-    dtype = dtype if taper is None else dtypes.average(dtype)
-    dtype = mean_dtype(dtype) if coarse else dtype
-    stored = [] if variable._in_memory else stored_chunks(variable, dims)
-    data = Deferred(make(source, axes, boxes, taper, stored), ordinals, tuple(inner), dtype)
-    return Variable((dim, *variable.dims), lazily(data), variable.attrs)
+    stored = [] if variable._in_memory else stored_chunks(variable, cut.hood.dims)
+    sizes = {**variable.sizes, **cut.sizes}
+    rows = Rows(source, cut, stored)
+    data = Deferred(rows, ordinals, tuple(sizes[d] for d in dims[1:]), cut.final)
+    return Variable(dims, lazily(data), variable.attrs)
+
+
+def number_variable(
+    hood: Neighborhood, part: Members, dim: Hashable, ordinals: NDArray
+) -> Variable:
+    """Member numbers (patch, slot) of one part, computed when they are looked at."""
+    data = Deferred(Numbers(hood, part), ordinals, (part.width,), np.dtype(np.int32))
+    return Variable((dim, part.dim), lazily(data), number_attrs(part.dims))
 
 
 def cut_field(
@@ -188,8 +200,8 @@ def cut_named(variable: Variable, name: Hashable, plan: Plan, *args: Any) -> Var
     if not is_bounds(plan.domain, name, variable):
         return cut_variable(variable, plan, dim, ordinals, groups, plan.window, defer, called)
     own, d = cut_dims(variable, plan), bounded_by(plan.domain, name, plan.dims)
-    part = plan if isinstance(plan.hood, Members) else _along(plan, own)
-    beyond = own == (d,) and isinstance(part.hood, Boxes) and part.boxes.overhangs
+    part = _along(plan, own)
+    beyond = own == (d,) and not part.lists and part.hood.overhangs
     if beyond and variable.dtype.kind != "O":
         found = cut_bounds(variable, part, dim, d, ordinals, groups)
         return thinned({name: found}, plan, {name})[name]
@@ -227,8 +239,8 @@ def cut_coordinates(
                 indexes[name] = index
                 variables[name] = coord
             continue
-        part = plan if isinstance(plan.hood, Members) else _along(plan, own)
-        if not isinstance(part.hood, Boxes):
+        part = _along(plan, own)
+        if part.lists:
             variables |= member_coordinate(name, variable, part, dim, ordinals, groups)
         elif variable.dims == (name,):
             if plan.domain.coordinate(name) is not None:
@@ -243,8 +255,7 @@ def cut_coordinates(
     added = anchor_coordinates(plan, dim, ordinals) | lead_coordinate(plan)
     added |= step_coordinates(plan, dim, ordinals)
     for members in plan.lists:
-        hood = along(plan.hood, members)
-        number = number_variable(hood, members, dim, ordinals)
+        number = number_variable(plan.hood, members, dim, ordinals)
         (variables if members.numbers is None else added)[members.numbers or members.dim] = number
     check_names(obj, added)
     variables |= added
@@ -287,7 +298,7 @@ def taken_names(obj: xr.DataArray | xr.Dataset) -> set[Hashable]:
 
 def _along(plan: Plan, dims: tuple[Hashable, ...]) -> Plan:
     """Give the plan along some of the cut dimensions, with those that lists share with them."""
-    if isinstance(plan.hood, Boxes):
+    if not plan.lists or len(plan.hood.parts) == 1:
         return plan
     return dataclasses.replace(plan, hood=plan.hood.only(dims), places=None)
 
@@ -323,11 +334,10 @@ def _is_text_or_date(variable: Variable) -> bool:
 
 def _missing_outside(variable: Variable, plan: Plan) -> Plan:
     """Auxiliary coordinates are unknown outside of the field rather than mirrored."""
-    boxes = plan.boxes
-    if not boxes.overhangs:
+    if not plan.hood.overhangs:
         return plan
     mode = "constant" if variable.dtype.kind in "iufcmM" else "edge"
-    return dataclasses.replace(plan, hood=dataclasses.replace(boxes, pad_mode=mode, pad_value=None))
+    return dataclasses.replace(plan, hood=plan.hood.padded_by(pad_mode=mode, pad_value=None))
 
 
 def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Hashable, Variable]:

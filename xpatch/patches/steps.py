@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.engine.lazy import Deferred, lazily
-from xpatch.joint import lead_of, time_dims, time_part
-from xpatch.neighborhood import Boxes, Members
-from xpatch.patches.listing import number_attrs
+from xpatch.neighborhood import Members, Slices, lead_of
 from xpatch.patches.names import LEAD_ATTRS, STEP_ATTRS
 from xpatch.patches.plan import Plan
 
@@ -21,28 +20,31 @@ __all__ = ["lead_coordinate", "step_coordinates"]
 class StepNumbers:
     """Makes the numbers of the steps in windows that are boxes."""
 
-    def __init__(self, plan: Plan, dim: Hashable):
-        self.plan, self.dim = plan, dim
+    def __init__(self, plan: Plan):
+        self.plan = plan
 
     def __call__(self, ordinals: NDArray) -> NDArray:
         part, entries = self.plan.in_time(ordinals)
-        assert isinstance(part, Boxes)
-        k = part.dims.index(self.dim)
-        starts = part.axes[k][part.entries(entries)[k]]
-        return (starts[:, None] + np.arange(part.sizes[k])).astype(np.int32)
+        assert isinstance(part, Slices)
+        return (part.starts[entries, None] + np.arange(part.size)).astype(np.int32)
+
+
+def number_attrs(dims: tuple[Hashable, ...]) -> dict[str, Any]:
+    """Give the attributes of numbers of elements, or of steps."""
+    along = ", ".join(map(str, dims))
+    return {"long_name": f"number of the element along {along}", "empty_slot": -1}
 
 
 def step_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Hashable, Variable]:
     """Give the step of each anchor and, of boxes, the number of each step, computed when looked at."""
-    part = time_part(plan.hood)
+    part = plan.hood.in_time
     if part is None:
         return {}
     found: dict[Hashable, Variable] = {}
-    if isinstance(part, Boxes):
-        (time,) = time_dims(part)
-        size = part.sizes[part.dims.index(time)]
-        numbers = Deferred(StepNumbers(plan, time), ordinals, (size,), np.dtype(np.int32))
-        found[plan.called("number")] = Variable((dim, time), lazily(numbers), number_attrs((time,)))
+    if isinstance(part, Slices):
+        numbers = Deferred(StepNumbers(plan), ordinals, (part.size,), np.dtype(np.int32))
+        attrs = number_attrs(part.dims)
+        found[plan.called("number")] = Variable((dim, part.dim), lazily(numbers), attrs)
     steps = Deferred(plan.steps, ordinals, (), np.dtype(np.int64))
     return {plan.called("step"): Variable(dim, lazily(steps), STEP_ATTRS), **found}
 
@@ -53,9 +55,9 @@ def lead_coordinate(plan: Plan, past: bool | None = None) -> dict[Hashable, Vari
     ``past``: these are the past, or the future, of windows that may have been read back in part. It
     gets no index: one on a coordinate that is no dimension breaks `xarray.map_blocks`.
     """
-    part = time_part(plan.hood)
+    part = plan.hood.in_time
     halves = part.halves if isinstance(part, Members) and past is not None else None
     if isinstance(part, Members) and halves is not None and halves[not past][1]:
         part = part.take(np.flatnonzero(part.counts)[:1])
-    found = None if part is None else lead_of(part)
+    found = lead_of(part)
     return {} if found is None else {plan.called("lead"): Variable(*found, LEAD_ATTRS)}

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.neighborhood import Members
+from xpatch.neighborhood import Slices
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance
 from xpatch.time.finding import is_time, time_coordinate
@@ -48,8 +48,7 @@ def _along_field(values: NDArray, source: Provenance) -> NDArray:
     """Put the times in patches where they were cut, missing where no patch is."""
     plan: Plan = source.plans[0]
     steps, there = plan_steps(plan, source.ordinals, source.crop)
-    hood, _ = plan.in_time(source.ordinals)
-    n = hood.shape[hood.dims.index(plan.time_dim)]
+    n = plan.domain.sizes[plan.time_dim]
     missing: Any = None if values.dtype == object else np.array("NaT", values.dtype)
     out = np.full(n, missing, values.dtype)
     if values.shape == steps.shape:
@@ -61,15 +60,13 @@ def plan_steps(
     plan: Plan, ordinals: NDArray, crop: Any
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Give the steps in the slots of patches, shape (patch, slot), and which slots hold one."""
-    hood, entries = plan.in_time(ordinals)
-    if isinstance(hood, Members):
-        own = hood.take(entries)
-        table = own.padded(own.elements, -1).astype(np.int64)
+    part, entries = plan.in_time(ordinals)
+    if not isinstance(part, Slices):
+        table = part.cells(entries)
         return table, table >= 0
-    k = hood.dims.index(plan.time_dim)
-    low, high = crop.get(hood.dims[k], (0, 0))
-    steps = hood.starts(entries)[:, k, None] + np.arange(low, hood.sizes[k] - high)
-    return steps, (steps >= 0) & (steps < hood.shape[k])
+    low, high = crop.get(part.dim, (0, 0))
+    steps = part.starts[entries, None] + np.arange(low, part.size - high)
+    return steps, (steps >= 0) & (steps < part.n)
 
 
 def at_steps(times: Variable, steps: NDArray, dim: Hashable) -> NDArray:

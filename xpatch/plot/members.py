@@ -9,7 +9,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.neighborhood import Members
 from xpatch.patches import member_properties as listed
 from xpatch.patches.provenance import Provenance
 
@@ -43,8 +42,7 @@ def draw(
     some = "" if len(shown) == n else f", {len(shown)} drawn"
     axes[0].set(title=f"{n} patches{some}", xlabel=names[0], ylabel=names[1])
     if coverage and len(axes) > 1:
-        assert isinstance(plan.hood, Members)
-        held = np.bincount(plan.hood.take(source.ordinals).elements, minlength=len(sites))
+        held = np.bincount(plan.hood.members(source.ordinals).elements, minlength=len(sites))
         mesh = _elements(axes[1], sites, held, {"vmin": 0})
         axes[1].figure.colorbar(mesh, ax=axes[1], label="patches that hold an element")
         axes[1].set(title="coverage", xlabel=names[0], ylabel=names[1])

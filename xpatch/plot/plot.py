@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.engine.placement import Placement
-from xpatch.neighborhood import Members, arrange
+from xpatch.engine.boxes import Boxes
+from xpatch.engine.tiles import domain_cover, outer
 from xpatch.patches.outlines import axis_edges, rectangles
 from xpatch.patches.properties import only_time
 from xpatch.patches.provenance import provenance
@@ -77,7 +77,7 @@ def plot(
     axes = np.ravel(axes)[: None if coverage else 1]
     if timed:
         return plot_time.draw(patches, source, field, axes, most, color, kwargs)
-    if isinstance(source.plans[0].in_space(source.ordinals)[0].hood, Members):
+    if source.plans[0].in_space(source.ordinals)[0].members is not None:
         return plot_members.draw(patches, source, field, coverage, axes, most, color, kwargs)
     outlines, (y, x) = rectangles(patches)
     if field is not None:
@@ -118,10 +118,11 @@ def coverage_of(patches: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) 
     source = provenance(patches)
     boxed = source.plans[0].boxed
     assert boxed is not None
-    boxes = boxed.boxes.only(dims).inner(source.crop)
-    arranged, _ = arrange(boxes, source.ordinals)
-    total = Placement(arranged).cover()
-    return np.multiply.outer(*total) if isinstance(total, list) else total
+    hood, none = boxed.boxes.only(dims).cropped(source.crop), (None,) * len(dims)
+    at = source.ordinals
+    boxes = Boxes.of(hood, range(len(dims)), at, at, none, none)
+    cover = outer(domain_cover(boxes))
+    return cover.transpose([hood.dims.index(d) for d in dims])
 
 
 def _draw_field(field: xr.DataArray, ax: Any, y: Any, x: Any, kwargs: dict[str, Any]) -> None:

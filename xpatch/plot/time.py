@@ -9,12 +9,11 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.neighborhood import Members
+from xpatch.neighborhood import Members, Runs
 from xpatch.patches.outlines import cell_edges
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance
 from xpatch.patches.times import plan_steps, times_of
-from xpatch.runs import Runs
 
 PAST, FUTURE = "#3b6fb6", "#d98032"
 BAR = 0.8  # of the height that a patch has
@@ -64,14 +63,14 @@ def coverage_of(plan: Plan, ordinals: NDArray, crop: Any) -> NDArray[np.int64]:
     hood, entries = plan.in_time(ordinals)
     if isinstance(hood, Runs):
         return hood.cover(entries).astype(np.int64)
-    n = hood.shape[hood.dims.index(plan.time_dim)]
+    n = hood.shape[0]
     kinds, many = np.unique(entries, return_counts=True)
     if isinstance(hood, Members):
         own = hood.take(kinds)
         weights = np.repeat(many, own.counts)
         return np.bincount(own.elements, weights, n).astype(np.int64)
-    inner = hood.inner(crop)
-    starts, size = inner.starts(kinds)[:, 0], inner.sizes[0]
+    inner = hood.cropped(*crop.get(hood.dim, (0, 0)))
+    starts, size = inner.starts[kinds], inner.size
     change = np.bincount(starts, many, n + 1) - np.bincount(starts + size, many, n + 1)
     return np.cumsum(change)[:n].astype(np.int64)
 

@@ -285,7 +285,7 @@ class Application:
         from dask.base import tokenize
         from dask.highlevelgraph import HighLevelGraph
 
-        from xpatch.engine.layers import layered
+        from xpatch.engine.graph import layered
 
         whole, dim, on_error = self._whole(), self.dim, self.options["on_error"]
         chunked = {n: v for n, v in whole.variables.items() if v.chunks is not None}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from xpatch.patches.chunks import groups_within
 from xpatch.patches.index import patch_index, whole_of
 from xpatch.patches.provenance import Provenance, provenance
 from xpatch.patches.recall import indexed
+from xpatch.run.draw import Draw
 from xpatch.spec import check_flag, check_seed
 
 KEPT_BYTES = 1 << 29  # of stored chunks that are kept while batches are read from disk
@@ -66,15 +66,14 @@ class Batches:
     def __iter__(self) -> Iterator[Any]:
         order = self._shuffled() if self.shuffle else np.arange(self.obj.sizes[self.dim])
         order = order[: self.stop]
-        parts = [order[k : k + self.size] for k in range(0, self.stop, self.size)]
-        edges = self._edges()
-        if edges is not None:
-            yield from self._from_chunks(parts, edges)
-            return
+        draw, edges = Draw(self.obj, self.dim), self._edges()
         arrays = [v._data for v in whole_of(self.obj).variables.values()]
         with keeping(arrays, KEPT_BYTES):
-            for part in parts:
-                yield self.obj.isel({self.dim: as_slice(part)}).load()
+            if edges is not None:
+                yield from self._from_chunks(draw, order, edges)
+                return
+            for low in range(0, self.stop, self.size):
+                yield draw(as_slice(order[low : low + self.size]))
 
     def _stored(self) -> list[Rows]:
         """Find what reads the variables that are on disk."""
@@ -85,69 +84,85 @@ class Batches:
         """Shuffle the chunks, and then the patches within a buffer that moves over them."""
         random = np.random.default_rng(self.seed)
         groups = self._groups()
+        if groups is None:  # a permutation is mixed as it is; a buffer would only add a sort
+            return random.permutation(self.obj.sizes[self.dim])
         random.shuffle(groups)
         order = np.concatenate([np.empty(0, np.intp), *groups]).astype(np.intp)
         late = np.arange(len(order)) + random.uniform(0, self.buffer, len(order))
         return order[np.argsort(late)]
 
-    def _groups(self) -> list[NDArray[np.intp]]:
-        """Give the positions of patches that come from one chunk."""
+    def _groups(self) -> list[NDArray[np.intp]] | None:
+        """Give the positions of patches that come from one chunk; None if each is read on its own."""
         n = self.obj.sizes[self.dim]
         edges, stored = self._edges(), self._stored()
         if edges is not None and len(edges) > 2:
             return np.split(np.arange(n), edges[1:-1])
         if self.source is None or not stored:
-            return [np.array([k]) for k in range(n)]
+            return None
         plan, labels = self.source.plans[0], self.source.ordinals
-        if set(np.bincount(labels, minlength=1)) - {0, 1}:
-            return [np.array([k]) for k in range(n)]
-        rows = max(stored, key=lambda r: len(r.axes))
-        sizes = dict(zip(rows.boxes.dims, rows.stored, strict=False))
+        if np.bincount(labels, minlength=1).max() > 1:
+            return None
+        rows = max(stored, key=lambda r: len(r.cut.axes))
+        sizes = dict(zip(rows.cut.hood.dims, rows.stored, strict=False))
         where = np.empty(len(plan), np.intp)
         where[labels] = np.arange(n)
         return [where[g] for g in groups_within(sizes, plan, labels, len(plan))]
 
     def _edges(self) -> NDArray[np.intp] | None:
         """Give the borders of patch blocks that all chunked variables share; None if none is."""
-        chunked = (v for v in whole_of(self.obj).variables.values() if v.chunks is not None)
-        borders = [set(np.cumsum(v.chunksizes[self.dim])) for v in chunked if self.dim in v.dims]
+        chunked = filter(self._is_chunked, whole_of(self.obj).variables.values())
+        borders = [set(np.cumsum(v.chunksizes[self.dim])) for v in chunked]
         if not borders:
             return None
         return np.array(sorted(set.intersection(*borders) | {0}), np.intp)
 
-    def _from_chunks(self, parts: list[NDArray], edges: NDArray[np.intp]) -> Iterator[Any]:
+    def _is_chunked(self, variable: xr.Variable) -> bool:
+        return variable.chunks is not None and self.dim in variable.dims
+
+    def _from_chunks(
+        self, draw: Draw, order: NDArray[np.intp], edges: NDArray[np.intp]
+    ) -> Iterator[Any]:
         """Load each block of patches once, and keep it until its last patch was given."""
-        homes = [np.searchsorted(edges, part, side="right") - 1 for part in parts]
-        left = Counter(int(c) for home in homes for c in np.unique(home))
-        held: dict[int, Any] = {}
-        for part, home in zip(parts, homes, strict=True):
-            wanted = list(dict.fromkeys(home.tolist()))
-            new = [c for c in wanted if c not in held]
-            for run in np.split(new, np.flatnonzero(np.diff(new) != 1) + 1) if new else []:
-                low = int(edges[run[0]])
-                loaded = self._loaded(low, int(edges[run[-1] + 1]))
-                for c in run.tolist():
-                    cells = slice(int(edges[c]) - low, int(edges[c + 1]) - low)
-                    held[c] = loaded.isel({self.dim: cells})
-            pieces = [
-                held[c].isel({self.dim: as_slice(part[home == c] - edges[c])}) for c in wanted
-            ]
-            batch = pieces[0] if len(pieces) == 1 else xr.concat(pieces, self.dim)
-            back = np.argsort(np.concatenate([np.flatnonzero(home == c) for c in wanted]))
-            yield batch if len(pieces) == 1 else batch.isel({self.dim: as_slice(back)})
-            for c in wanted:
-                left[c] -= 1
-                if not left[c]:
+        home = np.searchsorted(edges, order, side="right") - 1
+        last = np.zeros(len(edges), np.intp)
+        last[home] = np.arange(len(order)) // self.size  # of several batches the last is kept
+        held: dict[int, Mapping[Hashable, NDArray]] = {}
+        for low in range(0, len(order), self.size):
+            rows, own = order[low : low + self.size], home[low : low + self.size]
+            blocks = list(dict.fromkeys(own.tolist()))
+            self._hold([c for c in blocks if c not in held], held, edges)
+            local = {c: as_slice(rows[own == c] - edges[c]) for c in blocks}
+            back = np.argsort(np.concatenate([np.flatnonzero(own == c) for c in blocks]))
+            chunked = {}
+            for n in held[blocks[0]]:
+                found = [held[c][n][local[c]] for c in blocks]
+                chunked[n] = found[0] if len(found) == 1 else np.concatenate(found)[back]
+            yield draw(as_slice(rows), chunked)
+            for c in blocks:
+                if last[c] * self.size <= low:
                     del held[c]
 
-    def _loaded(self, low: int, high: int) -> Any:
-        """Load patches of a dask array; errors tell which, and where these are in the field."""
+    def _hold(self, new: list[int], held: dict[int, Any], edges: NDArray[np.intp]) -> None:
+        """Load blocks of patches; those that lie side by side at once."""
+        for run in np.split(new, np.flatnonzero(np.diff(new) != 1) + 1) if new else []:
+            low = int(edges[run[0]])
+            loaded = self._loaded(low, int(edges[run[-1] + 1]))
+            for c in run.tolist():
+                cells = slice(int(edges[c]) - low, int(edges[c + 1]) - low)
+                held[c] = {n: v[cells] for n, v in loaded.items()}
+
+    def _loaded(self, low: int, high: int) -> dict[Hashable, NDArray]:
+        """Load patches of dask arrays; errors tell which, and where these are in the field."""
+        chunked = {n: v for n, v in whole_of(self.obj).variables.items() if self._is_chunked(v)}
+        some = {k: v.isel({self.dim: slice(low, high)}) for k, v in enumerate(chunked.values())}
         try:
-            return self.obj.isel({self.dim: slice(low, high)}).load()
+            loaded = xr.Dataset(some).load()
         except Exception as error:
             labels = listed(self.obj[self.dim].values[low:high].tolist())
             error.add_note(f"raised for the patches with labels {labels}{self._region(low, high)}")
             raise
+        axes = {n: v.get_axis_num(self.dim) for n, v in chunked.items()}
+        return {n: np.moveaxis(loaded[k].data, axes[n], 0) for k, n in enumerate(chunked)}
 
     def _region(self, low: int, high: int) -> str:
         """Say in which cells of the field boxes lie."""
@@ -162,6 +177,7 @@ class Batches:
 
 def as_slice(positions: NDArray) -> Any:
     """Give consecutive positions as a slice, which is indexed without a copy."""
-    if len(positions) and (np.diff(positions) == 1).all():
+    n = len(positions)
+    if n and positions[-1] - positions[0] == n - 1 and (np.diff(positions) == 1).all():
         return slice(int(positions[0]), int(positions[-1]) + 1)
     return positions

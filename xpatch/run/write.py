@@ -425,7 +425,7 @@ def _compute(
     import dask.array as da
     from dask.base import compute_as_if_collection
 
-    from xpatch.engine.layers import layered
+    from xpatch.engine.graph import layered
 
     run = f"xpatch-write-{uuid.uuid4().hex}"
     graph: dict[Any, Any] = {}

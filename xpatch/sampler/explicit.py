@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xpatch.domain import Lattice, Sites
 from xpatch.domain import places as pl
 from xpatch.domain import positions as ps
+from xpatch.engine.distinct import distinct
 from xpatch.geometry import (
     Anchors,
     Frame,
@@ -210,7 +211,7 @@ class Explicit(Sampler):
 
     def _matched(self, plan: Any, ordinals: NDArray, domain: Lattice, frame: Frame) -> Anchors:
         """Put boxes at the places of other patches; they must lie there, or are no match."""
-        kept = np.unique(ordinals)
+        kept = distinct(ordinals)
         located = positions_of_patches(plan, kept, domain, frame, self.at == "start")
         if self.at == "start":
             starts = np.ceil(located.positions - 0.5 - located.tolerance).astype(np.int64)
@@ -296,7 +297,7 @@ def _unmatched(lost: NDArray, moved: NDArray, plan: Any, kept: NDArray, frame: F
 
 def matched_places(plan: Any, ordinals: NDArray[np.int64], sites: Sites) -> Places:
     """Take the places of other patches, in whatever coordinates they are."""
-    kept = np.unique(ordinals)
+    kept = distinct(ordinals)
     x, y = xy_on_sites(plan.points(kept), sites, "the patches given to Explicit")
     free_places(x, y, sites)  # checks them
     elements = np.full(len(plan), -1, np.int64)

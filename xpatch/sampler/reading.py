@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -305,11 +306,12 @@ def labeled_elements(dim: Any, labels: Any, domain: Lattice) -> NDArray[np.int64
     wanted = np.atleast_1d(np.asarray(labels))
     if known is None:
         raise KeyError(f"{dim!r} has no labels; give element numbers: Explicit([…])")
-    where = {label: k for k, label in reversed(list(enumerate(known.tolist())))}
-    lost = [label for label in wanted.tolist() if label not in where]
-    if lost:
-        raise KeyError(f"no element along {dim!r} is called {lost[0]!r}")
-    return np.array([where[label] for label in wanted.tolist()], np.int64)
+    index = pd.Index(known)
+    first = np.flatnonzero(~index.duplicated())  # of elements called alike the first is meant
+    found = index[first].get_indexer(pd.Index(wanted))
+    if (found < 0).any():
+        raise KeyError(f"no element along {dim!r} is called {wanted[found < 0].tolist()[0]!r}")
+    return first[found]
 
 
 def numbered_places(given: Any, candidates: Places, sites: Sites) -> Places:

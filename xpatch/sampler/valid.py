@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Hashable
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice
 from xpatch.domain.nodata import valid
+from xpatch.engine.distinct import distinct
 from xpatch.geometry import Anchors, Geometry, MemberGeometry, Places
 from xpatch.sampler.base import Sampler, listed
 from xpatch.spec import check_amount, check_fraction
@@ -74,7 +76,7 @@ class Valid(Sampler):
         """Keep the anchors whose members are valid enough; those without members are not."""
         proposed = self.sampler.places(domain, geometry, field)
         if proposed.ordinals is not None:  # those of other patches: they keep their labels
-            kept = np.unique(proposed.ordinals)
+            kept = distinct(proposed.ordinals)
             few = dataclasses.replace(proposed.take(kept), ordinals=None)
             enough = kept[self._valid(few, domain, geometry, field)]
             labels = proposed.ordinals[np.isin(proposed.ordinals, enough)]
@@ -85,7 +87,7 @@ class Valid(Sampler):
         self, proposed: Places, domain: Lattice, geometry: MemberGeometry, field: Any
     ) -> NDArray[np.intp]:
         members = geometry.neighborhood(domain, proposed)
-        part = self._mask(domain, field, members.dims).ravel()
+        part = self._mask(domain, field, members.dims).astype(float).ravel()
         total = np.bincount(members.patches, part[members.elements], len(members))
         fraction = total / np.maximum(members.counts, 1)
         keep = (fraction >= self.min_fraction - 1e-12) & (members.counts > 0)
@@ -99,8 +101,8 @@ class Valid(Sampler):
             )
         return keep
 
-    def _mask(self, domain: Lattice, field: Any, dims: tuple) -> NDArray[np.float64]:
-        """Give the valid fraction of each cell of ``dims``."""
+    def _mask(self, domain: Lattice, field: Any, dims: tuple) -> NDArray:
+        """Give the valid fraction of each cell of ``dims``, or whether it is valid."""
         mask = self.where
         if mask is None:
             if field is None:
@@ -119,8 +121,9 @@ class Valid(Sampler):
             check_mask(mask, domain, dims)
         missing = {d: domain.sizes[d] for d in dims if d not in mask.dims}
         bare = mask.drop_vars(list(mask.coords))
-        part = bare.mean([d for d in mask.dims if d not in dims])
-        return part.expand_dims(missing).transpose(*dims).to_numpy().astype(float)
+        others = [d for d in mask.dims if d not in dims]
+        part = bare.mean(others) if others else bare
+        return part.expand_dims(missing).transpose(*dims).to_numpy()
 
 
 def check_mask(mask: xr.DataArray, domain: Lattice, dims: tuple[Hashable, ...]) -> None:
@@ -163,19 +166,41 @@ def _all(masks: list[xr.DataArray]) -> xr.DataArray:
 
 
 def box_fractions(part: NDArray, starts: NDArray, boxes: Any) -> NDArray[np.float64]:
-    """Average ``part`` over boxes by a summed-area table; cells outside of the field are invalid."""
+    """Average ``part`` over boxes by a summed-area table; cells outside of the field are invalid.
+
+    The table has a row and a column for each place at which a box begins or ends, not for each cell:
+    what lies between them is added up along the rows, as they are stored.
+    """
+    if not len(starts):
+        return np.zeros(0)
     pads = [(b * s, b * s) for b, s in zip(boxes.wrap, boxes.sizes, strict=True)]
     part = np.pad(part, pads, mode="wrap") if any(boxes.wrap) else part
-    table = np.pad(part, [(1, 0)] * part.ndim)
-    for axis in range(part.ndim):
-        np.cumsum(table, axis=axis, out=table)
-    shape = np.array(part.shape)
     first = starts + np.array([p[0] for p in pads])
-    low = np.clip(first, 0, shape)
-    high = np.clip(first + np.array(boxes.sizes), 0, shape)
+    table, corners = part, []
+    for axis, n in enumerate(part.shape):
+        low = np.clip(first[:, axis], 0, n)
+        high = np.clip(first[:, axis] + boxes.sizes[axis], 0, n)
+        edges = np.flatnonzero(np.bincount(np.concatenate([low, high])))
+        table = sums_between(table, edges, axis)
+        corners.append((np.searchsorted(edges, low), np.searchsorted(edges, high)))
     total = np.zeros(len(starts))
-    for corner in range(1 << part.ndim):
-        upper = np.array([(corner >> k) & 1 for k in range(part.ndim)], bool)
-        sign = (-1) ** (part.ndim - upper.sum())
-        total += sign * table[tuple(np.where(upper, high, low).T)]
+    for ends in itertools.product((0, 1), repeat=part.ndim):
+        sign = (-1) ** (part.ndim - sum(ends))
+        total += sign * table[tuple(pair[end] for pair, end in zip(corners, ends, strict=True))]
     return total / np.prod(boxes.sizes)
+
+
+def sums_between(values: NDArray, edges: NDArray[np.intp], axis: int) -> NDArray:
+    """Add up along an axis from the first edge to each: as many sums as edges, the first is 0."""
+    dtype = float if values.dtype.kind == "f" else np.int64
+    values = values.view("u1") if values.dtype == bool else values
+    out = np.zeros((*values.shape[:axis], len(edges), *values.shape[axis + 1 :]), dtype)
+    if axis == values.ndim - 1:  # along the last axis reduceat is the faster way, else the slower
+        part = values[..., edges[0] : edges[-1]]
+        if part.shape[-1]:
+            np.add.reduceat(part, edges[:-1] - edges[0], axis=-1, dtype=dtype, out=out[..., 1:])
+        return np.cumsum(out, axis=-1, out=out)
+    rows, sums = np.moveaxis(values, axis, 0), np.moveaxis(out, axis, 0)
+    for k, (low, high) in enumerate(itertools.pairwise(edges.tolist())):
+        np.add(sums[k], rows[low:high].sum(axis=0, dtype=dtype), out=sums[k + 1])
+    return out

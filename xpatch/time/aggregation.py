@@ -10,7 +10,7 @@ import numpy as np
 
 from xpatch.aggregation import AGGREGATIONS, Aggregation, Windowed
 from xpatch.engine import dtypes
-from xpatch.engine import reduce as r
+from xpatch.engine import reducers as r
 from xpatch.window import Window, as_window
 
 SELECT = ("latest", "mean", "cube")

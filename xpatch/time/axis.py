@@ -16,10 +16,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xpatch.domain.dates import DATE_UNITS, counted
+from xpatch.domain.calendars import Calendar
+from xpatch.domain.dates import counted
 
 DAY, MONTH = np.timedelta64(1, "D"), np.timedelta64(1, "M")
 MICRO = 1_000_000  # cftime counts in microseconds
+DAY_TICKS = 86_400 * MICRO
 EARLIEST, LATEST = np.iinfo(np.int64).min + 1, np.iinfo(np.int64).max  # the first is NaT
 FIXED = {"weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"}
 LONG_AGO = 12 * 280_000  # months: microseconds in int64 reach further
@@ -196,18 +198,19 @@ class TimeAxis:
         """Give the times at which months begin, counted as in `month_numbers`."""
         if self.calendar is None:
             return months.astype("M8[M]").astype(self.values.dtype).astype(np.int64)
-        first, dates = self.values[0], []
-        for year, month in zip(*np.divmod(months, 12), strict=True):
-            date = first.replace(year=int(year), month=int(month) + 1, day=1, hour=0, minute=0)
-            dates.append(date.replace(second=0, microsecond=0))
-        return _cftime_ticks(np.array(dates, dtype=object), first)
+        return Calendar(self.calendar).days(months, 0) * DAY_TICKS
 
     @cached_property
     def month_numbers(self) -> NDArray[np.int64]:
         """Months from the beginning of an era to each time."""
         if self.calendar is None:
             return self.values.astype("M8[M]").astype(np.int64)
-        return np.array([t.year * 12 + t.month - 1 for t in self.values])
+        return self.months_and_days[0]
+
+    @cached_property
+    def months_and_days(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Months from the beginning of an era to each time of cftime, and days in its month."""
+        return Calendar(str(self.calendar)).split(self.ticks // DAY_TICKS)
 
     def exact(self, steps: NDArray[np.int64]) -> NDArray:
         """Give what tells steps of different fields apart: their times, whatever the unit."""
@@ -270,10 +273,24 @@ class TimeAxis:
         if self.calendar is None:
             month = self.values.astype("M8[M]")
             return bool(((self.values.astype("M8[D]") + DAY).astype("M8[M]") > month).all())
-        return all(t.day == t.daysinmonth for t in self.values)
+        month, day = self.months_and_days
+        return bool((day + 1 == Calendar(self.calendar).lengths(month)).all())
 
-    def _by_months(self, ticks: NDArray[np.int64], months: int) -> NDArray[np.int64]:
-        """Move times by months; a day that the month does not have becomes its last.
+    def multiples(self, tick: int, months: int) -> NDArray[np.int64]:
+        """Give a time, and those that are whole multiples of some months later, within the record.
+
+        Each is counted from the first: added up, the days that a month does not have would be lost.
+        """
+        ends = np.array([tick, self.ticks[-1]])
+        if self.calendar is None:
+            low, high = ends.view(self.values.dtype).astype("M8[M]").astype(np.int64).tolist()
+        else:
+            low, high = Calendar(self.calendar).split(ends // DAY_TICKS)[0].tolist()
+        found = self._by_months(ends[:1], np.arange(0, high - low + 1, months))
+        return found[found <= ends[1]]
+
+    def _by_months(self, ticks: NDArray[np.int64], months: Any) -> NDArray[np.int64]:
+        """Move times by months, as many for all or for each; a day that the month has not becomes its last.
 
         If all times are at ends of months they stay there.
         """
@@ -289,18 +306,19 @@ class TimeAxis:
             whole = days * DAY + rest % DAY
             moved = (target.astype(self.values.dtype) + whole).astype(np.int64)
             return np.where(wanted < -known, EARLIEST, np.where(wanted > known, LATEST, moved))
-        import cftime
-
-        times = cftime.num2date(ticks, DATE_UNITS, calendar=self.calendar)
-        moved, early = [], np.zeros(np.size(times), bool)
-        for k, t in enumerate(np.atleast_1d(times)):
-            year, month = divmod(t.year * 12 + t.month - 1 + months, 12)
-            early[k] = year < 1 <= t.year and not t.has_year_zero  # that year does not exist
-            first = t.replace(year=t.year if early[k] else year, month=month + 1, day=1)
-            last = first.daysinmonth
-            moved.append(first.replace(day=last if self.at_month_ends else min(t.day, last)))
-        found = _cftime_ticks(np.array(moved, dtype=object), self.values[0])
-        return np.where(early, EARLIEST, found)
+        calendar = Calendar(self.calendar)
+        number, rest = np.divmod(ticks, DAY_TICKS)
+        month, day = calendar.split(number)
+        wanted = month + months
+        last = calendar.lengths(wanted) - 1
+        found = calendar.days(wanted, last if self.at_month_ends else np.minimum(day, last))
+        early = found < EARLIEST // DAY_TICKS + 1
+        if not calendar.has_year_zero:
+            early |= (wanted < 12) & (month >= 12)  # in a year that does not exist
+        moved = (
+            np.clip(found, EARLIEST // DAY_TICKS + 1, LATEST // DAY_TICKS - 1) * DAY_TICKS + rest
+        )
+        return np.where(early, EARLIEST, np.where(found >= LATEST // DAY_TICKS, LATEST, moved))
 
 
 def _cftime_ticks(given: NDArray, like: Any) -> NDArray[np.int64]:
@@ -308,14 +326,15 @@ def _cftime_ticks(given: NDArray, like: Any) -> NDArray[np.int64]:
         return np.empty(given.shape, np.int64)
     if given.dtype.kind in "US" or (given.size and isinstance(given.ravel()[0], str)):
         given = np.array([_parsed(str(t), like) for t in given.ravel()], dtype=object)
-    for k, t in enumerate(given.ravel()):
-        if getattr(t, "calendar", None) != like.calendar:
-            what = f"one of the {t.calendar} calendar" if hasattr(t, "calendar") else repr(t)
-            raise TypeError(
-                f"expected times of the {like.calendar} calendar ({type(like).__name__}), got {what} "
-                f"(number {k}); convert with convert_calendar({like.calendar!r}), and leave missing ones "
-                "out"
-            )
+    kinds = [getattr(t, "calendar", None) for t in given.ravel()]
+    if set(kinds) != {like.calendar}:
+        k = next(k for k, kind in enumerate(kinds) if kind != like.calendar)
+        what = repr(given.ravel()[k]) if kinds[k] is None else f"one of the {kinds[k]} calendar"
+        raise TypeError(
+            f"expected times of the {like.calendar} calendar ({type(like).__name__}), got {what} "
+            f"(number {k}); convert with convert_calendar({like.calendar!r}), and leave missing ones "
+            "out"
+        )
     return counted(given, like.calendar)
 
 

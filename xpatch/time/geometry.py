@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice
-from xpatch.neighborhood import Boxes, Members
-from xpatch.runs import Runs
+from xpatch.neighborhood import Members, Part, Runs, Slices
 from xpatch.spec import Spec, is_integer
 from xpatch.time.axis import Duration, TimeAxis
 from xpatch.time.finding import time_axis
@@ -50,7 +49,7 @@ class TimeGeometry(Spec):
 
     def neighborhood(
         self, axis: TimeAxis, anchors: NDArray[np.int64], closed: str | None = None
-    ) -> Boxes | Members:
+    ) -> Part:
         """Give the window of each anchor (a step of the axis)."""
         raise NotImplementedError
 
@@ -121,14 +120,12 @@ def without_gaps(axis: TimeAxis, start: NDArray, stop: NDArray) -> NDArray[np.bo
     return (stop <= start) | (long[inside[1]] == long[inside[0]])
 
 
-def windows_as(axis: TimeAxis, anchors: NDArray, start: NDArray, stop: NDArray) -> Boxes | Members:
+def windows_as(axis: TimeAxis, anchors: NDArray, start: NDArray, stop: NDArray) -> Part:
     """Give windows as boxes if they are equally long and equally far from their anchors."""
     lengths, leads = stop - start, start - anchors
     even = bool(len(anchors)) and (lengths == lengths[0]).all() and (leads == leads[0]).all()
     if even and lengths[0]:
-        sizes, shape = (int(lengths[0]),), (len(axis),)
-        at = (-int(leads[0]),)
-        return Boxes((axis.dim,), sizes, shape, (start,), True, (False,), anchor=at)
+        return Slices(axis.dim, len(axis), start, int(lengths[0]), anchor=-int(leads[0]))
     return Runs(axis.dim, len(axis), start[:, None], stop[:, None], np.asarray(anchors, np.int64))
 
 
@@ -219,7 +216,7 @@ class FixedLookback(TimeGeometry):
 
     def neighborhood(
         self, axis: TimeAxis, anchors: NDArray[np.int64], closed: str | None = None
-    ) -> Boxes | Members:
+    ) -> Part:
         found = self._window(axis, closed)
         return windows_as(axis, anchors, found.start[anchors], found.stop[anchors])
 
@@ -278,7 +275,7 @@ class LookbackHorizon(TimeGeometry):
 
     def neighborhood(
         self, axis: TimeAxis, anchors: NDArray[np.int64], closed: str | None = None
-    ) -> Boxes | Members:
+    ) -> Part:
         past, future = self._windows(axis, closed)
         parts = [(w.start[anchors], w.stop[anchors]) for w in (past, future)]
         if (parts[0][1] == parts[1][0]).all():
@@ -338,7 +335,7 @@ class PhaseWindow(TimeGeometry):
 
     def neighborhood(
         self, axis: TimeAxis, anchors: NDArray[np.int64], closed: str | None = None
-    ) -> Boxes | Members:
+    ) -> Part:
         counts, elements, far = self._found(axis, anchors, closed)
         width = self._width(axis) / axis.step
         return listed(axis, anchors, counts, elements, far / axis.step, width or 1.0)

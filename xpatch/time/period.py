@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xpatch.neighborhood import Boxes, Members
+from xpatch.neighborhood import Part
 from xpatch.time.axis import TimeAxis
 from xpatch.time.geometry import TimeGeometry, windows_as
 from xpatch.time.steps import StepAxis
@@ -130,7 +130,7 @@ class CalendarPeriod(TimeGeometry):
 
     def neighborhood(
         self, axis: TimeAxis, anchors: NDArray[np.int64], closed: str | None = None
-    ) -> Boxes | Members:
+    ) -> Part:
         start, stop, _ = self._runs(axis)
         which = np.searchsorted(start, anchors, side="right") - 1
         return windows_as(axis, anchors, start[which], stop[which])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.time.axis import Duration, TimeAxis
+from xpatch.time.axis import DAY_TICKS, Duration, TimeAxis
 
 LEAP = 366  # days of the year to which dates of calendars with leap years are mapped
 LEAP_MONTHS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
@@ -96,11 +96,6 @@ def _in_month(axis: TimeAxis) -> tuple[NDArray[np.int64], NDArray[np.int64], NDA
         rest = (axis.values - month.astype(axis.values.dtype)).astype(float)
         number = month.astype(np.int64) + 1970 * 12
         return number // 12, number % 12, rest
-    seconds = np.array(
-        [
-            (t.day - 1) * 86_400 + t.hour * 3600 + t.minute * 60 + t.second + t.microsecond / 1e6
-            for t in axis.values
-        ]
-    )
-    year, month = np.array([(t.year, t.month - 1) for t in axis.values], int).reshape(-1, 2).T
-    return year, month, seconds * axis.rate
+    months, day = axis.months_and_days
+    rest = (day * DAY_TICKS + axis.ticks % DAY_TICKS).astype(float)
+    return months // 12, months % 12, rest

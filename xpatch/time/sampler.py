@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xpatch.engine.distinct import distinct
 from xpatch.sampler.base import check_integer
 from xpatch.spec import Spec, check_seed
 from xpatch.time.axis import Duration, TimeAxis
@@ -81,7 +82,7 @@ class RegularTimeStride(TimeSampler):
             wanted = np.arange(first, len(axis), step.steps)
         else:
             at = multiples(axis, first, step)
-            wanted = np.unique(np.searchsorted(axis.ticks, at, side="right") - 1)
+            wanted = distinct(np.searchsorted(axis.ticks, at, side="right") - 1)
         if step != Duration(steps=1):
             geometry.check_anchors(axis, wanted, self)
         complete = np.zeros(len(axis), bool)
@@ -94,16 +95,12 @@ def multiples(axis: TimeAxis, first: int, step: Duration) -> NDArray[np.int64]:
 
     Those are left out that lie between two steps and are not the first to do so.
     """
-    if step.months is not None:  # counted from the first, not added up
-        at = [axis.ticks[first : first + 1]]
-        while at[-1][0] <= axis.ticks[-1]:
-            months = Duration(months=step.months * len(at))
-            at.append(axis.shifted(at[0], months, 1))
-        return np.concatenate(at[:-1])
+    if step.months is not None:
+        return axis.multiples(int(axis.ticks[first]), step.months)
     assert step.seconds is not None
     since = axis.ticks[first:] - axis.ticks[first]
     length = int(np.clip(round(step.seconds * axis.rate), 1, since[-1] + 1))
-    after = np.unique(-(-since // length)) * length
+    after = distinct(-(-since // length)) * length
     return axis.ticks[first] + after[after <= since[-1]]
 
 

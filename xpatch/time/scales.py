@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.aggregation import AGGREGATIONS, Aggregation, as_aggregation
-from xpatch.engine import reduce as r
-from xpatch.neighborhood import Boxes, Members
+from xpatch.engine import reducers as r
+from xpatch.neighborhood import Part
 from xpatch.spec import DimMap
 from xpatch.time.aggregation import TemporalMean
 from xpatch.time.axis import Duration, TimeAxis
@@ -127,7 +127,7 @@ class MultiScale(TimeGeometry):
 
     def neighborhood(
         self, axis: TimeAxis, anchors: NDArray[np.int64], closed: str | None = None
-    ) -> Boxes | Members:
+    ) -> Part:
         """Give the longest window of each anchor."""
         steps = self.steps(axis, anchors, closed)
         longest = max(steps, key=steps.__getitem__)

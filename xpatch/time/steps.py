@@ -84,6 +84,10 @@ class StepAxis(TimeAxis):
         """Refuse to move by a duration."""
         self._refuse()
 
+    def multiples(self, tick: int, months: int) -> NDArray[np.int64]:
+        """Refuse to count in months."""
+        self._refuse()
+
     def whole_ticks(self, times: Any) -> tuple[NDArray, NDArray[np.bool_]]:
         """Turn labels into positions; between two labels that are numbers into a fraction.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.neighborhood import Boxes, Members
+from xpatch.neighborhood import Members, Slices
 from xpatch.spec import DimMap, check_fraction
 from xpatch.window import SMALLEST, Window
 
@@ -42,8 +42,8 @@ class TimeWindow(Window):
             "geometries in time (FixedLookback, …), not with boxes in space"
         )
 
-    def check(self, boxes: Boxes) -> None:
-        if not boxes.dims or all(at is None for at in boxes.anchors):
+    def check(self, parts: Sequence[Slices]) -> None:
+        if all(p.anchor is None for p in parts):
             self.profile(np.zeros(0))
 
     def rows(
@@ -171,8 +171,8 @@ class Stepwise(Window):
     def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(self.window.profile(offset))
 
-    def check(self, boxes: Boxes) -> None:
-        self.window.check(boxes)
+    def check(self, parts: Sequence[Slices]) -> None:
+        self.window.check(parts)
 
     def rows(
         self, size: int, dim: Any, low: NDArray, high: NDArray, anchor: int | None = None

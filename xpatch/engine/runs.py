@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.neighborhood import Members
+from xpatch.engine.members import Members
 
 __all__ = ["Runs"]
 
@@ -134,6 +134,24 @@ class Runs(Members):
         begin = np.bincount(self.starts[ordinals].reshape(-1), minlength=n)
         end = np.bincount(self.stops[ordinals].reshape(-1), minlength=n)
         return np.cumsum(begin - end)[:-1].astype(float)
+
+    def members(self, entry: int) -> NDArray[np.int32]:
+        """Give the steps of one entry."""
+        pairs = zip(self.starts[entry], self.stops[entry], strict=True)
+        return np.concatenate([np.arange(a, b, dtype=np.int32) for a, b in pairs])
+
+    def cells(self, entries: NDArray, mirrored: bool = False) -> NDArray[np.int64]:
+        """Give the steps of entries, shape (entry, slot); −1 in empty slots."""
+        out = np.full((len(entries), self.width), -1, np.int64)
+        part = self.some(entries)
+        out[part.patches, part.slots] = part.elements
+        return out
+
+    def moved(self, low: Sequence[int], shape: Sequence[int]) -> Runs:
+        """Give the windows as steps of a part of the record, which holds all of them."""
+        assert self.anchors is not None
+        ends = (self.starts - low[0], self.stops - low[0], self.anchors - low[0])
+        return Runs(self.dim, shape[0], *ends, self.before, self.whole, self.numbers)
 
     def take(self, ordinals: NDArray) -> Members:
         """Give some patches as lists."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from xpatch.engine import dtypes
-from xpatch.engine.scratch import Scratch
+from xpatch.engine.buffers import Scratch
 
 State = list[NDArray]
 SHORT = 128  # rows of fewer cells are laid out like the state before they are added
@@ -48,6 +48,7 @@ class Reducer:
 
     weighted = False
     chooses = False
+    by: str | None = None
     reading: Any = None
 
     def __init__(self, dtype: DTypeLike, skipna: bool):
@@ -69,6 +70,13 @@ class Reducer:
 
     def combine(self, state: State, other: State) -> None:
         """Add another state to ``state`` in place."""
+        raise NotImplementedError
+
+    def grouped(self, values: NDArray, codes: NDArray, n: int, key: NDArray) -> State:
+        """Give the state of contributions (row, other) on ``n`` elements, grouped by ``codes``.
+
+        Rows come in the order of labels; ``key`` (row,) is what `Choose` compares.
+        """
         raise NotImplementedError
 
     def finish(self, state: State) -> NDArray:
@@ -98,20 +106,6 @@ class Reducer:
         return None if null is None or not null.any() else ~null
 
 
-class Place(Reducer):
-    """Every cell has at most one contribution: copy it."""
-
-    def start(self, shape: Sequence[int]) -> State:
-        return [np.zeros(shape, self.source)]
-
-    def update(self, state: State, values: NDArray, how: How) -> None:
-        inside = how.inside()
-        np.copyto(state[0], values, where=True if inside is None else inside)
-
-    def combine(self, state: State, other: State) -> None:
-        raise NotImplementedError("cells of tiles are placed, not combined")
-
-
 class Total(Reducer):
     """The sum of weighted values, NaN spreading; weights that sum to one make it the mean."""
 
@@ -133,7 +127,7 @@ class Total(Reducer):
         return [np.zeros(shape, self.working)]
 
     def update(self, state: State, values: NDArray, how: How) -> None:
-        if how.scratch is not None and values.shape[-1] < SHORT:
+        if how.scratch is not None and 1 < values.shape[-1] < SHORT:
             # Copying into the layout of the state first makes the addition one long loop;
             # adding small patches where they lie is many loops of a few cells.
             values = how.scratch.like(state[0], values)
@@ -223,8 +217,30 @@ class Extreme(Reducer):
             values = np.where(inside, values, state[0])
         self._pick(state[0], values, out=state[0])
 
+    def _grouped_dates(self, values: NDArray, codes: NDArray, n: int, func: str) -> NDArray:
+        """Order dates as integers, in which a missing one is moved to where it loses, or wins."""
+        lost, limits = np.isnat(values), np.iinfo(np.int64)
+        aside = limits.min if self.largest == self.skipna else limits.max
+        found = by_flox(np.where(lost, aside, values.view("i8")), codes, n, func, aside)
+        if (null := found == aside).any():  # which a date may be, too
+            many = by_flox((lost != self.skipna).astype("u1"), codes, n, "max", 0) > 0
+            null &= many != self.skipna
+        return np.where(null, limits.min, found).view(self.source)
+
     def combine(self, state: State, other: State) -> None:
         self._pick(state[0], other[0], out=state[0])
+
+    def grouped(self, values: NDArray, codes: NDArray, n: int, key: NDArray) -> State:
+        if self.source.kind == "c":  # which flox does not order
+            state = self.start((n, values.shape[1]))
+            self._pick.at(state[0], codes, values)
+            return state
+        func = "max" if self.largest else "min"
+        if self.source.kind in "mM":
+            return [self._grouped_dates(values, codes, n, func)]
+        skips = self.skipna and self.source.kind == "f"
+        fill = np.nan if self.source.kind == "f" else self._neutral()
+        return [by_flox(values, codes, n, f"nan{func}" if skips else func, fill)]
 
 
 class Choose(Reducer):
@@ -232,6 +248,8 @@ class Choose(Reducer):
 
     chooses = True
     LAST = np.iinfo(np.int64).max
+
+    by: str
 
     def __init__(self, dtype: DTypeLike, skipna: bool, by: str):
         super().__init__(dtype, skipna)
@@ -257,6 +275,20 @@ class Choose(Reducer):
         np.copyto(state[0], other[0], where=better)
         np.copyto(state[1], other[1], where=better)
 
+    def grouped(self, values: NDArray, codes: NDArray, n: int, key: NDArray) -> State:
+        order = np.argsort(key, kind="stable")
+        rank = np.empty(len(key), np.int64)
+        rank[order] = np.arange(len(key))
+        valid = self.valid(values)
+        ranks = rank[:, None] if valid is None else np.where(valid, rank[:, None], self.LAST)
+        best = np.broadcast_to(by_flox(ranks, codes, n, "min", self.LAST), (n, values.shape[1]))
+        state = self.start((n, values.shape[1]))
+        there = best != self.LAST
+        rows = order[best[there]]
+        state[0][there] = values[rows, np.nonzero(there)[1]]
+        state[1][there] = key[rows]
+        return state
+
 
 class Counted(Reducer):
     """The number of contributions that are present."""
@@ -278,6 +310,13 @@ class Counted(Reducer):
 
     def combine(self, state: State, other: State) -> None:
         state[0] += other[0]
+
+    def grouped(self, values: NDArray, codes: NDArray, n: int, key: NDArray) -> State:
+        null = dtypes.isnull(values)
+        if null is None:
+            count = np.bincount(codes, minlength=n)[:, None]
+            return [np.broadcast_to(count, (n, values.shape[1])).copy()]
+        return [by_flox(np.where(null, np.nan, 1.0), codes, n, "count", 0)]
 
 
 class Moments(Reducer):
@@ -323,6 +362,25 @@ class Moments(Reducer):
         mean += delta * n / total
         count += n
 
+    def grouped(self, values: NDArray, codes: NDArray, n: int, key: NDArray) -> State:
+        valid, real = self.valid(values), np.empty(0, self.working).real.dtype
+        if valid is None:
+            count = np.bincount(codes, minlength=n).astype(real)[:, None]
+        else:
+            count = by_flox(np.where(valid, 1.0, np.nan), codes, n, "count", 0).astype(real)
+        values = values.astype(self.working, copy=False)
+        nan = "" if valid is None else "nan"
+        mean = by_flox(values, codes, n, f"{nan}mean", 0)
+        if self.working.kind == "c":  # of which flox takes no variance
+            apart = np.abs(values - mean[codes]) ** 2
+            spread = by_flox(apart, codes, n, f"{nan}sum", 0)
+        else:
+            spread = by_flox(values, codes, n, f"{nan}var", 0, ddof=0) * count
+        spread = np.where(np.isfinite(mean), spread, np.nan)  # inf − inf
+        mean, spread = (np.where(count > 0, a, 0) for a in (mean, spread))
+        shape = (n, values.shape[1])
+        return [np.broadcast_to(count, shape).copy(), mean, spread.astype(real)]
+
     def finish(self, state: State) -> NDArray:
         count, _, spread = state
         free = count - self.ddof
@@ -331,3 +389,27 @@ class Moments(Reducer):
         if self.root:
             np.sqrt(out, out=out)
         return out.astype(self.dtype, copy=False)
+
+
+def by_flox(values: NDArray, codes: NDArray, n: int, func: Any, fill: Any, **more: Any) -> NDArray:
+    """Group rows (row, other) by ``codes`` and reduce each group by flox: (n, other).
+
+    ``fill`` is always given, because defaults of flox differ between its functions.
+    """
+    import flox
+    import pandas as pd
+
+    if not len(values):
+        return np.full((n, values.shape[1]), fill, values.dtype)
+    truth = values.dtype.kind == "b"
+    found, *_ = flox.groupby_reduce(
+        (values.astype("u1") if truth else values).T,
+        codes,
+        func=func,
+        expected_groups=pd.RangeIndex(n),
+        engine="numpy",
+        fill_value=fill,
+        finalize_kwargs=more or None,
+    )
+    out = np.ascontiguousarray(found.T)
+    return out.astype(bool) if truth else out

@@ -1,0 +1,77 @@
+"""Arrangement: patches as an outer product of entries, in which patches may be missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPARSE = 2  # a grid of windows up to so many times the patches is taken as one with holes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Arrangement:
+    """Windows of some patches as an outer product, in which patches may be missing.
+
+    Parameters
+    ----------
+    entries : sequence of int array
+        For each dimension the entries, in order; of patches that are no outer product those of each.
+    position : int array, optional
+        Where the patch of each window of the product stands, −1 where there is none; None: at its
+        own number.
+    product : bool
+        Whether these are an outer product.
+    """
+
+    entries: tuple[NDArray[np.int64], ...]
+    position: NDArray[np.int64] | None
+    product: bool
+
+    @property
+    def full(self) -> bool:
+        """Whether no patch of the product is missing."""
+        return self.product and (self.position is None or bool((self.position >= 0).all()))
+
+
+def arranged(hood: Any, ordinals: NDArray) -> Arrangement:
+    """Find the smallest outer product of entries that holds the patches with ``ordinals``."""
+    ordinals, n = np.asarray(ordinals), len(ordinals)
+    grid = tuple(map(len, hood.parts))
+    if hood.picks is None and n and bool((np.diff(ordinals) == 1).all()) and n == len(hood):
+        return Arrangement(tuple(map(np.arange, grid)), None, True)
+    entries = hood.entries(ordinals)
+    if hood.picks is None and n and bool((np.diff(ordinals) > 0).all()):
+        runs = tuple(np.arange(e[0], e[-1] + 1) for e in entries)  # found without sorting
+        if math.prod(map(len, runs)) == n and (ravel(runs, grid) == ordinals).all():
+            return Arrangement(runs, None, True)
+    kept = [np.unique(e, return_inverse=True) for e in entries]
+    size = math.prod(len(values) for values, _ in kept)
+    if n and size <= SPARSE * n:
+        flat = ravel_each([inverse.reshape(-1) for _, inverse in kept], [len(v) for v, _ in kept])
+        position = np.full(size, -1)
+        position[flat] = np.arange(n)
+        if (position[flat] == np.arange(n)).all():  # no window twice
+            same = size == n and bool((position == np.arange(n)).all())
+            return Arrangement(tuple(v for v, _ in kept), None if same else position, True)
+    return Arrangement(tuple(map(np.asarray, entries)), None, False)
+
+
+def ravel(entries: Sequence[NDArray], grid: Sequence[int]) -> NDArray[np.int64]:
+    """Give the ordinals of an outer product of entries."""
+    out = np.zeros((), np.int64)
+    for e, n in zip(entries, grid, strict=True):
+        out = out[..., None] * n + e
+    return out.ravel()
+
+
+def ravel_each(entries: Sequence[NDArray], grid: Sequence[int]) -> NDArray[np.int64]:
+    """Give the ordinals of patches, given the entries of each."""
+    out = np.zeros(len(entries[0]), np.int64)
+    for e, n in zip(entries, grid, strict=True):
+        out = out * n + e
+    return out

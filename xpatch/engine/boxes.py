@@ -1,0 +1,373 @@
+"""Boxes: what patches that are boxes add up to on the region around them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.engine.arrangement import Arrangement, arranged, ravel_each
+from xpatch.engine.buffers import Scratch
+from xpatch.engine.choose import chosen, separable
+from xpatch.engine.cover import all_of, convolved, images, line_cover, spread
+from xpatch.engine.dtypes import has_nan
+from xpatch.engine.reducers import Choose, How, Reducer, Total, WeightedMean
+from xpatch.engine.scatter import (
+    Lane,
+    Layout,
+    central_key,
+    half_sample_offsets,
+    ranked_distance,
+    scatter,
+)
+from xpatch.engine.slices import AxisWeights, Slices
+
+SLAB_CELLS = 1 << 24  # of the domain that are looked at together
+LARGE_BYTES = 1 << 13  # of a patch: its weights are multiplied by shares of one
+Weights = Sequence[AxisWeights | None]  # for each dimension, of all entries; None: all one
+Cover = list[NDArray[np.float64]] | NDArray[np.float64]  # a vector for each dimension, or a field
+
+
+class Sum(NamedTuple):
+    """What patches add up to on a region."""
+
+    low: tuple[int, ...]  # the first cell, which may lie outside the domain
+    state: list[NDArray]
+    cover: Cover  # the sum of the masses; empty where that is not asked for
+
+
+# ----------------------------------------------------------------------------------------- sums
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Boxes:
+    """Boxes of some patches, and their weights: all that a task needs to add them up.
+
+    Parameters
+    ----------
+    parts : sequence of Slices
+        All entries along each dimension.
+    axes : sequence of int
+        Which axes of a patch (*dims) these dimensions are.
+    arrangement : Arrangement
+        Which entries the patches take.
+    labels : int64 array (patch,)
+        By which the first and the last are told.
+    weights, masses : sequence of AxisWeights or None
+        What values are multiplied by, and what that adds to the denominator.
+    """
+
+    parts: tuple[Slices, ...]
+    axes: tuple[int, ...]
+    arrangement: Arrangement
+    labels: NDArray[np.int64]
+    weights: tuple[AxisWeights | None, ...]
+    masses: tuple[AxisWeights | None, ...]
+
+    @classmethod
+    def of(
+        cls,
+        hood: Any,
+        axes: Sequence[int],
+        ordinals: NDArray,
+        labels: NDArray,
+        weights: Weights,
+        masses: Weights,
+    ) -> Boxes:
+        """Arrange the patches with ``ordinals``."""
+        where = arranged(hood, ordinals)
+        return cls(hood.parts, tuple(axes), where, labels, tuple(weights), tuple(masses))
+
+    @property
+    def starts(self) -> list[NDArray[np.int64]]:
+        """The first cells of the entries that are taken along each dimension."""
+        entries = self.arrangement.entries
+        return [p.starts[e] for p, e in zip(self.parts, entries, strict=True)]
+
+    def region(self, whole: bool = False) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Give the first cells of the region around the boxes, and those behind it.
+
+        With ``whole`` the domain is part of it.
+        """
+        low, high = [], []
+        for part, starts in zip(self.parts, self.starts, strict=True):
+            first = int(starts.min()) if len(starts) else 0
+            last = int(starts.max()) + part.size if len(starts) else 0
+            low.append(min(first, 0) if whole else first)
+            high.append(max(last, part.n) if whole else last)
+        return tuple(low), tuple(high)
+
+    def layout(self, low: Sequence[int], high: Sequence[int], shares: bool = False) -> Layout:
+        """Give where the boxes of a product lie in a region; with ``shares`` weights sum to one."""
+        lanes = []
+        each = zip(self.starts, self.parts, self.arrangement.entries, low, high, strict=True)
+        for k, (starts, part, entries, a, b) in enumerate(each):
+            own, below = self.weights[k], self.masses[k]
+            weights = None if own is None else own.take(entries)
+            mass = weights if below is own else None if below is None else below.take(entries)
+            lanes.append(Lane(starts - a, part.size, b - a, weights, mass))
+        position = self.arrangement.position
+        labels = self.labels
+        if position is not None:
+            labels = labels[np.maximum(position, 0)]
+        return Layout(lanes, self.axes, position, labels)
+
+    def near(self, first: Sequence[int], behind: Sequence[int]) -> Boxes:
+        """Give the boxes that fall on a part of the domain, on that part alone.
+
+        Periodic ones come as often as they do; those of a product in the order of their starts.
+        """
+        starts, found = [], []
+        for part, own, a, b in zip(self.parts, self.starts, first, behind, strict=True):
+            which, at = images(own, part, a, b)
+            starts.append(at)
+            found.append(which)
+        if self.arrangement.product:
+            grid = tuple(map(len, self.arrangement.entries))
+            every = np.ravel_multi_index(np.ix_(*found), grid)
+            position = self.arrangement.position
+            where = (every if position is None else position[every]).reshape(-1)
+            picked = [e[w] for e, w in zip(self.arrangement.entries, found, strict=True)]
+            arrangement = Arrangement(tuple(map(np.arange, map(len, found))), where, True)
+            labels = self.labels
+        else:
+            rows, columns = all_of(found, starts, len(self.labels))
+            starts = columns
+            picked = [e[rows] for e in self.arrangement.entries]
+            each = np.arange(len(rows))
+            arrangement = Arrangement((each,) * len(self.parts), None, False)
+            labels = self.labels[rows]
+        moved = zip(self.parts, starts, first, behind, strict=True)
+        parts = [dataclasses.replace(p, starts=s - a, n=b - a, wrap=False) for p, s, a, b in moved]
+        weights, masses = (
+            tuple(None if w is None else w.take(e) for w, e in zip(given, picked, strict=True))
+            for given in (self.weights, self.masses)
+        )
+        return Boxes(tuple(parts), self.axes, arrangement, labels, weights, masses)
+
+    def slabs(self) -> Iterator[Boxes]:
+        """Give the boxes on parts of the domain of some millions of cells."""
+        shape = [p.n for p in self.parts]
+        step = max(1, SLAB_CELLS // max(1, math.prod(shape[1:])))
+        for a in range(0, shape[0], step):
+            first, behind = [a, *(0 for _ in shape[1:])], [min(a + step, shape[0]), *shape[1:]]
+            yield self.near(first, behind)
+
+    def add(
+        self,
+        patches: NDArray,
+        reducer: Reducer,
+        whole: bool = False,
+        threads: int = 1,
+    ) -> Sum:
+        """Add the patches up on the region around them.
+
+        With ``whole`` this is the domain, and these are all patches: the cover is left out.
+        """
+        low, high = self.region(whole)
+        if not self.arrangement.product:
+            state = self._listed(patches, reducer, low, high, whole)
+            return Sum(low, state, [] if whole else self.list_cover(low, high))
+        layout = self.layout(low, high)
+        cover: Cover = [] if whole else self.cover(layout)
+        quick = None
+        if isinstance(reducer, WeightedMean):
+            quick = self._summed(patches, layout, reducer, threads)
+        elif whole and isinstance(reducer, Choose):
+            quick = self._chosen(patches, layout, reducer)
+        if quick is not None:
+            return Sum(low, quick, cover)
+        return Sum(low, scatter(patches, layout, reducer, threads), cover)
+
+    def _chosen(self, patches: NDArray, layout: Layout, reducer: Choose) -> list[NDArray] | None:
+        """Put the result together of parts of patches, if none of these is missing."""
+        folded = any(p.wrap and p.overhangs for p in self.parts)
+        read = reducer.reading is not None and reducer.reading.working is not None
+        if folded or read or not separable(layout):
+            return None
+        out = reducer.start(layout.full_shape(patches.shape[1:]))[:1]
+        chosen(patches, layout, reducer.by, out[0])
+        if not reducer.skips(patches.dtype):
+            return out
+        index: list[Any] = [slice(None)] * out[0].ndim
+        for axis, lane in zip(self.axes, layout.lanes, strict=True):
+            index[axis] = _as_slice(np.flatnonzero(line_cover(lane) > 0))
+        if all(isinstance(i, slice) for i in index) and not has_nan(out[0][tuple(index)]):
+            return out
+        return None
+
+    def _summed(
+        self, patches: NDArray, layout: Layout, reducer: WeightedMean, threads: int
+    ) -> list[NDArray] | None:
+        """Give the sum alone, if nothing is missing: the mass is known beforehand.
+
+        It is made first, and contributions are masked only if it turns out to hold a NaN.
+        """
+        plain = reducer.plain()
+        painted = self._painted(patches, layout, plain)
+        total = scatter(patches, layout, plain, threads)[0] if painted is None else painted
+        if reducer.skips(patches.dtype) and has_nan(total):
+            return None
+        return [total]
+
+    def _painted(self, patches: NDArray, layout: Layout, reducer: Total) -> NDArray | None:
+        """Sum patches of one value each, one dimension after the other: 2 s adds in place of s²."""
+        if not self.axes or any(patches.strides[a + 1] for a in self.axes) or layout.holes:
+            return None
+        if reducer.working.kind not in "fiu" or reducer.reading is not None:
+            return None
+        index = [slice(None)] * patches.ndim
+        for a in self.axes:
+            index[a + 1] = slice(0, 1)
+        values = patches[tuple(index)]
+        if layout.position is not None:
+            values = values[layout.position.reshape(-1)]
+        values = values.reshape(*layout.grid, *values.shape[1:]).astype(reducer.working)
+        for k, (axis, lane) in enumerate(zip(self.axes, layout.lanes, strict=True)):
+            values = np.swapaxes(values, k, len(layout.grid) + axis)
+            values = spread(values, len(layout.grid) + axis, lane, lane.weights)
+        return values.reshape(layout.full_shape(patches.shape[1:]))
+
+    # ------------------------------------------------------------------------------------ cover
+
+    def cover(self, layout: Layout) -> Cover:
+        """Sum the mass over the patches: a vector for each dimension of a product, else a field."""
+        if not layout.holes:
+            return [line_cover(lane) for lane in layout.lanes]
+        assert layout.position is not None
+        field = (layout.position >= 0).astype(float)
+        for k, lane in enumerate(layout.lanes):
+            field = spread(field, k, lane, lane.mass)
+        return field
+
+    # ----------------------------------------------------------------------------------- listed
+
+    @np.errstate(invalid="ignore", over="ignore")
+    def _listed(
+        self,
+        patches: NDArray,
+        reducer: Reducer,
+        low: Sequence[int],
+        high: Sequence[int],
+        alone: bool,
+    ) -> list[NDArray]:
+        """Add boxes one after the other, in the order of their labels."""
+        columns = [s - a for s, a in zip(self.starts, low, strict=True)]
+        shape = list(patches.shape[1:])
+        for axis, a, b in zip(self.axes, low, high, strict=True):
+            shape[axis] = b - a
+        order = np.argsort(self.labels, kind="stable")
+        if (quick := self._quick(patches, reducer, columns, order, shape, alone)) is not None:
+            return quick
+        state = reducer.start(shape)
+        ndim, scratch = len(shape), Scratch()
+        rows = [self._rows(self.weights), self._rows(self.masses)]
+        same = all(a is b for a, b in zip(self.weights, self.masses, strict=True))
+        far = None
+        if reducer.by == "central":
+            offsets = [self._along(half_sample_offsets(p.size), a, ndim) for p, a in self._pairs()]
+            far = ranked_distance(offsets)
+        index: list[slice] = [slice(None)] * ndim
+        for i in order.tolist():
+            for axis, part, starts in zip(self.axes, self.parts, columns, strict=True):
+                index[axis] = slice(int(starts[i]), int(starts[i]) + part.size)
+            values = reducer.read(patches[i])
+            weight = self._outer(rows[0], i, ndim)
+            if weight is not None and reducer.weighted:
+                zeros = weight == 0
+                values = scratch.product(
+                    values, weight, zeros if zeros.any() else None, state[0].dtype
+                )
+            mass = weight if same else self._outer(rows[1], i, ndim)
+            label = int(self.labels[i])
+            key: Any = -label if reducer.by == "last" else label
+            key = key if far is None else central_key(far, np.asarray(label))
+            reducer.update([s[tuple(index)] for s in state], values, How(mass, key))
+        return state
+
+    def _pairs(self) -> list[tuple[Slices, int]]:
+        return list(zip(self.parts, self.axes, strict=True))
+
+    def _quick(
+        self,
+        patches: NDArray,
+        reducer: Reducer,
+        columns: list[NDArray],
+        order: NDArray,
+        shape: list[int],
+        alone: bool,
+    ) -> list[NDArray] | None:
+        """Sum without masks, or write one over the other, if nothing is missing and all weigh one."""
+        plain = all(w is None for w in (*self.weights, *self.masses)) and reducer.reading is None
+        sums = isinstance(reducer, WeightedMean)
+        picks = alone and isinstance(reducer, Choose) and reducer.by in ("first", "last")
+        if not plain or not (sums or picks) or (reducer.skips(patches.dtype) and has_nan(patches)):
+            return None
+        start: Reducer = reducer.plain() if isinstance(reducer, WeightedMean) else reducer
+        out = start.start(shape)[0]
+        index: list[slice] = [slice(None)] * len(shape)
+        backwards = picks and reducer.by == "first"
+        each = [c[order].tolist() for c in columns]
+        rows = list(zip(order.tolist(), *each, strict=True))
+        pairs = [(p.size, a) for p, a in self._pairs()]
+        for i, *starts in reversed(rows) if backwards else rows:
+            for (size, axis), first in zip(pairs, starts, strict=True):
+                index[axis] = slice(first, first + size)
+            view = out[tuple(index)]
+            if sums:
+                np.add(view, patches[i], out=view, casting="unsafe")
+            else:
+                view[...] = patches[i]
+        return [out]
+
+    def _rows(self, weights: Weights) -> list[tuple[AxisWeights, NDArray] | None]:
+        entries = self.arrangement.entries
+        return [
+            None if w is None else (w, w.pick[e]) for w, e in zip(weights, entries, strict=True)
+        ]
+
+    def _along(self, row: NDArray, axis: int, ndim: int) -> NDArray:
+        shape = [1] * ndim
+        shape[axis] = -1
+        return row.reshape(shape)
+
+    def _outer(self, rows: list[Any], i: int, ndim: int) -> NDArray | None:
+        out = None
+        for axis, found in zip(self.axes, rows, strict=True):
+            if found is not None:
+                w, pick = found
+                row = self._along(w.rows[pick[i]], axis, ndim)
+                out = row if out is None else out * row
+        return out
+
+    def list_cover(self, low: Sequence[int], high: Sequence[int]) -> NDArray[np.float64]:
+        """Sum the mass of boxes on a region: those of equal weights are counted where they start."""
+        columns = [s - a for s, a in zip(self.starts, low, strict=True)]
+        shape = [b - a for a, b in zip(low, high, strict=True)]
+        total = np.zeros(shape)
+        entries, masses = self.arrangement.entries, self.masses
+        kinds = np.zeros(len(self.labels), np.int64)
+        for w, e in zip(masses, entries, strict=True):
+            if w is not None:
+                kinds = kinds * len(w.rows) + w.pick[e]
+        flat = ravel_each(columns, shape)
+        for kind in np.unique(kinds):
+            some = np.flatnonzero(kinds == kind)
+            count = np.bincount(flat[some], minlength=total.size).reshape(shape).astype(float)
+            for k, (part, w, e) in enumerate(zip(self.parts, masses, entries, strict=True)):
+                row = np.ones(part.size) if w is None else w.rows[w.pick[e[some[0]]]]
+                count = convolved(count, k, row)
+            total += count
+        return total
+
+
+def _as_slice(cells: NDArray) -> slice | None:
+    """Give cells that follow each other as a slice; None: they do not."""
+    if not len(cells):
+        return slice(0, 0)
+    whole = int(cells[-1]) - int(cells[0]) + 1 == len(cells)
+    return slice(int(cells[0]), int(cells[-1]) + 1) if whole else None

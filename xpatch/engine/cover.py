@@ -1,0 +1,90 @@
+"""Cover: how much weight windows put on each cell, and where they lie, one dimension at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.engine.scatter import Lane
+from xpatch.engine.slices import AxisWeights, Slices
+
+
+def line_cover(lane: Lane) -> NDArray[np.float64]:
+    """Sum the mass of windows along one dimension."""
+    if lane.mass is None:
+        ends = np.bincount(lane.starts, minlength=lane.length + 1).astype(float)
+        stops = np.bincount(lane.starts + lane.size, minlength=lane.length + 1)
+        return np.cumsum(ends - stops).astype(float)[: lane.length]
+    total = np.zeros(lane.length)
+    rows, pick = lane.mass.rows, lane.mass.pick
+    if len(lane.starts) < lane.size:  # one window at a time
+        for start, kind in zip(lane.starts.tolist(), pick.tolist(), strict=True):
+            total[start : start + lane.size] += rows[kind]
+    else:  # one cell of every window at a time
+        for j in range(lane.size):
+            total += np.bincount(lane.starts + j, rows[pick, j], minlength=lane.length)
+    return total
+
+
+def spread(values: NDArray, axis: int, lane: Lane, weights: AxisWeights | None) -> NDArray:
+    """Let each window paint its value, times its weights, along an axis: (window) to (cell)."""
+    from scipy.sparse import csr_matrix
+
+    n, size = len(lane.starts), lane.size
+    cells = lane.starts[:, None] + np.arange(size)
+    data = np.ones((n, size)) if weights is None else weights.full()
+    matrix = csr_matrix(
+        (data.reshape(-1).astype(values.dtype), cells.reshape(-1), np.arange(n + 1) * size),
+        shape=(n, lane.length),
+    )
+    moved = np.moveaxis(values, axis, 0)
+    out = matrix.T.tocsr() @ moved.reshape(n, -1)
+    return np.moveaxis(np.asarray(out).reshape(lane.length, *moved.shape[1:]), 0, axis)
+
+
+def convolved(count: NDArray, axis: int, row: NDArray) -> NDArray:
+    """Lay ``row`` from every cell on, as often as ``count`` says, along an axis."""
+    n = count.shape[axis]
+    if (row == 1).all():
+        total = np.cumsum(count, axis=axis)
+        behind = np.moveaxis(total, axis, 0)
+        out = behind.copy()
+        out[len(row) :] -= behind[: n - len(row)]
+        return np.moveaxis(out, 0, axis)
+    moved = np.moveaxis(count, axis, 0)
+    out = np.zeros_like(moved)
+    for k, weight in enumerate(row.tolist()):
+        out[k:] += weight * moved[: n - k]
+    return np.moveaxis(out, 0, axis)
+
+
+def images(
+    starts: NDArray, part: Slices, low: int, high: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find the windows that touch ``[low, high)``, in the order of their starts, and these."""
+    index = np.arange(len(starts))
+    if part.wrap:
+        turns = np.arange(-((part.size - 1) // part.n) - 1, 2) * part.n
+        index = np.repeat(index, len(turns))
+        starts = ((starts % part.n)[:, None] + turns).reshape(-1)
+    touch = np.flatnonzero((starts < high) & (starts + part.size > low))
+    touch = touch[np.argsort(starts[touch], kind="stable")]
+    return index[touch], starts[touch]
+
+
+def all_of(
+    found: Sequence[NDArray], starts: Sequence[NDArray], n: int
+) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+    """Give the patches that touch a part of the domain along every dimension, and their starts."""
+    rows, columns = found[0], [starts[0]]
+    for which, at in zip(found[1:], starts[1:], strict=True):
+        order = np.argsort(which, kind="stable")
+        first = np.searchsorted(which[order], rows, side="left")
+        count = np.searchsorted(which[order], rows, side="right") - first
+        again = np.repeat(np.arange(len(rows)), count)
+        begin = np.repeat(first - np.concatenate([[0], np.cumsum(count)[:-1]]), count)
+        mine = order[begin + np.arange(len(again))]
+        rows, columns = rows[again], [*(c[again] for c in columns), at[mine]]
+    return rows, columns

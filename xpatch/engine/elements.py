@@ -1,0 +1,384 @@
+"""Merge by elements: one row for each contribution, grouped by the element that it falls on.
+
+Sums are a sparse product; what is picked, counted or spread is grouped by flox; order statistics
+stack the contributions of elements that have equally many.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.engine import dtypes
+from xpatch.engine.dtypes import has_nan
+from xpatch.engine.reducers import Reducer, WeightedMean
+from xpatch.engine.stacked import Stacked
+
+STACK_BYTES = 1 << 25
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Contributions:
+    """What patches contribute: one row for each slot that has an element.
+
+    ``values`` (row, other), ``elements``, ``weights`` (None: one), ``mass`` (what they add to the
+    denominator, None: one), ``labels`` (of the patch) and ``radial`` (offset from the anchor, None
+    where it is not needed). Rows are sorted by label.
+    """
+
+    values: NDArray
+    elements: NDArray
+    weights: NDArray | None
+    mass: NDArray | None
+    labels: NDArray[np.int64]
+    radial: NDArray | None
+    shape: tuple[int, ...]  # of a result of one element: the other dims before and after
+    place: int  # where the elements go among them
+
+    def take(self, which: NDArray) -> Contributions:
+        """Keep some of them."""
+        part: dict[str, Any] = {
+            name: None if (value := getattr(self, name)) is None else value[which]
+            for name in ("values", "elements", "weights", "mass", "labels", "radial")
+        }
+        return dataclasses.replace(self, **part)
+
+    def unflattened(self, result: NDArray, shape: tuple[int, ...]) -> NDArray:
+        """Lay results (element, other) out over the dims of the field."""
+        full = np.moveaxis(result.reshape(len(result), *self.shape), 0, self.place)
+        return full.reshape(*self.shape[: self.place], *shape, *self.shape[self.place :])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """Some patches as they are merged by elements.
+
+    Parameters
+    ----------
+    hood : Neighborhood
+        Their neighborhoods.
+    labels : int64 array (patch,)
+        Their labels.
+    weights, masses : sequence
+        For each part what gives weights, ``full(entries)`` of shape (patch, slot); None: all one.
+    offsets : sequence, optional
+        For each part what gives how far slots are from the middle, in the same way.
+    anchors : int64 array (patch,), optional
+        The element of each patch that is its anchor, which comes before others at its place.
+    """
+
+    hood: Any
+    labels: NDArray[np.int64]
+    weights: Sequence[Any]
+    masses: Sequence[Any]
+    offsets: Sequence[Any] | None = None
+    anchors: NDArray[np.int64] | None = None
+
+    def take(self, which: NDArray) -> Group:
+        """Keep some of the patches."""
+        anchors = None if self.anchors is None else self.anchors[which]
+        hood, labels = self.hood.take(which), self.labels[which]
+        return dataclasses.replace(self, hood=hood, labels=labels, anchors=anchors)
+
+    @property
+    def plain(self) -> bool:
+        """Whether everything has the mass one."""
+        return all(m is None for m in self.masses)
+
+    def _table(self, factors: Sequence[Any], join: Any) -> NDArray | None:
+        """Combine what each part gives, shape (patch, slot of all parts)."""
+        if all(f is None for f in factors):
+            return None
+        out: Any = None
+        entries = self.hood.entries(np.arange(len(self.hood)))
+        for part, f, which in zip(self.hood.parts, factors, entries, strict=True):
+            values = np.ones((1, part.width)) if f is None else f.full(which)
+            out = values if out is None else join(out[:, :, None], values[:, None])
+            out = out.reshape(len(out), math.prod(out.shape[1:]))
+        return np.broadcast_to(out, (len(self.hood), out.shape[1]))
+
+    @property
+    def elements(self) -> NDArray[np.int64]:
+        """Cells of the domain, flattened, shape (patch, slot of all parts); −1 for none."""
+        out: Any = None
+        none: Any = None
+        entries = self.hood.entries(np.arange(len(self.hood)))
+        for part, which in zip(self.hood.parts, entries, strict=True):
+            cells = part.cells(which)
+            if out is None:
+                out, none = cells, cells < 0
+                continue
+            out = out[:, :, None] * math.prod(part.shape) + cells[:, None]
+            none = none[:, :, None] | (cells < 0)[:, None]
+            width = math.prod(out.shape[1:])
+            out, none = out.reshape(len(out), width), none.reshape(len(none), width)
+        out[none] = -1
+        return out
+
+    def cover(self) -> NDArray[np.float64]:
+        """Sum the mass over the patches, for each element."""
+        n = math.prod(self.hood.shape)
+        elements, mass = self.elements, self._table(self.masses, np.multiply)
+        there = elements >= 0
+        weights = None if mass is None else mass[there]
+        return np.bincount(elements[there], weights, minlength=n).astype(float)
+
+    def contributions(self, patches: NDArray, place: int) -> Contributions:
+        """Take what is in the slots of patches (patch, *before, *slots, *after) apart.
+
+        ``place`` is the number of dims before the slots.
+        """
+        if (np.diff(self.labels) < 0).any():
+            order = np.argsort(self.labels, kind="stable")
+            return self.take(order).contributions(patches[order], place)
+        slots = len(self.hood.inner)
+        others = (*patches.shape[1 : 1 + place], *patches.shape[1 + place + slots :])
+        moved = np.moveaxis(patches, range(1 + place, 1 + place + slots), range(1, 1 + slots))
+        elements = self.elements
+        keep = elements >= 0
+        weights = self._table(self.weights, np.multiply)
+        mass = self._table(self.masses, np.multiply)
+        radial = None if self.offsets is None else self._table(self.offsets, np.maximum)
+        if radial is not None and self.anchors is not None:
+            radial = np.where(elements == self.anchors[:, None], -1.0, radial)
+        if mass is not None:
+            keep &= mass > 0
+        every = bool(keep.all())
+        values = moved.reshape(*elements.shape, math.prod(others))
+        labels = np.broadcast_to(self.labels[:, None], elements.shape)
+
+        def kept(table: NDArray) -> NDArray:
+            return table.reshape(elements.size, *table.shape[2:]) if every else table[keep]
+
+        return Contributions(
+            np.ascontiguousarray(kept(values)),
+            kept(elements),
+            None if weights is None else kept(weights),
+            None if mass is None else kept(mass),
+            kept(labels),
+            None if radial is None else kept(radial),
+            others,
+            place,
+        )
+
+
+# ------------------------------------------------------------------------------------ reductions
+
+
+def reduce(given: Contributions, n: int, reducer: Reducer) -> NDArray:
+    """Merge contributions on ``n`` elements, (element, other); those without any hold anything."""
+    given = _read(given, reducer)
+    if isinstance(reducer, Stacked):
+        return stacked(given, n, reducer)
+    if isinstance(reducer, WeightedMean):
+        total, below = sums(given, n, reducer)
+        if below.shape != total.shape:  # the same for every column: divide row by row
+            below[below <= 0] = np.nan
+            if reducer.normalize:
+                with np.errstate(invalid="ignore"):  # of complex numbers without any mass
+                    total /= below
+            elif total.dtype.kind in "fc":
+                total[np.isnan(below[:, 0])] = dtypes.missing(total.dtype)
+            return total.astype(reducer.dtype, copy=False)
+        return reducer.finish([total, below])
+    return reducer.finish(state_of(given, n, reducer))
+
+
+def _read(given: Contributions, reducer: Reducer) -> Contributions:
+    if reducer.reading is None:
+        return given
+    return dataclasses.replace(given, values=reducer.read(given.values))
+
+
+def state_of(given: Contributions, n: int, reducer: Any) -> list[NDArray]:
+    """Add all contributions up in the state of ``reducer``."""
+    if isinstance(reducer, WeightedMean):
+        total, below = sums(given, n, reducer)
+        return [total, np.broadcast_to(below, total.shape).copy()]
+    if reducer.by == "central":
+        assert given.radial is not None
+        key = (np.rint(given.radial * (1 << 22)).astype(np.int64) << 40) + given.labels
+    else:
+        key = -given.labels if reducer.by == "last" else given.labels
+    with np.errstate(invalid="ignore", over="ignore"):
+        state: list[NDArray] = reducer.grouped(given.values, given.elements, n, key)
+    return state
+
+
+def sums(given: Contributions, n: int, reducer: WeightedMean) -> list[NDArray]:
+    """Give the weighted sum of values and of weights, by a sparse product.
+
+    The sum is made first, and contributions are masked only if it turns out to hold a NaN. Without
+    one the weights are those of every column, shape (element, 1).
+    """
+    from scipy.sparse import csr_matrix
+
+    start = reducer.start((0, 1))
+    working, real = start[0].dtype, start[1].dtype
+    values = given.values.astype(working, copy=False)
+    m = len(given.elements)
+
+    def added(weights: NDArray | None, what: NDArray, dtype: np.dtype) -> NDArray:
+        if what.shape[1] == 1 and what.dtype == dtype == np.float64:  # half the time of the product
+            column = what[:, 0] if weights is None else what[:, 0] * weights
+            return np.bincount(given.elements, column, minlength=n)[:, None]
+        data = np.ones(m, dtype) if weights is None else weights.astype(dtype)
+        spread = csr_matrix((data, given.elements, np.arange(m + 1)), shape=(m, n))
+        return np.asarray(spread.T @ what)
+
+    weight_dtype = working if working.kind in "iu" else np.empty(0, working).real.dtype
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = added(given.weights, values, weight_dtype)
+        if reducer.skipna and given.values.dtype.kind in "fc" and has_nan(total):
+            valid = ~np.isnan(given.values)
+            total = added(given.weights, np.where(valid, values, working.type(0)), weight_dtype)
+            below = added(given.mass, valid.astype(real), real)
+            return [total.astype(working, copy=False), below]
+    below = np.bincount(given.elements, given.mass, minlength=n).astype(real)[:, None]
+    return [total.astype(working, copy=False), below]
+
+
+def stacked(given: Contributions, n: int, reducer: Stacked) -> NDArray:
+    """Stack the contributions of elements that have equally many of them."""
+    width = given.values.shape[1]
+    out = np.zeros((n, width), reducer.dtype)
+    if reducer.flox is not None:
+        out[...] = reducer.grouped(given.values, given.elements, n, given.labels)[0]
+        return out
+    null_out = dtypes.missing(out.dtype)
+    order = np.argsort(given.elements, kind="stable")
+    ordered = given.elements[order]
+    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)])
+    depth = np.diff(np.append(first, len(ordered)))
+    by_depth = np.argsort(depth, kind="stable")
+    counts = np.bincount(depth) if len(depth) else np.zeros(0, int)
+    begin = np.concatenate([[0], np.cumsum(counts)])
+    for d in np.flatnonzero(counts):
+        most = max(1, STACK_BYTES // max(1, d * width * reducer.working.itemsize))
+        for low in range(int(begin[d]), int(begin[d + 1]), most):
+            runs = first[by_depth[low : min(low + most, int(begin[d + 1]))]]
+            rows = order[runs + np.arange(d)[:, None]]  # (slot, element)
+            where = ordered[runs]
+            values = given.values[rows].astype(reducer.working, copy=False)
+            null = dtypes.isnull(values)
+            count = np.full(values.shape[1:], d, np.int32)
+            if null is not None and null.any():
+                values = np.where(null, reducer.absent, values)
+                count = count - null.sum(axis=0, dtype=np.int32)
+            offsets = None
+            if reducer.needs_offsets and given.radial is not None:
+                offsets = np.broadcast_to(given.radial[rows][None, :, :, None], (1, *values.shape))
+                offsets = offsets if null is None else np.where(null[None], np.nan, offsets)
+            result = reducer.reduce(values, count, offsets, (where, slice(None)))
+            if null_out is not None:
+                lost = count == 0
+                if null is not None and not reducer.skipna:
+                    lost |= null.any(axis=0)
+                result[lost] = null_out
+            out[where] = result
+    return out
+
+
+# ---------------------------------------------------------------------------------- in parts
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Touched:
+    """What patches add up to on the elements that they touch."""
+
+    elements: NDArray[np.int64]  # in order, none twice
+    state: list[NDArray]  # (element, other)
+
+    def take(self, which: NDArray) -> Touched:
+        """Keep some of the elements."""
+        return Touched(self.elements[which], [s[which] for s in self.state])
+
+
+def added(given: Contributions, reducer: Reducer) -> Contributions | Touched:
+    """Add contributions up, on the elements that they touch; order statistics keep them."""
+    if isinstance(reducer, Stacked):
+        return given
+    touched, local = compact(given.elements)
+    given = _read(dataclasses.replace(given, elements=local), reducer)
+    return Touched(touched, state_of(given, len(touched), reducer))
+
+
+def compact(elements: NDArray) -> tuple[NDArray, NDArray]:
+    """Give the different elements, in order, and which of these each is."""
+    if not len(elements):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    low = int(elements.min())
+    n = int(elements.max()) + 1 - low
+    if n > 4 * len(elements):
+        touched, local = np.unique(elements, return_inverse=True)
+        return touched, local.reshape(-1)
+    there = np.zeros(n, bool)
+    there[elements - low] = True
+    touched = np.flatnonzero(there) + low
+    if len(touched) == n:
+        return touched, elements - low
+    return touched, (np.cumsum(there) - 1)[elements - low]
+
+
+@np.errstate(invalid="ignore", over="ignore")  # inf − inf is NaN, as in any mean
+def put_together(
+    parts: Iterable[Any], n: int, width: int, reducer: Reducer
+) -> tuple[NDArray, NDArray[np.bool_]]:
+    """Merge what groups of patches came to on ``n`` elements, and say which are covered."""
+    covered = np.zeros(n, bool)
+    if isinstance(reducer, Stacked):
+        given = list(parts)
+        if not given:
+            return np.zeros((n, width), reducer.dtype), covered
+        whole = joined(given)
+        covered[whole.elements] = True
+        return reduce(whole, n, reducer), covered
+    state = reducer.start((n, width))
+    for part in parts:
+        views = [s[part.elements] for s in state]
+        reducer.combine(views, part.state)
+        for s, view in zip(state, views, strict=True):
+            s[part.elements] = view
+        covered[part.elements] = True
+    return reducer.finish(state), covered
+
+
+def joined(parts: Sequence[Contributions]) -> Contributions:
+    """Put contributions together, sorted by label."""
+
+    def column(name: str) -> Any:
+        values = [getattr(p, name) for p in parts]
+        return None if any(v is None for v in values) else np.concatenate(values)
+
+    names = ("values", "elements", "weights", "mass", "labels", "radial")
+    whole = dataclasses.replace(parts[0], **{name: column(name) for name in names})
+    return whole.take(np.argsort(whole.labels, kind="stable"))
+
+
+def in_tiles(
+    given: Contributions | Touched, shape: Sequence[int], edges: Sequence[NDArray]
+) -> dict[tuple[int, ...], list[Any]]:
+    """Cut what was added up where chunks of the domain end; elements are counted in each chunk."""
+    cells = np.unravel_index(given.elements, tuple(shape))
+    numblocks = tuple(len(e) - 1 for e in edges)
+    chunk = np.zeros(len(given.elements), np.int64)
+    local = np.zeros(len(given.elements), np.int64)
+    for c, edge in zip(cells, edges, strict=True):
+        k = np.searchsorted(edge, c, side="right") - 1
+        chunk = chunk * (len(edge) - 1) + k
+        local = local * np.diff(edge)[k] + c - edge[k]
+    given = dataclasses.replace(given, elements=local)
+    if len(chunk) and (chunk == chunk[0]).all():
+        return {tuple(map(int, np.unravel_index(chunk[0], numblocks))): [given]}
+    order = np.argsort(chunk, kind="stable")
+    cuts = np.flatnonzero(np.diff(chunk[order])) + 1
+    out = {}
+    for which in np.split(order, cuts) if len(order) else ():
+        tile = tuple(map(int, np.unravel_index(chunk[which[0]], numblocks)))
+        out[tile] = [given.take(which)]
+    return out

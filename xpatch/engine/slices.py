@@ -1,0 +1,223 @@
+"""`Slices`: runs of cells of one size along one dimension, each from its start on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["AxisWeights", "Slices", "source_cells"]
+
+INDEX_PADS = ("reflect", "symmetric", "edge", "wrap", "constant")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Slices:
+    """Windows of one size along one dimension.
+
+    Parameters
+    ----------
+    dim : hashable
+        The dimension.
+    n : int
+        Cells of the domain along it.
+    starts : int64 array (entry,)
+        First cell of each window, which may lie outside ``[0, n − size]`` where the dimension is
+        wrapped or padded.
+    size : int
+        Cells of a window.
+    wrap : bool
+        Whether the dimension is periodic.
+    pad_mode, pad_value
+        How cells outside the domain are filled, in the words of :meth:`xarray.DataArray.pad`.
+    anchor : int, optional
+        Of windows in time, which cell is the anchor; it may lie outside. None: these are in space.
+    missing : Nodata, optional
+        Numbers that stand for missing, which padding out of a whole axis does not reckon with.
+    """
+
+    dim: Hashable
+    n: int
+    starts: NDArray[np.int64]
+    size: int
+    wrap: bool = False
+    pad_mode: str = "reflect"
+    pad_value: Any = None
+    anchor: int | None = None
+    missing: Any = None
+
+    ragged = False
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def dims(self) -> tuple[Hashable, ...]:
+        """The one dimension."""
+        return (self.dim,)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Cells of the domain."""
+        return (self.n,)
+
+    @property
+    def width(self) -> int:
+        """Slots of a patch."""
+        return self.size
+
+    @property
+    def inner(self) -> dict[Hashable, int]:
+        """The in-patch dimension and its size."""
+        return {self.dim: self.size}
+
+    @property
+    def timed(self) -> bool:
+        """Whether these are windows in time."""
+        return self.anchor is not None
+
+    @property
+    def lead(self) -> NDArray[np.int64]:
+        """Steps of each cell from the anchor."""
+        return np.arange(self.size) - (0 if self.anchor is None else self.anchor)
+
+    @property
+    def anchors(self) -> NDArray[np.int64]:
+        """The cells of windows in time that they are anchored at."""
+        return self.starts + (0 if self.anchor is None else self.anchor)
+
+    @cached_property
+    def overhangs(self) -> bool:
+        """Whether any window reaches outside the domain."""
+        if not len(self.starts):
+            return False
+        return bool(self.starts.min() < 0 or self.starts.max() + self.size > self.n)
+
+    @cached_property
+    def extent(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First and last cell of the domain that each entry may hold, shape (entry, 1)."""
+        low, high = self.starts[:, None], self.starts[:, None] + self.size - 1
+        beyond = (low < 0) | (high >= self.n)  # wrapped or mirrored: anywhere
+        return np.where(beyond, 0, low), np.where(beyond, self.n - 1, high)
+
+    def cells(self, entries: NDArray, mirrored: bool = False) -> NDArray[np.int64]:
+        """Give the cells of entries, shape (entry, size).
+
+        Those beyond the domain are −1, or with ``mirrored`` the cells whose values they take.
+        """
+        cells = self.starts[entries, None] + np.arange(self.size)
+        if not len(cells) or not (self.overhangs or self.wrap):
+            return cells
+        mode = self.pad_mode if mirrored else "constant"
+        return source_cells(cells, self.n, self.wrap, mode)
+
+    def take(self, entries: NDArray) -> Slices:
+        """Keep some entries."""
+        return dataclasses.replace(self, starts=self.starts[entries])
+
+    def only(self, dims: Sequence[Hashable]) -> Slices:
+        """Give the same windows along their dimension, which is all there is."""
+        return self
+
+    def cropped(self, before: int, after: int) -> Slices:
+        """Leave out the first and last cells of each window."""
+        if not (before or after):
+            return self
+        size = self.size - before - after
+        at = None if self.anchor is None else self.anchor - before
+        return dataclasses.replace(self, size=size, starts=self.starts + before, anchor=at)
+
+    def scaled(self, factor: int) -> Slices:
+        """Give the windows on cells that are finer by an integer."""
+        if factor == 1:
+            return self
+        at = None if self.anchor is None else self.anchor * factor
+        n, size, starts = self.n * factor, self.size * factor, self.starts * factor
+        return dataclasses.replace(self, n=n, size=size, starts=starts, anchor=at)
+
+    def moved(self, first: int, length: int) -> Slices:
+        """Give the windows in a region that begins at cell ``first`` and holds all of them."""
+        return dataclasses.replace(self, starts=self.starts - first, n=length, wrap=False)
+
+    def renamed(self, names: Mapping[Hashable, Hashable]) -> Slices:
+        """Give the same windows along a dimension of another name."""
+        return dataclasses.replace(self, dim=names.get(self.dim, self.dim))
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """All that patches and merges depend on."""
+        pad = (self.pad_mode, self.pad_value, self.missing)
+        return (self.dim, self.n, self.starts, self.size, self.wrap, self.anchor, *pad)
+
+    def equals(self, other: object) -> bool:
+        """Whether both are windows of the same kind; their starts may differ."""
+        return isinstance(other, Slices) and (
+            (self.dim, self.n, self.size, self.wrap, self.anchor)
+            == (other.dim, other.n, other.size, other.wrap, other.anchor)
+        )
+
+    def __copy__(self) -> Slices:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Slices:
+        return self
+
+
+def source_cells(cells: NDArray, n: int, wrap: bool, pad_mode: str) -> NDArray[np.int64]:
+    """Find the cell of the domain whose value each position takes; −1 where it is a constant."""
+    if wrap:
+        return cells % n
+    if pad_mode == "constant":
+        return np.where((cells >= 0) & (cells < n), cells, -1)
+    low, high = max(0, -int(cells.min())), max(0, int(cells.max()) + 1 - n)
+    return np.pad(np.arange(n), (low, high), mode=pad_mode)[cells + low]  # type: ignore[call-overload]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AxisWeights:
+    """Weights of the slots of one part: a few distinct rows, and which row each entry takes."""
+
+    rows: NDArray[np.float64]
+    pick: NDArray[np.intp]
+
+    @property
+    def ones(self) -> bool:
+        """Whether every weight is exactly one."""
+        return bool((self.rows == 1).all())
+
+    @property
+    def binary(self) -> bool:
+        """Whether every weight is zero or one."""
+        return bool(((self.rows == 0) | (self.rows == 1)).all())
+
+    def full(self, which: Any = slice(None)) -> NDArray[np.float64]:
+        """Weights of each entry, shape (entry, slot)."""
+        return self.rows[self.pick[which]]
+
+    def take(self, which: NDArray) -> AxisWeights:
+        """Keep the weights of some entries, and the rows that these take."""
+        if len(self.rows) == 1:
+            return AxisWeights(self.rows, np.zeros(len(which), np.intp))
+        kept, pick = np.unique(self.pick[which], return_inverse=True)
+        return AxisWeights(self.rows[kept], pick.reshape(-1))
+
+    def times(self, other: AxisWeights) -> AxisWeights:
+        """Multiply by other weights of the same entries."""
+        if other.ones:
+            return self
+        kinds = self.pick * len(other.rows) + other.pick
+        which, pick = np.unique(kinds, return_inverse=True)
+        rows = self.rows[which // len(other.rows)] * other.rows[which % len(other.rows)]
+        return AxisWeights(rows, pick.reshape(-1))
+
+    @classmethod
+    def of(cls, full: NDArray[np.float64]) -> AxisWeights:
+        """Find the distinct rows of ``full``, taking differences of rounding as none."""
+        known: dict[bytes, int] = {}
+        rounded = np.round(full, 13)
+        pick = np.array([known.setdefault(row.tobytes(), len(known)) for row in rounded], np.intp)
+        return cls(full[np.unique(pick, return_index=True)[1]], pick)

@@ -1,0 +1,146 @@
+"""What the slots of patches weigh: windows sampled on the parts of neighborhoods."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.domain.nodata import Nodata
+from xpatch.engine import dtypes
+from xpatch.engine.scatter import half_sample_offsets
+from xpatch.engine.slices import AxisWeights
+from xpatch.neighborhood import Members, Neighborhood, Part, Slices
+from xpatch.time.window import Stepwise
+from xpatch.window import Boxcar, ByDim, Window, member_weights, slice_weights
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ListWeights:
+    """Values of the members of lists, such as weights, laid out where they are asked for."""
+
+    part: Members
+    values: NDArray[np.float64]
+
+    def full(self, entries: NDArray) -> NDArray[np.float64]:
+        """Values of entries, shape (entry, slot), 0 in empty slots."""
+        out = np.zeros((len(entries), self.part.width))
+        there = np.arange(self.part.width) < self.part.counts[entries][:, None]
+        out[there] = self.values[self.part.rows(entries)]
+        return out
+
+
+def part_weights(window: Window | None, hood: Neighborhood) -> tuple[Any, ...]:
+    """Sample a window on each part, by what gives weights ``full(entries)``; None: all are one."""
+    boxes = iter(
+        slice_weights(_window_of(window, hood, hood.slices), hood.slices) if hood.slices else ()
+    )
+    out: list[Any] = []
+    for part in hood.parts:
+        if isinstance(part, Slices):
+            out.append(next(boxes))
+            continue
+        values = member_weights(_window_of(window, hood, (part,)), part)
+        out.append(None if values is None else ListWeights(part, values))
+    return tuple(out)
+
+
+def _window_of(window: Window | None, hood: Neighborhood, parts: tuple[Part, ...]) -> Window | None:
+    """Give what a window is along some parts: one in time weighs only there."""
+    if not hood.lists or len(hood.parts) == 1 or window is None:
+        return window.window if isinstance(window, Stepwise) and hood.lists else window
+    if isinstance(window, Stepwise):
+        inner = _window_of(window.window, hood, parts)
+        lists = isinstance(parts[0], Members) or inner is None
+        return inner if lists else Stepwise(inner, window.factors)
+    if isinstance(window, ByDim):
+        return window if any(window.dims.get(d) for p in parts for d in p.dims) else None
+    return None if window.temporal and not any(p.timed for p in parts) else window
+
+
+def offsets(hood: Neighborhood) -> tuple[Any, ...]:
+    """Give how far slots are from the middle of their patch, in [0, 1), for each part."""
+    out: list[Any] = []
+    for part in hood.parts:
+        if isinstance(part, Members):
+            out.append(ListWeights(part, part.radial))
+        else:
+            far = np.abs(half_sample_offsets(part.size))
+            out.append(AxisWeights(far[None], np.zeros(len(part), np.intp)))
+    return tuple(out)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Weights:
+    """The synthesis window, and the analysis times the synthesis window, on what came back.
+
+    The analysis window is that of the whole patch, of which a crop keeps the inner part; the
+    synthesis window spans what came back.
+    """
+
+    analysis: Window | None
+    synthesis: Window | None
+    whole: Neighborhood
+    crop: Mapping[Hashable, tuple[int, int]]
+    scale: Mapping[Hashable, int]
+
+    def __call__(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Give what values are multiplied by, and what that adds to the denominator."""
+        inner = self.whole.cropped(self.crop).scaled(self.scale)
+        weights = part_weights(self.synthesis, inner)
+        if self.analysis is None or self.analysis == Boxcar():
+            return weights, weights
+        tapered = part_weights(self.analysis, self.whole)
+        each = zip(weights, tapered, self.whole.parts, strict=True)
+        return weights, tuple(self._times(w, a, part) for w, a, part in each)
+
+    def _times(self, weight: Any, taper: Any, part: Part) -> Any:
+        if taper is None:
+            return weight
+        if isinstance(part, Members):
+            values = taper.values if weight is None else taper.values * weight.values
+            return ListWeights(part, values)
+        low, high = self.crop.get(part.dim, (0, 0))
+        rows = taper.rows[:, low : part.size - high]
+        rows = np.repeat(rows, self.scale.get(part.dim, 1), axis=1)
+        own = AxisWeights(rows, taper.pick)
+        return own if weight is None else weight.times(own)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Taper:
+    """Multiplies patches by the analysis window."""
+
+    window: Window
+    dims: tuple[Hashable, ...]  # of patches, behind the patch dimension
+    nodata: Nodata | None = None
+
+    def __call__(self, patches: NDArray, hood: Neighborhood) -> NDArray:
+        out = patches.astype(dtypes.average(patches.dtype))
+        entries = hood.entries(np.arange(len(hood)))
+        for part, w, which in zip(
+            hood.parts, part_weights(self.window, hood), entries, strict=True
+        ):
+            if w is None:
+                continue
+            ((d, size),) = part.inner.items()
+            shape = [1] * out.ndim
+            shape[1 + self.dims.index(d)] = size
+            if isinstance(part, Slices) and len(w.rows) == 1:
+                _weigh(out, w.rows.reshape(shape))
+                continue
+            shape[0] = len(out)
+            _weigh(out, w.full(which).reshape(shape))
+        return out if self.nodata is None else self.nodata.kept(out, patches)
+
+
+def _weigh(patches: NDArray, weights: NDArray) -> NDArray:
+    """Multiply patches by weights in place; zero times infinity is zero."""
+    weights = weights.astype(patches.real.dtype)
+    if (zeros := weights == 0).any():
+        np.copyto(patches, 0, where=zeros & np.isinf(patches))
+    patches *= weights
+    return patches
