@@ -49,15 +49,21 @@ def arranged(hood: Any, ordinals: NDArray) -> Arrangement:
         runs = tuple(np.arange(e[0], e[-1] + 1) for e in entries)  # found without sorting
         if math.prod(map(len, runs)) == n and (ravel(runs, grid) == ordinals).all():
             return Arrangement(runs, None, True)
-    kept = [np.unique(e, return_inverse=True) for e in entries]
-    size = math.prod(len(values) for values, _ in kept)
+    kept, which = [], []
+    for part, own in zip(hood.parts, entries, strict=True):
+        # listed windows that start at the same cell are the same, whatever their number
+        keys = own if hood.picks is None else part.starts[own]
+        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+        kept.append(np.asarray(own)[first])
+        which.append(inverse.reshape(-1))
+    size = math.prod(map(len, kept))
     if n and size <= SPARSE * n:
-        flat = ravel_each([inverse.reshape(-1) for _, inverse in kept], [len(v) for v, _ in kept])
+        flat = ravel_each(which, list(map(len, kept)))
         position = np.full(size, -1)
         position[flat] = np.arange(n)
         if (position[flat] == np.arange(n)).all():  # no window twice
             same = size == n and bool((position == np.arange(n)).all())
-            return Arrangement(tuple(v for v, _ in kept), None if same else position, True)
+            return Arrangement(tuple(kept), None if same else position, True)
     return Arrangement(tuple(map(np.asarray, entries)), None, False)
 
 

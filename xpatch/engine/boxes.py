@@ -27,9 +27,9 @@ from xpatch.engine.scatter import (
 from xpatch.engine.slices import AxisWeights, Slices
 
 SLAB_CELLS = 1 << 24  # of the domain that are looked at together
-LARGE_BYTES = 1 << 13  # of a patch: its weights are multiplied by shares of one
+LOOP_CELLS = 1 << 11  # that are added up in the time that a call of NumPy takes
 Weights = Sequence[AxisWeights | None]  # for each dimension, of all entries; None: all one
-Cover = list[NDArray[np.float64]] | NDArray[np.float64]  # a vector for each dimension, or a field
+Cover = list[NDArray] | NDArray  # a vector for each dimension, or a field
 
 
 class Sum(NamedTuple):
@@ -309,19 +309,14 @@ class Boxes:
             return None
         start: Reducer = reducer.plain() if isinstance(reducer, WeightedMean) else reducer
         out = start.start(shape)[0]
-        index: list[slice] = [slice(None)] * len(shape)
-        backwards = picks and reducer.by == "first"
-        each = [c[order].tolist() for c in columns]
-        rows = list(zip(order.tolist(), *each, strict=True))
-        pairs = [(p.size, a) for p, a in self._pairs()]
-        for i, *starts in reversed(rows) if backwards else rows:
-            for (size, axis), first in zip(pairs, starts, strict=True):
-                index[axis] = slice(first, first + size)
-            view = out[tuple(index)]
-            if sums:
-                np.add(view, patches[i], out=view, casting="unsafe")
-            else:
-                view[...] = patches[i]
+        keys = self._keys(columns, self.axes)
+        both = [(i, keys[i]) for i in order.tolist()]
+        if sums:
+            for i, key in both:
+                np.add(out[key], patches[i], out=out[key], casting="unsafe")
+            return [out]
+        for i, key in reversed(both) if reducer.by == "first" else both:
+            out[key] = patches[i]
         return [out]
 
     def _rows(self, weights: Weights) -> list[tuple[AxisWeights, NDArray] | None]:
@@ -335,21 +330,26 @@ class Boxes:
         shape[axis] = -1
         return row.reshape(shape)
 
-    def _outer(self, rows: list[Any], i: int, ndim: int) -> NDArray | None:
+    def _outer(
+        self, rows: list[Any], i: int, ndim: int, axes: Sequence[int] | None = None
+    ) -> NDArray | None:
         out = None
-        for axis, found in zip(self.axes, rows, strict=True):
+        for axis, found in zip(self.axes if axes is None else axes, rows, strict=True):
             if found is not None:
                 w, pick = found
                 row = self._along(w.rows[pick[i]], axis, ndim)
                 out = row if out is None else out * row
         return out
 
-    def list_cover(self, low: Sequence[int], high: Sequence[int]) -> NDArray[np.float64]:
+    def list_cover(self, low: Sequence[int], high: Sequence[int]) -> NDArray:
         """Sum the mass of boxes on a region: those of equal weights are counted where they start."""
         columns = [s - a for s, a in zip(self.starts, low, strict=True)]
         shape = [b - a for a, b in zip(low, high, strict=True)]
         total = np.zeros(shape)
         entries, masses = self.arrangement.entries, self.masses
+        cells = math.prod(p.size for p in self.parts)
+        if len(self.labels) * (LOOP_CELLS + cells) < LOOP_CELLS * math.prod(shape) // 16:
+            return self._counted(columns, total)
         kinds = np.zeros(len(self.labels), np.int64)
         for w, e in zip(masses, entries, strict=True):
             if w is not None:
@@ -363,6 +363,27 @@ class Boxes:
                 count = convolved(count, k, row)
             total += count
         return total
+
+    def _counted(self, columns: list[NDArray], total: NDArray) -> NDArray:
+        """Sum the mass of boxes one by one."""
+        rows, axes = self._rows(self.masses), range(len(columns))
+        keys = self._keys(columns, axes)
+        if all(r is None for r in rows):
+            count = np.zeros(total.shape, np.int32)
+            for key in keys:
+                count[key] += 1
+            return count
+        for i, key in enumerate(keys):
+            total[key] += self._outer(rows, i, len(columns), axes)
+        return total
+
+    def _keys(self, columns: list[NDArray], axes: Sequence[int]) -> list[tuple[slice, ...]]:
+        """Give the cells of each box of an array that has the cut dimensions at ``axes``."""
+        along = [slice(None)] * (max(axes, default=-1) + 1)
+        each: list[Any] = [[s] * len(self.labels) for s in along]
+        for axis, part, starts in zip(axes, self.parts, columns, strict=True):
+            each[axis] = [slice(a, a + part.size) for a in starts.tolist()]
+        return list(zip(*each, strict=True)) if each else [()] * len(self.labels)
 
 
 def _as_slice(cells: NDArray) -> slice | None:

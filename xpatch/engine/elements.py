@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ class Group:
             out = out.reshape(len(out), math.prod(out.shape[1:]))
         return np.broadcast_to(out, (len(self.hood), out.shape[1]))
 
-    @property
+    @cached_property
     def elements(self) -> NDArray[np.int64]:
         """Cells of the domain, flattened, shape (patch, slot of all parts); −1 for none."""
         out: Any = None
@@ -170,22 +171,25 @@ class Group:
 # ------------------------------------------------------------------------------------ reductions
 
 
-def reduce(given: Contributions, n: int, reducer: Reducer) -> NDArray:
-    """Merge contributions on ``n`` elements, (element, other); those without any hold anything."""
+def reduce(given: Contributions, n: int, reducer: Reducer, cover: NDArray | None = None) -> NDArray:
+    """Merge contributions on ``n`` elements, (element, other); those without any hold anything.
+
+    ``cover`` is the sum of their masses, where that is known.
+    """
     given = _read(given, reducer)
     if isinstance(reducer, Stacked):
         return stacked(given, n, reducer)
     if isinstance(reducer, WeightedMean):
-        total, below = sums(given, n, reducer)
-        if below.shape != total.shape:  # the same for every column: divide row by row
-            below[below <= 0] = np.nan
+        total, below = sums(given, n, reducer, cover)
+        if below.shape[1] < total.shape[1]:  # the same for every column
+            below = np.broadcast_to(below, total.shape)
+        with np.errstate(invalid="ignore", divide="ignore"):  # of elements without any mass
             if reducer.normalize:
-                with np.errstate(invalid="ignore"):  # of complex numbers without any mass
-                    total /= below
-            elif total.dtype.kind in "fc":
-                total[np.isnan(below[:, 0])] = dtypes.missing(total.dtype)
-            return total.astype(reducer.dtype, copy=False)
-        return reducer.finish([total, below])
+                total /= below
+        null = dtypes.missing(total.dtype)
+        if null is not None and (empty := below <= 0).any():
+            total[empty] = null
+        return total.astype(reducer.dtype, copy=False)
     return reducer.finish(state_of(given, n, reducer))
 
 
@@ -210,7 +214,9 @@ def state_of(given: Contributions, n: int, reducer: Any) -> list[NDArray]:
     return state
 
 
-def sums(given: Contributions, n: int, reducer: WeightedMean) -> list[NDArray]:
+def sums(
+    given: Contributions, n: int, reducer: WeightedMean, cover: NDArray | None = None
+) -> list[NDArray]:
     """Give the weighted sum of values and of weights, by a sparse product.
 
     The sum is made first, and contributions are masked only if it turns out to hold a NaN. Without
@@ -239,7 +245,9 @@ def sums(given: Contributions, n: int, reducer: WeightedMean) -> list[NDArray]:
             total = added(given.weights, np.where(valid, values, working.type(0)), weight_dtype)
             below = added(given.mass, valid.astype(real), real)
             return [total.astype(working, copy=False), below]
-    below = np.bincount(given.elements, given.mass, minlength=n).astype(real)[:, None]
+    if cover is None:
+        cover = np.bincount(given.elements, given.mass, minlength=n)
+    below = cover.astype(real)[:, None]
     return [total.astype(working, copy=False), below]
 
 

@@ -71,7 +71,9 @@ def domain_cover(boxes: Boxes) -> Cover:
         cover = boxes.list_cover(low, high)
     if not isinstance(cover, list):
         for k, (part, a) in enumerate(zip(boxes.parts, low, strict=True)):
-            cover = np.moveaxis(_folded(np.moveaxis(cover, k, 0), a, part.n, part.wrap), 0, k)
+            if a or cover.shape[k] > part.n:
+                moved = np.moveaxis(cover, k, 0)
+                cover = np.moveaxis(_folded(moved, a, part.n, part.wrap), 0, k)
         return cover
     each = zip(cover, low, boxes.parts, strict=True)
     return [_folded(vector, a, part.n, part.wrap) for vector, a, part in each]
@@ -79,7 +81,7 @@ def domain_cover(boxes: Boxes) -> Cover:
 
 def _folded(cover: NDArray, low: int, n: int, wrap: bool) -> NDArray:
     """Fold the first axis of a cover back to the domain."""
-    inside = cover[-low : -low + n].copy()
+    inside = cover[-low : -low + n]
     for local, first in stretches(low, len(cover), n, wrap):
         if local.start != -low or first:
             inside[first : first + local.stop - local.start] += cover[local]
@@ -91,21 +93,19 @@ def coverage(boxes: Boxes) -> tuple[bool, bool]:
 
     Boxes that are no outer product are looked at slab by slab, until both are decided.
     """
-    binary = all(w is None or w.binary for w in boxes.masses)
-    if boxes.arrangement.full:
-        vectors = domain_cover(boxes)
-        assert isinstance(vectors, list)
-        full = all(bool((v > 0).all()) for v in vectors)
-        return full, binary and all(bool((v <= 1).all()) for v in vectors)
-    full, lone = True, binary
-    for part in boxes.slabs():
-        cover = domain_cover(part)
-        field = outer(cover)
-        full &= bool((field > 0).all())
-        lone &= bool((field <= 1).all())
+    full, lone = True, all(w is None or w.binary for w in boxes.masses)
+    for part in [boxes] if boxes.arrangement.full else boxes.slabs():
+        own = decided(domain_cover(part))
+        full, lone = full and own[0], lone and own[1]
         if not (full or lone):
             break
     return full, lone
+
+
+def decided(cover: Cover) -> tuple[bool, bool]:
+    """Say whether every cell has a contribution, and whether none has two."""
+    fields = cover if isinstance(cover, list) else [cover]
+    return all(bool((f > 0).all()) for f in fields), all(bool((f <= 1).all()) for f in fields)
 
 
 def outer(cover: Cover) -> NDArray[np.float64]:
@@ -138,19 +138,20 @@ def finished(state: list[NDArray], cover: Cover, axes: Sequence[int], reducer: R
     if all((f == 1).all() for f in factors):
         return total.astype(reducer.dtype, copy=False)
     real = np.empty(0, total.dtype).real.dtype
-    real = real if real.kind == "f" else np.dtype(float)
     if isinstance(cover, list):
-        wide = [along(v, [a], total.ndim) for v, a in zip(cover, axes, strict=True)]
+        each = zip(cover, axes, strict=True)
+        wide = [along(v, [a], total.ndim).astype(real) for v, a in each]
     else:
-        wide = [along(cover, axes, total.ndim)]
-    shares = [np.divide(1, w, out=np.zeros_like(w), where=w > 0) for w in wide]
-    step = max(1, ROW_BYTES * len(total) // max(1, total.nbytes)) if total.ndim else 1
-    for low in range(0, len(total) if total.ndim else 1, step):
-        rows = slice(low, low + step) if total.ndim else ...
-        share: Any = 1.0
-        for w in shares:
-            share = share * (w[rows] if total.ndim and w.shape[0] > 1 else w)
-        total[rows] *= share.astype(real) if total.dtype.kind in "fc" else share
+        wide = [along(cover, axes, total.ndim).astype(real)]
+    rows = max(1, ROW_BYTES * total.shape[0] // max(1, total.nbytes)) if total.ndim else 1
+    for low in range(0, total.shape[0] if total.ndim else 1, rows):
+        part: Any = slice(low, low + rows) if total.ndim else ...
+        mass: Any = (
+            1  # multiplied out for some rows at a time; division gives equal values back exactly
+        )
+        for w in wide:
+            mass = mass * (w[part] if total.ndim and w.shape[0] > 1 else w)
+        np.divide(total[part], mass, out=total[part])
     return total.astype(reducer.dtype, copy=False)
 
 
@@ -238,7 +239,7 @@ def put_together(
 # --------------------------------------------------------------------------------------- stacked
 
 
-def reduce_stacked(patches: NDArray, boxes: Boxes, reducer: Stacked) -> tuple[NDArray, Cover]:
+def reduce_stacked(patches: NDArray, boxes: Boxes, reducer: Stacked) -> NDArray:
     """Reduce the contributions of each cell of a product, one tile of the domain after the other."""
     shape = list(patches.shape[1:])
     for axis, part in zip(boxes.axes, boxes.parts, strict=True):
@@ -250,7 +251,7 @@ def reduce_stacked(patches: NDArray, boxes: Boxes, reducer: Stacked) -> tuple[ND
             index[axis] = slice(a, b)
         tile = boxes.near(first, behind)
         out[tuple(index)] = _reduce_tile(patches, tile, reducer, tuple(index))
-    return out, domain_cover(boxes)
+    return out
 
 
 def _tiles(

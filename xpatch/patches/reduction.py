@@ -24,6 +24,7 @@ from xpatch.engine.nodata import Nodata, filling, placing, reading
 from xpatch.engine.stacked import Modeled, Stacked
 from xpatch.engine.tiles import (
     coverage,
+    decided,
     domain_cover,
     finished,
     fold,
@@ -31,7 +32,7 @@ from xpatch.engine.tiles import (
     put_together,
     reduce_stacked,
 )
-from xpatch.neighborhood import Neighborhood, Slices
+from xpatch.neighborhood import Neighborhood, Runs, Slices
 from xpatch.patches.composite import fitted_model
 from xpatch.patches.weights import Weights, offsets
 from xpatch.window import is_boxcar
@@ -127,6 +128,16 @@ class Reduction:
         own = self.anchors[ordinals] if self.anchors is not None else None
         return el.Group(self.hood.take(ordinals), labels, *self.sampled, far, own)
 
+    def _group(self, which: slice) -> el.Group:
+        """Give some patches; all of them are kept, because their elements are asked for twice."""
+        if which.stop - which.start < len(self.ordinals):
+            return self.group(self.ordinals[which], self.ranks[which])
+        return self._all
+
+    @cached_property
+    def _all(self) -> el.Group:
+        return self.group(self.ordinals, self.ranks)
+
     @cached_property
     def every(self) -> bx.Boxes:
         """All patches, as boxes."""
@@ -135,17 +146,21 @@ class Reduction:
     # ----------------------------------------------------------------------------- cover
 
     @cached_property
-    def covers(self) -> tuple[bool, bool]:
-        """Whether every cell is covered, and whether none has two contributions."""
-        if self.by_element:
-            cover, plain = self._cover
-            return bool((cover > 0).all()), plain and bool((cover <= 1).all())
-        return coverage(self.every)
+    def cover(self) -> bx.Cover:
+        """The sum of the masses on the domain."""
+        if self.hood.lists:
+            return self._cover.reshape(self.hood.shape)
+        return domain_cover(self.every)
+
+    @property
+    def binary(self) -> bool:
+        """Whether every mass is zero or one."""
+        masses = self.sampled[1]
+        return all(m is None or (not self.hood.lists and m.binary) for m in masses)
 
     @cached_property
-    def _cover(self) -> tuple[NDArray[np.float64], bool]:
-        """Sum the mass over the patches, for each element, and say if all of it is one."""
-        plain = all(m is None for m in self.sampled[1])
+    def _cover(self) -> NDArray[np.float64]:
+        """Sum the mass over the patches, for each element."""
         hood, n = self.hood, len(self.ordinals)
         every = n == len(hood) and bool((np.diff(self.ordinals) > 0).all())
         if hood.product and every and len(hood.parts) > 1:  # each part on its own
@@ -154,26 +169,28 @@ class Reduction:
                 alone = Neighborhood((part,))
                 group = el.Group(alone, np.arange(len(part)), (None,), (mass,))
                 total = np.multiply.outer(total, group.cover()).reshape(-1)
-            return total, plain
-        if plain and len(hood.parts) == 1 and hasattr(hood.parts[0], "cover"):
-            return hood.parts[0].cover(hood.entries(self.ordinals)[0]), True
+            return total
+        if self.binary and len(hood.parts) == 1 and isinstance(hood.parts[0], Runs):
+            return hood.parts[0].cover(hood.entries(self.ordinals)[0])
         total = np.zeros(math.prod(hood.shape))
         for which in self._batches():
-            total += self.group(self.ordinals[which], self.ranks[which]).cover()
-        return total, plain
+            total += self._group(which).cover()
+        return total
 
     def _batches(self) -> list[slice]:
         """Cut the patches into runs that hold at most so many slots."""
         step = max(1, BATCH // self.hood.width)
         return [slice(a, a + step) for a in range(0, max(1, len(self.ordinals)), step)]
 
-    def _planned(self, dtype: np.dtype, present: Any = None) -> tuple[r.Reducer, Fill]:
+    def _planned(
+        self, dtype: np.dtype, covers: tuple[bool, bool], present: Any = None
+    ) -> tuple[r.Reducer, Fill]:
         """Choose the reducer, and what is written where nothing covers a cell."""
-        full, lone = self.covers
+        full, lone = covers[0], covers[1] and self.binary
         reducer = self._reducer(dtype, lone)
         final = reducer.final
         if self.aggregation.covers_zero or (full and present is None):
-            return reducer, Fill(np.zeros((), final)[()], final, reducer)
+            return reducer, Fill(None, final, reducer)
         final, value = filling(final, self.fill_value, self.nodata)
         return reducer, Fill(value, final, reducer)
 
@@ -181,8 +198,10 @@ class Reduction:
 
     def in_memory(self, patches: NDArray) -> NDArray:
         """Merge a NumPy array."""
-        reducer, fill = self._planned(patches.dtype)
-        if self.by_element:
+        if (own := self._at_anchors(patches)) is not None:
+            return own
+        reducer, fill = self._planned(patches.dtype, decided(self.cover))
+        if self.by_element and not self._overwrites(patches, reducer):
             return self._of_elements(patches, reducer, fill)
         boxes, threads = self.every, available_threads()
         if isinstance(reducer, Stacked):
@@ -194,19 +213,56 @@ class Reduction:
                 target = self._target(tuple(shape))
                 reducer = fitted_model(self.aggregation, reducer, self.hood.shape, look, target)
                 fill = dataclasses.replace(fill, reducer=reducer)
-            merged, cover = reduce_stacked(patches, boxes, reducer)
+            merged = reduce_stacked(patches, boxes, reducer)
         else:
             total = boxes.add(patches, reducer, whole=True, threads=threads)
-            cover = domain_cover(boxes)
-            merged = finished(fold(total, boxes, reducer), cover, self.axes, reducer)
-        return fill(merged, self.axes, cover)
+            merged = finished(fold(total, boxes, reducer), self.cover, self.axes, reducer)
+        return fill(merged, self.axes, self.cover)
+
+    def _overwrites(self, patches: NDArray, reducer: r.Reducer) -> bool:
+        """Whether boxes are merged by writing one over the other, which needs no elements."""
+        picks = isinstance(reducer, r.Choose) and reducer.by in ("first", "last")
+        if self.hood.lists or not picks or reducer.reading is not None:
+            return False
+        return not (reducer.skips(patches.dtype) and dtypes.has_nan(patches))
+
+    def _at_anchors(self, patches: NDArray) -> NDArray | None:
+        """Give each element the value of its own patch, which is the most central one of all."""
+        if self.anchors is None:
+            return None
+        reducer = self._reducer(patches.dtype, False)
+        if reducer.by != "central" or reducer.reading is not None:
+            return None
+        (part,), at = self.hood.lists, self.anchors[self.ordinals]
+        n = math.prod(self.hood.shape)
+        if (
+            len(at) != n
+            or not self.binary
+            or bool((np.bincount(at[at >= 0], minlength=n) != 1).any())
+        ):
+            return None
+        entries = self.hood.entries(self.ordinals)[0]
+        first = part.offsets[entries]
+        if not part.counts[entries].all() or (part.elements[first] != at).any():
+            return None  # its element may come after others
+        values = patches.take(0, axis=1 + self.slots[0])
+        if reducer.skips(values.dtype) and dtypes.has_nan(values):
+            return None
+        out = np.empty_like(values)
+        out[at] = values
+        full = np.moveaxis(out, 0, self.slots[0])
+        shape = (*full.shape[: self.slots[0]], *self.hood.shape, *full.shape[self.slots[0] + 1 :])
+        return full.reshape(shape)
 
     def _of_elements(self, patches: NDArray, reducer: r.Reducer, fill: Fill) -> NDArray:
         place, n, shape = min(self.slots), math.prod(self.hood.shape), self.hood.shape
         batches = self._batches()
-        cover = self._cover[0]
         if len(batches) == 1 or isinstance(reducer, Stacked):
-            given = self.group(self.ordinals, self.ranks).contributions(patches, place)
+            given = (
+                self._group(batches[0]).contributions(patches, place)
+                if len(batches) == 1
+                else (self.group(self.ordinals, self.ranks).contributions(patches, place))
+            )
             if isinstance(reducer, Modeled) and isinstance(self.aggregation, Learned):
                 target = self._target((*given.shape[:place], *shape, *given.shape[place:]))
                 if target is not None:
@@ -215,9 +271,9 @@ class Reduction:
                 look = partial(el.reduce, given, n)
                 cells = (n, given.values.shape[1])
                 reducer = fitted_model(self.aggregation, reducer, cells, look, target)
-            merged = el.reduce(given, n, reducer)
+            merged = el.reduce(given, n, reducer, np.ravel(self.cover))
         else:
-            groups = ((self.group(self.ordinals[b], self.ranks[b]), patches[b]) for b in batches)
+            groups = ((self._group(b), patches[b]) for b in batches)
             parts = (el.added(g.contributions(rows, place), reducer) for g, rows in groups)
             width = math.prod(patches.shape[1:]) // self.hood.width
             merged, _ = el.put_together(parts, n, width, reducer)
@@ -225,7 +281,7 @@ class Reduction:
         others = (*patches.shape[1 : 1 + place], *patches.shape[1 + place + slots :])
         full = np.moveaxis(merged.reshape(n, *others), 0, place)
         full = full.reshape(*others[:place], *shape, *others[place:])
-        return fill(full, self.axes, cover.reshape(shape))
+        return fill(full, self.axes, self.cover)
 
     def _target(self, shape: tuple[int, ...]) -> NDArray | None:
         target = getattr(self.aggregation, "target", None)
@@ -246,7 +302,8 @@ class Reduction:
 
         if isinstance(self.aggregation, Learned) and self.aggregation.fits:
             return self._whole(patches, chunks, present)
-        reducer, fill = self._planned(patches.dtype, present)
+        covers = decided(self.cover) if self.by_element else coverage(self.every)
+        reducer, fill = self._planned(patches.dtype, covers, present)
         token = tokenize(
             self.hood.identity,
             self.ordinals,
@@ -294,6 +351,8 @@ class Fill:
 
     def __call__(self, merged: NDArray, axes: Sequence[int], cover: bx.Cover) -> NDArray:
         out = self.reducer.back(merged).astype(self.dtype, copy=False)
+        if self.value is None:  # every cell is covered, or counts
+            return out
         if isinstance(cover, list):
             for axis, vector in zip(axes, cover, strict=True):
                 if (empty := vector <= 0).any():
