@@ -88,6 +88,11 @@ class Boxes:
         entries = self.arrangement.entries
         return [p.starts[e] for p, e in zip(self.parts, entries, strict=True)]
 
+    @property
+    def folded(self) -> bool:
+        """Whether boxes reach over the seam of a periodic dimension."""
+        return any(p.wrap and p.overhangs for p in self.parts)
+
     def region(self, whole: bool = False) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Give the first cells of the region around the boxes, and those behind it.
 
@@ -185,9 +190,8 @@ class Boxes:
 
     def _chosen(self, patches: NDArray, layout: Layout, reducer: Choose) -> list[NDArray] | None:
         """Put the result together of parts of patches, if none of these is missing."""
-        folded = any(p.wrap and p.overhangs for p in self.parts)
         read = reducer.reading is not None and reducer.reading.working is not None
-        if folded or read or not separable(layout):
+        if self.folded or read or not separable(layout):
             return None
         out = reducer.start(layout.full_shape(patches.shape[1:]))[:1]
         chosen(patches, layout, reducer.by, out[0])
@@ -304,7 +308,8 @@ class Boxes:
         """Sum without masks, or write one over the other, if nothing is missing and all weigh one."""
         plain = all(w is None for w in (*self.weights, *self.masses)) and reducer.reading is None
         sums = isinstance(reducer, WeightedMean)
-        picks = alone and isinstance(reducer, Choose) and reducer.by in ("first", "last")
+        picks = isinstance(reducer, Choose) and reducer.by in ("first", "last")
+        picks &= alone and not self.folded
         if not plain or not (sums or picks) or (reducer.skips(patches.dtype) and has_nan(patches)):
             return None
         start: Reducer = reducer.plain() if isinstance(reducer, WeightedMean) else reducer

@@ -222,7 +222,7 @@ class Reduction:
     def _overwrites(self, patches: NDArray, reducer: r.Reducer) -> bool:
         """Whether boxes are merged by writing one over the other, which needs no elements."""
         picks = isinstance(reducer, r.Choose) and reducer.by in ("first", "last")
-        if self.hood.lists or not picks or reducer.reading is not None:
+        if self.hood.lists or self.every.folded or not picks or reducer.reading is not None:
             return False
         return not (reducer.skips(patches.dtype) and dtypes.has_nan(patches))
 
