@@ -67,6 +67,7 @@ class Boxes:
     labels: NDArray[np.int64]
     weights: tuple[AxisWeights | None, ...]
     masses: tuple[AxisWeights | None, ...]
+    known: dict[Any, Layout] = dataclasses.field(default_factory=dict)  # layouts, by region
 
     @classmethod
     def of(
@@ -106,8 +107,14 @@ class Boxes:
             high.append(max(last, part.n) if whole else last)
         return tuple(low), tuple(high)
 
-    def layout(self, low: Sequence[int], high: Sequence[int], shares: bool = False) -> Layout:
-        """Give where the boxes of a product lie in a region; with ``shares`` weights sum to one."""
+    def layout(self, low: Sequence[int], high: Sequence[int]) -> Layout:
+        """Give where the boxes of a product lie in a region; kept for other arrays of the same."""
+        key = (*low, *high)
+        if key not in self.known:
+            self.known[key] = self._layout(low, high)
+        return self.known[key]
+
+    def _layout(self, low: Sequence[int], high: Sequence[int]) -> Layout:
         lanes = []
         each = zip(self.starts, self.parts, self.arrangement.entries, low, high, strict=True)
         for k, (starts, part, entries, a, b) in enumerate(each):
@@ -240,6 +247,9 @@ class Boxes:
 
     def cover(self, layout: Layout) -> Cover:
         """Sum the mass over the patches: a vector for each dimension of a product, else a field."""
+        return layout.kept("cover", lambda: self._cover(layout))
+
+    def _cover(self, layout: Layout) -> Cover:
         if not layout.holes:
             return [line_cover(lane) for lane in layout.lanes]
         assert layout.position is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -189,9 +189,15 @@ class Layout:
 
     def visits(self, patch: Sequence[int], itemsize: int) -> list[tuple[Segment, ...]]:
         """Give an outer product of segments, in the order in which the region is stored."""
-        key = (*patch, itemsize)
+        found: list[tuple[Segment, ...]] = self.kept(
+            (*patch, itemsize), lambda: self._visits(patch, itemsize)
+        )
+        return found
+
+    def kept(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Make something once: other arrays, and chunks of the other dims, have the same layout."""
         if key not in self._known:
-            self._known[key] = self._visits(patch, itemsize)
+            self._known[key] = make()
         return self._known[key]
 
     def _visits(self, patch: Sequence[int], itemsize: int) -> list[tuple[Segment, ...]]:
@@ -292,13 +298,14 @@ class Shares:
         if self.plain:
             return None, None, None
         key = tuple([s.kind for s in visit])
-        if key not in self.kept:
+        found = self.kept.get(key)
+        if found is None:  # threads may share this: each has what it made itself
+            found = self._made(visit)
             if self.bytes > KEPT_BYTES:
-                self.kept.clear()
-                self.bytes = 0
-            found = self.kept[key] = self._made(visit)
+                self.kept, self.bytes = {}, 0
+            self.kept[key] = found
             self.bytes += sum(w.nbytes for w in found if w is not None)
-        return self.kept[key]
+        return found
 
     def _made(
         self, visit: Sequence[Segment]
@@ -356,7 +363,8 @@ def _add(
 ) -> None:
     ndim = patches.ndim - 1
     keys = Keys(reducer, layout, ndim)
-    shares = Shares(layout, ndim, state[0].dtype)
+    dtype = state[0].dtype
+    shares = layout.kept(("shares", ndim, dtype), lambda: Shares(layout, ndim, dtype))
     weighted, added = Scratch(), Scratch()
     block, values, mass = None, patches, None
     for visit in visits:
