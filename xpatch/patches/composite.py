@@ -16,6 +16,7 @@ from xpatch.engine import dtypes
 from xpatch.engine.nodata import filling
 from xpatch.engine.stacked import Modeled
 
+BLOCK_BYTES = 1 << 19  # of patches that are weighted at a time
 Merged = Callable[[Variable, Hashable, Aggregation], Variable]  # merges one variable
 
 
@@ -27,10 +28,9 @@ def most_probable(probability: xr.DataArray, vote: SoftVote, fill_value: Any) ->
             f"SoftVote averages probabilities along the class dimension {dim!r}, which the patches "
             f"do not have; their other dimensions are {list(probability.dims)}: SoftVote(dim=…)"
         )
-    known = valid(probability).all(dim)
+    best, known = _largest(probability, dim)
     names = probability.coords[dim].values if dim in probability.coords else None
     names = np.arange(probability.sizes[dim]) if names is None else np.array(names.tolist())
-    best = probability.where(known, -np.inf).argmax(dim)
     nodata = nodata_of(Variable((dim,), names, probability.attrs))
     if nodata is not None and nodata.where(names).any():
         nodata = None  # a class has that number
@@ -47,6 +47,29 @@ def most_probable(probability: xr.DataArray, vote: SoftVote, fill_value: Any) ->
         return labels
     filled = refilled(masked(probability), probability, fill_value)
     return xr.Dataset({"label": labels, "probability": filled})
+
+
+def _largest(probability: xr.DataArray, dim: Any) -> tuple[xr.DataArray, xr.DataArray]:
+    """Give the place of the largest value along a dimension, and whether none is missing."""
+    if probability.chunks is not None or nodata_of(probability) is not None:
+        known = valid(probability).all(dim)
+        return probability.where(known, -np.inf).argmax(dim), known
+
+    def largest(values: NDArray) -> tuple[NDArray, NDArray]:
+        top, best = values[..., 0].copy(), np.zeros(values.shape[:-1], np.intp)
+        known = top == top
+        for k in range(1, values.shape[-1]):  # few classes: argmax would walk over each cell alone
+            known &= values[..., k] == values[..., k]
+            better = values[..., k] > top
+            np.copyto(top, values[..., k], where=better)
+            best[better] = k
+        return best, known
+
+    out: tuple[list[Hashable], ...] = ([], [])
+    found: tuple[xr.DataArray, xr.DataArray] = xr.apply_ufunc(
+        largest, probability, input_core_dims=[[dim]], output_core_dims=out
+    )
+    return found
 
 
 def most_probable_each(
@@ -97,12 +120,12 @@ def inverse_variance(
             )
     given = [patches[name] for name in names]
     known = mean, variance = [masked(v) for v in given]
-    precision = xr.apply_ufunc(
-        _precision, variance, dask="parallelized", output_dtypes=[dtypes.average(variance.dtype)]
-    ).where(mean.notnull())
-    weighted = (mean * precision).transpose(*mean.dims)
-    total = merged(precision.transpose(*mean.dims).variable, mean_name, Sum())
-    found = merged(weighted.variable, mean_name, Sum()) / total, 1 / total
+    own = np.result_type(dtypes.average(mean.dtype), dtypes.average(variance.dtype))
+    both = np.result_type(own, np.complex64)
+    pairs = xr.apply_ufunc(_weighted, mean, variance, dask="parallelized", output_dtypes=[both])
+    total = merged(pairs.transpose(*mean.dims).variable, mean_name, Sum())
+    precision = total.imag.where(total.notnull())
+    found = total.real / precision, 1 / precision
     parts = {}
     for name, out, one, source in zip(names, found, known, given, strict=True):
         out.attrs = one.attrs
@@ -110,13 +133,25 @@ def inverse_variance(
     return xr.Dataset(parts, attrs=patches.attrs)
 
 
-def _precision(variance: NDArray) -> NDArray:
-    if (variance <= 0).any():
-        raise ValueError(
-            f"InvVarWeightedMean needs positive variances, got {np.nanmin(variance)}; "
-            "add the noise variance (a nugget) before merging"
-        )
-    return 1 / variance
+def _weighted(mean: NDArray, variance: NDArray) -> NDArray:
+    """Give the mean times its precision, and the precision, as one complex number.
+
+    So both are added up in one go, and are missing together.
+    """
+    mean, variance = np.broadcast_arrays(mean, variance)
+    real = np.result_type(dtypes.average(mean.dtype), dtypes.average(variance.dtype))
+    out = np.empty(mean.shape, np.result_type(real, np.complex64))
+    step = max(1, BLOCK_BYTES * len(out) // max(1, out.nbytes)) if out.ndim else 1
+    for low in range(0, len(out) if out.ndim else 1, step):  # each block is read once
+        rows: Any = slice(low, low + step) if out.ndim else ...
+        if (variance[rows] <= 0).any():
+            raise ValueError(
+                f"InvVarWeightedMean needs positive variances, got {np.nanmin(variance)}; "
+                "add the noise variance (a nugget) before merging"
+            )
+        np.divide(1, variance[rows], out=out.imag[rows], casting="unsafe")
+        np.multiply(mean[rows], out.imag[rows], out=out.real[rows], casting="unsafe")
+    return out
 
 
 def fitted_model(
