@@ -27,6 +27,7 @@ from xpatch.engine.scatter import (
 from xpatch.engine.slices import AxisWeights, Slices
 
 SLAB_CELLS = 1 << 24  # of the domain that are looked at together
+SAMPLE = 32  # patches that are looked at for missing values
 LOOP_CELLS = 1 << 11  # that are added up in the time that a call of NumPy takes
 Weights = Sequence[AxisWeights | None]  # for each dimension, of all entries; None: all one
 Cover = list[NDArray] | NDArray  # a vector for each dimension, or a field
@@ -216,14 +217,15 @@ class Boxes:
     ) -> list[NDArray] | None:
         """Give the sum alone, if nothing is missing: the mass is known beforehand.
 
-        It is made first, and contributions are masked only if it turns out to hold a NaN.
+        It is made first, and contributions are masked only if it turns out to hold a NaN; a few
+        patches tell that mostly beforehand.
         """
-        plain = reducer.plain()
+        plain, skips = reducer.plain(), reducer.skips(patches.dtype)
+        if skips and has_nan(reducer.read(patches[:: max(1, len(patches) // SAMPLE)])):
+            return None
         painted = self._painted(patches, layout, plain)
         total = scatter(patches, layout, plain, threads)[0] if painted is None else painted
-        if reducer.skips(patches.dtype) and has_nan(total):
-            return None
-        return [total]
+        return None if skips and has_nan(total) else [total]
 
     def _painted(self, patches: NDArray, layout: Layout, reducer: Total) -> NDArray | None:
         """Sum patches of one value each, one dimension after the other: 2 s adds in place of s²."""

@@ -156,12 +156,19 @@ class WeightedMean(Total):
         return [np.zeros(shape, self.working), np.zeros(shape, real)]
 
     def update(self, state: State, values: NDArray, how: How) -> None:
-        valid = self.valid(values)
-        if valid is not None:
-            values = np.where(valid, values, values.dtype.type(0))
+        null = dtypes.isnull(values) if self.skipna else None
+        if null is None or not null.any():
+            super().update(state, values, how)
+            state[1] += 1 if how.mass is None else how.mass
+            return
+        values = values.copy()
+        values[null] = 0
         super().update(state, values, how)
-        mass: Any = 1 if how.mass is None else how.mass
-        state[1] += mass if valid is None else np.multiply(valid, mass, dtype=state[1].dtype)
+        mass = np.ones(values.shape, state[1].dtype)
+        if how.mass is not None:
+            mass *= how.mass
+        mass[null] = 0
+        super().update(state[1:], mass, how)
 
     def combine(self, state: State, other: State) -> None:
         state[0] += other[0]
