@@ -413,12 +413,13 @@ def _check_aggregation(aggregation: Any) -> None:
 def _stored(merged: Any) -> Any:
     """Compute one task after the other, each chunk into its place."""
     import dask.array as da
+    from dask.local import get_sync  # by its name dask would import distributed to find it
 
     whole = whole_of(merged)
     lazy = {n: v for n, v in whole.variables.items() if v.chunks is not None}
     targets = [np.empty(v.shape, v.dtype) for v in lazy.values()]
     sources = [v.data for v in lazy.values()]
-    da.store(sources, targets, lock=False, scheduler="synchronous")
+    da.store(sources, targets, lock=False, scheduler=get_sync)
     for (name, v), target in zip(lazy.items(), targets, strict=True):
         whole[name] = Variable(v.dims, target, v.attrs, v.encoding)
     return as_given(whole, merged)
