@@ -54,7 +54,7 @@ def around(members: Members, places: Places, given: Mapping[str, Any], domain: L
     except (ValueError, TypeError):  # polygons and functions are not written
         return members
     kept = np.flatnonzero(members.counts)
-    at = located(places.take(kept), geometry.sites(domain))
+    at = located(places.take(kept), geometry.outline(domain))
     return same_lists(members, geometry.neighborhood(domain, at), kept, geometry)
 
 

@@ -131,7 +131,7 @@ def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
         tell_placeless(domain, axes.geometry)
         hood = Neighborhood((members,))
         return Found(hood, axes.window, *rest, ids=places.ids, matched=matched)
-    anchors = axes.sampler.anchors(domain, axes.geometry, obj)
+    anchors = axes.sampler.places(domain, axes.geometry, obj)
     boxes = axes.geometry.neighborhood(domain, anchors)
     found = Found(boxes, axes.window, anchors.ordinals, anchors.origin, ids=anchors.ids)
     return dataclasses.replace(found, matched=anchors.origin is not None)
@@ -212,7 +212,7 @@ def tell_placeless(domain: Lattice, geometry: MemberGeometry) -> None:
     """Warn of stations without a place; land of grids and the padding of profiles are meant to have none."""
     if not isinstance(domain, PointDomain):
         return
-    sites = geometry.sites(domain)
+    sites = geometry.outline(domain)
     if sites.left_out and len(sites.dims) == 1:
         dim = sites.dims[0]
         warnings.warn(
