@@ -67,7 +67,7 @@ def timed(members: Members, given: Mapping[str, Any], domain: Lattice) -> Member
     closed = "left" if (spec.get("sampler") or {}).get("class") == "CausalRolling" else None
     assert members.anchors is not None
     kept = np.flatnonzero(members.anchors >= 0)
-    axis = geometry.axis(domain)
+    axis = geometry.outline(domain)
     if len(axis) != members.shape[0]:
         raise ValueError(
             f"like is not the field that was split: it has {len(axis)} steps along {axis.dim!r}, not "
