@@ -59,7 +59,7 @@ def test_no_number_is_held_for_each_cell():
     geometry, domain = xpatch.Rectangular(y=100, x=100), xpatch.domain_of(field)
     sampler = xpatch.Valid(split["sampler"], 0.5)
     tracemalloc.start()
-    anchors = sampler.anchors(domain, geometry, field)
+    anchors = sampler.places(domain, geometry, field)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 4 * n * n  # the mask takes a byte for each, numbers would take eight

@@ -32,6 +32,7 @@ from xpatch.domain import (
     RasterDomain,
     VectorDomain,
     domain_of,
+    register_domain,
 )
 from xpatch.geometry import (
     Geometry,
@@ -45,6 +46,7 @@ from xpatch.geometry import (
 from xpatch.models.fit_predict import fit_predict
 from xpatch.patcher import Patcher, SpatioTemporalPatcher, TimePatcher
 from xpatch.patches.index import PatchIndex
+from xpatch.registry import register_aggregation
 from xpatch.report import PatchFailure
 from xpatch.run.write import write
 from xpatch.sampler import (
@@ -155,6 +157,8 @@ __all__ = [
     "domain_of",
     "fit_predict",
     "merge",
+    "register_aggregation",
+    "register_domain",
     "split",
     "write",
 ]

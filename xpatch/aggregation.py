@@ -416,26 +416,10 @@ class Learned(Aggregation):
         return stacked.Modeled(dtype, skipna, predict or self.model)
 
 
+_MEANS = (OverlapAdd, Mean, Sum, WeightedSum, InvVarWeightedMean, SoftVote, Learned)
+_CHOICES = (Median, Quantile, Min, Max, First, Last, MostCentral, Mode, HardVote)
 AGGREGATIONS: dict[str, type[Aggregation]] = {
-    "overlapadd": OverlapAdd,
-    "mean": Mean,
-    "sum": Sum,
-    "median": Median,
-    "quantile": Quantile,
-    "min": Min,
-    "max": Max,
-    "var": Var,
-    "std": Std,
-    "count": Count,
-    "first": First,
-    "last": Last,
-    "mostcentral": MostCentral,
-    "mode": Mode,
-    "hardvote": HardVote,
-    "softvote": SoftVote,
-    "invvarweightedmean": InvVarWeightedMean,
-    "weightedsum": WeightedSum,
-    "learned": Learned,
+    c.__name__.lower(): c for c in (*_MEANS, *_CHOICES, Var, Std, Count)
 }
 
 

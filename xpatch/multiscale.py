@@ -50,7 +50,7 @@ def split_scales(
 def plans_of(plan: Plan, temporal: Any) -> dict[str, Plan]:
     """Give the plan of each scale: the last steps of the longest windows, averaged."""
     geometry, hood = temporal.geometry, plan.hood
-    axis = geometry.axis(plan.domain)
+    axis = geometry.outline(plan.domain)
     part = hood.in_time
     assert part is not None
     assert part.anchors is not None

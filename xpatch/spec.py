@@ -263,20 +263,26 @@ def decode_as(value: Any, base: type[T]) -> T | None:
 
 def classes() -> dict[str, Any]:
     """Give all classes of specifications by name."""
-    return {c.__name__: c for c in _subclasses(Spec)}
+    return {c.__name__: c for c in subclasses(Spec)}
 
 
-def _subclasses(cls: type) -> Iterable[type]:
+def subclasses(cls: type) -> Iterable[type]:
+    """Give the subclasses of a class, and theirs."""
     direct: list[type] = cls.__subclasses__()
     for sub in direct:
         yield sub
-        yield from _subclasses(sub)
+        yield from subclasses(sub)
+
+
+def folded(name: str) -> str:
+    """Give a name as it is looked up: "most_central" and "MostCentral" are one."""
+    return name.lower().replace("_", "").replace("-", "")
 
 
 def named(value: Any, base: type[T], table: Mapping[str, type[T]], what: str) -> T:
     """Turn a name, a class or an instance into an instance of ``base``."""
     if isinstance(value, str):
-        key = value.lower().replace("_", "").replace("-", "")
+        key = folded(value)
         if key not in table:
             raise ValueError(f"unknown {what} {value!r}; known are {sorted(table)}")
         value = table[key]

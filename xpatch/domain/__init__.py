@@ -1,7 +1,8 @@
 """What a field lies on, told by inspecting its coordinates."""
 
 from xpatch.domain.base import Domain
-from xpatch.domain.detect import domain_of, variables_of
+from xpatch.domain.describe import variables_of
+from xpatch.domain.detect import domain_of, register_domain
 from xpatch.domain.elements import Elements, MeshDomain, PointDomain, VectorDomain
 from xpatch.domain.lattice import GridDomain, Lattice, RasterDomain
 from xpatch.domain.sites import Sites
@@ -17,5 +18,6 @@ __all__ = [
     "Sites",
     "VectorDomain",
     "domain_of",
+    "register_domain",
     "variables_of",
 ]

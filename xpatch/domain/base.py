@@ -13,6 +13,7 @@ import xarray as xr
 
 import xpatch.domain.axes as ax
 from xpatch.domain.affine import Affine, GridMapping, affine_of, right_transform
+from xpatch.domain.describe import described
 from xpatch.domain.lonlat import flat_pair
 from xpatch.spec import hint_of
 
@@ -58,6 +59,11 @@ class Domain:
         self.mappings = dict(mappings or {})
         self.mapping = mapping
         self.held: dict[Hashable, xr.Variable] = {}
+
+    @classmethod
+    def of(cls, obj: xr.DataArray | xr.Dataset) -> Self:
+        """Build the domain of a field."""
+        return cls(*described(obj))
 
     def with_held(self, held: Mapping[Hashable, xr.Variable]) -> Self:
         """Give the domain with the latitude and longitude that are data variables of the field."""

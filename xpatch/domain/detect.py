@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable
 from typing import Any
 
 import xarray as xr
 
-import xpatch.domain.axes as ax
-from xpatch.domain.affine import mapping_of
-from xpatch.domain.base import Chunks, Domain
+from xpatch.domain.describe import Described, described
 from xpatch.domain.elements import (
     MeshDomain,
     PointDomain,
@@ -44,6 +42,10 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
     TypeError
         If ``obj`` is not an xarray object.
 
+    See Also
+    --------
+    register_domain : What other packages make of their fields comes first.
+
     Examples
     --------
     >>> field = xr.DataArray(np.zeros((3, 4)), {"lat": [0, 1, 2], "lon": [0, 1, 2, 3]})
@@ -58,28 +60,82 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
     if not isinstance(obj, xr.DataArray | xr.Dataset):
         hint = ": xr.DataArray(values, dims=('y', 'x'))" if hasattr(obj, "shape") else ""
         raise TypeError(f"expected a DataArray or a Dataset, got {type(obj).__name__}{hint}")
-    check_named_once(obj)
-    template = coordinates_of(obj)
-    orders: dict[Hashable | None, tuple[Hashable, ...]] = {}
-    chunks: dict[Hashable | None, Chunks] = {}
-    for name, variable in variables_of(obj).items():
-        orders[name] = variable.dims
-        if variable.chunks is not None:
-            chunks[name] = dict(variable.chunksizes)
-    sizes = {d: obj.sizes[d] for d in _ordered_dims(obj)}
-    mapping = ax.grid_mapping(obj)
-    crs = ax.crs_source(obj, mapping)
-    mappings = {
-        name: variable.encoding["grid_mapping"]
-        for name, variable in variables_of(obj).items()
-        if "grid_mapping" in variable.encoding
-    }
-    args = (template, sizes, orders, chunks, crs, mappings, mapping_of(obj, mapping))
+    for predicate, cls in reversed(REGISTERED):
+        if predicate(obj):
+            return cls.of(obj)
+    args = described(obj)
+    return next(found for detect in BUILT_IN if (found := detect(obj, args)) is not None)
+
+
+def register_domain(predicate: Callable[[Any], bool], cls: type[Lattice]) -> None:
+    """Let fields for which ``predicate`` is true lie on a domain of another package.
+
+    Parameters
+    ----------
+    predicate : callable
+        Takes a DataArray or a Dataset, says whether ``cls`` is what it lies on. It is asked at each
+        split and ahead of all that xpatch knows, so it looks at names, attributes and dtypes only.
+        Of several for which it is true the last registered wins.
+    cls : type
+        A subclass of `GridDomain`, `RasterDomain`, `PointDomain`, `VectorDomain` or `MeshDomain`.
+        It may say otherwise what the spatial dimensions are (``spatial_dims``), where cells are
+        (``sites``), their labels (``coordinate``), and how it is built of a field (``of``).
+
+    Raises
+    ------
+    TypeError
+        If ``predicate`` cannot be called, or ``cls`` is no such class.
+
+    See Also
+    --------
+    register_aggregation : The same for aggregations.
+
+    Examples
+    --------
+    >>> class TransectDomain(xpatch.GridDomain):
+    ...     spatial_dims = ("distance",)
+    >>> xpatch.register_domain(lambda obj: "distance" in obj.dims, TransectDomain)
+    >>> depths = xr.DataArray(np.zeros((3, 100)), dims=("depth", "distance"))
+    >>> xpatch.domain_of(depths)
+    <TransectDomain (depth: 3, distance: 100)>
+      spatial dims: distance
+      distance: no labels
+    >>> depths.patch.split(geometry=25).sizes["patch"]
+    4
+    """
+    if not callable(predicate):
+        raise TypeError(
+            f"the predicate of register_domain must be a function of a field, got {predicate!r}: "
+            "lambda obj: 'beam' in obj.dims"
+        )
+    if not (isinstance(cls, type) and issubclass(cls, Lattice)):
+        raise TypeError(
+            "register_domain takes a subclass of GridDomain, RasterDomain, PointDomain, VectorDomain or "
+            f"MeshDomain, got {cls!r}"
+        )
+    REGISTERED.append((predicate, cls))
+
+
+REGISTERED: list[tuple[Callable[[Any], bool], type[Lattice]]] = []
+
+
+def mesh_of(obj: Any, args: Described) -> Lattice | None:
+    """Give the mesh of an object of uxarray."""
     grid = ux_grid(obj)
-    if grid is not None and (dims := [d for d in MESH_DIMS if d in sizes]):
-        return MeshDomain(*args).with_grid(grid).with_places({(d,): d for d in dims})
-    if vectors := vector_places(obj):
-        return VectorDomain(*args).with_places(vectors)
+    dims = [d for d in MESH_DIMS if d in args[1]]
+    if grid is None or not dims:
+        return None
+    return MeshDomain(*args).with_grid(grid).with_places({(d,): d for d in dims})
+
+
+def vectors_of(obj: Any, args: Described) -> Lattice | None:
+    """Give shapely coordinates."""
+    found = vector_places(obj)
+    return VectorDomain(*args).with_places(found) if found else None
+
+
+def points_or_lattice_of(obj: Any, args: Described) -> Lattice:
+    """Give stations and trajectories, or else a raster or a grid."""
     found = GridDomain(*args)
     if held := held_positions(obj, found.roles):
         found = GridDomain(*args).with_held(held)
@@ -88,41 +144,16 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
     return lattice_of(found, *args)
 
 
-def coordinates_of(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
-    """Give the coordinates with their indexes, none of the data or attributes."""
-    if isinstance(obj, xr.DataArray):  # a Dataset made anew checks what xarray has checked
-        return obj.coords.to_dataset()
-    return xr.Dataset(coords=obj.coords)
-
-
-def check_named_once(obj: xr.DataArray | xr.Dataset) -> None:
-    """Raise a ValueError if a variable has a dimension twice, which xarray hardly works with."""
-    for variable in (*variables_of(obj).values(), *obj.coords.variables.values()):
-        dims = variable.dims
-        if len(set(dims)) < len(dims):
-            raise ValueError(
-                f"the field has a dimension twice, {list(dims)}; give each a name of its own: "
-                "xr.DataArray(field.values, dims=(…))"
-            )
+# The first that gives a domain wins. Points and grids are one entry: both begin with the roles of
+# the coordinates, which take longest to find.
+BUILT_IN: tuple[Callable[[Any, Described], Lattice | None], ...] = (
+    mesh_of,
+    vectors_of,
+    points_or_lattice_of,
+)
 
 
 def ux_grid(obj: Any) -> Any:
     """Give the mesh of an object of uxarray, without importing it."""
     named = any(t.__module__.split(".")[0] == "uxarray" for t in type(obj).__mro__)
     return getattr(obj, "uxgrid", None) if named else None
-
-
-def _ordered_dims(obj: xr.DataArray | xr.Dataset) -> list[Hashable]:
-    """Order dimensions as the variable with most of them does, wherever it stands in a Dataset."""
-    variables = sorted(variables_of(obj).items(), key=lambda v: (-len(v[1].dims), str(v[0])))
-    return list(dict.fromkeys([d for _, v in variables for d in v.dims] + list(obj.dims)))
-
-
-def variables_of(obj: xr.DataArray | xr.Dataset) -> dict[Hashable | None, xr.Variable]:
-    """Give the data variables by name; that of a DataArray under None."""
-    if isinstance(obj, xr.DataArray):
-        return {None: obj.variable}
-    return {name: array.variable for name, array in obj.data_vars.items()}
-
-
-__all__ = ["Domain", "domain_of", "variables_of"]

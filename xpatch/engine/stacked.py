@@ -43,7 +43,7 @@ class Stacked(Reducer):
         raise NotImplementedError
 
 
-class _Averaging(Stacked):
+class Averaging(Stacked):
     """Base of the reducers whose result lies between the contributions."""
 
     @property
@@ -55,7 +55,7 @@ class _Averaging(Stacked):
         return dtypes.accumulator(self.source)
 
 
-class Quantiles(_Averaging):
+class Quantiles(Averaging):
     """A quantile of the contributions, interpolated linearly."""
 
     def __init__(self, dtype: DTypeLike, skipna: bool, q: float):
@@ -106,7 +106,7 @@ class Modal(Stacked):
         return best
 
 
-class Modeled(_Averaging):
+class Modeled(Averaging):
     """What ``predict(values, offsets)`` makes of the contributions of each cell.
 
     ``collect(values, offsets, where, cells)``, if given, is called instead and may look at them.

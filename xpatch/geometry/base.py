@@ -17,16 +17,16 @@ from xpatch.spec import Spec, per_dim
 class Geometry(Spec):
     """Base of the geometries.
 
-    A geometry says two things of a domain: the `frame` in which a sampler may place anchors, and
-    the neighborhood of each anchor.
+    A geometry says two things of a domain: what a sampler must know to place anchors, and the
+    neighborhood of each anchor. Lists of elements derive from `MemberGeometry`.
     """
 
-    def frame(self, domain: Lattice) -> Frame:
-        """Resolve sizes and boundaries on a domain."""
+    def outline(self, domain: Lattice) -> Any:
+        """Give the `Frame` of boxes, or the `Sites` that members are chosen from."""
         raise NotImplementedError
 
-    def neighborhood(self, domain: Lattice, anchors: Any) -> Neighborhood | Members:
-        """Give the neighborhood of each anchor."""
+    def neighborhood(self, domain: Lattice, places: Any) -> Neighborhood | Members:
+        """Give the neighborhood of each anchor: of `Anchors` boxes, of `Places` lists of members."""
         raise NotImplementedError
 
 
@@ -172,16 +172,16 @@ class MemberGeometry(Geometry):
     dim: Hashable | None
     empty = "raise"  # what becomes of anchors without any member, where the sampler does not say
 
-    def sites(self, domain: Lattice) -> Sites:
+    def outline(self, domain: Lattice) -> Sites:
         """Give the elements that members are chosen from."""
         return domain.sites(self.dim)
 
     def candidates(self, domain: Lattice) -> Places:
         """Give all anchors there are: by default every element that has a place."""
-        sites = self.sites(domain)
+        sites = self.outline(domain)
         return Places.at(sites, sites.known)
 
-    def neighborhood(self, domain: Lattice, anchors: Places) -> Members:
+    def neighborhood(self, domain: Lattice, places: Places) -> Members:
         """Give the members of each anchor."""
         raise NotImplementedError
 

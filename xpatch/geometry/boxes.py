@@ -102,7 +102,7 @@ class Rectangular(Geometry):
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    def frame(self, domain: Lattice) -> Frame:
+    def outline(self, domain: Lattice) -> Frame:
         """Resolve sizes and boundaries on ``domain``; dimensions come in its order."""
         if several_grids(self, domain.sizes):
             raise ValueError(
@@ -149,12 +149,12 @@ class Rectangular(Geometry):
         shape = tuple(domain.sizes[d] for d in dims)
         return Frame(dims, tuple(sizes), shape, tuple(boundary[d] for d in dims))
 
-    def neighborhood(self, domain: Lattice, anchors: Anchors) -> Neighborhood:
-        """Give the boxes at ``anchors``."""
-        frame = self.frame(domain)
+    def neighborhood(self, domain: Lattice, places: Anchors) -> Neighborhood:
+        """Give the boxes at ``places``."""
+        frame = self.outline(domain)
         wrap = [word == "wrap" for word in frame.boundary]
-        axes = [np.asarray(a, dtype=np.int64) for a in anchors.axes]
-        lattice = (frame.dims, frame.sizes, frame.shape, axes, anchors.product, wrap)
+        axes = [np.asarray(a, dtype=np.int64) for a in places.axes]
+        lattice = (frame.dims, frame.sizes, frame.shape, axes, places.product, wrap)
         pad = {"pad_mode": self.pad_mode, "pad_value": self.pad_value}
         return Neighborhood.boxes(*lattice, **pad)
 

@@ -20,7 +20,7 @@ class NearGeometry(MemberGeometry):
     within: Mapping[Hashable, Any] | None
 
     def candidates(self, domain: Lattice) -> Places:
-        sites = self.sites(domain)
+        sites = self.outline(domain)
         if self.within is None:
             return Places.at(sites, sites.known)
         known = spans.spans_of(self.within, domain, sites).known
@@ -31,7 +31,7 @@ class NearGeometry(MemberGeometry):
         if self.within is None:
             return None
         spans.check_anchors(anchors, self.within)
-        return spans.spans_of(self.within, domain, self.sites(domain))
+        return spans.spans_of(self.within, domain, self.outline(domain))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -70,11 +70,11 @@ class SphericalCap(NearGeometry):
         search.check_positive(self.radius_km, "radius_km of SphericalCap")
         object.__setattr__(self, "within", spans.checked(self.within, "SphericalCap"))
 
-    def neighborhood(self, domain: Lattice, anchors: Places) -> Members:
-        sites, by = self.sites(domain), self.compared(domain, anchors)
-        found = found_within(sites, anchors, float(self.radius_km), "haversine", by)
-        scales = np.full(len(anchors), float(self.radius_km))
-        return members_of(sites, *found, scales, len(anchors), anchors.elements)
+    def neighborhood(self, domain: Lattice, places: Places) -> Members:
+        sites, by = self.outline(domain), self.compared(domain, places)
+        found = found_within(sites, places, float(self.radius_km), "haversine", by)
+        scales = np.full(len(places), float(self.radius_km))
+        return members_of(sites, *found, scales, len(places), places.elements)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -108,13 +108,13 @@ class RadiusGraph(NearGeometry):
         search.check_metric(self.metric)
         object.__setattr__(self, "within", spans.checked(self.within, "RadiusGraph"))
 
-    def neighborhood(self, domain: Lattice, anchors: Places) -> Members:
-        sites, by = self.sites(domain), self.compared(domain, anchors)
+    def neighborhood(self, domain: Lattice, places: Places) -> Members:
+        sites, by = self.outline(domain), self.compared(domain, places)
         metric, radius = search.resolve(self.metric, sites), float(self.radius)
         if sites.polygonal and metric == "euclidean" and by is not None:
-            found = near.polygons_within(sites, anchors, radius, by)
+            found = near.polygons_within(sites, places, radius, by)
         elif sites.polygonal and metric == "euclidean":
-            found = search.polygons_within(sites, anchors, radius)
+            found = search.polygons_within(sites, places, radius)
         elif sites.polygonal and metric == "haversine":
             raise ValueError(
                 "RadiusGraph measures the distance of polygons in units of their CRS, which is "
@@ -122,9 +122,9 @@ class RadiusGraph(NearGeometry):
                 "goes by centroids"
             )
         else:
-            found = found_within(sites, anchors, radius, metric, by)
-        scales = np.full(len(anchors), radius)
-        return members_of(sites, *found, scales, len(anchors), anchors.elements)
+            found = found_within(sites, places, radius, metric, by)
+        scales = np.full(len(places), radius)
+        return members_of(sites, *found, scales, len(places), places.elements)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -169,23 +169,23 @@ class KNNGraph(NearGeometry):
         search.check_metric(self.metric)
         object.__setattr__(self, "within", spans.checked(self.within, "KNNGraph"))
 
-    def neighborhood(self, domain: Lattice, anchors: Places) -> Members:
-        sites, by = self.sites(domain), self.compared(domain, anchors)
+    def neighborhood(self, domain: Lattice, places: Places) -> Members:
+        sites, by = self.outline(domain), self.compared(domain, places)
         k, n = int(self.k), len(sites.known)
         if by is not None:
-            return self._within(sites, anchors, by)
+            return self._within(sites, places, by)
         if k > n:
             raise ValueError(
                 f"KNNGraph(k={k}) asks for more neighbors than the {n} elements that have a place, of "
                 f"{len(sites)}; use a k of at most {n}"
             )
-        elements, distances = search.nearest(sites, anchors, k, search.resolve(self.metric, sites))
-        own = anchors.elements[:, None]
+        elements, distances = search.nearest(sites, places, k, search.resolve(self.metric, sites))
+        own = places.elements[:, None]
         lost = np.flatnonzero((own[:, 0] >= 0) & ~(elements == own).any(axis=1))
         elements[lost, -1], distances[lost, -1] = own[lost, 0], 0  # k others are at its very place
-        patches = np.repeat(np.arange(len(anchors)), k)
+        patches = np.repeat(np.arange(len(places)), k)
         scales = distances.max(axis=1) * (k + 1) / k
-        args = (elements.ravel(), distances.ravel(), scales, len(anchors), anchors.elements)
+        args = (elements.ravel(), distances.ravel(), scales, len(places), places.elements)
         return members_of(sites, patches, *args)
 
     def _within(self, sites: Sites, anchors: Places, by: spans.Spans) -> Members:
@@ -230,8 +230,8 @@ class KHopGraph(MemberGeometry):
     def __post_init__(self) -> None:
         search.check_count(self.hops, "hops of KHopGraph")
 
-    def sites(self, domain: Lattice) -> Sites:
-        sites = super().sites(domain)
+    def outline(self, domain: Lattice) -> Sites:
+        sites = super().outline(domain)
         if sites.adjacency is None:
             raise ValueError(
                 "KHopGraph goes from neighbor to neighbor of a mesh, but the field lies on "
@@ -241,12 +241,12 @@ class KHopGraph(MemberGeometry):
             )
         return sites
 
-    def neighborhood(self, domain: Lattice, anchors: Places) -> Members:
-        sites = self.sites(domain)
-        roots = anchors.elements
+    def neighborhood(self, domain: Lattice, places: Places) -> Members:
+        sites = self.outline(domain)
+        roots = places.elements
         if (roots < 0).any():
             loose = np.flatnonzero(roots < 0)
-            near, _ = search.nearest(sites, anchors.take(loose), 1, "haversine")
+            near, _ = search.nearest(sites, places.take(loose), 1, "haversine")
             roots = roots.copy()
             roots[loose] = near[:, 0]
         assert sites.adjacency is not None

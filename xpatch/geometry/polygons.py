@@ -131,7 +131,7 @@ class PolygonIntersection(MemberGeometry):
     def candidates(self, domain: Lattice) -> Places:
         import shapely
 
-        shapes = self.transformed(self.sites(domain))
+        shapes = self.transformed(self.outline(domain))
         points = shapely.point_on_surface(shapes)
         x, y = np.full((2, len(points)), np.nan)
         there = np.flatnonzero(~shapely.is_empty(points))
@@ -139,10 +139,10 @@ class PolygonIntersection(MemberGeometry):
         numbers = np.arange(len(points))
         return Places(np.full(len(points), -1), x, y, polygons=numbers, shapes=shapes)
 
-    def neighborhood(self, domain: Lattice, anchors: Places) -> Members:
-        sites = self.sites(domain)
+    def neighborhood(self, domain: Lattice, places: Places) -> Members:
+        sites = self.outline(domain)
         every = self.transformed(sites)
-        numbers = anchors.polygons
+        numbers = places.polygons
         if numbers is None or numbers.max(initial=-1) >= len(every):
             raise ValueError(
                 f"the patches of PolygonIntersection are its {len(every)} polygons; choose some of "
@@ -153,9 +153,9 @@ class PolygonIntersection(MemberGeometry):
         patches, elements = inside(sites, shapes, self.all_touched)
         x, y = sites.x[elements], sites.y[elements]
         if sites.geographic:
-            distances = sphere.haversine(x, y, anchors.x[patches], anchors.y[patches])
+            distances = sphere.haversine(x, y, places.x[patches], places.y[patches])
         else:
-            distances = np.hypot(x - anchors.x[patches], y - anchors.y[patches])
+            distances = np.hypot(x - places.x[patches], y - places.y[patches])
         scales = np.zeros(len(shapes))
         np.maximum.at(scales, patches, distances)
         return members_of(sites, patches, elements, distances, scales, len(shapes))

@@ -54,7 +54,7 @@ def around(members: Members, places: Places, given: Mapping[str, Any], domain: L
     except (ValueError, TypeError):  # polygons and functions are not written
         return members
     kept = np.flatnonzero(members.counts)
-    at = located(places.take(kept), geometry.sites(domain))
+    at = located(places.take(kept), geometry.outline(domain))
     return same_lists(members, geometry.neighborhood(domain, at), kept, geometry)
 
 
@@ -67,7 +67,7 @@ def timed(members: Members, given: Mapping[str, Any], domain: Lattice) -> Member
     closed = "left" if (spec.get("sampler") or {}).get("class") == "CausalRolling" else None
     assert members.anchors is not None
     kept = np.flatnonzero(members.anchors >= 0)
-    axis = geometry.axis(domain)
+    axis = geometry.outline(domain)
     if len(axis) != members.shape[0]:
         raise ValueError(
             f"like is not the field that was split: it has {len(axis)} steps along {axis.dim!r}, not "

@@ -131,7 +131,7 @@ def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
         tell_placeless(domain, axes.geometry)
         hood = Neighborhood((members,))
         return Found(hood, axes.window, *rest, ids=places.ids, matched=matched)
-    anchors = axes.sampler.anchors(domain, axes.geometry, obj)
+    anchors = axes.sampler.places(domain, axes.geometry, obj)
     boxes = axes.geometry.neighborhood(domain, anchors)
     found = Found(boxes, axes.window, anchors.ordinals, anchors.origin, ids=anchors.ids)
     return dataclasses.replace(found, matched=anchors.origin is not None)
@@ -139,7 +139,7 @@ def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
 
 def in_time(domain: Lattice, axes: TimeAxes) -> Found:
     """Find the windows of a TimePatcher."""
-    axis = axes.geometry.axis(domain)
+    axis = axes.geometry.outline(domain)
     anchors, which = anchor_steps(axis, axes)
     hood = axes.geometry.neighborhood(axis, anchors, axes.sampler.closed)
     origin, matched = identity_of(axis, anchors), of_patches(axes.sampler)
@@ -158,7 +158,7 @@ def anchor_steps(axis: TimeAxis, axes: TimeAxes) -> tuple[NDArray[np.int64], NDA
     if isinstance(sampler, EventTriggered):
         steps, which = sampler.kept(axis, axes.geometry)
         return steps, None if isinstance(sampler, ExplicitTimes) else which
-    return sampler.anchors(axis, axes.geometry), None
+    return sampler.places(axis, axes.geometry), None
 
 
 def identity_of(axis: TimeAxis, anchors: NDArray[np.int64], *more: Any) -> str:
@@ -180,7 +180,7 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
         ids = None if space.ids is None else space.ids[space.ordinals]
         hood = space.hood.alone(space.ordinals)
         space = Found(hood, space.window, places=places, ids=ids, matched=True)
-    axis = temporal.geometry.axis(domain)
+    axis = temporal.geometry.outline(domain)
     if axis.dim in space.hood.dims:
         raise ValueError(
             f"{spatial.geometry!r} cuts {axis.dim!r}, too, along which {temporal.geometry!r} puts windows "
@@ -212,7 +212,7 @@ def tell_placeless(domain: Lattice, geometry: MemberGeometry) -> None:
     """Warn of stations without a place; land of grids and the padding of profiles are meant to have none."""
     if not isinstance(domain, PointDomain):
         return
-    sites = geometry.sites(domain)
+    sites = geometry.outline(domain)
     if sites.left_out and len(sites.dims) == 1:
         dim = sites.dims[0]
         warnings.warn(
@@ -259,7 +259,7 @@ def coupled_steps(
     if isinstance(sampler, EventTriggered):
         steps = sampler.steps(axis)
     else:
-        steps = sampler.anchors(axis, geometry)
+        steps = sampler.places(axis, geometry)
     if len(steps) != count:
         raise ValueError(
             f"coupling='coupled' takes anchors one to one, but there are {count} in space and "

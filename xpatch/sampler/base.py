@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice
@@ -15,15 +14,26 @@ from xpatch.spec import MOST, Spec, by_dim, is_integer, per_dim
 
 
 class Sampler(Spec):
-    """Base of the samplers."""
+    """Base of the samplers.
 
-    def anchors(
-        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
-    ) -> Anchors:
-        """Place boxes on ``domain``; ``field`` holds the data, for samplers that look at them."""
-        raise NotImplementedError
+    A sampler says where the anchors are: `places`, which goes by `boxes` or by `lists`, whichever the
+    geometry has. ``field`` holds the data, for samplers that look at them.
+    """
 
-    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+    def places(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Any:
+        """Give the `Anchors` of boxes on ``domain``, or the `Places` of lists of members."""
+        if isinstance(geometry, MemberGeometry):
+            return self.lists(domain, geometry, field)
+        return self.boxes(domain, geometry, field)
+
+    def boxes(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Anchors:
+        """Place boxes."""
+        raise TypeError(
+            f"{type(self).__name__} places the anchors of lists of members; those of "
+            f"{type(geometry).__name__} are placed by RegularStride, Random, PoissonDisk or Explicit"
+        )
+
+    def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Place the anchors of lists of members."""
         raise TypeError(
             f"{type(self).__name__} places boxes; the anchors of {type(geometry).__name__} are placed "

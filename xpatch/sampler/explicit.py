@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
@@ -132,11 +131,9 @@ class Explicit(Sampler):
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    def anchors(
-        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
-    ) -> Anchors:
+    def boxes(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Anchors:
         """Find the start of each box and apply the boundary of the geometry."""
-        frame = geometry.frame(domain)
+        frame = geometry.outline(domain)
         source = patches_of(self.anchors_)
         if source is not None:
             return self._matched(*source, domain, frame)
@@ -233,9 +230,9 @@ class Explicit(Sampler):
             listed(full), ordinals=wanted, origin=plan.anchor_id, ids=plan.ids
         )
 
-    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+    def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Find the anchors of lists of members: elements stay elements, places stay where they are."""
-        given, sites = self.anchors_, geometry.sites(domain)
+        given, sites = self.anchors_, geometry.outline(domain)
         if self.at == "start":
             raise ValueError(
                 f"at='start' means boxes; the anchors of {type(geometry).__name__} are centers"

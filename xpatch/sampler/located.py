@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch import sphere
@@ -66,11 +65,9 @@ class AlongTrack(Sampler):
         check_outside(self.outside)
         check_empty(self.empty)
 
-    def anchors(
-        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
-    ) -> Anchors:
+    def boxes(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Anchors:
         """Center a patch at every ``spacing`` along the track, from its first vertex on."""
-        frame = geometry.frame(domain)
+        frame = geometry.outline(domain)
         points = self._points(domain, frame.dims)
         if points is None:
             vertices = np.asarray(self.track, float)
@@ -112,9 +109,9 @@ class AlongTrack(Sampler):
             x, y = walk(np.stack([x, y], axis=-1), self.spacing).T
         return pl.Points(dict(zip(flat, (x, y), strict=True)), flat, None, True)
 
-    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+    def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Anchor at every ``spacing`` along the track; places without any member are left out."""
-        sites = geometry.sites(domain)
+        sites = geometry.outline(domain)
         points = self._points(domain, ())
         if points is None:
             raise TypeError(
@@ -179,11 +176,9 @@ class FibonacciSphere(Sampler):
         check_integer(self.n, "n of FibonacciSphere", 1)
         check_empty(self.empty)
 
-    def anchors(
-        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
-    ) -> Anchors:
+    def boxes(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Anchors:
         """Center boxes at the cells nearest to the anchors that lie in the field."""
-        frame = geometry.frame(domain)
+        frame = geometry.outline(domain)
         lon, lat = sphere.fibonacci(self.n)
         inside = in_field(lon, lat, domain)
         if not inside.any():
@@ -194,8 +189,8 @@ class FibonacciSphere(Sampler):
         settled, keep = frame.settle(starts, "FibonacciSphere")
         return listed(not_empty(settled[keep], "FibonacciSphere"))
 
-    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
-        sites = geometry.sites(domain)
+    def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+        sites = geometry.outline(domain)
         x, y = sites.from_lonlat(*sphere.fibonacci(self.n))
         known = np.isfinite(x) & np.isfinite(y)
         if not isinstance(geometry, SphericalCap | RadiusGraph):  # others find members everywhere

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch import sphere
@@ -56,9 +55,7 @@ class Random(Sampler):
         check_seed(self.seed, "Random")
         check_flag(self.replace, "replace of Random")
 
-    def anchors(
-        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
-    ) -> Anchors:
+    def boxes(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Anchors:
         """Draw anchors.
 
         Raises
@@ -66,7 +63,7 @@ class Random(Sampler):
         ValueError
             If more are asked for than there are, without replacement.
         """
-        frame = geometry.frame(domain).snapped(self.snap)
+        frame = geometry.outline(domain).snapped(self.snap)
         limits, cells = limits_of(frame)
         counts = ((limits[:, 1] - limits[:, 0]) // cells + 1).tolist()
         total = int(np.prod(counts, dtype=object))
@@ -81,7 +78,7 @@ class Random(Sampler):
         starts = np.stack(np.unravel_index(drawn, counts), axis=-1)
         return listed(starts * cells + limits[:, 0])
 
-    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+    def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         no_snap(self.snap, geometry)
         candidates = dataclasses.replace(geometry.candidates(domain), empty=self.empty)
         if self.n_samples > len(candidates) and not self.replace:
@@ -127,11 +124,9 @@ class PoissonDisk(Sampler):
         check_positive(self.min_dist, "min_dist of PoissonDisk")
         check_seed(self.seed, "PoissonDisk")
 
-    def anchors(
-        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
-    ) -> Anchors:
+    def boxes(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Anchors:
         """Thin the allowed starts, in random order, until all keep the distance."""
-        frame = geometry.frame(domain).snapped(self.snap)
+        frame = geometry.outline(domain).snapped(self.snap)
         limits, cells = limits_of(frame)
         counts = (limits[:, 1] - limits[:, 0]) // cells + 1
         rng = np.random.default_rng(self.seed)
@@ -148,10 +143,10 @@ class PoissonDisk(Sampler):
         kept = thin(points, self.min_dist, period)
         return listed(points[kept] + limits[:, 0])
 
-    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+    def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Thin the elements, in random order: in km on longitude and latitude, else CRS units."""
         no_snap(self.snap, geometry)
-        sites = geometry.sites(domain)
+        sites = geometry.outline(domain)
         candidates = dataclasses.replace(geometry.candidates(domain), empty=self.empty)
         order = np.random.default_rng(self.seed).permutation(len(candidates))
         shuffled = candidates.take(order)

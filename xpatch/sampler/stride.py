@@ -8,7 +8,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
@@ -131,11 +130,9 @@ class RegularStride(Sampler):
         object.__setattr__(self, "snap", checked_snap(snap))
         object.__setattr__(self, "empty", empty)
 
-    def anchors(
-        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
-    ) -> Anchors:
+    def boxes(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Anchors:
         """Place anchors on every stride; they are an outer product."""
-        frame = geometry.frame(domain).snapped(self.snap)
+        frame = geometry.outline(domain).snapped(self.snap)
         steps = steps_in_cells(self.step, domain, frame, "step")
         if self.overlap is not None:
             asked = per_dim(in_frame(self.overlap, domain, frame), frame.dims, "overlap")
@@ -151,7 +148,7 @@ class RegularStride(Sampler):
         axes = tuple(regular_starts(frame, k, step) for k, step in enumerate(steps))
         return Anchors(axes, product=True)
 
-    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+    def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Anchor at every so many rows and columns of a lattice."""
         if self.overlap is not None:
             raise ValueError(
@@ -159,7 +156,7 @@ class RegularStride(Sampler):
                 "step, RegularStride(step)"
             )
         no_snap(self.snap, geometry)
-        sites = geometry.sites(domain)
+        sites = geometry.outline(domain)
         cells = [
             np.arange(0, n, s)
             for n, s in zip(sites.shape, strides(self, domain, sites), strict=True)
@@ -183,13 +180,11 @@ class EveryElement(Sampler):
     def __post_init__(self) -> None:
         check_empty(self.empty)
 
-    def anchors(
-        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
-    ) -> Anchors:
+    def boxes(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Anchors:
         """Place an anchor at every cell."""
-        return RegularStride(1).anchors(domain, geometry, field)
+        return RegularStride(1).boxes(domain, geometry, field)
 
-    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+    def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         return dataclasses.replace(geometry.candidates(domain), empty=self.empty)
 
 
@@ -224,11 +219,9 @@ class JitteredStride(Sampler):
         check_fraction(self.jitter, "jitter, which is a fraction of the step,")
         check_seed(self.seed, "JitteredStride")
 
-    def anchors(
-        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
-    ) -> Anchors:
+    def boxes(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Anchors:
         """Place jittered anchors; the boundary of the geometry moves or drops what overhangs."""
-        frame = geometry.frame(domain).snapped(self.snap)
+        frame = geometry.outline(domain).snapped(self.snap)
         steps = steps_in_cells(self.step, domain, frame, "step")
         axes = [regular_starts(frame, k, step) for k, step in enumerate(steps)]
         check_amount(math.prod(map(len, axes)), repr(self), "use a larger step")
@@ -240,10 +233,10 @@ class JitteredStride(Sampler):
         settled, keep = frame.settle(moved, "JitteredStride")
         return listed(not_empty(settled[keep], "JitteredStride"))
 
-    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+    def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Move the anchors of a stride, at most to the border."""
         no_snap(self.snap, geometry)
-        sites = geometry.sites(domain)
+        sites = geometry.outline(domain)
         steps = np.array(strides(self, domain, sites))
         cells = [np.arange(0, n, s) for n, s in zip(sites.shape, steps, strict=True)]
         grid = np.stack(np.meshgrid(*cells, indexing="ij"), axis=-1).reshape(-1, len(cells))

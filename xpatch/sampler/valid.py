@@ -46,9 +46,7 @@ class Valid(Sampler):
             )
         check_fraction(self.min_fraction, "min_fraction of Valid")
 
-    def anchors(
-        self, domain: Lattice, geometry: Geometry, field: xr.DataArray | xr.Dataset | None = None
-    ) -> Anchors:
+    def boxes(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Anchors:
         """Keep the anchors of ``sampler`` that are valid enough.
 
         Raises
@@ -56,7 +54,7 @@ class Valid(Sampler):
         ValueError
             If none is.
         """
-        proposed = self.sampler.anchors(domain, geometry, field)
+        proposed = self.sampler.places(domain, geometry, field)
         boxes: Any = geometry.neighborhood(domain, proposed)
         check_amount(len(boxes), repr(self.sampler), "Valid looks at each: use a larger step")
         fraction = box_fractions(self._mask(domain, field, boxes.dims), boxes.starts(), boxes)
@@ -72,7 +70,7 @@ class Valid(Sampler):
         ids = None if proposed.ids is None else proposed.ids[keep]
         return dataclasses.replace(listed(boxes.starts()[keep]), ids=ids)
 
-    def places(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
+    def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Keep the anchors whose members are valid enough; those without members are not."""
         proposed = self.sampler.places(domain, geometry, field)
         if proposed.ordinals is not None:  # those of other patches: they keep their labels

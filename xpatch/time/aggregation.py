@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from xpatch.aggregation import AGGREGATIONS, Aggregation, Windowed
+from xpatch.aggregation import Aggregation, Windowed
 from xpatch.engine import dtypes
 from xpatch.engine import reducers as r
+from xpatch.registry import register_aggregation
 from xpatch.window import Window, as_window
 
 SELECT = ("latest", "mean", "cube")
@@ -103,4 +104,5 @@ class Sequential(Aggregation):
         return r.WeightedMean(dtype, skipna, dtypes.average(dtype))
 
 
-AGGREGATIONS.update({"temporalmean": TemporalMean, "forecast": Forecast, "sequential": Sequential})
+for _cls in (TemporalMean, Forecast, Sequential):
+    register_aggregation(_cls.__name__, _cls)

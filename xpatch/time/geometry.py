@@ -39,7 +39,7 @@ class TimeGeometry(Spec):
 
     dim: Hashable | None
 
-    def axis(self, domain: Lattice) -> TimeAxis:
+    def outline(self, domain: Lattice) -> TimeAxis:
         """Find the time axis of the field."""
         return time_axis(domain, self.dim)
 

@@ -26,7 +26,7 @@ class TimeSampler(Spec):
     def closed(self) -> str | None:
         return None
 
-    def anchors(self, axis: TimeAxis, geometry: TimeGeometry) -> NDArray[np.int64]:
+    def places(self, axis: TimeAxis, geometry: TimeGeometry) -> NDArray[np.int64]:
         """Give the steps that are anchors: of those whose window is complete."""
         raise NotImplementedError
 
@@ -74,7 +74,7 @@ class RegularTimeStride(TimeSampler):
     def __post_init__(self) -> None:
         Duration.of(self.step, f"step of {type(self).__name__}")
 
-    def anchors(self, axis: TimeAxis, geometry: TimeGeometry) -> NDArray[np.int64]:
+    def places(self, axis: TimeAxis, geometry: TimeGeometry) -> NDArray[np.int64]:
         whole = complete_steps(axis, geometry, self.closed)
         step = Duration.of(self.step, "step")
         first = int(whole[0])
@@ -191,7 +191,7 @@ class EventTriggered(TimeSampler):
             )
         return found.astype(np.int64)
 
-    def anchors(self, axis: TimeAxis, geometry: TimeGeometry) -> NDArray[np.int64]:
+    def places(self, axis: TimeAxis, geometry: TimeGeometry) -> NDArray[np.int64]:
         return self.kept(axis, geometry)[0]
 
     def kept(
@@ -274,7 +274,7 @@ class RandomTime(TimeSampler):
         check_integer(self.n, "n of RandomTime", 1)
         check_seed(self.seed, "RandomTime")
 
-    def anchors(self, axis: TimeAxis, geometry: TimeGeometry) -> NDArray[np.int64]:
+    def places(self, axis: TimeAxis, geometry: TimeGeometry) -> NDArray[np.int64]:
         whole = complete_steps(axis, geometry, self.closed)
         share = None
         if self.weights is not None:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.aggregation import AGGREGATIONS, Aggregation, as_aggregation
+from xpatch.aggregation import Aggregation, as_aggregation
 from xpatch.engine import reducers as r
 from xpatch.neighborhood import Part
+from xpatch.registry import register_aggregation
 from xpatch.spec import DimMap
 from xpatch.time.aggregation import TemporalMean
 from xpatch.time.axis import Duration, TimeAxis
@@ -260,4 +261,4 @@ def _checked_combine(combine: Any, scales: tuple[str, ...] | None) -> Any:
     return combine
 
 
-AGGREGATIONS["hierarchicalcombine"] = HierarchicalCombine
+register_aggregation("HierarchicalCombine", HierarchicalCombine)
