@@ -139,6 +139,7 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
         landmarks=landmarks_read(recipe),
         variable=recipe.get("variable"),
         names=recipe.get("names") or {},
+        closed=recipe.get("closed"),
     )
 
 

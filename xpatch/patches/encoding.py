@@ -25,7 +25,7 @@ from xpatch.patches.plan import Plan, start_name
 from xpatch.spec import encode
 
 RECIPE = "xpatch_recipe"  # the attribute
-VERSION = 2
+VERSION = 3
 SPEC = ("class", "geometry", "sampler", "window", "aggregation", "spatial", "temporal", "coupling")
 ANCHOR = "anchor_element"  # coordinate with the element that a list of members is anchored at
 HUGE = 2**62  # integers from which on a ramp may leave int64
@@ -63,8 +63,28 @@ def write_recipe(plan: Plan) -> str:
             **_renamed(plan),
             **_marked(plan),
             **({} if plan.variable is None else {"variable": plan.variable}),
+            **({} if plan.closed is None else {"closed": plan.closed}),
         }
     )
+
+
+def read_text(text: Any) -> dict[str, Any]:
+    """Read a recipe that nobody has checked; empty if it is none, which is said where it is read."""
+    try:
+        recipe = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return {}
+    return recipe if isinstance(recipe, dict) else {}
+
+
+def recipes_in(text: Any) -> list[Mapping[str, Any]]:
+    """Give the recipes of all fields that one of patches holds, as far as it can be read."""
+    recipe = read_text(text)
+    others, scenes = recipe.get("others"), recipe.get("scenes")
+    found = [recipe, recipe.get("common")]
+    found += others if isinstance(others, list) else []
+    found += [s.get("recipe") for s in scenes] if isinstance(scenes, list) else []
+    return [part for part in found if isinstance(part, Mapping)]
 
 
 def _hoods(plan: Plan) -> dict[str, Any]:
@@ -235,8 +255,8 @@ def _without_anchors(spec: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in spec.items():
         if name in ("spatial", "temporal") and value is not None:
             value = _without_anchors(value)
-        elif name == "sampler" and (value or {}).get("class") == "Explicit":
-            value = {"class": "Explicit"}
+        elif name == "sampler" and "anchors" in (value or {}):
+            value = {"class": value["class"], "anchors": None}
         out[name] = value
     return out
 

@@ -116,9 +116,10 @@ def outlines(source: Provenance, plan: Plan, which: NDArray | None = None) -> tu
     places = plan.places.take(ordinals)
     if places.shapes is not None:
         return places.shapes, crs
-    if spec.get("class") == "SphericalCap" and sites.geographic:
+    radius = spec.get("radius_km")
+    if radius is not None and sites.geographic:
         middle = (np.nanmin(sites.x) + np.nanmax(sites.x)) / 2
-        return _rings(places.x, places.y, float(spec["radius_km"]), middle), crs
+        return _rings(places.x, places.y, float(radius), middle), crs
     points = shapely.points(sites.x, sites.y) if sites.geometries is None else sites.geometries
     out = np.empty(len(part), dtype=object)
     for k in range(len(part)):

@@ -66,6 +66,8 @@ class Plan:
     names : mapping, optional
         What coordinates of windows in time are called where the field has names of its own: "lead",
         "event", "step", "number".
+    closed : {"left"}, optional
+        Which end windows in time keep, where the sampler says it: "left" leaves the anchor out.
     """
 
     domain: Lattice
@@ -85,6 +87,7 @@ class Plan:
     landmarks: Landmarks | None = None
     variable: str | None = None
     names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    closed: str | None = None
 
     def __len__(self) -> int:
         return len(self.hood)
@@ -212,8 +215,7 @@ class Plan:
     @property
     def first_future(self) -> int:
         """The lead at which the future begins: 1, or 0 where the anchor is left out of the past."""
-        spec = self.spec.get("temporal") or self.spec
-        return 0 if (spec.get("sampler") or {}).get("class") == "CausalRolling" else 1
+        return 0 if self.closed == "left" else 1
 
     def points(self, ordinals: NDArray) -> pl.Points:
         """Give the places of patches, with the CRS they are in: of boxes their mid-points."""

@@ -69,6 +69,7 @@ def make_plan(
         given=None if found.ordinals is None else told_apart(found.ordinals),
         names=names,
         variable=None if isinstance(obj, xr.Dataset) or obj.name is None else str(obj.name),
+        closed=found.closed,
     )
     if found.matched:
         plan = dataclasses.replace(plan, helpers=named_apart(plan))
@@ -120,6 +121,7 @@ class Found:
     events: NDArray[np.int64] | None = None
     ids: NDArray | None = None
     matched: bool = False  # whether anchors are those of other patches
+    closed: str | None = None  # what the sampler in time says of its windows
 
 
 def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
@@ -141,10 +143,11 @@ def in_time(domain: Lattice, axes: TimeAxes) -> Found:
     """Find the windows of a TimePatcher."""
     axis = axes.geometry.axis(domain)
     anchors, which = anchor_steps(axis, axes)
-    hood = axes.geometry.neighborhood(axis, anchors, axes.sampler.closed)
+    closed = axes.sampler.closed
+    hood = axes.geometry.neighborhood(axis, anchors, closed)
     origin, matched = identity_of(axis, anchors), of_patches(axes.sampler)
     alone = Neighborhood((hood,))
-    return Found(alone, axes.window, origin=origin, events=which, matched=matched)
+    return Found(alone, axes.window, None, origin, None, which, matched=matched, closed=closed)
 
 
 def of_patches(sampler: Any) -> bool:
@@ -204,7 +207,7 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
     matched = space.matched or of_patches(temporal.sampler)
     if not isinstance(hood, Slices):
         check_padding(space.hood)
-    rest = (space.places, events, ids, matched)
+    rest = (space.places, events, ids, matched, temporal.sampler.closed)
     return Found(joined(space.hood, hood, kept), window, None, origin, *rest)
 
 

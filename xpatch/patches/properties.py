@@ -200,16 +200,13 @@ def spec(obj: xr.DataArray | xr.Dataset) -> dict[str, Any]:
     _, plan = plan_of(obj)
     out = {k: v for k, v in plan.spec.items() if k != "class"}
     sampler = dict(out.get("sampler") or {})
-    if sampler.get("class") == "Explicit" and plan.places is not None:
+    if "anchors" in sampler and plan.places is not None:
         numbers = plan.places.elements if plan.places.polygons is None else plan.places.polygons
         anchors = numbers.tolist() if bool((numbers >= 0).all()) else None
-        out["sampler"] = {"class": "Explicit", "anchors": anchors, "at": None}
-    elif sampler.get("class") == "Explicit":
-        out["sampler"] = {
-            "class": "Explicit",
-            "anchors": plan.boxes.starts().tolist(),
-            "at": "start",
-        }
+        out["sampler"] = {"class": sampler["class"], "anchors": anchors, "at": None}
+    elif "anchors" in sampler:
+        starts = plan.boxes.starts().tolist()
+        out["sampler"] = {"class": sampler["class"], "anchors": starts, "at": "start"}
     return out
 
 

@@ -16,7 +16,7 @@ from xarray import Variable
 from xpatch.domain import Lattice, domain_of
 from xpatch.engine import dtypes
 from xpatch.neighborhood import Members, Neighborhood
-from xpatch.patches.encoding import RECIPE
+from xpatch.patches.encoding import RECIPE, recipes_in
 from xpatch.patches.fields import of_one_field, told_plans
 from xpatch.patches.index import PatchIndex, patch_index
 from xpatch.patches.labels import agree, few_tell, missing, tolerance
@@ -150,7 +150,8 @@ def is_coarse(obj: Any) -> bool:
     if index is not None:
         return any(plan.coarse for plan in index.plans)
     own = [c for c in obj.coords.values() if c.dims == (c.name,) or not c.ndim]
-    return any('"coarse": {' in str(c.attrs.get(RECIPE, "")) for c in own)
+    recipes = [part for c in own for part in recipes_in(c.attrs.get(RECIPE))]
+    return any(recipe.get("coarse") for recipe in recipes)
 
 
 def _from_labels(obj: xr.DataArray | xr.Dataset, domain: Lattice) -> Provenance:
