@@ -49,7 +49,7 @@ class Continued:
     axis: int
     step: Any
 
-    def __call__(self, patches: NDArray, hood: Neighborhood) -> NDArray:
+    def __call__(self, patches: NDArray[Any], hood: Neighborhood) -> NDArray[Any]:
         (part,), n = hood.slices, hood.shape[0]
         wrap = part.wrap
         cells = hood.starts() + np.arange(part.size)
@@ -69,8 +69,8 @@ def cut_bounds(
     plan: Plan,
     dim: Hashable,
     d: Hashable,
-    ordinals: NDArray,
-    groups: list[NDArray] | None,
+    ordinals: NDArray[Any],
+    groups: list[NDArray[Any]] | None,
 ) -> Variable:
     """Cut bounds of the labels of ``d``, computed when they are looked at."""
     hood = plan.boxes.only((d,)).padded_by(pad_mode="edge", pad_value=None)
@@ -97,7 +97,12 @@ def bounded_by(domain: Lattice, name: Hashable, dims: tuple[Hashable, ...]) -> H
 
 
 def turned_back(
-    variable: Variable, d: Hashable | None, plan: Plan, ordinals: NDArray, crop: Any, dim: Hashable
+    variable: Variable,
+    d: Hashable | None,
+    plan: Plan,
+    ordinals: NDArray[Any],
+    crop: Any,
+    dim: Hashable,
 ) -> Variable:
     """Give bounds of ``d`` past the seam of a periodic dimension as on this side; others as they are."""
     step = None if d is None else plan.domain.spacing(d)
@@ -108,6 +113,6 @@ def turned_back(
         return variable
     n = boxes.shape[0]
     turns = Variable((dim, d), (boxes.starts(ordinals) + np.arange(boxes.sizes[0])) // n * n)
-    out = (variable - turns * step).transpose(*variable.dims)
+    out: Variable = (variable - turns * step).transpose(*variable.dims)
     out.attrs = variable.attrs
     return out

@@ -48,7 +48,7 @@ def through_counts(variable: Variable, merge: Callable[[Variable], Variable]) ->
 
 
 def _mapped(
-    variable: Variable, function: Callable[..., NDArray], calendar: str, dtype: np.dtype
+    variable: Variable, function: Callable[..., NDArray[Any]], calendar: str, dtype: np.dtype
 ) -> Variable:
     if variable.chunks is None:
         return Variable(variable.dims, function(variable.to_numpy(), calendar), variable.attrs)
@@ -58,14 +58,14 @@ def _mapped(
     return Variable(variable.dims, data, variable.attrs)
 
 
-def _as_counts(dates: NDArray, calendar: str) -> NDArray[np.datetime64]:
+def _as_counts(dates: NDArray[Any], calendar: str) -> NDArray[np.datetime64]:
     known = ~pd.isnull(dates)
     out = np.full(dates.shape, np.array("NaT", "M8[us]"))
     out[known] = counted(dates[known], calendar).view("M8[us]")
     return out
 
 
-def _as_dates(counts: NDArray, calendar: str) -> NDArray[np.object_]:
+def _as_dates(counts: NDArray[Any], calendar: str) -> NDArray[np.object_]:
     known = ~np.isnat(counts)
     out = np.full(counts.shape, None, object)
     out[known] = dated(counts[known].astype("M8[us]").view("i8"), calendar)

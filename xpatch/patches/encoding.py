@@ -135,7 +135,7 @@ def _digest(*found: bytes | memoryview) -> str:
     return digest.hexdigest()
 
 
-def told_apart(ordinals: NDArray) -> str:
+def told_apart(ordinals: NDArray[Any]) -> str:
     """Identify the set of patches that split gave."""
     own = distinct(np.asarray(ordinals, dtype="<i8"))
     return f"{len(own)}-{_digest(own.tobytes())}"
@@ -145,7 +145,7 @@ def named_apart(plan: Plan) -> dict[str, Hashable]:
     """Name the coordinates that only serve files by the field: anchors came from other patches."""
     found = [fingerprint(plan).encode(), str(list(plan.inner.values())).encode()]
     boxed = plan.boxed
-    arrays: tuple[NDArray, ...] = () if boxed is None else _axes(boxed.boxes)
+    arrays: tuple[NDArray[Any], ...] = () if boxed is None else _axes(boxed.boxes)
     places = plan.places
     arrays += () if places is None else (places.elements, places.x, places.y)
     arrays += tuple(m.anchors for m in plan.lists if m.anchors is not None)
@@ -196,7 +196,7 @@ def _averaged(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _axes(boxes: Neighborhood) -> tuple[NDArray, ...]:
+def _axes(boxes: Neighborhood) -> tuple[NDArray[Any], ...]:
     """Give the starts along each dimension: of an outer product, or of each box."""
     if boxes.product:
         return tuple(p.starts for p in boxes.slices)
@@ -270,7 +270,7 @@ def _labels(domain: Lattice, dim: Hashable) -> Any:
     return packed if zone is None else {**packed, "zone": zone}
 
 
-def pack(values: NDArray, counted: NDArray[np.int64] | None = None) -> Any:
+def pack(values: NDArray[Any], counted: NDArray[np.int64] | None = None) -> Any:
     """Pack a vector: (start, step, n) where that is bit-exact, else its values, compressed.
 
     Dates of cftime are counted in microseconds, if they are not yet. Long text and other objects
@@ -306,13 +306,13 @@ def pack(values: NDArray, counted: NDArray[np.int64] | None = None) -> Any:
     return {**head, "zlib": base64.b64encode(data).decode()}
 
 
-def _ramp(ramp: Mapping[str, Any], n: int, dtype: np.dtype) -> NDArray:
-    out = (ramp["start"] + ramp["step"] * np.arange(n)).astype(dtype)
+def _ramp(ramp: Mapping[str, Any], n: int, dtype: np.dtype) -> NDArray[Any]:
+    out: NDArray[Any] = (ramp["start"] + ramp["step"] * np.arange(n)).astype(dtype)
     out[-1:] = ramp["stop"]  # which `numpy.linspace` sets as well
     return out
 
 
-def unpack(packed: Mapping[str, Any]) -> NDArray | None:
+def unpack(packed: Mapping[str, Any]) -> NDArray[Any] | None:
     """Undo `pack`; None if the values were not written."""
     if "dtype" not in packed:
         return None
@@ -324,7 +324,8 @@ def unpack(packed: Mapping[str, Any]) -> NDArray | None:
         values = np.frombuffer(_inflated(packed["zlib"], packed["n"] * dtype.itemsize), dtype)
         return values.astype(object if packed.get("object") else dtype)
     whole = np.dtype("i8") if dtype.kind in "mM" else dtype
-    return _ramp(packed, packed["n"], whole).view(dtype)
+    ramp: NDArray[Any] = _ramp(packed, packed["n"], whole).view(dtype)
+    return ramp
 
 
 def _inflated(text: str, size: int) -> bytes:

@@ -227,7 +227,7 @@ class PatchIndex(Index):
 
     def equals(self, other: Index, *, exclude: frozenset[Hashable] | None = None) -> bool:
         if isinstance(other, PandasIndex):  # a block of map_blocks knows labels alone
-            return self._index.equals(other, exclude=exclude)
+            return bool(self._index.equals(other, exclude=exclude))
         if not isinstance(other, PatchIndex):
             return False
         return self._index.equals(other._index) and self._plans_within(other)
@@ -346,7 +346,8 @@ def with_index(obj: Any, index: PatchIndex) -> Any:
 
 def labels_of(obj: Any, names: Iterable[Hashable]) -> xr.Coordinates:
     """Give those of some coordinates that patches have, with their indexes."""
-    return obj.coords.to_dataset()[[n for n in names if n in obj.coords]].coords
+    known: xr.Dataset = obj.coords.to_dataset()
+    return known[[n for n in names if n in obj.coords]].coords
 
 
 def whole_of(obj: Any) -> xr.Dataset:

@@ -80,7 +80,7 @@ def timed(members: Members, plan: Plan, domain: Lattice) -> Members:
     return same_lists(members, found, kept, geometry)
 
 
-def same_lists(members: Members, found: Members, kept: NDArray, geometry: Any) -> Members:
+def same_lists(members: Members, found: Members, kept: NDArray[Any], geometry: Any) -> Members:
     """Give the lists that were found again, with their distances.
 
     Raises

@@ -325,7 +325,8 @@ class Merge:
         order += tuple(d for d in (*variable.dims, *missing) if d not in order)
         every = {self.dim: variable.sizes[self.dim], **missing}
         every |= {d: variable.sizes[d] for d in variable.dims}
-        return variable.set_dims({d: every[d] for d in order})
+        spread: Variable = variable.set_dims({d: every[d] for d in order})
+        return spread
 
     def _chunks(self, name: Hashable, dims: tuple[Hashable, ...]) -> list[tuple[int, ...]]:
         """Give the chunks of the result along cut dimensions."""

@@ -33,7 +33,9 @@ from xpatch.time.sampler import EventTriggered, ExplicitTimes
 from xpatch.window import Boxcar, ByDim
 
 AnyAxes = Axes | TimeAxes | SpaceTimeAxes
-First = AnyAxes | Geometry | TimeGeometry | Mapping[Any, Any] | Sequence[float] | NDArray | float
+First = (
+    AnyAxes | Geometry | TimeGeometry | Mapping[Any, Any] | Sequence[float] | NDArray[Any] | float
+)
 
 
 def make_plan(
@@ -82,7 +84,7 @@ def chosen(patcher: Any, geometry: Any, sampler: Any, window: Any) -> AnyAxes:
         if geometry is not None or not in_time_first(patcher):
             check_first(patcher, geometry)
         patcher, geometry = None, patcher
-    if patcher is None:
+    if not isinstance(patcher, AnyAxes):
         return composed(geometry, sampler, window)
     if not (geometry is None and sampler is None and window is None):
         raise TypeError("split takes a patcher, or geometry, sampler and window, not both")
@@ -119,7 +121,7 @@ class Found:
     origin: str | None = None
     places: Places | None = None
     events: NDArray[np.int64] | None = None
-    ids: NDArray | None = None
+    ids: NDArray[Any] | None = None
     matched: bool = False  # whether anchors are those of other patches
     closed: str | None = None  # what the sampler in time says of its windows
 
@@ -155,7 +157,7 @@ def of_patches(sampler: Any) -> bool:
     return isinstance(sampler, ExplicitTimes) and sampler.of_patches
 
 
-def anchor_steps(axis: TimeAxis, axes: TimeAxes) -> tuple[NDArray[np.int64], NDArray | None]:
+def anchor_steps(axis: TimeAxis, axes: TimeAxes) -> tuple[NDArray[np.int64], NDArray[Any] | None]:
     """Give the steps that are anchors, and which of the events they are, if there are events."""
     sampler = axes.sampler
     if isinstance(sampler, EventTriggered):
@@ -189,8 +191,8 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
             f"{spatial.geometry!r} cuts {axis.dim!r}, too, along which {temporal.geometry!r} puts windows "
             f"in time; leave {axis.dim!r} out of the geometry in space"
         )
-    kept: NDArray | None = None
-    events: NDArray | None
+    kept: NDArray[Any] | None = None
+    events: NDArray[Any] | None
     if axes.coupling == "coupled":
         anchors, events = coupled_steps(axis, temporal, len(space.hood))
         kept = events
@@ -243,7 +245,7 @@ def joint_window(space: Found, temporal: Any, dims: tuple[Hashable, ...], time: 
     return ByDim.of({**dict.fromkeys(dims, space.window), time: temporal})
 
 
-def joined(space: Neighborhood, time: Part, kept: NDArray | None) -> Neighborhood:
+def joined(space: Neighborhood, time: Part, kept: NDArray[Any] | None) -> Neighborhood:
     """Combine patches: every place with every window in time, or the ``kept`` ones one to one."""
     parts = (*space.parts, time)
     if kept is None and space.product:
@@ -256,7 +258,7 @@ def joined(space: Neighborhood, time: Part, kept: NDArray | None) -> Neighborhoo
 
 def coupled_steps(
     axis: TimeAxis, temporal: TimeAxes, count: int
-) -> tuple[NDArray[np.int64], NDArray]:
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Give the steps of events whose window is complete, and which of the events these are."""
     sampler, geometry = temporal.sampler, temporal.geometry
     if isinstance(sampler, EventTriggered):

@@ -79,7 +79,7 @@ def _read(obj: Any, dim: Hashable, recipe: Mapping[str, Any]) -> Any:
     return out.drop_indexes(dim, errors="ignore").assign_coords({dim: own})
 
 
-def scene_rows(obj: Any) -> tuple[Hashable, list[tuple[Any, NDArray]]] | None:
+def scene_rows(obj: Any) -> tuple[Hashable, list[tuple[Any, NDArray[Any]]]] | None:
     """Give which rows are of which scene; None of patches that were split alone."""
     index = patch_index(obj)
     if index is not None:
