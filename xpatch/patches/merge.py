@@ -18,8 +18,7 @@ from xpatch.patches.arguments import Options, factors
 from xpatch.patches.bounds import bounded_by, turned_back
 from xpatch.patches.carried import carried, on_cells
 from xpatch.patches.composite import inverse_variance, most_probable, most_probable_each
-from xpatch.patches.coords import restored_coords
-from xpatch.patches.dates import merge_dates
+from xpatch.patches.coords import merge_dates, restored_coords
 from xpatch.patches.encoding import without_recipes
 from xpatch.patches.fields import best_plan
 from xpatch.patches.labels import part_of, same_numbers

@@ -21,8 +21,8 @@ from xpatch.engine.gather import patch_dims
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.engine.reading import Stored
 from xpatch.neighborhood import Members, Neighborhood
-from xpatch.patches.bounds import bounded_by, bounds_of, cut_bounds, remember
-from xpatch.patches.dates import is_bounds
+from xpatch.patches.bounds import bounded_by, bounds_of, cut_bounds, remember, thinned
+from xpatch.patches.coords import is_bounds
 from xpatch.patches.encoding import ANCHOR
 from xpatch.patches.index import RECIPE, PatchIndex
 from xpatch.patches.labels import Numbers, label_variable
@@ -30,7 +30,6 @@ from xpatch.patches.mapping import labeled, without_transform
 from xpatch.patches.names import is_lead
 from xpatch.patches.plan import Plan, start_name
 from xpatch.patches.steps import lead_coordinate, number_attrs, step_coordinates
-from xpatch.patches.thinning import thinned
 from xpatch.patches.weights import Taper
 from xpatch.time.window import stepwise
 
