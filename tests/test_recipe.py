@@ -310,14 +310,14 @@ def test_damage_says_what_and_the_mend(key, like):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[" * 100_000, "{}", "[]", "1", "null", '{"version": 2}']
+    "text", ["", "{", "[" * 100_000, "{}", "[]", "1", "null", '{"version": 3}']
 )
 def test_text_that_is_no_recipe(text):
     with pytest.raises(ValueError, match="like=field"):
         bare(made_as("boxes"), text).patch.merge()
 
 
-@pytest.mark.parametrize("version", [1, 3, None, "2"])
+@pytest.mark.parametrize("version", [1, 2, 4, None, "3"])
 def test_other_versions_are_refused_with_the_mend(version):
     plain = field().patch.split(geometry={"y": 3, "x": 4})
     old = bare(plain, {**recipe_of(plain), "version": version})
@@ -326,6 +326,48 @@ def test_other_versions_are_refused_with_the_mend(version):
     ):
         old.patch.merge()
     np.testing.assert_allclose(old.patch.merge(like=field()), field())
+
+
+class RollingElsewhere(xpatch.CausalRolling):
+    """A sampler of a third party."""
+
+
+class CapElsewhere(xpatch.SphericalCap):
+    """A geometry of a third party."""
+
+
+class PlacesElsewhere(xpatch.Explicit):
+    """A sampler of a third party that takes anchors."""
+
+
+def test_a_subclass_does_what_its_base_does():
+    days = pd.date_range("2001-01-01", periods=40)
+    series = xr.DataArray(np.arange(40.0), {"time": days}, ("time",))
+    horizon = xpatch.LookbackHorizon(5, 3)
+    for split in (series.patch.split, series.chunk(time=9).patch.split):
+        patches = split(horizon, sampler=RollingElsewhere(2)).load()
+        for made in (patches, bare(patches, recipe_of(patches))):
+            assert made.patch.horizon.lead.values.tolist() == [0, 1, 2]
+            assert made.patch.lookback.lead.values.tolist() == [-5, -4, -3, -2, -1]
+
+
+def test_the_outline_of_a_subclass_is_that_of_its_base():
+    pytest.importorskip("geopandas")
+    grid = xr.DataArray(np.zeros((3, 4)), {"lat": [-1, 0, 1], "lon": [0, 90, 180, 270]})
+    outlines = [
+        grid.patch.split(geometry=cap(150.0)).patch.footprints().geometry
+        for cap in (xpatch.SphericalCap, CapElsewhere)
+    ]
+    assert outlines[0].geom_equals(outlines[1]).all()
+
+
+def test_anchors_are_left_out_of_the_recipe_of_a_subclass():
+    places = [(0, 0), (2, 3), (1, 1)]
+    patches = field().patch.split(geometry={"y": 3, "x": 4}, sampler=PlacesElsewhere(places))
+    assert recipe_of(patches)["sampler"] == {"class": "PlacesElsewhere", "anchors": None}
+    again = bare(patches, recipe_of(patches))
+    assert again.patch.spec["sampler"]["anchors"] == [list(place) for place in places]
+    np.testing.assert_array_equal(again.patch.merge(), patches.patch.merge())
 
 
 def test_nothing_is_decompressed_beyond_what_is_needed():

@@ -46,7 +46,7 @@ class Neighborhood:
         dims: Sequence[Hashable],
         sizes: Sequence[int],
         shape: Sequence[int],
-        axes: Sequence[NDArray],
+        axes: Sequence[NDArray[Any]],
         product: bool = True,
         wrap: Sequence[bool] | None = None,
         **pad: Any,
@@ -145,7 +145,7 @@ class Neighborhood:
             return Neighborhood(parts, (np.arange(len(parts[0])),))
         return Neighborhood(parts, tuple(self.picks[k] for k in kept))
 
-    def in_space_of(self, ordinals: NDArray) -> NDArray[np.int64]:
+    def in_space_of(self, ordinals: NDArray[Any]) -> NDArray[np.int64]:
         """Give which patches of `in_space` those with ``ordinals`` are."""
         kept = [k for k, p in enumerate(self.parts) if not p.timed]
         entries = [self.entries(ordinals)[k] for k in kept]
@@ -173,7 +173,7 @@ class Neighborhood:
         """Which cell of a box is the anchor of a window in time; None along other dimensions."""
         return tuple(p.anchor for p in self._boxes())
 
-    def starts(self, ordinals: NDArray | None = None) -> NDArray[np.int64]:
+    def starts(self, ordinals: NDArray[Any] | None = None) -> NDArray[np.int64]:
         """Give the first cells of boxes, shape (patch, dim)."""
         ordinals = np.arange(len(self)) if ordinals is None else ordinals
         picks = self.entries(np.asarray(ordinals))
@@ -190,7 +190,7 @@ class Neighborhood:
 
     # ------------------------------------------------------------------------------- of patches
 
-    def entries(self, ordinals: NDArray) -> tuple[NDArray[np.int64], ...]:
+    def entries(self, ordinals: NDArray[Any]) -> tuple[NDArray[np.int64], ...]:
         """Give which entry of each part the patches with ``ordinals`` take."""
         if self.picks is not None:
             return tuple(p[ordinals] for p in self.picks)
@@ -198,17 +198,17 @@ class Neighborhood:
             return (np.asarray(ordinals),)
         return tuple(np.unravel_index(ordinals, self.grid)) if self.parts else ()
 
-    def of_part(self, part: Part, ordinals: NDArray) -> NDArray[np.int64]:
+    def of_part(self, part: Part, ordinals: NDArray[Any]) -> NDArray[np.int64]:
         """Give which entry of one part the patches with ``ordinals`` take."""
         k = next(k for k, p in enumerate(self.parts) if p is part)
         return self.entries(ordinals)[k]
 
-    def members(self, ordinals: NDArray, part: Members | None = None) -> Members:
+    def members(self, ordinals: NDArray[Any], part: Members | None = None) -> Members:
         """Give the lists of patches: those of one part, or of the only one that there is."""
         found = self.lists[0] if part is None else part
         return found.take(self.of_part(found, np.asarray(ordinals)))
 
-    def reach(self, ordinals: NDArray) -> tuple[list[int], list[int]]:
+    def reach(self, ordinals: NDArray[Any]) -> tuple[list[int], list[int]]:
         """Give the first cell of some patches along each dim, and that behind the last.
 
         Windows may reach beyond the domain, lists do not.
@@ -226,20 +226,20 @@ class Neighborhood:
             high += (last.max(axis=0) + 1).tolist() if len(last) else [0] * len(part.dims)
         return low, high
 
-    def take(self, ordinals: NDArray) -> Neighborhood:
+    def take(self, ordinals: NDArray[Any]) -> Neighborhood:
         """Give the patches with ``ordinals``."""
         ordinals = np.asarray(ordinals)
         if len(ordinals) == len(self) and bool((ordinals == np.arange(len(self))).all()):
             return self
         return Neighborhood(self.parts, self.entries(ordinals))
 
-    def alone(self, ordinals: NDArray) -> Neighborhood:
+    def alone(self, ordinals: NDArray[Any]) -> Neighborhood:
         """Give patches so that those of one part are its entries, one by one."""
         if len(self.parts) != 1:
             return self.take(ordinals)
         return Neighborhood((self.parts[0].take(self.entries(np.asarray(ordinals))[0]),))
 
-    def arranged(self, ordinals: NDArray) -> tuple[Neighborhood, NDArray[np.int64] | None]:
+    def arranged(self, ordinals: NDArray[Any]) -> tuple[Neighborhood, NDArray[np.int64] | None]:
         """Give patches, as an outer product where boxes are one, and where each stands then.
 
         The second result says where the k-th patch of the first stands among ``ordinals``; None: at k.
@@ -333,7 +333,7 @@ class Neighborhood:
         return self
 
 
-def _same(a: Part, b: Part, e: NDArray, f: NDArray) -> bool:
+def _same(a: Part, b: Part, e: NDArray[Any], f: NDArray[Any]) -> bool:
     """Whether two parts are of one kind, and patches take the same of both."""
     if not a.equals(b):
         return False

@@ -1,9 +1,9 @@
-"""CF bounds of the cells along a cut dimension: they go on past the edge as the labels do."""
+"""CF bounds of cells along a cut dimension: they go on past the edge as labels do, and reach over coarse cells."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from xpatch.engine.reading import Stored
 from xpatch.neighborhood import Neighborhood
 from xpatch.patches.plan import Plan
 
-__all__ = ["bounded_by", "bounds_of", "cut_bounds", "remember", "turned_back"]
+__all__ = ["bounded_by", "bounds_of", "cut_bounds", "remember", "thinned", "turned_back"]
 
 
 def bounds_of(coords: Mapping[Any, xr.DataArray], dims: tuple[Hashable, ...]) -> dict[Any, Any]:
@@ -49,7 +49,7 @@ class Continued:
     axis: int
     step: Any
 
-    def __call__(self, patches: NDArray, hood: Neighborhood) -> NDArray:
+    def __call__(self, patches: NDArray[Any], hood: Neighborhood) -> NDArray[Any]:
         (part,), n = hood.slices, hood.shape[0]
         wrap = part.wrap
         cells = hood.starts() + np.arange(part.size)
@@ -69,8 +69,8 @@ def cut_bounds(
     plan: Plan,
     dim: Hashable,
     d: Hashable,
-    ordinals: NDArray,
-    groups: list[NDArray] | None,
+    ordinals: NDArray[Any],
+    groups: list[NDArray[Any]] | None,
 ) -> Variable:
     """Cut bounds of the labels of ``d``, computed when they are looked at."""
     hood = plan.boxes.only((d,)).padded_by(pad_mode="edge", pad_value=None)
@@ -97,7 +97,12 @@ def bounded_by(domain: Lattice, name: Hashable, dims: tuple[Hashable, ...]) -> H
 
 
 def turned_back(
-    variable: Variable, d: Hashable | None, plan: Plan, ordinals: NDArray, crop: Any, dim: Hashable
+    variable: Variable,
+    d: Hashable | None,
+    plan: Plan,
+    ordinals: NDArray[Any],
+    crop: Any,
+    dim: Hashable,
 ) -> Variable:
     """Give bounds of ``d`` past the seam of a periodic dimension as on this side; others as they are."""
     step = None if d is None else plan.domain.spacing(d)
@@ -108,6 +113,26 @@ def turned_back(
         return variable
     n = boxes.shape[0]
     turns = Variable((dim, d), (boxes.starts(ordinals) + np.arange(boxes.sizes[0])) // n * n)
-    out = (variable - turns * step).transpose(*variable.dims)
+    out: Variable = (variable - turns * step).transpose(*variable.dims)
     out.attrs = variable.attrs
+    return out
+
+
+def thinned(
+    variables: dict[Hashable, Variable], plan: Plan, bounds: Collection[Hashable] = ()
+) -> dict[Hashable, Variable]:
+    """Give coarse cells the coordinates of their last step; bounds reach from the first to the last.
+
+    These are the ones that are given, and those that the labels name.
+    """
+    out = {} if plan.coarse else variables
+    for d in plan.coarse or ():
+        last = plan.offsets(d)
+        named = {*bounds, bounds_name(plan.domain.template.coords.get(d))}
+        for name, v in variables.items():
+            out[name] = v.isel({d: last}) if d in v.dims else v
+            if name in named and d in v.dims and v.shape[-1] == 2:
+                first = v.isel({d: last - last[0]}).to_numpy()[..., :1]
+                ends = np.concatenate([first, out[name].to_numpy()[..., 1:]], axis=-1)
+                out[name] = Variable(v.dims, ends, v.attrs)
     return out

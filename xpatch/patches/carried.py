@@ -52,13 +52,13 @@ def carried(variable: Variable, name: Hashable, dim: Hashable, present: Any = No
 
 
 def common(
-    values: NDArray,
+    values: NDArray[Any],
     axis: Any = 0,
     keepdims: bool = False,
     *,
     name: Hashable = None,
     nodata: Nodata | None = None,
-) -> NDArray:
+) -> NDArray[Any]:
     """Give the one value along the first axis that is not missing.
 
     Raises

@@ -19,7 +19,7 @@ LEAST_USED = 0.25
 
 
 def check_room(
-    variables: Mapping[Hashable | None, Variable], plan: Plan, ordinals: NDArray
+    variables: Mapping[Hashable | None, Variable], plan: Plan, ordinals: NDArray[Any]
 ) -> None:
     """Raise a ValueError if patches in memory would be large, and hold mostly empty slots."""
     lists = [m for m in plan.lists if len(m)]
@@ -41,8 +41,8 @@ def check_room(
 
 
 def patch_groups(
-    variables: Mapping[Hashable | None, Variable], plan: Plan, ordinals: NDArray, chunks: Any
-) -> list[NDArray] | None:
+    variables: Mapping[Hashable | None, Variable], plan: Plan, ordinals: NDArray[Any], chunks: Any
+) -> list[NDArray[Any]] | None:
     """Group the patches of chunked variables by source chunk; None if nothing is chunked."""
     check_patches(chunks, "chunks")
     chunked = [v for v in variables.values() if v.chunks is not None and cut_dims(v, plan)]
@@ -53,8 +53,8 @@ def patch_groups(
 
 
 def groups_within(
-    chunks: Mapping[Hashable, tuple[int, ...]], plan: Plan, ordinals: NDArray, most: int
-) -> list[NDArray]:
+    chunks: Mapping[Hashable, tuple[int, ...]], plan: Plan, ordinals: NDArray[Any], most: int
+) -> list[NDArray[Any]]:
     """Group patches by the chunk that they start in, at most ``most`` in a group."""
     from xpatch.engine.chunked_gather import chunk_order
 
@@ -109,8 +109,8 @@ def _most_patches(variables: list[Variable], plan: Plan, chunks: Any) -> int:
     import dask.config
     from dask.utils import parse_bytes
 
-    limit = parse_bytes(dask.config.get("array.chunk-size"))
-    most = []
+    limit: int = parse_bytes(dask.config.get("array.chunk-size"))
+    most: list[int] = []
     for v in variables:
         block = {d: max(c, default=1) for d, c in v.chunksizes.items()}
         most.append(limit // max(1, v.dtype.itemsize * cells_of_patch(plan, block)))

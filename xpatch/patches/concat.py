@@ -23,10 +23,11 @@ from xpatch.patches.concat_variables import (
     per_patch,
 )
 from xpatch.patches.encoding import VERSION, recipe_of
-from xpatch.patches.index import RECIPE, PatchIndex, Scene, as_given, patch_index, whole_of
+from xpatch.patches.index import RECIPE, PatchIndex, as_given, patch_index, whole_of
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance, provenance
 from xpatch.patches.scene import CRS_ATTRS, alone, scene_rows
+from xpatch.patches.united import Scene
 from xpatch.spec import is_number
 
 __all__ = ["concat"]
@@ -293,7 +294,7 @@ def _crs_text(plan: Plan) -> str:
     return crs_name(crs) if crs.to_authority() else crs.to_wkt()
 
 
-def _text(values: list[Any]) -> NDArray:
+def _text(values: list[Any]) -> NDArray[Any]:
     found = np.asarray(values)
     return found if found.dtype.kind in "iufUbM" else np.asarray(list(map(str, values)))
 

@@ -17,7 +17,7 @@ from xpatch.patches.index import PatchIndex
 TOLD = ("units", "_FillValue", "missing_value")  # attributes that say what numbers mean
 
 
-def absent(given: Any, found: list[Any], dim: Hashable, count: int) -> Variable:
+def absent(given: Variable | None, found: list[Any], dim: Hashable, count: int) -> Variable:
     """Give missing values in place of a coordinate that other sets have."""
     if given is not None:
         return given
@@ -52,7 +52,8 @@ def per_patch(variable: Variable, dim: Hashable, count: int) -> Variable:
     """Give a variable a value for each patch."""
     if dim in variable.dims:
         return variable.transpose(dim, ...)
-    return variable.set_dims({dim: count, **variable.sizes})
+    spread: Variable = variable.set_dims({dim: count, **variable.sizes})
+    return spread
 
 
 def joined(parts: list[Variable], sizes: dict[Hashable, int]) -> Variable:

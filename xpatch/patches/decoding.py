@@ -58,7 +58,7 @@ def parsed(name: Hashable, text: Any) -> dict[str, Any]:
     try:
         if not isinstance(text, str) or len(text) > MOST_TEXT:
             raise DamagedRecipe("it is no text, or too long")
-        recipe = json.loads(text)
+        recipe: dict[str, Any] = json.loads(text)
         version = recipe.get("version") if isinstance(recipe, dict) else VERSION
         if version == VERSION:
             check(recipe)
@@ -139,10 +139,16 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
         landmarks=landmarks_read(recipe),
         variable=recipe.get("variable"),
         names=recipe.get("names") or {},
+        closed=recipe.get("closed"),
     )
 
 
-def _domain(coords: dict, sizes: dict, orders: dict, mapping: GridMapping | None) -> Lattice:
+def _domain(
+    coords: dict[Hashable, xr.Variable],
+    sizes: dict[Hashable, int],
+    orders: dict[Hashable, tuple[Hashable, ...]],
+    mapping: GridMapping | None,
+) -> Lattice:
     """Give the lattice that patches were cut from, as far as it was written."""
     template, names = xr.Dataset(coords=coords), {}
     if mapping is not None:
@@ -164,7 +170,7 @@ def helpers_of(parts: list[dict[str, Any]]) -> dict[str, Hashable]:
     return found
 
 
-def _dates_like(values: NDArray, coord: xr.DataArray) -> NDArray | None:
+def _dates_like(values: NDArray[Any], coord: xr.DataArray) -> NDArray[Any] | None:
     """Give dates of cftime as a coordinate was decoded: standard calendars become datetime64."""
     if coord.dtype.kind == "M":
         unit: Any = np.datetime_data(coord.dtype)[0]
@@ -269,7 +275,7 @@ def _read_members(
     # the slots that there are: the longest patch may not be among those that are left
     members = dataclasses.replace(members, width=max(members.width, table.shape[1]))
 
-    def column(name: str, empty: Any) -> NDArray:
+    def column(name: str, empty: Any) -> NDArray[Any]:
         out = np.full(count, empty)
         if name in obj.coords:
             values = np.ravel(obj.coords[name].values)
@@ -293,7 +299,7 @@ def _read_members(
     return members, Places(elements, column(f"{at}_x", np.nan), column(f"{at}_y", np.nan))
 
 
-def _as_numbers(values: NDArray, name: Hashable) -> NDArray[np.int64]:
+def _as_numbers(values: NDArray[Any], name: Hashable) -> NDArray[np.int64]:
     """Give numbers that a file may have made float; -1 where they are missing.
 
     Raises
@@ -309,12 +315,12 @@ def _as_numbers(values: NDArray, name: Hashable) -> NDArray[np.int64]:
     return kept.astype(np.int64)
 
 
-def _check_within(numbers: NDArray, shape: Any, name: Hashable) -> None:
+def _check_within(numbers: NDArray[Any], shape: Any, name: Hashable) -> None:
     if numbers.max(initial=-1) >= math.prod(shape):
         raise ValueError(f"{name!r} has numbers beyond the {shape} elements of the field")
 
 
-def check_ordinals(ordinals: NDArray, count: int) -> None:
+def check_ordinals(ordinals: NDArray[Any], count: int) -> None:
     """Raise a ValueError unless patch labels are those of ``count`` patches."""
     if len(ordinals) and (ordinals.min() < 0 or ordinals.max() >= count):
         raise ValueError(
@@ -325,7 +331,7 @@ def check_ordinals(ordinals: NDArray, count: int) -> None:
 
 def _read_starts(
     obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str, Any]
-) -> tuple[tuple[NDArray, ...], bool]:
+) -> tuple[tuple[NDArray[Any], ...], bool]:
     if recipe["starts"] is not None:
         starts = [unpack(p) for p in recipe["starts"]]
         return tuple(s for s in starts if s is not None), True

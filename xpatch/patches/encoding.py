@@ -25,7 +25,7 @@ from xpatch.patches.plan import Plan, start_name
 from xpatch.spec import encode
 
 RECIPE = "xpatch_recipe"  # the attribute
-VERSION = 2
+VERSION = 3
 SPEC = ("class", "geometry", "sampler", "window", "aggregation", "spatial", "temporal", "coupling")
 ANCHOR = "anchor_element"  # coordinate with the element that a list of members is anchored at
 HUGE = 2**62  # integers from which on a ramp may leave int64
@@ -63,8 +63,28 @@ def write_recipe(plan: Plan) -> str:
             **_renamed(plan),
             **_marked(plan),
             **({} if plan.variable is None else {"variable": plan.variable}),
+            **({} if plan.closed is None else {"closed": plan.closed}),
         }
     )
+
+
+def read_text(text: Any) -> dict[str, Any]:
+    """Read a recipe that nobody has checked; empty if it is none, which is said where it is read."""
+    try:
+        recipe = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return {}
+    return recipe if isinstance(recipe, dict) else {}
+
+
+def recipes_in(text: Any) -> list[Mapping[str, Any]]:
+    """Give the recipes of all fields that one of patches holds, as far as it can be read."""
+    recipe = read_text(text)
+    others, scenes = recipe.get("others"), recipe.get("scenes")
+    found = [recipe, recipe.get("common")]
+    found += others if isinstance(others, list) else []
+    found += [s.get("recipe") for s in scenes] if isinstance(scenes, list) else []
+    return [part for part in found if isinstance(part, Mapping)]
 
 
 def _hoods(plan: Plan) -> dict[str, Any]:
@@ -115,7 +135,7 @@ def _digest(*found: bytes | memoryview) -> str:
     return digest.hexdigest()
 
 
-def told_apart(ordinals: NDArray) -> str:
+def told_apart(ordinals: NDArray[Any]) -> str:
     """Identify the set of patches that split gave."""
     own = distinct(np.asarray(ordinals, dtype="<i8"))
     return f"{len(own)}-{_digest(own.tobytes())}"
@@ -125,7 +145,7 @@ def named_apart(plan: Plan) -> dict[str, Hashable]:
     """Name the coordinates that only serve files by the field: anchors came from other patches."""
     found = [fingerprint(plan).encode(), str(list(plan.inner.values())).encode()]
     boxed = plan.boxed
-    arrays: tuple[NDArray, ...] = () if boxed is None else _axes(boxed.boxes)
+    arrays: tuple[NDArray[Any], ...] = () if boxed is None else _axes(boxed.boxes)
     places = plan.places
     arrays += () if places is None else (places.elements, places.x, places.y)
     arrays += tuple(m.anchors for m in plan.lists if m.anchors is not None)
@@ -176,7 +196,7 @@ def _averaged(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _axes(boxes: Neighborhood) -> tuple[NDArray, ...]:
+def _axes(boxes: Neighborhood) -> tuple[NDArray[Any], ...]:
     """Give the starts along each dimension: of an outer product, or of each box."""
     if boxes.product:
         return tuple(p.starts for p in boxes.slices)
@@ -235,8 +255,8 @@ def _without_anchors(spec: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in spec.items():
         if name in ("spatial", "temporal") and value is not None:
             value = _without_anchors(value)
-        elif name == "sampler" and (value or {}).get("class") == "Explicit":
-            value = {"class": "Explicit"}
+        elif name == "sampler" and "anchors" in (value or {}):
+            value = {"class": value["class"], "anchors": None}
         out[name] = value
     return out
 
@@ -250,7 +270,7 @@ def _labels(domain: Lattice, dim: Hashable) -> Any:
     return packed if zone is None else {**packed, "zone": zone}
 
 
-def pack(values: NDArray, counted: NDArray[np.int64] | None = None) -> Any:
+def pack(values: NDArray[Any], counted: NDArray[np.int64] | None = None) -> Any:
     """Pack a vector: (start, step, n) where that is bit-exact, else its values, compressed.
 
     Dates of cftime are counted in microseconds, if they are not yet. Long text and other objects
@@ -286,13 +306,13 @@ def pack(values: NDArray, counted: NDArray[np.int64] | None = None) -> Any:
     return {**head, "zlib": base64.b64encode(data).decode()}
 
 
-def _ramp(ramp: Mapping[str, Any], n: int, dtype: np.dtype) -> NDArray:
-    out = (ramp["start"] + ramp["step"] * np.arange(n)).astype(dtype)
+def _ramp(ramp: Mapping[str, Any], n: int, dtype: np.dtype) -> NDArray[Any]:
+    out: NDArray[Any] = (ramp["start"] + ramp["step"] * np.arange(n)).astype(dtype)
     out[-1:] = ramp["stop"]  # which `numpy.linspace` sets as well
     return out
 
 
-def unpack(packed: Mapping[str, Any]) -> NDArray | None:
+def unpack(packed: Mapping[str, Any]) -> NDArray[Any] | None:
     """Undo `pack`; None if the values were not written."""
     if "dtype" not in packed:
         return None
@@ -304,7 +324,8 @@ def unpack(packed: Mapping[str, Any]) -> NDArray | None:
         values = np.frombuffer(_inflated(packed["zlib"], packed["n"] * dtype.itemsize), dtype)
         return values.astype(object if packed.get("object") else dtype)
     whole = np.dtype("i8") if dtype.kind in "mM" else dtype
-    return _ramp(packed, packed["n"], whole).view(dtype)
+    ramp: NDArray[Any] = _ramp(packed, packed["n"], whole).view(dtype)
+    return ramp
 
 
 def _inflated(text: str, size: int) -> bytes:

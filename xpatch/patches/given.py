@@ -58,7 +58,7 @@ def as_times(obj: xr.DataArray | xr.Dataset) -> tuple[Any, set[Hashable]] | None
     return _anchored(source), {*obj.coords, *names}
 
 
-def _anchored(source: Provenance) -> NDArray:
+def _anchored(source: Provenance) -> NDArray[Any]:
     """Give the times that patches are anchored at."""
     plan = next((p for p in source.plans if p.hood.time_dims), source.plans[0])
     axis, steps = time_axis(plan.domain, plan.time_dim), plan.steps(source.ordinals)

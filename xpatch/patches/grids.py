@@ -163,4 +163,5 @@ def joined(cut: list[xr.Dataset], dim: Hashable) -> xr.Dataset:
         out = out.merge(other, compat="override", join="outer", combine_attrs="override")
     index = patch_index(out)
     assert index is not None
-    return with_index(out, index)  # which says of all plans what there is to say
+    whole: xr.Dataset = with_index(out, index)  # which says of all plans what there is to say
+    return whole

@@ -29,11 +29,11 @@ class ListExpected:
     dim: Hashable
 
     @cached_property
-    def values(self) -> NDArray | None:
+    def values(self) -> NDArray[Any] | None:
         """The labels of the field."""
         return self.plan.domain.coordinate(self.dim)
 
-    def __call__(self, ordinals: NDArray, slots: NDArray) -> NDArray | None:
+    def __call__(self, ordinals: NDArray[Any], slots: NDArray[Any]) -> NDArray[Any] | None:
         values = self.values
         if values is None:
             return None
@@ -41,7 +41,7 @@ class ListExpected:
         cells = np.unravel_index(own.elements, own.shape)[own.dims.index(self.dim)]
         table = np.full((len(own), own.width), -1)
         table[own.patches, own.slots] = cells
-        out = values[table]
+        out: NDArray[Any] = values[table]
         empty = table < 0
         if out.dtype.kind in "iub" and empty.any():
             out = out.astype(float)
@@ -60,7 +60,7 @@ class Check:
     expected: Any
     offsets: NDArray[np.int64]
 
-    def __call__(self, ordinals: NDArray, given: NDArray) -> None:
+    def __call__(self, ordinals: NDArray[Any], given: NDArray[Any]) -> None:
         known = self.expected(ordinals, self.offsets)
         within = tolerance(self.expected.plan.domain, self.expected.dim)
         if known is not None and not agree(given, known, within).all():
@@ -80,7 +80,7 @@ class PlaceCheck:
     plan: Plan
     low: tuple[int, ...]
 
-    def __call__(self, ordinals: NDArray, given: NDArray) -> None:
+    def __call__(self, ordinals: NDArray[Any], given: NDArray[Any]) -> None:
         marks = self.plan.landmarks
         assert marks is not None
         known = marks.values[self.name]
@@ -98,7 +98,7 @@ class PlaceCheck:
                 f"drop_vars({self.name!r}) leaves out positions that were changed on purpose"
             )
 
-    def _held(self, ordinals: NDArray, sizes: tuple[int, ...]) -> tuple[NDArray, Any]:
+    def _held(self, ordinals: NDArray[Any], sizes: tuple[int, ...]) -> tuple[NDArray[Any], Any]:
         """Give the landmarks that patches hold, and where in their values these stand."""
         marks, space = self.plan.landmarks, self.plan.hood.in_space
         assert marks is not None
@@ -112,7 +112,7 @@ class PlaceCheck:
         dims = self.dims[1:]
         starts, cells = space.starts(entries), np.unravel_index(marks.elements, space.shape)
         along = {d: (starts[:, k], cells[k]) for k, d in enumerate(space.dims) if d in dims}
-        found: list[tuple[NDArray, ...]] = []
+        found: list[tuple[NDArray[Any], ...]] = []
         for mark in range(len(marks.elements)):
             ats = [
                 along[d][1][mark] - along[d][0] - cut for d, cut in zip(dims, self.low, strict=True)
@@ -158,8 +158,11 @@ def place_checks(
 
 
 def passed(
-    block: NDArray, ordinals: NDArray, checks: Sequence[Check | PlaceCheck], *labels: NDArray
-) -> NDArray:
+    block: NDArray[Any],
+    ordinals: NDArray[Any],
+    checks: Sequence[Check | PlaceCheck],
+    *labels: NDArray[Any],
+) -> NDArray[Any]:
     """Give a block of patches once its labels were compared."""
     if len(ordinals):
         for check, given in zip(checks, labels, strict=True):
@@ -170,7 +173,7 @@ def passed(
 def guarded(
     obj: Any,
     dim: Hashable,
-    ordinals: NDArray,
+    ordinals: NDArray[Any],
     checks: Sequence[Check | PlaceCheck],
     labels: Mapping[Hashable, Variable],
 ) -> Any:
@@ -194,7 +197,7 @@ def guarded(
 def _guard(
     variable: Variable,
     dim: Hashable,
-    ordinals: NDArray,
+    ordinals: NDArray[Any],
     checks: Sequence[Check | PlaceCheck],
     labels: Mapping[Hashable, Variable],
 ) -> Variable:

@@ -16,6 +16,7 @@ from xarray.indexes import Index, PandasIndex
 from xpatch.domain.axes import crs_names
 from xpatch.patches.encoding import RECIPE, recipe_of
 from xpatch.patches.plan import Plan
+from xpatch.patches.united import Scene, cut_further, scene_renamed, scenes_united, united
 
 __all__ = ["RECIPE", "PatchIndex", "patch_index", "with_index", "with_variables"]
 
@@ -51,47 +52,6 @@ class Numbered(IndexVariable):
         if hasattr(self, "_recipe"):
             out._recipe = self._recipe
         return out
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Scene:
-    """One of several fields whose patches were put together by `xpatch.concat`.
-
-    Parameters
-    ----------
-    name : hashable
-        What ``scene`` calls it.
-    first : int
-        The label of its patch 0: its labels are ordinals from there on.
-    plans, crop
-        As of `PatchIndex`.
-    shared : tuple of hashable
-        Coordinates that were the same for all its patches, and differ from those of other scenes.
-    """
-
-    name: Any
-    first: int
-    plans: tuple[Plan, ...]
-    crop: Mapping[Hashable, tuple[int, int]]
-    shared: tuple[Hashable, ...] = ()
-
-    @property
-    def stop(self) -> int:
-        """The label behind its last one."""
-        return self.first + len(self.plans[0])
-
-    @property
-    def anchors(self) -> tuple[Any, int, str]:
-        """Identity of its patches."""
-        return self.name, self.first, self.plans[0].anchor_id
-
-    def equals(self, other: Scene) -> bool:
-        """Whether both are of the same patches."""
-        return (
-            (self.name, self.first, self.crop) == (other.name, other.first, other.crop)
-            and len(self.plans) == len(other.plans)
-            and all(a.equals(b) for a, b in zip(self.plans, other.plans, strict=True))
-        )
 
 
 class PatchIndex(Index):
@@ -208,7 +168,7 @@ class PatchIndex(Index):
         names = {**name_dict, **dims_dict}
         if self.scenes:
             index = self._index.rename(name_dict, dims_dict)
-            return self._of_scenes(lambda s: _renamed(s, names), index)
+            return self._of_scenes(lambda s: scene_renamed(s, names), index)
         touched = any(n in known for n in names for known in map(_names, self.plans))
         plans = tuple(p.renamed(names) for p in self.plans) if touched else self.plans
         crop = {dims_dict.get(d, d): cut for d, cut in self.crop.items()}
@@ -267,7 +227,7 @@ class PatchIndex(Index):
 
     def equals(self, other: Index, *, exclude: frozenset[Hashable] | None = None) -> bool:
         if isinstance(other, PandasIndex):  # a block of map_blocks knows labels alone
-            return self._index.equals(other, exclude=exclude)
+            return bool(self._index.equals(other, exclude=exclude))
         if not isinstance(other, PatchIndex):
             return False
         return self._index.equals(other._index) and self._plans_within(other)
@@ -291,7 +251,7 @@ class PatchIndex(Index):
         index = self._index if mine.equals(theirs) else self._index.join(other._index, how=how)
         if self.scenes and other.scenes:
             by_name = {s.first: s for s in other.scenes}
-            return self._of_scenes(lambda s: _united(s, by_name[s.first]), index)
+            return self._of_scenes(lambda s: scenes_united(s, by_name[s.first]), index)
         self._check_parts(other)
         plans = united(self.plans, other.plans)
         return type(self)(index, plans, {**other.crop, **self.crop})
@@ -335,8 +295,8 @@ class PatchIndex(Index):
     def cropped(self, crop: Mapping[Hashable, tuple[int, int]]) -> PatchIndex:
         """Tell the index that in-patch dimensions were cropped further."""
         if self.scenes:
-            return self._of_scenes(lambda s: {"crop": _further(s.crop, crop)})
-        return type(self)(self._index, self.plans, _further(self.crop, crop))
+            return self._of_scenes(lambda s: {"crop": cut_further(s.crop, crop)})
+        return type(self)(self._index, self.plans, cut_further(self.crop, crop))
 
     def _repr_inline_(self, max_width: int) -> str:
         return repr(self)[:max_width] if max_width else repr(self)
@@ -349,29 +309,6 @@ class PatchIndex(Index):
         plan = self.plans[0]
         size = ", ".join(f"{d}: {s}" for d, s in plan.inner.items())
         return f"PatchIndex({len(self._index.index)} of {len(plan)} patches, {size})"
-
-
-def united(plans: tuple[Plan, ...], others: tuple[Plan, ...]) -> tuple[Plan, ...]:
-    """Give all plans, equal ones once."""
-    extra = [p for p in others if not any(p.equals(q) for q in plans)]
-    return plans if not extra else (*plans, *extra)
-
-
-def _united(scene: Scene, other: Scene) -> dict[str, Any]:
-    return {"plans": united(scene.plans, other.plans), "crop": {**other.crop, **scene.crop}}
-
-
-def _renamed(scene: Scene, names: Mapping[Any, Hashable]) -> dict[str, Any]:
-    plans = tuple(p.renamed(names) for p in scene.plans)
-    crop = {names.get(d, d): cut for d, cut in scene.crop.items()}
-    return {"plans": plans, "crop": crop, "shared": tuple(names.get(n, n) for n in scene.shared)}
-
-
-def _further(
-    old: Mapping[Hashable, tuple[int, int]], crop: Mapping[Hashable, tuple[int, int]]
-) -> dict[Hashable, tuple[int, int]]:
-    both = {d: (old.get(d, (0, 0)), cut) for d, cut in crop.items()}
-    return {**old, **{d: (a[0] + b[0], a[1] + b[1]) for d, (a, b) in both.items()}}
 
 
 def check_one_crs(indexes: Sequence[PatchIndex], dim: Hashable) -> None:
@@ -409,7 +346,8 @@ def with_index(obj: Any, index: PatchIndex) -> Any:
 
 def labels_of(obj: Any, names: Iterable[Hashable]) -> xr.Coordinates:
     """Give those of some coordinates that patches have, with their indexes."""
-    return obj.coords.to_dataset()[[n for n in names if n in obj.coords]].coords
+    known: xr.Dataset = obj.coords.to_dataset()
+    return known[[n for n in names if n in obj.coords]].coords
 
 
 def whole_of(obj: Any) -> xr.Dataset:

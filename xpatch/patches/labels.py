@@ -30,7 +30,7 @@ class Labels:
     def __init__(self, plan: Plan, dim: Hashable):
         self.plan, self.k = plan, plan.dims.index(dim)
 
-    def __call__(self, ordinals: NDArray) -> NDArray:
+    def __call__(self, ordinals: NDArray[Any]) -> NDArray[Any]:
         boxes = self.plan.boxes
         entries = boxes.entries(ordinals)[self.k]
         which, inverse = np.unique(entries, return_inverse=True)
@@ -53,7 +53,7 @@ class Labels:
 
 
 def label_variable(
-    name: Hashable, attrs: Any, plan: Plan, dim: Hashable, ordinals: NDArray
+    name: Hashable, attrs: Any, plan: Plan, dim: Hashable, ordinals: NDArray[Any]
 ) -> Variable:
     """Labels ``y(patch, y)``, computed when they are looked at."""
     make = Labels(plan, name)
@@ -68,7 +68,7 @@ class Numbers:
     def __init__(self, hood: Neighborhood, part: Members):
         self.hood, self.part = hood, part
 
-    def __call__(self, ordinals: NDArray) -> NDArray:
+    def __call__(self, ordinals: NDArray[Any]) -> NDArray[Any]:
         return self.part.cells(self.hood.of_part(self.part, ordinals)).astype(np.int32)
 
 
@@ -77,7 +77,7 @@ class Numbers:
 
 def part_of(
     labels: Variable,
-    ordinals: NDArray,
+    ordinals: NDArray[Any],
     dim: Hashable,
     plan: Plan,
     d: Hashable,
@@ -126,7 +126,7 @@ def part_of(
 
 
 def few_tell(
-    labels: Variable, ordinals: NDArray, dim: Hashable, plan: Plan, d: Hashable
+    labels: Variable, ordinals: NDArray[Any], dim: Hashable, plan: Plan, d: Hashable
 ) -> tuple[int, int] | None:
     """Say which part of patches there is, as the labels of the first few tell."""
     if labels.sizes[d] == plan.inner[d]:
@@ -137,10 +137,10 @@ def few_tell(
 
 
 def _likely(
-    values: NDArray,
-    ordinals: NDArray,
-    offsets: NDArray,
-    columns: NDArray,
+    values: NDArray[Any],
+    ordinals: NDArray[Any],
+    offsets: NDArray[Any],
+    columns: NDArray[Any],
     size: int,
     expected: Expected,
     within: float,
@@ -160,7 +160,7 @@ def _likely(
 
 
 def own_cells(
-    labels: Variable, ordinals: NDArray, plan: Plan, d: Hashable
+    labels: Variable, ordinals: NDArray[Any], plan: Plan, d: Hashable
 ) -> NDArray[np.int64] | None:
     """Give which cells of their boxes labels are, if they are still those that were put off."""
     data = labels._data
@@ -178,7 +178,7 @@ def own_cells(
     return np.atleast_1d(np.arange(data.array.shape[1])[cells])
 
 
-def _same_axis(make: Labels, plan: Plan, d: Hashable, ordinals: NDArray) -> bool:
+def _same_axis(make: Labels, plan: Plan, d: Hashable, ordinals: NDArray[Any]) -> bool:
     """Whether labels were made of the same boxes along ``d`` of a field with the same labels."""
     a, b, k = make.plan.boxes, plan.boxes, plan.dims.index(d)
     if a is b and make.plan.domain is plan.domain:
@@ -196,7 +196,7 @@ def _same_axis(make: Labels, plan: Plan, d: Hashable, ordinals: NDArray) -> bool
 
 
 def same_numbers(
-    given: Variable, ordinals: NDArray, dim: Hashable, plan: Plan, members: Members
+    given: Variable, ordinals: NDArray[Any], dim: Hashable, plan: Plan, members: Members
 ) -> bool:
     """Whether member numbers are those of the plan; our own that nobody looked at are."""
     hood, slot = plan.hood, members.dim
@@ -241,14 +241,14 @@ class Expected:
     plan: Plan  # of boxes
     dim: Hashable
 
-    def __call__(self, ordinals: NDArray, offsets: NDArray) -> NDArray | None:
+    def __call__(self, ordinals: NDArray[Any], offsets: NDArray[Any]) -> NDArray[Any] | None:
         boxes = self.plan.boxes
         k = boxes.dims.index(self.dim)
         cells = boxes.starts(ordinals)[:, k, None] + offsets
         return self.plan.domain.labels_at(self.dim, cells, boxes.wrap[k])
 
 
-def listed_labels(members: Members, domain: Lattice, d: Hashable) -> NDArray | None:
+def listed_labels(members: Members, domain: Lattice, d: Hashable) -> NDArray[Any] | None:
     """Give the labels of members along ``d``, one after the other."""
     values = domain.coordinate(d)
     if values is None:
@@ -268,12 +268,12 @@ def tolerance(domain: Lattice, d: Hashable) -> float:
     return min(ROUNDING * largest, APART * step)
 
 
-def agree(given: NDArray, known: NDArray, within: float) -> NDArray[np.bool_]:
+def agree(given: NDArray[Any], known: NDArray[Any], within: float) -> NDArray[np.bool_]:
     """Say where labels agree, or there is nothing to compare."""
     if given.dtype.kind in "iufb" and known.dtype.kind in "iufb":
         if given.dtype == known.dtype and np.array_equal(given, known):
             return np.ones(np.broadcast_shapes(given.shape, known.shape), bool)
-        same = given == known
+        same: NDArray[np.bool_] = given == known
         if within or "f" in given.dtype.kind + known.dtype.kind:
             with np.errstate(invalid="ignore"):
                 same |= np.abs(given.astype(float) - known) <= within
@@ -287,9 +287,9 @@ def agree(given: NDArray, known: NDArray, within: float) -> NDArray[np.bool_]:
     return same | missing(given)
 
 
-def missing(values: NDArray) -> NDArray[np.bool_]:
+def missing(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Say which labels are missing; text past the edge is empty."""
-    null = np.asarray(pd.isnull(values))
+    null: NDArray[np.bool_] = np.asarray(pd.isnull(values))
     if values.dtype.kind in "US":
-        return null | (values == values.dtype.type())
+        null |= values == values.dtype.type()
     return null | (values == "") if values.dtype == object else null

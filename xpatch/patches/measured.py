@@ -32,7 +32,7 @@ def measured(plan: Plan, like: Any) -> Plan:
             different = plan.domain.same_lattice(domain, part.dims)
             if different is not None:
                 raise ValueError(f"like is not the field that was split: {different}")
-            found = timed(part, plan.spec, domain)
+            found = timed(part, plan, domain)
         else:
             assert plan.places is not None
             found = around(part, plan.places, plan.spec, domain)
@@ -58,13 +58,12 @@ def around(members: Members, places: Places, given: Mapping[str, Any], domain: L
     return same_lists(members, geometry.neighborhood(domain, at), kept, geometry)
 
 
-def timed(members: Members, given: Mapping[str, Any], domain: Lattice) -> Members:
+def timed(members: Members, plan: Plan, domain: Lattice) -> Members:
     """Find lists in time again."""
     from xpatch.time.geometry import listed
 
-    spec = given.get("temporal") or given
+    spec = plan.spec.get("temporal") or plan.spec
     geometry = decode(spec.get("geometry"))
-    closed = "left" if (spec.get("sampler") or {}).get("class") == "CausalRolling" else None
     assert members.anchors is not None
     kept = np.flatnonzero(members.anchors >= 0)
     axis = geometry.outline(domain)
@@ -73,7 +72,7 @@ def timed(members: Members, given: Mapping[str, Any], domain: Lattice) -> Member
             f"like is not the field that was split: it has {len(axis)} steps along {axis.dim!r}, not "
             f"{members.shape[0]}"
         )
-    found = geometry.neighborhood(axis, members.anchors[kept], closed)
+    found = geometry.neighborhood(axis, members.anchors[kept], plan.closed)
     if isinstance(found, Slices):  # of the few patches that there are
         cells = found.starts[:, None] + np.arange(found.size)
         counts = np.full(len(kept), found.size)
@@ -81,7 +80,7 @@ def timed(members: Members, given: Mapping[str, Any], domain: Lattice) -> Member
     return same_lists(members, found, kept, geometry)
 
 
-def same_lists(members: Members, found: Members, kept: NDArray, geometry: Any) -> Members:
+def same_lists(members: Members, found: Members, kept: NDArray[Any], geometry: Any) -> Members:
     """Give the lists that were found again, with their distances.
 
     Raises

@@ -58,7 +58,7 @@ def per_slot(
     obj: Any,
     source: Provenance,
     plan: Plan,
-    values: Callable[[Members], NDArray],
+    values: Callable[[Members], NDArray[Any]],
     fill: Any,
 ) -> xr.DataArray:
     """Lay values of members out as (patch, slot), with the labels of the patches."""
@@ -70,7 +70,7 @@ def per_slot(
 def distance(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     """Give the distance of each member from its anchor."""
 
-    def values(part: Members) -> NDArray:
+    def values(part: Members) -> NDArray[Any]:
         if part.distances is None:
             _ = part.radial  # says that distances are not known
         assert part.distances is not None
@@ -82,7 +82,7 @@ def distance(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
 def weights(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     """Give the analysis window on each member, 0 in empty slots."""
 
-    def values(part: Members) -> NDArray:
+    def values(part: Members) -> NDArray[Any]:
         found = member_weights(plan.window, part)
         return np.ones(len(part.elements)) if found is None else found
 
@@ -103,7 +103,9 @@ def geometries(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     return xr.DataArray(out, {source.dim: obj.coords[source.dim].values}, (source.dim, part.dim))
 
 
-def outlines(source: Provenance, plan: Plan, which: NDArray | None = None) -> tuple[NDArray, Any]:
+def outlines(
+    source: Provenance, plan: Plan, which: NDArray[Any] | None = None
+) -> tuple[NDArray[Any], Any]:
     """Give the outlines of patches: polygons, caps as rings, otherwise the hull of the members."""
     import shapely
 
@@ -116,9 +118,10 @@ def outlines(source: Provenance, plan: Plan, which: NDArray | None = None) -> tu
     places = plan.places.take(ordinals)
     if places.shapes is not None:
         return places.shapes, crs
-    if spec.get("class") == "SphericalCap" and sites.geographic:
+    radius = spec.get("radius_km")
+    if radius is not None and sites.geographic:
         middle = (np.nanmin(sites.x) + np.nanmax(sites.x)) / 2
-        return _rings(places.x, places.y, float(spec["radius_km"]), middle), crs
+        return _rings(places.x, places.y, float(radius), middle), crs
     points = shapely.points(sites.x, sites.y) if sites.geometries is None else sites.geometries
     out = np.empty(len(part), dtype=object)
     for k in range(len(part)):
@@ -131,7 +134,7 @@ def outlines(source: Provenance, plan: Plan, which: NDArray | None = None) -> tu
     return out, crs
 
 
-def _rings(lon: NDArray, lat: NDArray, radius: float, middle: float) -> NDArray:
+def _rings(lon: NDArray[Any], lat: NDArray[Any], radius: float, middle: float) -> NDArray[Any]:
     """Give caps as polygons, whose longitudes go on past the dateline; one at a pole is a strip."""
     import shapely
 
@@ -144,7 +147,7 @@ def _rings(lon: NDArray, lat: NDArray, radius: float, middle: float) -> NDArray:
         np.sin(turn) * np.sin(reach) * np.cos(phi), np.cos(reach) - np.sin(phi) * np.sin(there)
     )
     x, y = np.rad2deg(lam + shift), np.rad2deg(there)
-    out = shapely.polygons(np.stack([x, y], axis=-1)).astype(object)
+    out: NDArray[Any] = shapely.polygons(np.stack([x, y], axis=-1)).astype(object)
     polar = np.abs(lat) + np.rad2deg(reach) > 90
     for k in np.flatnonzero(polar):
         around = x[k] - 360 * np.round((x[k] - middle) / 360)

@@ -18,8 +18,7 @@ from xpatch.patches.arguments import Options, factors
 from xpatch.patches.bounds import bounded_by, turned_back
 from xpatch.patches.carried import carried, on_cells
 from xpatch.patches.composite import inverse_variance, most_probable, most_probable_each
-from xpatch.patches.coords import restored_coords
-from xpatch.patches.dates import merge_dates
+from xpatch.patches.coords import merge_dates, restored_coords
 from xpatch.patches.encoding import without_recipes
 from xpatch.patches.fields import best_plan
 from xpatch.patches.labels import part_of, same_numbers
@@ -325,7 +324,8 @@ class Merge:
         order += tuple(d for d in (*variable.dims, *missing) if d not in order)
         every = {self.dim: variable.sizes[self.dim], **missing}
         every |= {d: variable.sizes[d] for d in variable.dims}
-        return variable.set_dims({d: every[d] for d in order})
+        spread: Variable = variable.set_dims({d: every[d] for d in order})
+        return spread
 
     def _chunks(self, name: Hashable, dims: tuple[Hashable, ...]) -> list[tuple[int, ...]]:
         """Give the chunks of the result along cut dimensions."""

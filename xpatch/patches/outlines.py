@@ -19,7 +19,7 @@ from xpatch.patches.recall import indexed
 from xpatch.patches.scene import alone, scene_rows
 
 
-def cell_edges(values: NDArray) -> NDArray[np.float64]:
+def cell_edges(values: NDArray[Any]) -> NDArray[np.float64]:
     """Give the edges of cells from their centers, n + 1 for n cells."""
     values = values.astype(float)
     if len(values) == 1:
@@ -112,7 +112,7 @@ def footprints(obj: Any, to_crs: Any = None) -> Any:
     )
 
 
-def _of_scenes(obj: Any, dim: Hashable, scenes: list[tuple[Any, NDArray]], to_crs: Any) -> Any:
+def _of_scenes(obj: Any, dim: Hashable, scenes: list[tuple[Any, NDArray[Any]]], to_crs: Any) -> Any:
     """Give the outlines of patches of several scenes, in one CRS."""
     import geopandas
 
@@ -180,7 +180,7 @@ def _rotated(plan: Plan, source: Provenance) -> Any:
     return shapely.polygons(np.stack([np.stack(c, axis=-1) for c in corners], axis=1))
 
 
-def _curved(plan: Plan, ordinals: NDArray) -> Any:
+def _curved(plan: Plan, ordinals: NDArray[Any]) -> Any:
     """Outlines of patches of a curvilinear grid through the centers of their border cells."""
     import shapely
 

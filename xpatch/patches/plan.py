@@ -66,6 +66,8 @@ class Plan:
     names : mapping, optional
         What coordinates of windows in time are called where the field has names of its own: "lead",
         "event", "step", "number".
+    closed : {"left"}, optional
+        Which end windows in time keep, where the sampler says it: "left" leaves the anchor out.
     """
 
     domain: Lattice
@@ -77,7 +79,7 @@ class Plan:
     places: Places | None = None
     events: NDArray[np.int64] | None = None
     coarse: Mapping[Hashable, int] | None = None
-    ids: NDArray | None = None
+    ids: NDArray[Any] | None = None
     given: str | None = None
     helpers: Mapping[str, Hashable] = dataclasses.field(default_factory=dict)
     recalled: Mapping[Hashable, tuple[Hashable, ...]] | None = None
@@ -85,6 +87,7 @@ class Plan:
     landmarks: Landmarks | None = None
     variable: str | None = None
     names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    closed: str | None = None
 
     def __len__(self) -> int:
         return len(self.hood)
@@ -149,7 +152,7 @@ class Plan:
             return self
         return None if boxes is None else dataclasses.replace(self, hood=boxes, places=None)
 
-    def in_space(self, ordinals: NDArray) -> tuple[Plan, NDArray]:
+    def in_space(self, ordinals: NDArray[Any]) -> tuple[Plan, NDArray[Any]]:
         """Give the plan in space alone, and which of its patches those with ``ordinals`` are."""
         hood, ordinals = self.hood.in_space, np.asarray(ordinals)
         if hood is None or hood is self.hood or not self.hood.lists:
@@ -188,13 +191,13 @@ class Plan:
             else dataclasses.replace(self, hood=hood, origin=self.anchor_id)
         )
 
-    def in_time(self, ordinals: NDArray) -> tuple[Part, NDArray[np.int64]]:
+    def in_time(self, ordinals: NDArray[Any]) -> tuple[Part, NDArray[np.int64]]:
         """Give the windows in time, and which of them the patches with ``ordinals`` take."""
         part = self.hood.in_time
         assert part is not None
         return part, self.hood.of_part(part, np.asarray(ordinals))
 
-    def steps(self, ordinals: NDArray) -> NDArray[np.int64]:
+    def steps(self, ordinals: NDArray[Any]) -> NDArray[np.int64]:
         """Give the steps that windows in time are anchored at."""
         part, entries = self.in_time(ordinals)
         assert part.anchors is not None
@@ -212,10 +215,9 @@ class Plan:
     @property
     def first_future(self) -> int:
         """The lead at which the future begins: 1, or 0 where the anchor is left out of the past."""
-        spec = self.spec.get("temporal") or self.spec
-        return 0 if (spec.get("sampler") or {}).get("class") == "CausalRolling" else 1
+        return 0 if self.closed == "left" else 1
 
-    def points(self, ordinals: NDArray) -> pl.Points:
+    def points(self, ordinals: NDArray[Any]) -> pl.Points:
         """Give the places of patches, with the CRS they are in: of boxes their mid-points."""
         plan, entries = self.in_space(ordinals)
         if plan is not self:
@@ -228,11 +230,13 @@ class Plan:
             return pl.Points.of(*at, sites, ids)
         return self._points_at(self.mid_positions(ordinals), ids)
 
-    def _points_at(self, positions: dict[Hashable, NDArray], ids: NDArray | None) -> pl.Points:
+    def _points_at(
+        self, positions: dict[Hashable, NDArray[Any]], ids: NDArray[Any] | None
+    ) -> pl.Points:
         """Give the places at positions along the dimensions of boxes."""
         domain = self.domain
         pair: tuple[Hashable, Hashable] | None = None
-        columns: dict[Hashable, NDArray] = {}
+        columns: dict[Hashable, NDArray[Any]] = {}
         flat: tuple[Hashable, ...] = ()
         if pl.curved(domain) and set(domain.spatial_dims) <= set(positions):
             flat, pair = domain.sites().dims, ("lon", "lat")
@@ -259,21 +263,23 @@ class Plan:
         crs = pl.crs_of_field(domain)
         return pl.Points(columns, pair, crs, False, domain.roles, frozenset(counted), ids)
 
-    def mid_positions(self, ordinals: NDArray | None = None) -> dict[Hashable, NDArray]:
+    def mid_positions(self, ordinals: NDArray[Any] | None = None) -> dict[Hashable, NDArray[Any]]:
         """Give the mid-point of boxes along each dimension, in cells; of windows in time the anchor."""
         starts = self.boxes.starts(ordinals)
         pairs = zip(self.boxes.sizes, self.boxes.anchors, strict=True)
         halves = [(s - 1) / 2 if at is None else at for s, at in pairs]
         return {d: starts[:, k] + h for k, (d, h) in enumerate(zip(self.dims, halves, strict=True))}
 
-    def anchor_cells(self, ordinals: NDArray | None = None) -> dict[Hashable, NDArray[np.int64]]:
+    def anchor_cells(
+        self, ordinals: NDArray[Any] | None = None
+    ) -> dict[Hashable, NDArray[np.int64]]:
         """Give the middle cell of patches along each dimension: cell ``size // 2`` of the patch."""
         starts = self.boxes.starts(ordinals)
         pairs = zip(self.boxes.sizes, self.boxes.anchors, strict=True)
         halves = [s // 2 if at is None else at for s, at in pairs]
         return {d: starts[:, k] + h for k, (d, h) in enumerate(zip(self.dims, halves, strict=True))}
 
-    def anchor_labels(self, ordinals: NDArray | None = None) -> dict[Hashable, NDArray]:
+    def anchor_labels(self, ordinals: NDArray[Any] | None = None) -> dict[Hashable, NDArray[Any]]:
         """Give the labels of the middle cells, of the dimensions that have labels."""
         wraps = dict(zip(self.dims, self.boxes.wrap, strict=True))
         cells = self.anchor_cells(ordinals).items()
@@ -286,7 +292,7 @@ class Plan:
         if self.origin is not None:
             return self.origin
         digest = hashlib.sha1(str((len(self), self.dims)).encode())
-        where: dict[Hashable, NDArray] = {}
+        where: dict[Hashable, NDArray[Any]] = {}
         if self.places is not None:
             p = self.places
             where |= {"x": p.x, "y": p.y, "element": p.elements}

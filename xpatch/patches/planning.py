@@ -33,7 +33,9 @@ from xpatch.time.sampler import EventTriggered, ExplicitTimes
 from xpatch.window import Boxcar, ByDim
 
 AnyAxes = Axes | TimeAxes | SpaceTimeAxes
-First = AnyAxes | Geometry | TimeGeometry | Mapping[Any, Any] | Sequence[float] | NDArray | float
+First = (
+    AnyAxes | Geometry | TimeGeometry | Mapping[Any, Any] | Sequence[float] | NDArray[Any] | float
+)
 
 
 def make_plan(
@@ -69,6 +71,7 @@ def make_plan(
         given=None if found.ordinals is None else told_apart(found.ordinals),
         names=names,
         variable=None if isinstance(obj, xr.Dataset) or obj.name is None else str(obj.name),
+        closed=found.closed,
     )
     if found.matched:
         plan = dataclasses.replace(plan, helpers=named_apart(plan))
@@ -81,7 +84,7 @@ def chosen(patcher: Any, geometry: Any, sampler: Any, window: Any) -> AnyAxes:
         if geometry is not None or not in_time_first(patcher):
             check_first(patcher, geometry)
         patcher, geometry = None, patcher
-    if patcher is None:
+    if not isinstance(patcher, AnyAxes):
         return composed(geometry, sampler, window)
     if not (geometry is None and sampler is None and window is None):
         raise TypeError("split takes a patcher, or geometry, sampler and window, not both")
@@ -118,8 +121,9 @@ class Found:
     origin: str | None = None
     places: Places | None = None
     events: NDArray[np.int64] | None = None
-    ids: NDArray | None = None
+    ids: NDArray[Any] | None = None
     matched: bool = False  # whether anchors are those of other patches
+    closed: str | None = None  # what the sampler in time says of its windows
 
 
 def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
@@ -141,10 +145,11 @@ def in_time(domain: Lattice, axes: TimeAxes) -> Found:
     """Find the windows of a TimePatcher."""
     axis = axes.geometry.outline(domain)
     anchors, which = anchor_steps(axis, axes)
-    hood = axes.geometry.neighborhood(axis, anchors, axes.sampler.closed)
+    closed = axes.sampler.closed
+    hood = axes.geometry.neighborhood(axis, anchors, closed)
     origin, matched = identity_of(axis, anchors), of_patches(axes.sampler)
     alone = Neighborhood((hood,))
-    return Found(alone, axes.window, origin=origin, events=which, matched=matched)
+    return Found(alone, axes.window, None, origin, None, which, matched=matched, closed=closed)
 
 
 def of_patches(sampler: Any) -> bool:
@@ -152,7 +157,7 @@ def of_patches(sampler: Any) -> bool:
     return isinstance(sampler, ExplicitTimes) and sampler.of_patches
 
 
-def anchor_steps(axis: TimeAxis, axes: TimeAxes) -> tuple[NDArray[np.int64], NDArray | None]:
+def anchor_steps(axis: TimeAxis, axes: TimeAxes) -> tuple[NDArray[np.int64], NDArray[Any] | None]:
     """Give the steps that are anchors, and which of the events they are, if there are events."""
     sampler = axes.sampler
     if isinstance(sampler, EventTriggered):
@@ -186,8 +191,8 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
             f"{spatial.geometry!r} cuts {axis.dim!r}, too, along which {temporal.geometry!r} puts windows "
             f"in time; leave {axis.dim!r} out of the geometry in space"
         )
-    kept: NDArray | None = None
-    events: NDArray | None
+    kept: NDArray[Any] | None = None
+    events: NDArray[Any] | None
     if axes.coupling == "coupled":
         anchors, events = coupled_steps(axis, temporal, len(space.hood))
         kept = events
@@ -204,7 +209,7 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
     matched = space.matched or of_patches(temporal.sampler)
     if not isinstance(hood, Slices):
         check_padding(space.hood)
-    rest = (space.places, events, ids, matched)
+    rest = (space.places, events, ids, matched, temporal.sampler.closed)
     return Found(joined(space.hood, hood, kept), window, None, origin, *rest)
 
 
@@ -240,7 +245,7 @@ def joint_window(space: Found, temporal: Any, dims: tuple[Hashable, ...], time: 
     return ByDim.of({**dict.fromkeys(dims, space.window), time: temporal})
 
 
-def joined(space: Neighborhood, time: Part, kept: NDArray | None) -> Neighborhood:
+def joined(space: Neighborhood, time: Part, kept: NDArray[Any] | None) -> Neighborhood:
     """Combine patches: every place with every window in time, or the ``kept`` ones one to one."""
     parts = (*space.parts, time)
     if kept is None and space.product:
@@ -253,7 +258,7 @@ def joined(space: Neighborhood, time: Part, kept: NDArray | None) -> Neighborhoo
 
 def coupled_steps(
     axis: TimeAxis, temporal: TimeAxes, count: int
-) -> tuple[NDArray[np.int64], NDArray]:
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Give the steps of events whose window is complete, and which of the events these are."""
     sampler, geometry = temporal.sampler, temporal.geometry
     if isinstance(sampler, EventTriggered):

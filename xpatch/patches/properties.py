@@ -116,7 +116,7 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
     template, at = plan.domain.template, source.ordinals
     out: dict[Hashable, Any] = {}
     coords: dict[Hashable, Any] = {source.dim: np.ravel(obj.coords[source.dim].values)}
-    cells: dict[Hashable, NDArray] = {}
+    cells: dict[Hashable, NDArray[Any]] = {}
     boxed = plan.boxed
     if boxed is not None:
         cells |= boxed.anchor_cells(at)
@@ -155,7 +155,7 @@ def _mask(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     if plan.lists:
         return listed.per_slot(obj, source, plan, lambda m: np.ones(len(m.elements), bool), False)
     boxes, entries = plan.boxes, plan.boxes.entries(source.ordinals)
-    out: NDArray = np.ones((len(source.ordinals),), bool)
+    out: NDArray[Any] = np.ones((len(source.ordinals),), bool)
     for k, (part, which) in enumerate(zip(boxes.slices, entries, strict=True)):
         inside = part.cells(which) >= 0
         out = out[..., None] & inside.reshape(len(inside), *(1,) * k, part.size)
@@ -173,7 +173,7 @@ def _weights(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     if plan.lists:
         return listed.weights(obj, source, plan)
     boxes, entries = plan.boxes, plan.boxes.entries(source.ordinals)
-    out: NDArray = np.ones((len(source.ordinals),))
+    out: NDArray[Any] = np.ones((len(source.ordinals),))
     found = slice_weights(stepwise(plan.window, plan.coarse), boxes.slices)
     for k, (part, w, which) in enumerate(zip(boxes.slices, found, entries, strict=True)):
         own = np.ones((1, part.size)) if w is None else w.full(which)
@@ -183,7 +183,7 @@ def _weights(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     return full if bool(inside.all()) else full.where(inside, 0.0)
 
 
-def _per_cell(obj: Any, source: Provenance, plan: Plan, values: NDArray) -> xr.DataArray:
+def _per_cell(obj: Any, source: Provenance, plan: Plan, values: NDArray[Any]) -> xr.DataArray:
     crop = source.crop
     inner = tuple(
         slice(crop.get(d, (0, 0))[0], n - crop.get(d, (0, 0))[1]) for d, n in plan.inner.items()
@@ -200,16 +200,13 @@ def spec(obj: xr.DataArray | xr.Dataset) -> dict[str, Any]:
     _, plan = plan_of(obj)
     out = {k: v for k, v in plan.spec.items() if k != "class"}
     sampler = dict(out.get("sampler") or {})
-    if sampler.get("class") == "Explicit" and plan.places is not None:
+    if "anchors" in sampler and plan.places is not None:
         numbers = plan.places.elements if plan.places.polygons is None else plan.places.polygons
         anchors = numbers.tolist() if bool((numbers >= 0).all()) else None
-        out["sampler"] = {"class": "Explicit", "anchors": anchors, "at": None}
-    elif sampler.get("class") == "Explicit":
-        out["sampler"] = {
-            "class": "Explicit",
-            "anchors": plan.boxes.starts().tolist(),
-            "at": "start",
-        }
+        out["sampler"] = {"class": sampler["class"], "anchors": anchors, "at": None}
+    elif "anchors" in sampler:
+        starts = plan.boxes.starts().tolist()
+        out["sampler"] = {"class": sampler["class"], "anchors": starts, "at": "start"}
     return out
 
 

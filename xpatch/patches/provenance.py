@@ -16,7 +16,7 @@ from xarray import Variable
 from xpatch.domain import Lattice, domain_of
 from xpatch.engine import dtypes
 from xpatch.neighborhood import Members, Neighborhood
-from xpatch.patches.encoding import RECIPE
+from xpatch.patches.encoding import RECIPE, recipes_in
 from xpatch.patches.fields import of_one_field, told_plans
 from xpatch.patches.index import PatchIndex, patch_index
 from xpatch.patches.labels import agree, few_tell, missing, tolerance
@@ -150,7 +150,8 @@ def is_coarse(obj: Any) -> bool:
     if index is not None:
         return any(plan.coarse for plan in index.plans)
     own = [c for c in obj.coords.values() if c.dims == (c.name,) or not c.ndim]
-    return any('"coarse": {' in str(c.attrs.get(RECIPE, "")) for c in own)
+    recipes = [part for c in own for part in recipes_in(c.attrs.get(RECIPE))]
+    return any(recipe.get("coarse") for recipe in recipes)
 
 
 def _from_labels(obj: xr.DataArray | xr.Dataset, domain: Lattice) -> Provenance:
@@ -177,7 +178,7 @@ def _from_labels(obj: xr.DataArray | xr.Dataset, domain: Lattice) -> Provenance:
     return Provenance(dim, whole, (Plan(domain, boxes),), {})
 
 
-def _cells(labels: NDArray, d: Hashable, domain: Lattice) -> NDArray[np.int64]:
+def _cells(labels: NDArray[Any], d: Hashable, domain: Lattice) -> NDArray[np.int64]:
     """Find the cells that have the labels of patches; −1 where a slot is empty."""
     known = domain.coordinate(d)
     empty = np.asarray(pd.isnull(labels))
@@ -218,8 +219,8 @@ def ordered(dims: tuple[Hashable, ...], order: tuple[Hashable, ...]) -> tuple[Ha
 def place(
     variable: Variable,
     plan: Plan,
-    ordinals: NDArray,
-    crop: Mapping,
+    ordinals: NDArray[Any],
+    crop: Mapping[Hashable, tuple[int, int]],
     dim: Hashable,
     name: Hashable = None,
 ) -> Variable:
@@ -248,8 +249,12 @@ def place(
 
 
 def _put(
-    values: NDArray, starts: NDArray, boxes: Neighborhood, out: tuple[Any, ...], name: Hashable
-) -> NDArray:
+    values: NDArray[Any],
+    starts: NDArray[Any],
+    boxes: Neighborhood,
+    out: tuple[Any, ...],
+    name: Hashable,
+) -> NDArray[Any]:
     """Write the values of each patch; if they have a name, make sure that they agree."""
     field = np.full(out[0], out[2], out[1])
     ends = starts + np.array(boxes.sizes)  # those that lie in the field as they are come last
@@ -274,7 +279,7 @@ def _put(
     return field
 
 
-def _rounding(values: NDArray) -> float:
+def _rounding(values: NDArray[Any]) -> float:
     """Give by how much numbers may differ that went around the seam and back."""
     if values.dtype.kind != "f" or not values.size:
         return 0.0

@@ -97,7 +97,7 @@ def _reduced(
         variable = masked(xr.DataArray(variable)).variable
     if variable.dtype.kind not in SORTED or not all(variable.sizes[d] for d in dims):
         return variable.quantile(q, dims, skipna=skipna)
-    out = xr.apply_ufunc(
+    out: Variable = xr.apply_ufunc(
         sorted_quantiles,
         variable,
         input_core_dims=[dims],
@@ -114,7 +114,7 @@ def _reduced(
 
 
 def sorted_quantiles(
-    values: NDArray, q: NDArray[np.float64], ndim: int, skipna: bool
+    values: NDArray[Any], q: NDArray[np.float64], ndim: int, skipna: bool
 ) -> NDArray[np.float64]:
     """Interpolate linearly between ranks of the last ``ndim`` axes; quantiles come in a last axis."""
     kept = values.shape[: values.ndim - ndim]
@@ -131,7 +131,7 @@ def sorted_quantiles(
     return out
 
 
-def _of_rows(rows: NDArray, q: NDArray[np.float64], skipna: bool) -> NDArray[np.float64]:
+def _of_rows(rows: NDArray[Any], q: NDArray[np.float64], skipna: bool) -> NDArray[np.float64]:
     """Give the quantiles along the last axis, which is sorted in place."""
     rows.sort(axis=-1)  # NaN come last
     n = rows.shape[-1]
@@ -145,7 +145,7 @@ def _of_rows(rows: NDArray, q: NDArray[np.float64], skipna: bool) -> NDArray[np.
     return out
 
 
-def _of_some(rows: NDArray, q: NDArray[np.float64]) -> NDArray[np.float64]:
+def _of_some(rows: NDArray[Any], q: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give the quantiles of those values of sorted rows that are not NaN."""
     last = np.maximum((~np.isnan(rows)).sum(axis=-1, keepdims=True) - 1, 0)
     rank = q * last
@@ -155,9 +155,13 @@ def _of_some(rows: NDArray, q: NDArray[np.float64]) -> NDArray[np.float64]:
     return _between(first, second, rank - low)  # NaN where there is no other value
 
 
-def _between(low: NDArray, high: NDArray, part: NDArray[np.float64]) -> NDArray[np.float64]:
+def _between(
+    low: NDArray[Any], high: NDArray[Any], part: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Interpolate from the nearer end, as numpy does of float64: results are equal to the last bit."""
     low, high = low.astype(np.float64), high.astype(np.float64)
     with np.errstate(invalid="ignore"):  # between infinities there is nothing
         apart = high - low
-        return np.where(part >= 0.5, high - apart * (1 - part), low + apart * part)
+        between: NDArray[np.float64]
+        between = np.where(part >= 0.5, high - apart * (1 - part), low + apart * part)
+    return between

@@ -73,8 +73,8 @@ def _parts(obj: xr.Dataset, plans: tuple[Plan, ...]) -> list[xr.Dataset]:
 
 
 def _groups(
-    parts: list[xr.Dataset], plans: tuple[Plan, ...], ordinals: NDArray, chunks: Any
-) -> list[NDArray] | None:
+    parts: list[xr.Dataset], plans: tuple[Plan, ...], ordinals: NDArray[Any], chunks: Any
+) -> list[NDArray[Any]] | None:
     """Group the patches alike for all, so that no block is too large for any."""
     each = [
         patch_groups(variables_of(part), p, ordinals, chunks)

@@ -11,7 +11,7 @@ from xarray import Variable
 
 from xpatch.aggregation import First
 from xpatch.patches.bounds import bounds_of, turned_back
-from xpatch.patches.dates import through_counts
+from xpatch.patches.coords import through_counts
 from xpatch.patches.provenance import in_order, place, same_everywhere, unlike
 from xpatch.patches.weights import Weights
 from xpatch.time.finding import is_time

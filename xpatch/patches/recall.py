@@ -174,7 +174,7 @@ def renamed_dims(
 
 
 def swapped(
-    obj: Any, dim: Hashable, ordinals: NDArray, plan: Plan, present: dict[Hashable, Hashable]
+    obj: Any, dim: Hashable, ordinals: NDArray[Any], plan: Plan, present: dict[Hashable, Hashable]
 ) -> dict[Hashable, Hashable]:
     """Let the labels say which of several renamed dimensions is which."""
     boxed = plan.boxed
@@ -191,7 +191,7 @@ def swapped(
 
 
 def _may_be(
-    labels: Variable, dim: Hashable, ordinals: NDArray, plan: Plan, d: Hashable, e: Hashable
+    labels: Variable, dim: Hashable, ordinals: NDArray[Any], plan: Plan, d: Hashable, e: Hashable
 ) -> bool:
     """Whether labels that are called ``e`` are those of some patches along ``d``."""
     if (
@@ -208,7 +208,12 @@ def _may_be(
 
 
 def _compare(
-    obj: Any, dim: Hashable, ordinals: NDArray, plan: Plan, crop: dict, out: Recalled
+    obj: Any,
+    dim: Hashable,
+    ordinals: NDArray[Any],
+    plan: Plan,
+    crop: dict[Hashable, tuple[int, int]],
+    out: Recalled,
 ) -> bool:
     """Compare labels with those of the plan. Gives whether there are any."""
     evidence = bool(plan.lists)
@@ -245,7 +250,7 @@ def _compare(
     return evidence or _same_steps(obj, dim, ordinals, plan)
 
 
-def _same_steps(obj: Any, dim: Hashable, ordinals: NDArray, plan: Plan) -> bool:
+def _same_steps(obj: Any, dim: Hashable, ordinals: NDArray[Any], plan: Plan) -> bool:
     """Whether windows along a time without labels say which step each is anchored at.
 
     Raises
@@ -275,7 +280,7 @@ def _own(
     plan: Plan,
     d: Hashable,
     dim: Hashable,
-    ordinals: NDArray,
+    ordinals: NDArray[Any],
     part: tuple[int, int],
 ) -> Variable:
     cells = plan.offsets(d)
@@ -286,7 +291,7 @@ def _own(
 
 
 def _lost(
-    labels: Variable, ordinals: NDArray, dim: Hashable, plan: Plan, d: Hashable, low: int
+    labels: Variable, ordinals: NDArray[Any], dim: Hashable, plan: Plan, d: Hashable, low: int
 ) -> bool:
     """Whether some patches have no labels at all, as those that reindex made."""
     size = labels.sizes[d]
@@ -301,7 +306,7 @@ def _lost(
 
 
 def _compare_listed(
-    obj: Any, dim: Hashable, ordinals: NDArray, expected: ListExpected, out: Recalled
+    obj: Any, dim: Hashable, ordinals: NDArray[Any], expected: ListExpected, out: Recalled
 ) -> None:
     d, slot = expected.dim, expected.part.dim
     labels = obj.coords[d].variable if d in obj.coords else None
@@ -317,7 +322,7 @@ def _compare_listed(
 
 
 def _compare_places(
-    obj: Any, dim: Hashable, ordinals: NDArray, checks: list[PlaceCheck], out: Recalled
+    obj: Any, dim: Hashable, ordinals: NDArray[Any], checks: list[PlaceCheck], out: Recalled
 ) -> None:
     """Compare positions now, or where they are of dask in the tasks that need the patches."""
     for check in checks:
@@ -330,7 +335,7 @@ def _compare_places(
 
 
 def _check_known(
-    dim: Hashable, ordinals: NDArray, plans: list[Plan], evidence: bool, like: Any
+    dim: Hashable, ordinals: NDArray[Any], plans: list[Plan], evidence: bool, like: Any
 ) -> None:
     """Raise a ValueError if nothing says that patches are those of the field."""
     if like is not None:

@@ -59,8 +59,8 @@ def _flat(spec: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]
         if name in ("spatial", "temporal"):
             yield from _flat(value, f"{name} ")
             continue
-        if name == "sampler" and value.get("class") == "Explicit":
-            value = {"class": "Explicit"}
+        if name == "sampler" and "anchors" in value:
+            value = {"class": value["class"]}
         yield f"{prefix}{name}", _words(value)
 
 

@@ -157,6 +157,7 @@ OPTIONAL: dict[str, Rule] = {  # other keys are not looked at
     "landmarks": landmarks,
     "variable": text,
     "names": lambda v: isinstance(v, dict) and len(v) < 64 and all(map(text, v.values())),
+    "closed": lambda v: v == "left",
     "coupling": maybe(lambda v: v in ("product", "coupled")),
     "coarse": lambda v: isinstance(v, dict) and all(map(whole(1, 1 << 31), v.values())),
 }

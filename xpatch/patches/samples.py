@@ -68,7 +68,7 @@ def _expanded(obj: xr.Dataset, counts: Counts, plan: Plan) -> Plan:
     )
 
 
-def _repeated(values: NDArray | None, each: NDArray) -> NDArray | None:
+def _repeated(values: NDArray[Any] | None, each: NDArray[Any]) -> NDArray[Any] | None:
     return None if values is None else np.repeat(values, each)
 
 

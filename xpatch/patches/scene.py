@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex
 
+from xpatch.patches.encoding import read_text
 from xpatch.patches.index import RECIPE, PatchIndex, patch_index, with_index
 
 __all__ = ["CRS_ATTRS", "alone", "scene_rows", "scenes_written"]
@@ -53,12 +54,9 @@ def _indexed(obj: Any, index: PatchIndex) -> Any:
 def scenes_written(obj: Any) -> tuple[Hashable, dict[str, Any]] | None:
     """Give the patch coordinate of what `xpatch.concat` put together, and the recipes of its scenes."""
     for name, coord in obj.coords.items():
-        text = coord.attrs.get(RECIPE) if coord.ndim <= 1 else None
-        if isinstance(text, str) and '"scenes": [' in text:
-            try:
-                return name, json.loads(text)
-            except json.JSONDecodeError:
-                return None  # which is said when the recipe is read
+        recipe = read_text(coord.attrs.get(RECIPE)) if coord.ndim <= 1 else {}
+        if isinstance(recipe.get("scenes"), list):
+            return name, recipe
     return None
 
 
@@ -81,7 +79,7 @@ def _read(obj: Any, dim: Hashable, recipe: Mapping[str, Any]) -> Any:
     return out.drop_indexes(dim, errors="ignore").assign_coords({dim: own})
 
 
-def scene_rows(obj: Any) -> tuple[Hashable, list[tuple[Any, NDArray]]] | None:
+def scene_rows(obj: Any) -> tuple[Hashable, list[tuple[Any, NDArray[Any]]]] | None:
     """Give which rows are of which scene; None of patches that were split alone."""
     index = patch_index(obj)
     if index is not None:

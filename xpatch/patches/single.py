@@ -176,7 +176,7 @@ def _indexed(one: Any) -> Any:
     return one.assign_coords(flat) if flat else one
 
 
-def _without_empty(one: Any, members: Members, plan: Plan, ordinals: NDArray) -> Any:
+def _without_empty(one: Any, members: Members, plan: Plan, ordinals: NDArray[Any]) -> Any:
     """Leave empty slots of a list of members out, and give geometries back."""
     space, entries = plan.in_space(ordinals)
     if members.numbers is not None or space.members is None:
@@ -190,7 +190,7 @@ def _without_empty(one: Any, members: Members, plan: Plan, ordinals: NDArray) ->
     return _with_geometries(one, plan.domain, d, numbers) if d in one.dims else one
 
 
-def _with_geometries(one: Any, domain: Lattice, d: Hashable, numbers: NDArray) -> Any:
+def _with_geometries(one: Any, domain: Lattice, d: Hashable, numbers: NDArray[Any]) -> Any:
     """Give members the shapely geometries of the field, and the index of xvec if it had one."""
     found = {
         name: c.variable
@@ -209,7 +209,9 @@ def _with_geometries(one: Any, domain: Lattice, d: Hashable, numbers: NDArray) -
     return one
 
 
-def _georeferenced(one: Any, domain: Lattice, cells: tuple[dict, dict] | None) -> Any:
+def _georeferenced(
+    one: Any, domain: Lattice, cells: tuple[dict[Hashable, Any], dict[Hashable, Any]] | None
+) -> Any:
     """Give the patch its grid mapping, with its own transform."""
     mapping = domain.mapping
     if mapping is None:

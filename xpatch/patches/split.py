@@ -21,8 +21,8 @@ from xpatch.engine.gather import patch_dims
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.engine.reading import Stored
 from xpatch.neighborhood import Members, Neighborhood
-from xpatch.patches.bounds import bounded_by, bounds_of, cut_bounds, remember
-from xpatch.patches.dates import is_bounds
+from xpatch.patches.bounds import bounded_by, bounds_of, cut_bounds, remember, thinned
+from xpatch.patches.coords import is_bounds
 from xpatch.patches.encoding import ANCHOR
 from xpatch.patches.index import RECIPE, PatchIndex
 from xpatch.patches.labels import Numbers, label_variable
@@ -30,7 +30,6 @@ from xpatch.patches.mapping import labeled, without_transform
 from xpatch.patches.names import is_lead
 from xpatch.patches.plan import Plan, start_name
 from xpatch.patches.steps import lead_coordinate, number_attrs, step_coordinates
-from xpatch.patches.thinning import thinned
 from xpatch.patches.weights import Taper
 from xpatch.time.window import stepwise
 
@@ -45,7 +44,7 @@ class Finish:
     coarse: tuple[tuple[int, int], ...]  # which axes, and every how many cells
     nodata: Nodata | None
 
-    def __call__(self, patches: NDArray, hood: Neighborhood) -> NDArray:
+    def __call__(self, patches: NDArray[Any], hood: Neighborhood) -> NDArray[Any]:
         out = patches if self.taper is None else self.taper(patches, hood)
         for axis, factor in self.coarse:
             out = mean_of(out, axis, factor, self.nodata)
@@ -100,8 +99,8 @@ def cut_variable(
     variable: Variable,
     plan: Plan,
     dim: Hashable,
-    ordinals: NDArray,
-    groups: list[NDArray] | None,
+    ordinals: NDArray[Any],
+    groups: list[NDArray[Any]] | None,
     window: Any = None,
     defer: bool = False,
     name: Hashable | None = None,
@@ -131,8 +130,8 @@ def made(
     variable: Variable,
     cut: Cut,
     dim: Hashable,
-    ordinals: NDArray,
-    groups: list[NDArray] | None,
+    ordinals: NDArray[Any],
+    groups: list[NDArray[Any]] | None,
     defer: bool = True,
     name: Hashable | None = None,
 ) -> Variable:
@@ -155,7 +154,7 @@ def made(
 
 
 def number_variable(
-    hood: Neighborhood, part: Members, dim: Hashable, ordinals: NDArray
+    hood: Neighborhood, part: Members, dim: Hashable, ordinals: NDArray[Any]
 ) -> Variable:
     """Member numbers (patch, slot) of one part, computed when they are looked at."""
     data = Deferred(Numbers(hood, part), ordinals, (part.width,), np.dtype(np.int32))
@@ -166,8 +165,8 @@ def cut_field(
     obj: Any,
     plan: Plan,
     dim: Hashable,
-    ordinals: NDArray,
-    groups: list[NDArray] | None,
+    ordinals: NDArray[Any],
+    groups: list[NDArray[Any]] | None,
     defer: bool = False,
 ) -> Any:
     """Cut the patches out of a DataArray or Dataset, group by group."""
@@ -214,8 +213,8 @@ def cut_coordinates(
     obj: xr.DataArray | xr.Dataset,
     plan: Plan,
     dim: Hashable,
-    ordinals: NDArray,
-    groups: list[NDArray] | None,
+    ordinals: NDArray[Any],
+    groups: list[NDArray[Any]] | None,
 ) -> xr.Coordinates:
     """Give the coordinates of patches: labels, auxiliary ones gathered, the others carried.
 
@@ -308,8 +307,8 @@ def member_coordinate(
     variable: Variable,
     plan: Plan,
     dim: Hashable,
-    ordinals: NDArray,
-    groups: list[NDArray] | None,
+    ordinals: NDArray[Any],
+    groups: list[NDArray[Any]] | None,
 ) -> dict[Hashable, Variable]:
     """Gather a coordinate of the elements beside their numbers, if it can be written to files.
 
@@ -340,7 +339,9 @@ def _missing_outside(variable: Variable, plan: Plan) -> Plan:
     return dataclasses.replace(plan, hood=plan.hood.padded_by(pad_mode=mode, pad_value=None))
 
 
-def anchor_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Hashable, Variable]:
+def anchor_coordinates(
+    plan: Plan, dim: Hashable, ordinals: NDArray[Any]
+) -> dict[Hashable, Variable]:
     """Starts of patches that are not an outer product, and anchors of lists of members."""
     found: dict[Hashable, Variable] = {}
     if plan.events is not None:

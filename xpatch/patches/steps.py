@@ -23,7 +23,7 @@ class StepNumbers:
     def __init__(self, plan: Plan):
         self.plan = plan
 
-    def __call__(self, ordinals: NDArray) -> NDArray:
+    def __call__(self, ordinals: NDArray[Any]) -> NDArray[Any]:
         part, entries = self.plan.in_time(ordinals)
         assert isinstance(part, Slices)
         return (part.starts[entries, None] + np.arange(part.size)).astype(np.int32)
@@ -35,7 +35,7 @@ def number_attrs(dims: tuple[Hashable, ...]) -> dict[str, Any]:
     return {"long_name": f"number of the element along {along}", "empty_slot": -1}
 
 
-def step_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray) -> dict[Hashable, Variable]:
+def step_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray[Any]) -> dict[Hashable, Variable]:
     """Give the step of each anchor and, of boxes, the number of each step, computed when looked at."""
     part = plan.hood.in_time
     if part is None:

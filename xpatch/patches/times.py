@@ -44,7 +44,7 @@ def times_of(patches: Any, source: Provenance) -> tuple[Hashable, Variable]:
     return dim, Variable(dim, np.arange(plan.domain.sizes[dim]) if labels is None else labels)
 
 
-def _along_field(values: NDArray, source: Provenance) -> NDArray:
+def _along_field(values: NDArray[Any], source: Provenance) -> NDArray[Any]:
     """Put the times in patches where they were cut, missing where no patch is."""
     plan: Plan = source.plans[0]
     steps, there = plan_steps(plan, source.ordinals, source.crop)
@@ -57,7 +57,7 @@ def _along_field(values: NDArray, source: Provenance) -> NDArray:
 
 
 def plan_steps(
-    plan: Plan, ordinals: NDArray, crop: Any
+    plan: Plan, ordinals: NDArray[Any], crop: Any
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Give the steps in the slots of patches, shape (patch, slot), and which slots hold one."""
     part, entries = plan.in_time(ordinals)
@@ -69,7 +69,7 @@ def plan_steps(
     return steps, (steps >= 0) & (steps < part.n)
 
 
-def at_steps(times: Variable, steps: NDArray, dim: Hashable) -> NDArray:
+def at_steps(times: Variable, steps: NDArray[Any], dim: Hashable) -> NDArray[Any]:
     """Give the times of steps.
 
     Raises
@@ -77,7 +77,7 @@ def at_steps(times: Variable, steps: NDArray, dim: Hashable) -> NDArray:
     ValueError
         If they are not known.
     """
-    found = times.values[steps]
+    found: NDArray[Any] = times.values[steps]
     if times.dtype.kind in "MO" and pd.isnull(found).any():
         raise ValueError(UNKNOWN.format(dim=dim))
     return found

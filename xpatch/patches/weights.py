@@ -25,7 +25,7 @@ class ListWeights:
     part: Members
     values: NDArray[np.float64]
 
-    def full(self, entries: NDArray) -> NDArray[np.float64]:
+    def full(self, entries: NDArray[Any]) -> NDArray[np.float64]:
         """Values of entries, shape (entry, slot), 0 in empty slots."""
         out = np.zeros((len(entries), self.part.width))
         there = np.arange(self.part.width) < self.part.counts[entries][:, None]
@@ -118,7 +118,7 @@ class Taper:
     dims: tuple[Hashable, ...]  # of patches, behind the patch dimension
     nodata: Nodata | None = None
 
-    def __call__(self, patches: NDArray, hood: Neighborhood) -> NDArray:
+    def __call__(self, patches: NDArray[Any], hood: Neighborhood) -> NDArray[Any]:
         out = patches.astype(dtypes.average(patches.dtype))
         entries = hood.entries(np.arange(len(hood)))
         for part, w, which in zip(
@@ -137,7 +137,7 @@ class Taper:
         return out if self.nodata is None else self.nodata.kept(out, patches)
 
 
-def _weigh(patches: NDArray, weights: NDArray) -> NDArray:
+def _weigh(patches: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
     """Multiply patches by weights in place; zero times infinity is zero."""
     weights = weights.astype(patches.real.dtype)
     if (zeros := weights == 0).any():

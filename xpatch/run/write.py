@@ -16,13 +16,11 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.patches.record import differences, made_of
-from xpatch.run.stores import check_store
+from xpatch.patches.record import made_of
+from xpatch.run.stores import MARK, RECORD, check_names, check_record, check_same, check_store
 
 __all__ = ["write"]
 
-MARK = "xpatch_write_in_progress"  # an array: 0 until the metadata are complete, then 1
-RECORD = "xpatch_write"  # a group: the tag, and how the field was merged
 ATTEMPTS = (
     50  # to begin a store that another process begins at the same time, a tenth of a second each
 )
@@ -226,13 +224,13 @@ def _begun(
                 group.create_array(MARK, shape=(), dtype="u1", config=config)[...] = 0
                 _metadata(zarr, field, store, kwargs, record)
             elif MARK in known and not int(known[MARK][...]):
-                _check_names(field, known)
-                _check_record(known, store, record)
+                check_names(field, known)
+                check_record(known, store, record)
                 _metadata(zarr, field, store, kwargs, record)
             group = zarr.open_group(store, mode="r+", use_consolidated=False)
             unfinished = MARK in group
-            _check_store(field, group, store, model)
-            _check_record(group, store, record)
+            check_same(field, group, store, model)
+            check_record(group, store, record)
             return group, unfinished
         except taken as error:
             if not resume or attempt == ATTEMPTS - 1:
@@ -287,74 +285,11 @@ def _metadata(
     group[MARK][...] = 1
 
 
-def _check_record(group: Any, store: Any, record: Mapping[str, Any]) -> None:
-    """Raise a ValueError if the store was begun with another tag, or merged in another way."""
-    known = json.loads(group[RECORD].attrs["record"]) if RECORD in group else {}
-    other = differences(known.get("merged", {}), record["merged"])
-    if known.get("tag") != record["tag"]:
-        other.insert(0, f"tag {known.get('tag')!r} there, {record['tag']!r} here")
-    if other:
-        raise ValueError(
-            f"{store} was begun as another field: {'; '.join(other)}; write to another store, or "
-            "resume with what it was begun with"
-        )
-
-
-def _check_names(field: xr.Dataset, group: Any) -> None:
-    extra = sorted(set(group) - {MARK, RECORD} - set(map(str, field.variables)))
-    if extra:
-        raise ValueError(f"the store holds {extra}, which the field does not; write elsewhere")
-
-
 def _model(zarr: Any, field: xr.Dataset, kwargs: Any) -> Any:
     """Begin the store in memory: what cannot be written fails here, and leaves nothing behind."""
     memory = zarr.storage.MemoryStore()
     field.to_zarr(memory, mode="w-", compute=False, consolidated=False, **kwargs)
     return zarr.open_group(memory, mode="r")
-
-
-def _check_store(field: xr.Dataset, group: Any, store: Any, expected: Any) -> None:
-    """Raise a ValueError if the store is not as ``expected``, were it written for this field now."""
-    _check_names(field, group)
-    if _comparable(group) != _comparable(expected):
-        raise ValueError(
-            f"{store} is not the store of this field: it has attributes {dict(group.attrs)}, the "
-            f"field {dict(expected.attrs)}; write to another store"
-        )
-    for name, variable in field.variables.items():
-        if str(name) not in group:
-            raise ValueError(f"{store} has no {name!r}: it is not the store of this field")
-        array, model = group[str(name)], expected[str(name)]
-        for what in ("shape", "dtype", "chunks", "shards"):
-            found, wanted = getattr(array, what), getattr(model, what)
-            if found != wanted:
-                raise ValueError(_other(store, name, what, found, wanted))
-        names = [getattr(a.metadata, "dimension_names", None) for a in (array, model)]
-        if names[0] != names[1]:  # version 2 of zarr has them among the attributes
-            raise ValueError(_other(store, name, "dimensions", *names))
-        if not _same(array.fill_value, model.fill_value):
-            fills = array.fill_value, model.fill_value
-            raise ValueError(_other(store, name, "fill value", *fills))
-        if _comparable(array) != _comparable(model):
-            attrs = dict(array.attrs), dict(model.attrs)
-            raise ValueError(_other(store, name, "attributes", *attrs))
-        if variable.chunks is None and not _same(array[...], model[...]):
-            raise ValueError(f"{store} is not the store of this field: {name!r} has other values")
-
-
-def _same(a: Any, b: Any) -> bool:
-    return np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind in "fc")
-
-
-def _comparable(array: Any) -> dict[str, str]:
-    return {k: str(v) for k, v in array.attrs.asdict().items()}
-
-
-def _other(store: Any, name: Hashable, what: str, found: Any, expected: Any) -> str:
-    return (
-        f"{store} is not the store of this field: {name!r} there has {what} {found}, here "
-        f"{expected}; write to another store"
-    )
 
 
 def _encoded(name: Hashable, variable: Variable, array: Any) -> Variable:

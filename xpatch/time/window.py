@@ -31,6 +31,7 @@ class TimeWindow(Window):
     """
 
     temporal = True
+    by_lead = False  # whether leads count where distances are those of phases
 
     def weights(self, lead: NDArray[np.float64]) -> NDArray[np.float64]:
         """Weight at leads in steps; the past reaches back to ``lead.min()``."""
@@ -58,19 +59,17 @@ class TimeWindow(Window):
         if members.numbers is None or members.distances is None:
             self.profile(np.zeros(0))
         assert members.distances is not None
-        return self.weights(members.distances)
+        return self.weights(members.leads.astype(float) if self.by_lead else members.distances)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class CausalBoxcar(TimeWindow):
     """Equal weights up to the anchor, none after it."""
 
+    by_lead = True
+
     def weights(self, lead: NDArray[np.float64]) -> NDArray[np.float64]:
         return (lead <= 0).astype(float)
-
-    def radial(self, members: Members) -> NDArray[np.float64]:
-        super().radial(members)  # which checks
-        return self.weights(members.leads.astype(float))  # distances may be those of phases
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -83,6 +82,8 @@ class ExponentialDecay(TimeWindow):
         In steps: where the weight has fallen to 1/e.
     """
 
+    by_lead = True
+
     tau: float
 
     def __post_init__(self) -> None:
@@ -90,10 +91,6 @@ class ExponentialDecay(TimeWindow):
 
     def weights(self, lead: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.maximum(np.exp(-np.abs(lead) / self.tau), SMALLEST)
-
-    def radial(self, members: Members) -> NDArray[np.float64]:
-        super().radial(members)  # which checks
-        return self.weights(members.leads.astype(float))  # distances may be those of phases
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
