@@ -3,6 +3,9 @@
 from xpatch.accessor import register
 from xpatch.aggregation import (
     Aggregation,
+    All,
+    Any,
+    ArgMax,
     Count,
     First,
     HardVote,
@@ -79,7 +82,10 @@ register()
 
 __all__ = [
     "Aggregation",
+    "All",
     "AlongTrack",
+    "Any",
+    "ArgMax",
     "Boxcar",
     "CalendarPeriod",
     "CausalBoxcar",

@@ -79,7 +79,8 @@ class Reduction:
         """Whether contributions are told apart by the element that they fall on."""
         if self.hood.lists or not self.hood.parts:
             return bool(self.hood.lists)
-        if arranged(self.hood, self.ordinals).product:
+        reducer = self._reducer(np.dtype(float), False)
+        if getattr(reducer, "flox", None) is None and arranged(self.hood, self.ordinals).product:
             return False
         return self.hood.width <= FEW_CELLS or self.takes_all
 
