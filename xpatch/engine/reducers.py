@@ -239,7 +239,7 @@ class Extreme(Reducer):
         func = "max" if self.largest else "min"
         if self.source.kind in "mM":
             return [self._grouped_dates(values, codes, n, func)]
-        skips = self.skipna and self.source.kind == "f"
+        skips = self.skipna and dtypes.has_nan(values)  # ten times as long as without
         fill = np.nan if self.source.kind == "f" else self._neutral()
         return [by_flox(values, codes, n, f"nan{func}" if skips else func, fill)]
 
