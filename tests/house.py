@@ -25,7 +25,7 @@ FLOORS = (
     ("run", "models", "training", "multiscale", "plot"),
     ("catalogs", "patches", "report"),
     ("patcher",),
-    ("time", "sampler", "geometry", "window", "aggregation", "registry"),
+    ("time", "sampler", "geometry", "window", "aggregation", "statistics", "registry"),
     ("domain",),
     ("neighborhood", "spec", "sphere", "joint", "runs"),
     ("engine",),

@@ -3,6 +3,9 @@
 from xpatch.accessor import register
 from xpatch.aggregation import (
     Aggregation,
+    All,
+    Any,
+    ArgMax,
     Count,
     First,
     HardVote,
@@ -81,7 +84,10 @@ register()
 
 __all__ = [
     "Aggregation",
+    "All",
     "AlongTrack",
+    "Any",
+    "ArgMax",
     "Boxcar",
     "CalendarPeriod",
     "CausalBoxcar",

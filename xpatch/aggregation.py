@@ -3,79 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+import typing as t
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.engine import dtypes, stacked
 from xpatch.engine import reducers as r
-from xpatch.spec import (
-    Spec,
-    check_flag,
-    check_fraction,
-    check_number,
-    check_seed,
-    is_integer,
-    named,
+from xpatch.spec import check_flag, check_seed, is_integer, named
+from xpatch.statistics import (
+    Aggregation,
+    All,
+    Any,
+    ArgMax,
+    Count,
+    First,
+    HardVote,
+    Last,
+    Max,
+    Mean,
+    Median,
+    Min,
+    Mode,
+    MostCentral,
+    Quantile,
+    Std,
+    Sum,
+    Var,
 )
 from xpatch.window import WINDOWS, Custom, Window, as_window
-
-
-class Aggregation(Spec):
-    """Base of the aggregations.
-
-    Attributes
-    ----------
-    linear : bool
-        Whether the result is a weighted sum of the contributions. Only linear aggregations can
-        undo an analysis window; the others need untapered values.
-    normalize : bool
-        Whether a linear result is divided by the sum of the weights.
-    preprocess : str, optional
-        What is done to the patches before: "horizon" leaves what comes after the anchor, "cube" does so
-        and keeps all forecasts apart, "scan" runs a function on one patch after the other.
-    variables : tuple of hashable
-        Names of the variables of a Dataset that go in together; empty: each goes in alone.
-    finalize : str, optional
-        What becomes of the merged values: "argmax" takes the most probable class.
-    """
-
-    linear: ClassVar[bool] = False
-    finalize: ClassVar[str | None] = None
-
-    @property
-    def preprocess(self) -> str | None:
-        return None
-
-    @property
-    def variables(self) -> tuple[Hashable, ...]:
-        return ()
-
-    @property
-    def normalize(self) -> bool:
-        return True
-
-    @property
-    def synthesis(self) -> Window | None:
-        """Window by which contributions are weighted."""
-        return None
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        """Give the reducer for contributions of ``dtype``."""
-        raise NotImplementedError
-
-    @property
-    def covers_zero(self) -> bool:
-        """Whether a cell that no patch covers is 0 rather than missing."""
-        return False
 
 
 class Windowed(Aggregation):
     """Base of the weighted means, whose weights are the synthesis window ``window``."""
 
-    window: Any
+    window: t.Any
     linear: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -112,7 +77,7 @@ class OverlapAdd(Windowed):
     OverlapAdd(window=Hann())
     """
 
-    window: Any = None
+    window: t.Any = None
     normalize_by_window: bool = True
 
     def __post_init__(self) -> None:
@@ -122,30 +87,6 @@ class OverlapAdd(Windowed):
     @property
     def normalize(self) -> bool:
         return self.normalize_by_window
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Mean(Aggregation):
-    """The plain mean of the contributions; after an analysis window, divided by its sum."""
-
-    linear: ClassVar[bool] = True
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.WeightedMean(dtype, skipna, dtypes.average(dtype))
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Sum(Aggregation):
-    """The sum of the contributions; a cell whose contributions are all missing is missing."""
-
-    linear: ClassVar[bool] = True
-
-    @property
-    def normalize(self) -> bool:
-        return False
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.WeightedMean(dtype, skipna, dtypes.total(dtype), normalize=False)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -159,7 +100,7 @@ class WeightedSum(Aggregation):
         product is taken.
     """
 
-    weight_fn: Any
+    weight_fn: t.Any
     linear: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -180,144 +121,6 @@ class WeightedSum(Aggregation):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Quantile(Aggregation):
-    """A quantile of the contributions, interpolated linearly between ranks.
-
-    Parameters
-    ----------
-    q : float
-        Between 0 and 1.
-
-    References
-    ----------
-    Hyndman, R. J. and Fan, Y. (1996). Sample quantiles in statistical packages. The American
-    Statistician, 50, 361–365 (definition 7).
-    """
-
-    q: float
-
-    def __post_init__(self) -> None:
-        check_fraction(self.q, "Quantile q")
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return stacked.Quantiles(dtype, skipna, self.q)
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Median(Aggregation):
-    """The median of the contributions."""
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return stacked.Quantiles(dtype, skipna, 0.5)
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Min(Aggregation):
-    """The smallest contribution."""
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.Extreme(dtype, skipna, largest=False)
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Max(Aggregation):
-    """The largest contribution."""
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.Extreme(dtype, skipna, largest=True)
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Var(Aggregation):
-    """The variance of the contributions: how much overlapping patches disagree.
-
-    Parameters
-    ----------
-    ddof : int, default: 0
-        Delta degrees of freedom, as in `numpy.var`.
-
-    References
-    ----------
-    Chan, T. F., Golub, G. H. and LeVeque, R. J. (1983). Algorithms for computing the sample
-    variance. The American Statistician, 37, 242–247.
-    """
-
-    ddof: int = 0
-
-    def __post_init__(self) -> None:
-        check_number(self.ddof, "ddof of Var")
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.Moments(dtype, skipna, self.ddof, root=False)
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Std(Aggregation):
-    """The standard deviation of the contributions; see `Var`."""
-
-    ddof: int = 0
-
-    def __post_init__(self) -> None:
-        check_number(self.ddof, "ddof of Std")
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.Moments(dtype, skipna, self.ddof, root=True)
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Count(Aggregation):
-    """The number of contributions that are not missing, 0 where no patch covers a cell."""
-
-    @property
-    def covers_zero(self) -> bool:
-        return True
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.Counted(dtype, skipna)
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class First(Aggregation):
-    """The contribution of the patch with the lowest label; of equal labels that which comes first."""
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.Choose(dtype, skipna, "first")
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Last(Aggregation):
-    """The contribution of the patch with the highest label; of equal labels that which comes last."""
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.Choose(dtype, skipna, "last")
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class MostCentral(Aggregation):
-    """The contribution of the patch in which the cell is most central: safe for labels.
-
-    The distance from the center is the largest of the normalized offsets over the dimensions; of
-    equals the lowest patch label wins.
-    """
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.Choose(dtype, skipna, "central")
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Mode(Aggregation):
-    """The most frequent contribution; of those equally frequent the smallest."""
-
-    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return stacked.Modal(dtype, skipna)
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class HardVote(Mode):
-    """Majority vote over class labels: another name of `Mode`."""
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
 class SoftVote(Windowed):
     """Average class probabilities and take the most probable class.
 
@@ -334,7 +137,7 @@ class SoftVote(Windowed):
 
     dim: Hashable = "class"
     keep_probabilities: bool = False
-    window: Any = None
+    window: t.Any = None
     finalize: ClassVar[str | None] = "argmax"
 
 
@@ -390,8 +193,8 @@ class Learned(Aggregation):
     Wolpert, D. H. (1992). Stacked generalization. Neural Networks, 5, 241–259.
     """
 
-    model: Any
-    target: Any = None
+    model: t.Any
+    target: t.Any = None
     max_samples: int = 100_000
     seed: int = 0
 
@@ -416,19 +219,40 @@ class Learned(Aggregation):
         return stacked.Modeled(dtype, skipna, predict or self.model)
 
 
+@dataclasses.dataclass(frozen=True, repr=False)
+class Grouped(Aggregation):
+    """What a ``flox.Aggregation`` makes of the contributions of each cell, in the order of labels.
+
+    Parameters
+    ----------
+    aggregation : flox.Aggregation
+        Its reduction of NumPy arrays is used. Missing contributions are left out before, where they are.
+    """
+
+    aggregation: t.Any
+
+    def __repr__(self) -> str:
+        return f"Grouped({self.aggregation.name!r})"
+
+    def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
+        return stacked.Grouped(dtype, skipna, self.aggregation)
+
+
 _MEANS = (OverlapAdd, Mean, Sum, WeightedSum, InvVarWeightedMean, SoftVote, Learned)
-_CHOICES = (Median, Quantile, Min, Max, First, Last, MostCentral, Mode, HardVote)
+_CHOICES = (Median, Quantile, Min, Max, ArgMax, Any, All, First, Last, MostCentral, Mode, HardVote)
 AGGREGATIONS: dict[str, type[Aggregation]] = {
     c.__name__.lower(): c for c in (*_MEANS, *_CHOICES, Var, Std, Count)
 }
 
 
-def as_aggregation(value: Any) -> Aggregation:
-    """Turn None (overlap-add), a name, a window or an Aggregation into an Aggregation."""
+def as_aggregation(value: t.Any) -> Aggregation:
+    """Turn None (overlap-add), a name, an Aggregation, or one of flox, into an Aggregation."""
     if value is None:
         return OverlapAdd()
     if isinstance(value, Window) or (isinstance(value, str) and value.lower() in WINDOWS):
         raise TypeError(f"{value!r} is a window, not an aggregation; use OverlapAdd({value!r})")
     if isinstance(value, Mapping):
         raise TypeError(f"merge variables one by one, patches[name].patch.merge(…), got {value!r}")
+    if "flox" in sys.modules and isinstance(value, sys.modules["flox"].Aggregation):
+        return Grouped(value)  # without an import of flox, of which nobody had an object before
     return named(value, Aggregation, AGGREGATIONS, "aggregation")

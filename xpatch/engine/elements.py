@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from xpatch.engine import dtypes
 from xpatch.engine.dtypes import has_nan
 from xpatch.engine.reducers import Reducer, WeightedMean
+from xpatch.engine.scatter import FAR, MEAN, central_key
 from xpatch.engine.stacked import Stacked
 
 STACK_BYTES = 1 << 25
+COLUMNS = ("values", "elements", "weights", "mass", "labels", "radial", "squares")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,7 +31,8 @@ class Contributions:
 
     ``values`` (row, other), ``elements``, ``weights`` (None: one), ``mass`` (what they add to the
     denominator, None: one), ``labels`` (of the patch) and ``radial`` (offset from the anchor, None
-    where it is not needed). Rows are sorted by label.
+    where it is not needed), and where several parts have offsets ``squares``, the mean of the squares of
+    these. Rows are sorted by label.
     """
 
     values: NDArray
@@ -40,19 +43,15 @@ class Contributions:
     radial: NDArray | None
     shape: tuple[int, ...]  # of a result of one element: the other dims before and after
     place: int  # where the elements go among them
+    squares: NDArray | None = None
 
     def take(self, which: NDArray) -> Contributions:
         """Keep some of them."""
         part: dict[str, Any] = {
             name: None if (value := getattr(self, name)) is None else value[which]
-            for name in ("values", "elements", "weights", "mass", "labels", "radial")
+            for name in COLUMNS
         }
         return dataclasses.replace(self, **part)
-
-    def unflattened(self, result: NDArray, shape: tuple[int, ...]) -> NDArray:
-        """Lay results (element, other) out over the dims of the field."""
-        full = np.moveaxis(result.reshape(len(result), *self.shape), 0, self.place)
-        return full.reshape(*self.shape[: self.place], *shape, *self.shape[self.place :])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,11 +84,6 @@ class Group:
         anchors = None if self.anchors is None else self.anchors[which]
         hood, labels = self.hood.take(which), self.labels[which]
         return dataclasses.replace(self, hood=hood, labels=labels, anchors=anchors)
-
-    @property
-    def plain(self) -> bool:
-        """Whether everything has the mass one."""
-        return all(m is None for m in self.masses)
 
     def _table(self, factors: Sequence[Any], join: Any) -> NDArray | None:
         """Combine what each part gives, shape (patch, slot of all parts)."""
@@ -144,7 +138,7 @@ class Group:
         keep = elements >= 0
         weights = self._table(self.weights, np.multiply)
         mass = self._table(self.masses, np.multiply)
-        radial = None if self.offsets is None else self._table(self.offsets, np.maximum)
+        radial, squares = self._far()
         if radial is not None and self.anchors is not None:
             radial = np.where(elements == self.anchors[:, None], -1.0, radial)
         if mass is not None:
@@ -165,7 +159,18 @@ class Group:
             None if radial is None else kept(radial),
             others,
             place,
+            None if squares is None else kept(squares),
         )
+
+    def _far(self) -> tuple[NDArray | None, NDArray | None]:
+        """Give the largest offset of each slot, and of several the mean of their squares."""
+        if self.offsets is None:
+            return None, None
+        radial = self._table(self.offsets, np.maximum)
+        if len(self.offsets) == 1:
+            return radial, None
+        length = self._table(self.offsets, np.hypot)
+        return radial, None if length is None else length**2 / len(self.offsets)
 
 
 # ------------------------------------------------------------------------------------ reductions
@@ -206,7 +211,11 @@ def state_of(given: Contributions, n: int, reducer: Any) -> list[NDArray]:
         return [total, np.broadcast_to(below, total.shape).copy()]
     if reducer.by == "central":
         assert given.radial is not None
-        key = (np.rint(given.radial * (1 << 22)).astype(np.int64) << 40) + given.labels
+        if given.squares is None:
+            key = (np.rint(given.radial * (1 << 22)).astype(np.int64) << 40) + given.labels
+        else:
+            far = np.rint(given.radial * FAR).astype(np.int64) << 14
+            key = central_key(far + np.rint(given.squares * MEAN).astype(np.int64), given.labels)
     else:
         key = -given.labels if reducer.by == "last" else given.labels
     with np.errstate(invalid="ignore", over="ignore"):
@@ -363,8 +372,7 @@ def joined(parts: Sequence[Contributions]) -> Contributions:
         values = [getattr(p, name) for p in parts]
         return None if any(v is None for v in values) else np.concatenate(values)
 
-    names = ("values", "elements", "weights", "mass", "labels", "radial")
-    whole = dataclasses.replace(parts[0], **{name: column(name) for name in names})
+    whole = dataclasses.replace(parts[0], **{name: column(name) for name in COLUMNS})
     return whole.take(np.argsort(whole.labels, kind="stable"))
 
 

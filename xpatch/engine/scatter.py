@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from xpatch.engine.buffers import THREADED_BYTES, Scratch, in_threads
-from xpatch.engine.reducers import Choose, How, Reducer
+from xpatch.engine.reducers import How, Reducer
 from xpatch.engine.slices import AxisWeights
 
 BLOCK_BYTES = 1 << 20  # of patches handled at a time: calls of NumPy weigh less, caches still help
@@ -395,7 +395,7 @@ class Keys:
     """What `Choose` compares: the label, its negative, or the distance from the center."""
 
     def __init__(self, reducer: Reducer, layout: Layout, ndim: int):
-        self.by = reducer.by if isinstance(reducer, Choose) else None
+        self.by = reducer.by
         self.layout, self.ndim = layout, ndim
         self.far: dict[Any, NDArray] = {}
 

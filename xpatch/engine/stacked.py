@@ -1,15 +1,17 @@
-"""Reducers that need all contributions of a cell at once: quantiles, mode, models."""
+"""Reducers that need all contributions of a cell at once: quantiles, mode, models, those of flox."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from xpatch.engine import dtypes
-from xpatch.engine.reducers import Reducer
+from xpatch.engine.grouping import by_flox
+from xpatch.engine.reducers import Reducer, State
 
 
 class Stacked(Reducer):
@@ -162,3 +164,37 @@ class Modeled(Averaging):
                 f"gave {what}"
             )
         return values
+
+
+class Grouped(Stacked):
+    """What an aggregation of flox makes of the contributions of each cell."""
+
+    def __init__(self, dtype: DTypeLike, skipna: bool, flox: Any):
+        super().__init__(dtype, skipna)
+        if self.source.kind not in "biufc":
+            raise TypeError(
+                f"aggregations of flox take numbers here, not values of dtype {self.source}"
+            )
+        self.flox = flox
+
+    @cached_property
+    def result(self) -> np.dtype:
+        """Dtype of the result, which flox says of one contribution."""
+        return by_flox(np.ones((1, 1), self.source), np.zeros(1, int), 1, self.flox, 0).dtype
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.result
+
+    def grouped(self, values: NDArray, codes: NDArray, n: int, key: NDArray) -> State:
+        null, valid = dtypes.missing(self.dtype), self.valid(values)
+        fill = 0 if null is None else null
+        if valid is None:
+            return [by_flox(values, codes, n, self.flox, fill)]
+        width = values.shape[1]
+        cells = (codes[:, None] * width + np.arange(width))[valid]
+        out = by_flox(values[valid][:, None], cells, n * width, self.flox, fill)
+        out = out.astype(self.dtype)
+        if null is not None:
+            out[np.bincount(cells, minlength=n * width) == 0] = null
+        return [out.reshape(n, width)]

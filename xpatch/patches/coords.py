@@ -145,6 +145,8 @@ def through_counts(variable: Variable, merge: Callable[[Variable], Variable]) ->
     if calendar is None:
         return merge(variable)
     merged = merge(_mapped(variable, _as_counts, calendar, np.dtype("M8[us]")))
+    if merged.dtype.kind != "M":  # a count
+        return merged
     return _mapped(merged, _as_dates, calendar, np.dtype(object))
 
 

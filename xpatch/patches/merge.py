@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.aggregation import OverlapAdd, as_aggregation
@@ -87,6 +89,8 @@ class Merge:
         composed = aggregation.variables or aggregation.finalize  # which fill at the end
         self.asked = options.fill_value
         self.fill_value = None if composed else options.fill_value
+        if self.asked is None and not aggregation.alike:  # no number stands for missing there
+            self.fill_value = np.nan
         self.scale = factors(options.scale, self.plan)
         self.crop = self._find_crop()
         self._check_window()
@@ -94,9 +98,9 @@ class Merge:
     # ------------------------------------------------------------------------------ checks
 
     def _check_window(self) -> None:
-        if not is_boxcar(self.plan.window) and not (
-            self.aggregation.linear or self.aggregation.covers_zero
-        ):
+        how = self.aggregation
+        counts = how.covers_zero and not how.numbered
+        if not is_boxcar(self.plan.window) and not (how.linear or counts):
             raise ValueError(
                 f"{self.aggregation!r} needs the values themselves, but these patches were "
                 f"multiplied by the analysis window {self.plan.window!r} when they were split; "
@@ -236,7 +240,7 @@ class Merge:
                 raise
             raise TypeError(f"variable {name!r}: {error}") from error
         numbered = variable.dtype.kind == "b" != merged.dtype.kind  # of which none was missing
-        if self.aggregation.covers_zero or numbered:  # a count may be any number
+        if numbered or not self.aggregation.alike:  # a count may be any number
             merged.attrs = without_nodata(merged.attrs)
         mappings = (
             self.domain.mappings
@@ -251,10 +255,11 @@ class Merge:
         if is_carried(self.plan, name, variable.dims):
             every, how = np.zeros_like(self.source.ordinals), (aggregation, self._skips(variable))
             found = on_cells(variable, self.dim, every, 1, *how, self.fill_value, self.present)
-            return found.isel({self.dim: 0})
+            return labeled(found, aggregation, self.source.ordinals).isel({self.dim: 0})
         whole = self.plan.hood.only(self._own_dims(variable, name))
         weights = Weights(self.plan.window, aggregation.synthesis, whole, self.crop, self.scale)
-        return self.reduced(variable, name, aggregation, weights, self.fill_value)
+        merged = self.reduced(variable, name, aggregation, weights, self.fill_value)
+        return labeled(merged, aggregation, np.sort(self.source.ordinals))
 
     def reduced(
         self,
@@ -339,3 +344,13 @@ class Merge:
             auto = normalize_chunks(tuple(unknown.values()), sizes, OUTPUT_CELLS, np.dtype("u1"))
             known |= dict(zip(unknown, auto, strict=True))
         return [tuple(c * self.scale.get(d, 1) for c in known[d]) for d in dims]
+
+
+def labeled(merged: Variable, aggregation: Any, labels: NDArray[Any]) -> Variable:
+    """Give the labels of patches that the result of an aggregation counts from one."""
+    if not aggregation.numbered:
+        return merged
+    label = partial(np.take, np.concatenate([[-1], labels]))
+    if merged.chunks is None:
+        return merged.copy(data=label(merged.to_numpy()))
+    return merged.copy(data=merged.data.map_blocks(label, dtype=np.int64))

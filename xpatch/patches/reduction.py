@@ -80,7 +80,8 @@ class Reduction:
         """Whether contributions are told apart by the element that they fall on."""
         if self.hood.lists or not self.hood.parts:
             return bool(self.hood.lists)
-        if arranged(self.hood, self.ordinals).product:
+        reducer = self._reducer(np.dtype(float), False)
+        if getattr(reducer, "flox", None) is None and arranged(self.hood, self.ordinals).product:
             return False
         return self.hood.width <= FEW_CELLS or self.takes_all
 
@@ -252,7 +253,8 @@ class Reduction:
         out[at] = values
         full = np.moveaxis(out, 0, self.slots[0])
         shape = (*full.shape[: self.slots[0]], *self.hood.shape, *full.shape[self.slots[0] + 1 :])
-        return full.reshape(shape)
+        placed: NDArray[Any] = full.reshape(shape)
+        return placed
 
     def _of_elements(self, patches: NDArray, reducer: r.Reducer, fill: Fill) -> NDArray:
         place, n, shape = min(self.slots), math.prod(self.hood.shape), self.hood.shape
