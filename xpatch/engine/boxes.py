@@ -12,18 +12,12 @@ from numpy.typing import NDArray
 
 from xpatch.engine.arrangement import Arrangement, arranged, ravel_each
 from xpatch.engine.buffers import Scratch
+from xpatch.engine.central import central_key, half_sample_offsets, ranked_distance
 from xpatch.engine.choose import chosen, separable
-from xpatch.engine.cover import all_of, convolved, images, line_cover, spread
+from xpatch.engine.cover import all_of, as_slice, convolved, images, line_cover, spread
 from xpatch.engine.dtypes import has_nan
 from xpatch.engine.reducers import Choose, How, Reducer, Total, WeightedMean
-from xpatch.engine.scatter import (
-    Lane,
-    Layout,
-    central_key,
-    half_sample_offsets,
-    ranked_distance,
-    scatter,
-)
+from xpatch.engine.scatter import Lane, Layout, scatter
 from xpatch.engine.slices import AxisWeights, Slices
 
 SLAB_CELLS = 1 << 24  # of the domain that are looked at together
@@ -207,7 +201,7 @@ class Boxes:
             return out
         index: list[Any] = [slice(None)] * out[0].ndim
         for axis, lane in zip(self.axes, layout.lanes, strict=True):
-            index[axis] = _as_slice(np.flatnonzero(line_cover(lane) > 0))
+            index[axis] = as_slice(np.flatnonzero(line_cover(lane) > 0))
         if all(isinstance(i, slice) for i in index) and not has_nan(out[0][tuple(index)]):
             return out
         return None
@@ -401,11 +395,3 @@ class Boxes:
         for axis, part, starts in zip(axes, self.parts, columns, strict=True):
             each[axis] = [slice(a, a + part.size) for a in starts.tolist()]
         return list(zip(*each, strict=True)) if each else [()] * len(self.labels)
-
-
-def _as_slice(cells: NDArray) -> slice | None:
-    """Give cells that follow each other as a slice; None: they do not."""
-    if not len(cells):
-        return slice(0, 0)
-    whole = int(cells[-1]) - int(cells[0]) + 1 == len(cells)
-    return slice(int(cells[0]), int(cells[-1]) + 1) if whole else None

@@ -88,3 +88,11 @@ def all_of(
         mine = order[begin + np.arange(len(again))]
         rows, columns = rows[again], [*(c[again] for c in columns), at[mine]]
     return rows, columns
+
+
+def as_slice(cells: NDArray) -> slice | None:
+    """Give cells that follow each other as a slice; None: they do not."""
+    if not len(cells):
+        return slice(0, 0)
+    whole = int(cells[-1]) - int(cells[0]) + 1 == len(cells)
+    return slice(int(cells[0]), int(cells[-1]) + 1) if whole else None

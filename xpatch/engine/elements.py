@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.engine import dtypes
+from xpatch.engine.central import FAR, MEAN, central_key
 from xpatch.engine.dtypes import has_nan
 from xpatch.engine.reducers import Reducer, WeightedMean
-from xpatch.engine.scatter import FAR, MEAN, central_key
 from xpatch.engine.stacked import Stacked
 
 STACK_BYTES = 1 << 25

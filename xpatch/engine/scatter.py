@@ -18,6 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from xpatch.engine.buffers import THREADED_BYTES, Scratch, in_threads
+from xpatch.engine.central import Keys
 from xpatch.engine.reducers import How, Reducer
 from xpatch.engine.slices import AxisWeights
 
@@ -362,7 +363,7 @@ def _add(
     visits: Sequence[tuple[Segment, ...]],
 ) -> None:
     ndim = patches.ndim - 1
-    keys = Keys(reducer, layout, ndim)
+    keys = Keys(reducer.by, layout, ndim)
     dtype = state[0].dtype
     shares = layout.kept(("shares", ndim, dtype), lambda: Shares(layout, ndim, dtype))
     weighted, added = Scratch(), Scratch()
@@ -389,56 +390,3 @@ def _by_block(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
     """Group segments by the block that they are of."""
     for _, group in itertools.groupby(segments, key=lambda s: s.block.start):
         yield list(group)
-
-
-class Keys:
-    """What `Choose` compares: the label, its negative, or the distance from the center."""
-
-    def __init__(self, reducer: Reducer, layout: Layout, ndim: int):
-        self.by = reducer.by
-        self.layout, self.ndim = layout, ndim
-        self.far: dict[Any, NDArray] = {}
-
-    def __call__(self, visit: Sequence[Segment]) -> Any:
-        if self.by is None:
-            return None
-        labels = self.layout.labels[tuple([s.entries for s in visit])]
-        labels = labels.reshape(*labels.shape, *(1,) * self.ndim)
-        if self.by != "central":
-            return labels if self.by == "first" else -labels
-        inner = tuple([(s.inner.start, s.inner.stop) for s in visit])
-        if inner not in self.far:
-            self.far[inner] = self._distance(visit)
-        return central_key(self.far[inner], labels)
-
-    def _distance(self, visit: Sequence[Segment]) -> NDArray:
-        offsets = []
-        for axis, lane, s in zip(self.layout.axes, self.layout.lanes, visit, strict=True):
-            shape = [1] * self.ndim
-            shape[axis] = -1
-            offsets.append(half_sample_offsets(lane.size)[s.inner].reshape(shape))
-        return ranked_distance(offsets)
-
-
-def half_sample_offsets(size: int) -> NDArray[np.float64]:
-    """Offsets from the center of a window at half-sample points, in (−1, 1)."""
-    return (2 * np.arange(size) + 1 - size) / size
-
-
-def ranked_distance(offsets: Sequence[NDArray]) -> NDArray[np.int64]:
-    """Rank distances from the center: by the largest offset, and then by all of them together."""
-    far: Any = np.zeros(())
-    total: Any = np.zeros(())
-    for offset in offsets:
-        far = np.maximum(far, np.abs(offset))
-        total = total + offset**2
-    mean = total / max(1, len(offsets))
-    return (np.rint(far * FAR).astype(np.int64) << 14) + np.rint(mean * MEAN).astype(np.int64)
-
-
-FAR, MEAN, LABEL_BITS = 1 << 17, (1 << 14) - 1, 31
-
-
-def central_key(far: NDArray, labels: NDArray) -> NDArray[np.int64]:
-    """Put a rank of distance before a label, of which the lowest wins among equals."""
-    return (far << LABEL_BITS) + labels

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from xpatch.engine import dtypes
 from xpatch.engine.boxes import Boxes, Cover, Sum
+from xpatch.engine.central import half_sample_offsets
 from xpatch.engine.reducers import Reducer, WeightedMean
-from xpatch.engine.scatter import half_sample_offsets
 from xpatch.engine.stacked import Stacked
 
 STACK_BYTES = 1 << 25

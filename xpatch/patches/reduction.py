@@ -19,7 +19,7 @@ from xpatch.engine import elements as el
 from xpatch.engine import reducers as r
 from xpatch.engine.arrangement import arranged
 from xpatch.engine.buffers import available_threads
-from xpatch.engine.chunked_merge import Block, Tile, merge, tiles_of_list, tiles_of_product
+from xpatch.engine.chunked_merge import merge
 from xpatch.engine.nodata import Nodata, filling, placing, reading
 from xpatch.engine.stacked import Modeled, Stacked
 from xpatch.engine.tiles import (
@@ -28,12 +28,11 @@ from xpatch.engine.tiles import (
     domain_cover,
     finished,
     fold,
-    in_tiles,
-    put_together,
     reduce_stacked,
 )
-from xpatch.neighborhood import Neighborhood, Runs, Slices
+from xpatch.neighborhood import Neighborhood, Runs
 from xpatch.patches.composite import fitted_model
+from xpatch.patches.in_chunks import Fill, InChunks
 from xpatch.patches.weights import Weights, offsets
 from xpatch.window import is_boxcar
 
@@ -341,127 +340,3 @@ class Reduction:
             return self.in_memory(patches)
         job = dataclasses.replace(self, ordinals=self.ordinals[present])
         return job.in_memory(patches[present])
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Fill:
-    """Writes the fill value where nothing covers a cell."""
-
-    value: Any
-    dtype: np.dtype
-    reducer: r.Reducer
-
-    def __call__(self, merged: NDArray, axes: Sequence[int], cover: bx.Cover) -> NDArray:
-        out = self.reducer.back(merged).astype(self.dtype, copy=False)
-        if self.value is None:  # every cell is covered, or counts
-            return out
-        if isinstance(cover, list):
-            for axis, vector in zip(axes, cover, strict=True):
-                if (empty := vector <= 0).any():
-                    out[(slice(None),) * axis + (empty,)] = self.value
-            return out
-        if (cover > 0).all():
-            return out
-        shape = [out.shape[k] if k in axes else 1 for k in range(out.ndim)]
-        empty = (cover <= 0).transpose(np.argsort(axes)) if len(axes) else cover <= 0
-        np.copyto(out, self.value, where=empty.reshape(shape))
-        return out
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class InChunks:
-    """A reduction as patch blocks and output chunks see it."""
-
-    job: Reduction
-    reducer: r.Reducer
-    fill: Fill
-    by_element: bool
-
-    @property
-    def slots(self) -> tuple[int, ...]:
-        """Which axes of a patch hold its slots."""
-        return self.job.slots
-
-    @property
-    def axes(self) -> tuple[int, ...]:
-        """Which axes of the result were cut."""
-        return self.job.axes
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Of the result."""
-        return self.fill.dtype
-
-    def touched(self, ordinals: NDArray, edges: Sequence[NDArray]) -> dict[Tile, int]:
-        """Find the output chunks that the patches of one block fall on."""
-        hood = self.job.hood
-        if not len(ordinals):
-            return {}
-        if not hood.lists:
-            where = arranged(hood, ordinals)
-            spans = [
-                _spans(p, p.starts[e]) for p, e in zip(hood.slices, where.entries, strict=True)
-            ]
-            if where.product:
-                return tiles_of_product(spans, edges)
-        both = list(zip(hood.parts, hood.entries(ordinals), strict=True))
-        low, high = (np.concatenate([p.extent[k][e] for p, e in both], axis=1) for k in (0, 1))
-        return tiles_of_list(low, high + 1, edges)
-
-    def pieces(
-        self, patches: NDArray, block: Block, edges: Sequence[NDArray], present: NDArray | None
-    ) -> dict[Tile, list[Any]]:
-        """Add the patches of one block up, for each output chunk that they fall on."""
-        self._check(patches, block)
-        ordinals, labels = block.ordinals, block.labels
-        if present is not None and not present.all():
-            ordinals, labels, patches = ordinals[present], labels[present], patches[present]
-        if not len(patches):
-            return {}
-        if self.by_element:
-            given = self.job.group(ordinals, labels).contributions(patches, min(self.slots))
-            return el.in_tiles(el.added(given, self.reducer), self.job.hood.shape, edges)
-        if len(ordinals) < len(block.ordinals):
-            boxes = self.job.boxes(ordinals, labels)
-        else:
-            boxes = block.kept = block.kept or self.job.boxes(ordinals, labels)
-        return in_tiles(boxes.add(patches, self.reducer), boxes, edges)
-
-    def _check(self, patches: NDArray, block: Block) -> None:
-        """Raise a ValueError if a model returned a block of another shape than it announced."""
-        hood = self.job.hood
-        expected = [len(block.ordinals), *hood.inner.values()]
-        got = [patches.shape[k] for k in (0, *(a + 1 for a in self.slots))]
-        if got != expected:
-            raise ValueError(
-                f"a block of {expected[0]} patches of {tuple(expected[1:])} cells along "
-                f"{list(hood.inner)} came as {got[0]} of {tuple(got[1:])}: the model that "
-                "dask runs on each block must return as many patches as it is given, of the size "
-                "that its result announces (map_blocks(…, chunks=…)); or use patch.apply"
-            )
-
-    def finish(self, pieces: list[Any], low: Sequence[int], shape: Sequence[int]) -> NDArray:
-        """Put the pieces of one output chunk together."""
-        cells = [shape[a] for a in self.axes]
-        if not self.by_element:
-            merged, cover = put_together(pieces, low, shape, self.axes, self.reducer)
-            return self.fill(merged, self.axes, cover)
-        n, place = math.prod(cells), min(self.axes)
-        others = [k for k in range(len(shape)) if k not in self.axes]
-        sizes = [shape[k] for k in others]
-        merged, covered = el.put_together(pieces, n, math.prod(sizes), self.reducer)
-        before = sum(k < place for k in others)
-        full = np.moveaxis(merged.reshape(n, *sizes), 0, before)
-        full = full.reshape(*sizes[:before], *cells, *sizes[before:])
-        order = [*others[:before], *self.axes, *others[before:]]
-        full = full.transpose(np.argsort(order))
-        return self.fill(full, self.axes, covered.reshape(cells).astype(float))
-
-
-def _spans(part: Slices, starts: NDArray) -> tuple[NDArray, NDArray]:
-    """Give the first cells of windows, and those behind them: of a periodic one those of each turn."""
-    stops = starts + part.size
-    if not part.wrap:
-        return starts, stops
-    turns = np.arange(starts.min() // part.n, (stops.max() - 1) // part.n + 1) * part.n
-    return (starts[:, None] - turns).reshape(-1), (stops[:, None] - turns).reshape(-1)

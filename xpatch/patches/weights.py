@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch.domain.nodata import Nodata
 from xpatch.engine import dtypes
-from xpatch.engine.scatter import half_sample_offsets
+from xpatch.engine.central import half_sample_offsets
 from xpatch.engine.slices import AxisWeights
 from xpatch.neighborhood import Members, Neighborhood, Part, Slices
 from xpatch.time.window import Stepwise
