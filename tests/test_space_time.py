@@ -518,3 +518,20 @@ def test_boxes_at_the_border_with_months(boundary, mode):
     first = ours.isel(time=0).values
     at = patches.time_number.values[0, 0]
     np.testing.assert_allclose(first, space.isel(time=at).values)
+
+
+def test_many_lists_on_a_lattice_with_windows_in_time():
+    """NumPy 2.4 unravels more than 8,192 numbers wrongly where the last axis has one entry."""
+    rng = np.random.default_rng(0)
+    labels = {"time": np.arange(6), "y": np.arange(20.0), "x": np.arange(20.0)}
+    one = xr.DataArray(rng.random((6, 20, 20)), labels, ("time", "y", "x"))
+    patches = one.patch.split(geometry=[xpatch.RadiusGraph(1.5), xpatch.FixedLookback(3)])
+    assert patches.size > 8192 * 3
+    (cell,) = {*patches.xindexes["patch"].plans[0].inner} - {"time"}
+    number, step = patches[cell].values, patches["time_number"].values
+    there = number >= 0
+    rows, columns = np.divmod(np.where(there, number, 0), 20)
+    known = one.values[step[:, :, None], rows[:, None], columns[:, None]]
+    given = patches.transpose("patch", "time", cell).values
+    np.testing.assert_array_equal(given, np.where(there[:, None], known, np.nan))
+    xr.testing.assert_allclose(patches.patch.merge(), one)

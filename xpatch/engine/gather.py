@@ -316,8 +316,9 @@ def _looked_up(
             if (none := cells < 0).any():
                 holes.append((none.reshape(along), fills[k]))
                 cells = np.maximum(_repeated(cells) if out.dtype == object else cells, 0)
-            cells = cells.reshape(along)
-            index += np.unravel_index(cells, part.shape) if len(part.shape) > 1 else [cells]
+            # in one row: NumPy 2.4 gives wrong ones for more than 8,192 with a last axis of one
+            at = np.unravel_index(cells.ravel(), part.shape) if len(part.shape) > 1 else [cells]
+            index += [a.reshape(along) for a in at]
         if array.size:
             block[...] = flat[tuple(index)]
         for none, fill in holes:
