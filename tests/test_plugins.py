@@ -311,7 +311,7 @@ def test_classes_of_one_name_are_refused():
     class Median(xpatch.Aggregation):
         pass
 
-    with pytest.raises(ValueError, match=r"there is a class xpatch\.aggregation\.Median already"):
+    with pytest.raises(ValueError, match=r"there is a class xpatch\.statistics\.Median already"):
         xpatch.register_aggregation("my_median", Median)
 
 

@@ -28,6 +28,7 @@ from xpatch.engine.tiles import (
     domain_cover,
     finished,
     fold,
+    outer,
     reduce_stacked,
 )
 from xpatch.neighborhood import Neighborhood, Runs
@@ -272,7 +273,7 @@ class Reduction:
                 look = partial(el.reduce, given, n)
                 cells = (n, given.values.shape[1])
                 reducer = fitted_model(self.aggregation, reducer, cells, look, target)
-            merged = el.reduce(given, n, reducer, np.ravel(self.cover))
+            merged = el.reduce(given, n, reducer, outer(self.cover).ravel())
         else:
             groups = ((self._group(b), patches[b]) for b in batches)
             parts = (el.added(g.contributions(rows, place), reducer) for g, rows in groups)
