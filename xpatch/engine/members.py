@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 
@@ -226,14 +227,13 @@ class Members:
         if tuple(dims) == self.dims:
             return self
         keep = [self.dims.index(d) for d in dims]
-        cells = np.unravel_index(self.elements, self.shape)
         shape = tuple(self.shape[k] for k in keep)
-        elements = np.zeros(len(self.elements), np.int64)
-        for k in keep:
-            elements = elements * self.shape[k] + cells[k]
-        return dataclasses.replace(
-            self, dims=tuple(dims), shape=shape, elements=elements.astype(np.int32)
-        )
+        elements = np.zeros_like(self.elements)
+        for k in keep:  # in small integers: there may be hundreds of millions
+            n, behind = self.shape[k], math.prod(self.shape[k + 1 :])
+            cells = self.elements // behind if behind > 1 else self.elements
+            elements = elements * n + (cells % n if k else cells)
+        return dataclasses.replace(self, dims=tuple(dims), shape=shape, elements=elements)
 
     def spread(self, ordinals: NDArray, n: int) -> Members:
         """Give the patches as those with ``ordinals``, in ascending order, of ``n``; others are empty."""

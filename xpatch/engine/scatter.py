@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from xpatch.engine.buffers import THREADED_BYTES, Scratch, in_threads
 from xpatch.engine.central import Keys
-from xpatch.engine.reducers import How, Reducer
+from xpatch.engine.reducers import How, Reducer, Total
 from xpatch.engine.slices import AxisWeights
 
-BLOCK_BYTES = 1 << 20  # of patches handled at a time: calls of NumPy weigh less, caches still help
-ROW_BYTES = 1 << 20  # of patches: smaller rows of windows are handled together
+BLOCK_BYTES = 1 << 21  # of patches handled at a time: calls of NumPy weigh less, caches still help
+ROW_BYTES = 1 << 22  # of patches: smaller rows of windows are handled together
 SHORT = 8  # windows of fewer cells, close to each other, are added up cell by cell
 KEPT_BYTES = 1 << 21  # of weights that are kept for the next blocks of their kind
 GROUPS = 8  # of windows along the slowest dimension, which threads share out
@@ -327,15 +327,16 @@ def scatter(patches: NDArray, layout: Layout, reducer: Reducer, threads: int = 1
     state = reducer.start(shape)
     visits = layout.visits(patches.shape[1:], max(patches.dtype.itemsize, 4))
     if not layout.lanes or state[0].nbytes < THREADED_BYTES:
-        _add(state, patches, layout, reducer, visits)
+        _add(state, patches, layout, reducer, visits, (Scratch(), Scratch()))
         return state
     for turn in _rounds(layout, visits):
         step = -(-len(turn) // threads)
         shares = [turn[i : i + step] for i in range(0, len(turn), step)]
 
         def run(groups: list[list[tuple[Segment, ...]]]) -> None:
+            scratch = Scratch(), Scratch()  # new memory takes longer than what is done in it
             for group in groups:
-                _add(state, patches, layout, reducer, group)
+                _add(state, patches, layout, reducer, group, scratch)
 
         if shares:
             in_threads(run, shares)
@@ -361,12 +362,15 @@ def _add(
     layout: Layout,
     reducer: Reducer,
     visits: Sequence[tuple[Segment, ...]],
+    scratch: tuple[Scratch, Scratch],
 ) -> None:
     ndim = patches.ndim - 1
     keys = Keys(reducer.by, layout, ndim)
     dtype = state[0].dtype
     shares = layout.kept(("shares", ndim, dtype), lambda: Shares(layout, ndim, dtype))
-    weighted, added = Scratch(), Scratch()
+    weighted, added = scratch
+    lean = reducer.by is None and type(reducer) is Total  # which asks for no more
+    how = How(None, None, added)
     block, values, mass = None, patches, None
     for visit in visits:
         if (here := tuple([s.block.start for s in visit])) != block:
@@ -381,8 +385,9 @@ def _add(
             if weight is not None and reducer.weighted:
                 values = weighted.product(values, weight, zeros, state[0].dtype)
         views = [layout.target(s, visit) for s in state]
-        share = None if mass is None else layout.local(mass, visit)
-        how = How(share, keys(visit), added)
+        if not lean:
+            share = None if mass is None else layout.local(mass, visit)
+            how = How(share, keys(visit), added)
         reducer.update(views, layout.local(values, visit), how)
 
 

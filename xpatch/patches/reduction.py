@@ -20,6 +20,7 @@ from xpatch.engine import reducers as r
 from xpatch.engine.arrangement import arranged
 from xpatch.engine.buffers import available_threads
 from xpatch.engine.chunked_merge import merge
+from xpatch.engine.contributions import Group
 from xpatch.engine.nodata import Nodata, filling, placing, reading
 from xpatch.engine.stacked import Modeled, Stacked
 from xpatch.engine.tiles import (
@@ -121,22 +122,22 @@ class Reduction:
         """Give some patches as boxes."""
         return bx.Boxes.of(self.hood, self.slots, ordinals, labels, *self.sampled)
 
-    def group(self, ordinals: NDArray, labels: NDArray) -> el.Group:
+    def group(self, ordinals: NDArray, labels: NDArray) -> Group:
         """Give some patches as they are merged by elements."""
         reducer = self._reducer(np.dtype(float), False)
         needs = reducer.by == "central" or getattr(reducer, "needs_offsets", False)
         far = offsets(self.hood) if needs else None
         own = self.anchors[ordinals] if self.anchors is not None else None
-        return el.Group(self.hood.take(ordinals), labels, *self.sampled, far, own)
+        return Group(self.hood.take(ordinals), labels, *self.sampled, far, own)
 
-    def _group(self, which: slice) -> el.Group:
+    def _group(self, which: slice) -> Group:
         """Give some patches; all of them are kept, because their elements are asked for twice."""
         if which.stop - which.start < len(self.ordinals):
             return self.group(self.ordinals[which], self.ranks[which])
         return self._all
 
     @cached_property
-    def _all(self) -> el.Group:
+    def _all(self) -> Group:
         return self.group(self.ordinals, self.ranks)
 
     @cached_property
@@ -168,7 +169,7 @@ class Reduction:
             total = np.ones(1)
             for part, mass in zip(hood.parts, self.sampled[1], strict=True):
                 alone = Neighborhood((part,))
-                group = el.Group(alone, np.arange(len(part)), (None,), (mass,))
+                group = Group(alone, np.arange(len(part)), (None,), (mass,))
                 total = np.multiply.outer(total, group.cover()).reshape(-1)
             return total
         if self.binary and len(hood.parts) == 1 and isinstance(hood.parts[0], Runs):
@@ -179,8 +180,11 @@ class Reduction:
         return total
 
     def _batches(self) -> list[slice]:
-        """Cut the patches into runs that hold at most so many slots."""
-        step = max(1, BATCH // self.hood.width)
+        """Cut the patches into runs whose tables of elements hold at most so many slots."""
+        hood = self.hood
+        step = max(1, BATCH // hood.width)
+        if len(hood.parts) == 1 and hood.lists and all(m is None for m in self.sampled[1]):
+            step = max(1, len(self.ordinals))  # they need no table
         return [slice(a, a + step) for a in range(0, max(1, len(self.ordinals)), step)]
 
     def _planned(
