@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,12 +105,12 @@ class Neighborhood:
     @property
     def slices(self) -> tuple[Slices, ...]:
         """The parts that are windows along one dimension."""
-        return tuple(p for p in self.parts if isinstance(p, Slices))
+        return cast(tuple[Slices, ...], tuple(p for p in self.parts if p.box))
 
     @property
     def lists(self) -> tuple[Members, ...]:
         """The parts that are lists of elements."""
-        return tuple(p for p in self.parts if isinstance(p, Members))
+        return cast(tuple[Members, ...], tuple(p for p in self.parts if not p.box))
 
     @property
     def boxed(self) -> Neighborhood | None:
@@ -216,14 +216,9 @@ class Neighborhood:
         low: list[int] = []
         high: list[int] = []
         for part, which in zip(self.parts, self.entries(ordinals), strict=True):
-            if isinstance(part, Slices):
-                starts = part.starts[which]
-                low.append(int(starts.min()) if len(starts) else 0)
-                high.append(int(starts.max()) + part.size if len(starts) else 0)
-                continue
-            first, last = (e[which] for e in part.extent)
-            low += first.min(axis=0).tolist() if len(first) else [0] * len(part.dims)
-            high += (last.max(axis=0) + 1).tolist() if len(last) else [0] * len(part.dims)
+            first, behind = part.reach(which)
+            low += first
+            high += behind
         return low, high
 
     def take(self, ordinals: NDArray[Any]) -> Neighborhood:
@@ -275,16 +270,11 @@ class Neighborhood:
         """Leave out the first and last cells of each window: ``{dim: (before, after)}``."""
         if not any(any(crop.get(p.dim, (0, 0))) for p in self.slices):
             return self
-        cuts = crop.get
-        return self.with_parts(
-            p.cropped(*cuts(p.dim, (0, 0))) if isinstance(p, Slices) else p for p in self.parts
-        )
+        return self.with_parts(p.cropped(*crop.get(p.dim, (0, 0))) for p in self.parts)
 
     def scaled(self, factors: Mapping[Hashable, int]) -> Neighborhood:
         """Give the windows on cells that are finer by integer factors."""
-        return self.with_parts(
-            p.scaled(factors.get(p.dim, 1)) if isinstance(p, Slices) else p for p in self.parts
-        )
+        return self.with_parts(p.scaled(factors.get(p.dim, 1)) for p in self.parts)
 
     def moved(self, low: Sequence[int], shape: Sequence[int]) -> Neighborhood:
         """Give the patches in a region, of which cells are counted from ``low`` on."""
@@ -292,16 +282,13 @@ class Neighborhood:
         k = 0
         for p in self.parts:
             n = len(p.dims)
-            a, size = list(low[k : k + n]), list(shape[k : k + n])
-            parts.append(p.moved(a[0], size[0]) if isinstance(p, Slices) else p.moved(a, size))
+            parts.append(p.moved(low[k : k + n], shape[k : k + n]))
             k += n
         return self.with_parts(parts)
 
     def padded_by(self, **pad: Any) -> Neighborhood:
         """Let cells of windows outside of the domain be filled in another way."""
-        return self.with_parts(
-            dataclasses.replace(p, **pad) if isinstance(p, Slices) else p for p in self.parts
-        )
+        return self.with_parts(p.padded_by(**pad) for p in self.parts)
 
     def renamed(self, names: Mapping[Hashable, Hashable]) -> Neighborhood:
         """Give the same with other names of dimensions."""
@@ -324,22 +311,13 @@ class Neighborhood:
             return False
         every = np.arange(len(self))
         both = zip(self.parts, other.parts, self.entries(every), other.entries(every), strict=True)
-        return all(_same(a, b, e, f) for a, b, e, f in both)
+        return all(a.equals(b) and a.same(b, e, f) for a, b, e, f in both)
 
     def __copy__(self) -> Neighborhood:
         return self
 
     def __deepcopy__(self, memo: object) -> Neighborhood:
         return self
-
-
-def _same(a: Part, b: Part, e: NDArray[Any], f: NDArray[Any]) -> bool:
-    """Whether two parts are of one kind, and patches take the same of both."""
-    if not a.equals(b):
-        return False
-    if isinstance(a, Slices) and isinstance(b, Slices):
-        return bool(np.array_equal(a.starts[e], b.starts[f]))
-    return bool(np.array_equal(e, f))
 
 
 def lead_of(part: Part | None) -> tuple[Hashable, NDArray[np.int64]] | None:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from xpatch.engine import dtypes
 from xpatch.engine.buffers import THREADED_BYTES, available_threads, copy, in_threads
 from xpatch.engine.slices import INDEX_PADS, Slices, source_cells
 
@@ -29,19 +28,8 @@ def patch_dims(hood: Any, dims: Sequence[Hashable]) -> tuple[Hashable, ...]:
 def dtype_and_fills(dtype: np.dtype, hood: Any, empty: Any = None) -> tuple[np.dtype, list[Any]]:
     """Give the dtype of patches, and what slots of each part without a cell hold in it."""
     for part in hood.parts:
-        dtype = _fill(dtype, part, empty)[0]
-    return dtype, [_fill(dtype, part, empty)[1] for part in hood.parts]
-
-
-def _fill(dtype: np.dtype, part: Any, empty: Any) -> tuple[np.dtype, Any]:
-    if isinstance(part, Slices):
-        constant = part.pad_mode == "constant" and part.overhangs and not part.wrap
-        return dtypes.filled(dtype, part.pad_value) if constant else (dtype, None)
-    if not part.ragged or dtype.kind == "O":
-        return dtype, None
-    if dtype.kind in "US":
-        return dtype, np.zeros((), dtype)[()]
-    return dtypes.filled(dtype, empty)
+        dtype = part.fill(dtype, empty)[0]
+    return dtype, [part.fill(dtype, empty)[1] for part in hood.parts]
 
 
 def gather(
@@ -75,7 +63,7 @@ def gather(
     sizes = dict(zip(dims, array.shape, strict=True)) | hood.inner
     shape = tuple(sizes[d] for d in patch_dims(hood, dims))
     out = np.empty((len(hood), *shape), dtype)
-    boxed = all(isinstance(p, Slices) for p in hood.parts)
+    boxed = all(p.box for p in hood.parts)
     if not out.size:
         return out
     if boxed and hood.parts and hood.picks is None:
@@ -340,8 +328,7 @@ def _repeated(cells: NDArray) -> NDArray:
 
 def needs_whole_axes(parts: Sequence[Any]) -> bool:
     """Whether windows are padded by what a whole axis says (mean, linear_ramp …)."""
-    boxes = [p for p in parts if isinstance(p, Slices)]
-    return any(p.overhangs and not p.wrap and p.pad_mode not in INDEX_PADS for p in boxes)
+    return any(p.overhangs and not p.wrap and p.pad_mode not in INDEX_PADS for p in parts)
 
 
 def padded(array: Any, dims: Sequence[Hashable], hood: Any, pad: Any) -> tuple[Any, Any]:
@@ -349,14 +336,14 @@ def padded(array: Any, dims: Sequence[Hashable], hood: Any, pad: Any) -> tuple[A
     widths = [(0, 0)] * array.ndim
     moved, mode, value, missing = [], "constant", None, None
     for part in hood.parts:
-        if not isinstance(part, Slices) or part.wrap or not len(part):
+        if part.wrap or not part.overhangs:
             moved.append(part)
             continue
         low = max(0, -int(part.starts.min()))
         high = max(0, int(part.starts.max()) + part.size - part.n)
         widths[dims.index(part.dim)] = (low, high)
         mode, value, missing = part.pad_mode, part.pad_value, part.missing
-        moved.append(part.moved(-low, part.n + low + high))
+        moved.append(part.moved([-low], [part.n + low + high]))
     ramp = {"end_values": value or 0} if mode == "linear_ramp" else {}
     found = pad(array, widths, mode=mode, **ramp)
     if missing is not None:  # NaN spreads where the numbers would be averaged

@@ -6,9 +6,12 @@ import dataclasses
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from xpatch.engine import dtypes
 
 __all__ = ["Members"]
 
@@ -61,8 +64,22 @@ class Members:
     positions: NDArray[np.float64] | None = None
     halves: Sequence[tuple[int, bool]] | None = None
 
+    box: ClassVar[Literal[False]] = False
+    wrap: ClassVar[bool] = False
+    pad_mode: ClassVar[str] = "constant"
+    overhangs: ClassVar[bool] = False
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    @property
+    def is_part(self) -> bool | None:
+        """Whether some windows in time had more steps; None: nobody knows."""
+        return None
+
+    def halves_at(self, begin: int) -> Sequence[tuple[int, bool]] | None:
+        """Give slots, and whether leads are the same for all, before and from lead ``begin`` on."""
+        return self.halves
 
     @property
     def inner(self) -> dict[Hashable, int]:
@@ -96,6 +113,44 @@ class Members:
                 low[full, k] = np.minimum.reduceat(cells, begin)
                 high[full, k] = np.maximum.reduceat(cells, begin)
         return low, high
+
+    def reach(self, entries: NDArray) -> tuple[list[int], list[int]]:
+        """Give the first cell of some entries along each of ``dims``, and that behind the last."""
+        if not len(entries):
+            return [0] * len(self.dims), [0] * len(self.dims)
+        first, last = (ends[entries] for ends in self.extent)
+        return first.min(axis=0).tolist(), (last.max(axis=0) + 1).tolist()
+
+    def fill(self, dtype: np.dtype, empty: Any) -> tuple[np.dtype, Any]:
+        """Give the dtype of patches, and what empty slots, which are ``empty`` or missing, hold."""
+        if not self.ragged or dtype.kind == "O":
+            return dtype, None
+        if dtype.kind in "US":
+            return dtype, np.zeros((), dtype)[()]
+        return dtypes.filled(dtype, empty)
+
+    def cover(self, entries: NDArray) -> NDArray[np.float64]:
+        """Count the patches that hold each element."""
+        kinds, many = np.unique(entries, return_counts=True)
+        weights = np.repeat(many, self.counts[kinds])
+        elements = self.elements[self.rows(kinds)]
+        return np.bincount(elements, weights, math.prod(self.shape)).astype(float)
+
+    def cropped(self, before: int, after: int) -> Members:
+        """Lists have no sides that could be cut off."""
+        return self
+
+    def scaled(self, factor: int) -> Members:
+        """Lists have no finer cells."""
+        return self
+
+    def padded_by(self, **pad: Any) -> Members:
+        """Lists hold nothing outside of the domain."""
+        return self
+
+    def same(self, other: Any, mine: NDArray, theirs: NDArray) -> bool:
+        """Whether patches take the same of both, given the entries of each."""
+        return bool(np.array_equal(mine, theirs))
 
     def cells(self, entries: NDArray, mirrored: bool = False) -> NDArray[np.int64]:
         """Give the elements of entries, shape (entry, slot); −1 in empty slots."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.engine.slices import Slices, source_cells
+from xpatch.engine.slices import source_cells
 
 Cells = slice | NDArray[np.intp]
 
@@ -141,9 +141,7 @@ def spans_of(hood: Any, ordinals: NDArray, edges: Sequence[NDArray]) -> list[Spa
     out, k = [], 0
     for part in hood.parts:
         for n in part.shape:
-            box = isinstance(part, Slices)
-            wrap, mode = (part.wrap, part.pad_mode) if box else (False, "constant")
-            out.append(span_of(low[k], high[k], n, wrap, mode, edges[k]))
+            out.append(span_of(low[k], high[k], n, part.wrap, part.pad_mode, edges[k]))
             k += 1
     return out
 

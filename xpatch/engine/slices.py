@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from xpatch.engine import dtypes
 
 __all__ = ["AxisWeights", "Slices", "source_cells"]
 
@@ -50,7 +52,12 @@ class Slices:
     anchor: int | None = None
     missing: Any = None
 
-    ragged = False
+    box: ClassVar[Literal[True]] = (
+        True  # whether entries are runs of cells, of which each patch has as many
+    )
+    ragged: ClassVar[bool] = False
+    numbers: ClassVar[Any] = None
+    halves: ClassVar[Any] = None
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -104,6 +111,23 @@ class Slices:
         beyond = (low < 0) | (high >= self.n)  # wrapped or mirrored: anywhere
         return np.where(beyond, 0, low), np.where(beyond, self.n - 1, high)
 
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Number of cells of each entry."""
+        return np.full(len(self), self.size)
+
+    def reach(self, entries: NDArray) -> tuple[list[int], list[int]]:
+        """Give the first cell of some entries, and that behind the last; both may lie outside."""
+        starts = self.starts[entries]
+        if not len(starts):
+            return [0], [0]
+        return [int(starts.min())], [int(starts.max()) + self.size]
+
+    def fill(self, dtype: np.dtype, empty: Any) -> tuple[np.dtype, Any]:
+        """Give the dtype of patches, and what cells outside of the domain hold in it."""
+        constant = self.pad_mode == "constant" and self.overhangs and not self.wrap
+        return dtypes.filled(dtype, self.pad_value) if constant else (dtype, None)
+
     def cells(self, entries: NDArray, mirrored: bool = False) -> NDArray[np.int64]:
         """Give the cells of entries, shape (entry, size).
 
@@ -139,9 +163,13 @@ class Slices:
         n, size, starts = self.n * factor, self.size * factor, self.starts * factor
         return dataclasses.replace(self, n=n, size=size, starts=starts, anchor=at)
 
-    def moved(self, first: int, length: int) -> Slices:
-        """Give the windows in a region that begins at cell ``first`` and holds all of them."""
-        return dataclasses.replace(self, starts=self.starts - first, n=length, wrap=False)
+    def moved(self, low: Sequence[int], shape: Sequence[int]) -> Slices:
+        """Give the windows in a region that begins at ``low`` and holds all of them."""
+        return dataclasses.replace(self, starts=self.starts - low[0], n=shape[0], wrap=False)
+
+    def padded_by(self, **pad: Any) -> Slices:
+        """Let cells outside of the domain be filled in another way."""
+        return dataclasses.replace(self, **pad)
 
     def renamed(self, names: Mapping[Hashable, Hashable]) -> Slices:
         """Give the same windows along a dimension of another name."""
@@ -159,6 +187,10 @@ class Slices:
             (self.dim, self.n, self.size, self.wrap, self.anchor)
             == (other.dim, other.n, other.size, other.wrap, other.anchor)
         )
+
+    def same(self, other: Any, mine: NDArray, theirs: NDArray) -> bool:
+        """Whether patches take the same of both, given the entries of each."""
+        return bool(np.array_equal(self.starts[mine], other.starts[theirs]))
 
     def __copy__(self) -> Slices:
         return self

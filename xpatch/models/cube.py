@@ -13,7 +13,6 @@ from xarray import Variable
 from xpatch.aggregation import Mean
 from xpatch.domain.nodata import nodata_of
 from xpatch.models.spacetime import OTHER, Merger, Sides, at_places, is_both, merged_over, sides_of
-from xpatch.neighborhood import Members
 from xpatch.patches.carried import carried, on_cells
 from xpatch.patches.index import as_given, whole_of
 from xpatch.patches.plan import Plan, is_carried
@@ -154,11 +153,11 @@ def _leads(plan: Plan, source: Provenance) -> NDArray[np.int64]:
     ordinals = source.ordinals
     if not len(ordinals) and len(plan):  # of no patch, the leads of the others
         hood, entries = plan.in_time(np.arange(len(plan)))
-        there = hood.counts[entries] > 0 if isinstance(hood, Members) else entries >= 0
+        there = hood.counts[entries] > 0
         ordinals = np.flatnonzero(there)[:1]
     steps, there = plan_steps(plan, ordinals, source.crop)
     lead = steps - plan.steps(ordinals)[:, None]
-    if isinstance(plan.in_time(ordinals)[0], Members) and not there.all():
+    if not plan.in_time(ordinals)[0].box and not there.all():
         raise ValueError(UNEVEN)
     if not (lead == lead[:1]).all():
         raise ValueError(UNEVEN)

@@ -116,7 +116,7 @@ def _cut(patches: Any, source: Provenance, past: bool) -> Any:
         )
     begin = plan.first_future
     part = plan.hood.in_time
-    if isinstance(part, Members):
+    if part is not None and not part.box:
         return _of_lists(patches, index, plan, part, begin, past)
     assert part is not None
     if plan.coarse:  # scales end with their anchor

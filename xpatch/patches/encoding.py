@@ -17,7 +17,7 @@ from xarray import Dataset
 from xpatch.domain import Lattice, dates
 from xpatch.domain.dates import zone_of
 from xpatch.engine.distinct import distinct
-from xpatch.neighborhood import Members, Neighborhood, Runs
+from xpatch.neighborhood import Members, Neighborhood
 from xpatch.patches.landmarks import Landmarks, landmarks_of
 from xpatch.patches.mapping import mapping_written
 from xpatch.patches.names import unusual_names
@@ -228,7 +228,7 @@ def _list(plan: Plan, part: Members) -> dict[str, Any]:
         "numbers": numbers,
         "at": str(plan.called(name)),
     }
-    if isinstance(part, Runs):
+    if part.is_part is not None:
         own |= {"runs": not part.is_part, "halves": part.halves_at(plan.first_future)}
     elif part.positions is not None:  # runs that were read back
         cells = np.repeat(part.counts, part.counts)

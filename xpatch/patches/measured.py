@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites, domain_of
 from xpatch.geometry import Places
-from xpatch.neighborhood import Members, Slices
+from xpatch.neighborhood import Members
 from xpatch.patches.plan import Plan
 from xpatch.spec import decode
 
@@ -73,7 +73,7 @@ def timed(members: Members, plan: Plan, domain: Lattice) -> Members:
             f"{members.shape[0]}"
         )
     found = geometry.neighborhood(axis, members.anchors[kept], plan.closed)
-    if isinstance(found, Slices):  # of the few patches that there are
+    if found.box:  # of the few patches that there are
         cells = found.starts[:, None] + np.arange(found.size)
         counts = np.full(len(kept), found.size)
         found = listed(axis, members.anchors[kept], counts, cells.reshape(-1))

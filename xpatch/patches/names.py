@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
-from xpatch.neighborhood import Members, Neighborhood
+from xpatch.neighborhood import Neighborhood
 
 LEAD_ATTRS = {"long_name": "steps from the anchor", "units": "1"}
 STEP_ATTRS = {"long_name": "step of the anchor"}
@@ -66,6 +66,6 @@ def unusual_names(hood: Neighborhood, names: Mapping[str, str]) -> dict[str, str
 def renumbered(hood: Neighborhood, name: str) -> Neighborhood:
     """Give lists in time another name for the numbers of their steps."""
     part = hood.in_time
-    if not isinstance(part, Members) or part.numbers == name:
+    if part is None or part.box or part.numbers == name:
         return hood
     return hood.replaced(part, part.numbered(name))

@@ -19,7 +19,7 @@ from xpatch.domain.ragged import counts_of
 from xpatch.engine.distinct import distinct
 from xpatch.engine.slices import INDEX_PADS
 from xpatch.geometry import Geometry, MemberGeometry, Places
-from xpatch.neighborhood import Members, Neighborhood, Part, Slices
+from xpatch.neighborhood import Members, Neighborhood, Part
 from xpatch.patcher import Axes, SpaceTimeAxes, TimeAxes, check_first, check_name, composed
 from xpatch.patches.encoding import named_apart, told_apart
 from xpatch.patches.names import free_names, renumbered, unusual_names
@@ -207,7 +207,7 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
         ids = np.repeat(ids, len(anchors)) if kept is None else ids[kept]
     origin = identity_of(axis, anchors, known, which)
     matched = space.matched or of_patches(temporal.sampler)
-    if not isinstance(hood, Slices):
+    if not hood.box:
         check_padding(space.hood)
     rest = (space.places, events, ids, matched, temporal.sampler.closed)
     return Found(joined(space.hood, hood, kept), window, None, origin, *rest)

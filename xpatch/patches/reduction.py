@@ -32,7 +32,7 @@ from xpatch.engine.tiles import (
     outer,
     reduce_stacked,
 )
-from xpatch.neighborhood import Neighborhood, Runs
+from xpatch.neighborhood import Neighborhood
 from xpatch.patches.composite import fitted_model
 from xpatch.patches.in_chunks import Fill, InChunks
 from xpatch.patches.weights import Weights, offsets
@@ -172,8 +172,8 @@ class Reduction:
                 group = Group(alone, np.arange(len(part)), (None,), (mass,))
                 total = np.multiply.outer(total, group.cover()).reshape(-1)
             return total
-        if self.binary and len(hood.parts) == 1 and isinstance(hood.parts[0], Runs):
-            return hood.parts[0].cover(hood.entries(self.ordinals)[0])
+        if self.binary and len(hood.parts) == 1:
+            return hood.lists[0].cover(hood.entries(self.ordinals)[0])
         total = np.zeros(math.prod(hood.shape))
         for which in self._batches():
             total += self._group(which).cover()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.engine.lazy import Deferred, lazily
-from xpatch.neighborhood import Members, Slices, lead_of
+from xpatch.neighborhood import lead_of
 from xpatch.patches.names import LEAD_ATTRS, STEP_ATTRS
 from xpatch.patches.plan import Plan
 
@@ -24,9 +24,10 @@ class StepNumbers:
         self.plan = plan
 
     def __call__(self, ordinals: NDArray[Any]) -> NDArray[Any]:
+        part: Any
         part, entries = self.plan.in_time(ordinals)
-        assert isinstance(part, Slices)
-        return (part.starts[entries, None] + np.arange(part.size)).astype(np.int32)
+        steps = part.starts[entries, None] + np.arange(part.size)
+        return np.asarray(steps, np.int32)
 
 
 def number_attrs(dims: tuple[Hashable, ...]) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def step_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray[Any]) -> dict[
     if part is None:
         return {}
     found: dict[Hashable, Variable] = {}
-    if isinstance(part, Slices):
+    if part.box:
         numbers = Deferred(StepNumbers(plan), ordinals, (part.size,), np.dtype(np.int32))
         attrs = number_attrs(part.dims)
         found[plan.called("number")] = Variable((dim, part.dim), lazily(numbers), attrs)
@@ -56,8 +57,8 @@ def lead_coordinate(plan: Plan, past: bool | None = None) -> dict[Hashable, Vari
     gets no index: one on a coordinate that is no dimension breaks `xarray.map_blocks`.
     """
     part = plan.hood.in_time
-    halves = part.halves if isinstance(part, Members) and past is not None else None
-    if isinstance(part, Members) and halves is not None and halves[not past][1]:
+    halves = part.halves if part is not None and past is not None else None
+    if part is not None and halves is not None and halves[not past][1]:
         part = part.take(np.flatnonzero(part.counts)[:1])
     found = lead_of(part)
     return {} if found is None else {plan.called("lead"): Variable(*found, LEAD_ATTRS)}

@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.neighborhood import Slices
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance
 from xpatch.time.finding import is_time, time_coordinate
@@ -61,7 +60,7 @@ def plan_steps(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Give the steps in the slots of patches, shape (patch, slot), and which slots hold one."""
     part, entries = plan.in_time(ordinals)
-    if not isinstance(part, Slices):
+    if not part.box:
         table = part.cells(entries)
         return table, table >= 0
     low, high = crop.get(part.dim, (0, 0))

@@ -13,7 +13,7 @@ from xpatch.domain.nodata import Nodata
 from xpatch.engine import dtypes
 from xpatch.engine.central import half_sample_offsets
 from xpatch.engine.slices import AxisWeights
-from xpatch.neighborhood import Members, Neighborhood, Part, Slices
+from xpatch.neighborhood import Members, Neighborhood, Part
 from xpatch.time.window import Stepwise
 from xpatch.window import Boxcar, ByDim, Window, member_weights, slice_weights
 
@@ -40,7 +40,7 @@ def part_weights(window: Window | None, hood: Neighborhood) -> tuple[Any, ...]:
     )
     out: list[Any] = []
     for part in hood.parts:
-        if isinstance(part, Slices):
+        if part.box:
             out.append(next(boxes))
             continue
         values = member_weights(_window_of(window, hood, (part,)), part)
@@ -54,7 +54,7 @@ def _window_of(window: Window | None, hood: Neighborhood, parts: tuple[Part, ...
         return window.window if isinstance(window, Stepwise) and hood.lists else window
     if isinstance(window, Stepwise):
         inner = _window_of(window.window, hood, parts)
-        lists = isinstance(parts[0], Members) or inner is None
+        lists = not parts[0].box or inner is None
         return inner if lists else Stepwise(inner, window.factors)
     if isinstance(window, ByDim):
         return window if any(window.dims.get(d) for p in parts for d in p.dims) else None
@@ -65,7 +65,7 @@ def offsets(hood: Neighborhood) -> tuple[Any, ...]:
     """Give how far slots are from the middle of their patch, in [0, 1), for each part."""
     out: list[Any] = []
     for part in hood.parts:
-        if isinstance(part, Members):
+        if not part.box:
             out.append(ListWeights(part, part.radial))
         else:
             far = np.abs(half_sample_offsets(part.size))
@@ -100,7 +100,7 @@ class Weights:
     def _times(self, weight: Any, taper: Any, part: Part) -> Any:
         if taper is None:
             return weight
-        if isinstance(part, Members):
+        if not part.box:
             values = taper.values if weight is None else taper.values * weight.values
             return ListWeights(part, values)
         low, high = self.crop.get(part.dim, (0, 0))
@@ -129,7 +129,7 @@ class Taper:
             ((d, size),) = part.inner.items()
             shape = [1] * out.ndim
             shape[1 + self.dims.index(d)] = size
-            if isinstance(part, Slices) and len(w.rows) == 1:
+            if part.box and len(w.rows) == 1:
                 _weigh(out, w.rows.reshape(shape))
                 continue
             shape[0] = len(out)

@@ -9,7 +9,6 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.neighborhood import Members, Runs
 from xpatch.patches.outlines import cell_edges
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance
@@ -60,15 +59,12 @@ def draw(
 
 def coverage_of(plan: Plan, ordinals: NDArray, crop: Any) -> NDArray[np.int64]:
     """Count the patches on each step of the field."""
+    hood: Any
     hood, entries = plan.in_time(ordinals)
-    if isinstance(hood, Runs):
-        return hood.cover(entries).astype(np.int64)
+    if not hood.box:
+        return np.asarray(hood.cover(entries), np.int64)
     n = hood.shape[0]
     kinds, many = np.unique(entries, return_counts=True)
-    if isinstance(hood, Members):
-        own = hood.take(kinds)
-        weights = np.repeat(many, own.counts)
-        return np.bincount(own.elements, weights, n).astype(np.int64)
     inner = hood.cropped(*crop.get(hood.dim, (0, 0)))
     starts, size = inner.starts[kinds], inner.size
     change = np.bincount(starts, many, n + 1) - np.bincount(starts + size, many, n + 1)
