@@ -142,7 +142,7 @@ class Boxes:
             arrangement = Arrangement(tuple(map(np.arange, map(len, found))), where, True)
             labels = self.labels
         else:
-            rows, columns = all_of(found, starts, len(self.labels))
+            rows, columns = all_of(found, starts)
             starts = columns
             picked = [e[rows] for e in self.arrangement.entries]
             each = np.arange(len(rows))

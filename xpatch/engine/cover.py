@@ -75,7 +75,7 @@ def images(
 
 
 def all_of(
-    found: Sequence[NDArray], starts: Sequence[NDArray], n: int
+    found: Sequence[NDArray], starts: Sequence[NDArray]
 ) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
     """Give the patches that touch a part of the domain along every dimension, and their starts."""
     rows, columns = found[0], [starts[0]]

@@ -248,14 +248,6 @@ class Expected:
         return self.plan.domain.labels_at(self.dim, cells, boxes.wrap[k])
 
 
-def listed_labels(members: Members, domain: Lattice, d: Hashable) -> NDArray[Any] | None:
-    """Give the labels of members along ``d``, one after the other."""
-    values = domain.coordinate(d)
-    if values is None:
-        return None
-    return values[np.unravel_index(members.elements, members.shape)[members.dims.index(d)]]
-
-
 def tolerance(domain: Lattice, d: Hashable) -> float:
     """By how much labels may differ: a little, and far less than half a cell."""
     values = domain.coordinate(d)
