@@ -169,7 +169,7 @@ class Piece(NamedTuple):
 def in_tiles(
     total: Sum, boxes: Boxes, edges: Sequence[NDArray]
 ) -> dict[tuple[int, ...], list[Piece]]:
-    """Cut a sum where chunks end."""
+    """Cut a sum where chunks end; each part is a copy, so that none of them keeps the others alive."""
     own: list[list[tuple[int, Stretch]]] = []
     for axis, part, low, edge in zip(boxes.axes, boxes.parts, total.low, edges, strict=True):
         found: list[tuple[int, Stretch]] = []
@@ -177,6 +177,7 @@ def in_tiles(
             found += _between(s, edge)
         own.append(found)
     out: dict[tuple[int, ...], list[Piece]] = {}
+    lone = math.prod(map(len, own)) == 1
     for chosen in itertools.product(*own):
         index: list[slice] = [slice(None)] * total.state[0].ndim
         for axis, (_, s) in zip(boxes.axes, chosen, strict=True):
@@ -185,10 +186,10 @@ def in_tiles(
         if isinstance(total.cover, list):
             cover: Cover = [v[c] for v, c in zip(total.cover, cells, strict=True)]
         else:
-            cover = total.cover[cells]
-        piece = Piece(
-            tuple([s.first for _, s in chosen]), [a[tuple(index)] for a in total.state], cover
-        )
+            cover = total.cover[cells] if lone else total.cover[cells].copy()
+        state = [a[tuple(index)] for a in total.state]
+        state = state if lone else [a.copy() for a in state]
+        piece = Piece(tuple([s.first for _, s in chosen]), state, cover)
         out.setdefault(tuple([k for k, _ in chosen]), []).append(piece)
     return out
 
