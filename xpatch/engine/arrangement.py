@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch.engine.distinct import distinct
+
 SPARSE = 2  # a grid of windows up to so many times the patches is taken as one with holes
 
 
@@ -49,22 +51,30 @@ def arranged(hood: Any, ordinals: NDArray) -> Arrangement:
         runs = tuple(np.arange(e[0], e[-1] + 1) for e in entries)  # found without sorting
         if math.prod(map(len, runs)) == n and (ravel(runs, grid) == ordinals).all():
             return Arrangement(runs, None, True)
-    kept, which = [], []
-    for part, own in zip(hood.parts, entries, strict=True):
-        # listed windows that start at the same cell are the same, whatever their number
-        keys = own if hood.picks is None else part.starts[own]
-        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-        kept.append(np.asarray(own)[first])
-        which.append(inverse.reshape(-1))
-    size = math.prod(map(len, kept))
+    # listed windows that start at the same cell are the same, whatever their number
+    keys = [
+        np.asarray(own) if hood.picks is None else part.starts[own]
+        for part, own in zip(hood.parts, entries, strict=True)
+    ]
+    values = [distinct(k) for k in keys]
+    size = math.prod(map(len, values))
     if n and size <= SPARSE * n:
-        flat = ravel_each(which, list(map(len, kept)))
+        which = [np.searchsorted(v, k) for v, k in zip(values, keys, strict=True)]
+        flat = ravel_each(which, list(map(len, values)))
         position = np.full(size, -1)
         position[flat] = np.arange(n)
         if (position[flat] == np.arange(n)).all():  # no window twice
             same = size == n and bool((position == np.arange(n)).all())
-            return Arrangement(tuple(kept), None if same else position, True)
+            kept = tuple(_first(own, w) for own, w in zip(entries, which, strict=True))
+            return Arrangement(kept, None if same else position, True)
     return Arrangement(tuple(map(np.asarray, entries)), None, False)
+
+
+def _first(entries: NDArray, which: NDArray) -> NDArray[np.int64]:
+    """Give the entry that comes first among those of each number."""
+    out = np.zeros(int(which.max()) + 1, np.int64)
+    out[which[::-1]] = np.asarray(entries)[::-1]
+    return out
 
 
 def ravel(entries: Sequence[NDArray], grid: Sequence[int]) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -10,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.engine.arrangement import Arrangement, arranged, ravel_each
+from xpatch.engine.arrangement import Arrangement, ravel_each
 from xpatch.engine.buffers import Scratch
 from xpatch.engine.central import central_key, half_sample_offsets, ranked_distance
 from xpatch.engine.choose import chosen, separable
-from xpatch.engine.cover import all_of, as_slice, convolved, images, line_cover, spread
+from xpatch.engine.cover import all_of, as_slice, convolved, counted, images, line_cover, spread
 from xpatch.engine.dtypes import has_nan
 from xpatch.engine.reducers import Choose, How, Reducer, Total, WeightedMean
 from xpatch.engine.scatter import Lane, Layout, scatter
@@ -22,7 +23,8 @@ from xpatch.engine.slices import AxisWeights, Slices
 
 SLAB_CELLS = 1 << 24  # of the domain that are looked at together
 SAMPLE = 32  # patches that are looked at for missing values
-LOOP_CELLS = 1 << 11  # that are added up in the time that a call of NumPy takes
+BOX_TIME, CELL_TIME = 2000, 4  # ns: to add up a box of one cell; to sum up one cell of all boxes
+PUT_CELLS = 1 << 7  # smaller boxes are written cell by cell
 Weights = Sequence[AxisWeights | None]  # for each dimension, of all entries; None: all one
 Cover = list[NDArray] | NDArray  # a vector for each dimension, or a field
 
@@ -69,13 +71,12 @@ class Boxes:
         cls,
         hood: Any,
         axes: Sequence[int],
-        ordinals: NDArray,
+        where: Arrangement,
         labels: NDArray,
         weights: Weights,
         masses: Weights,
     ) -> Boxes:
-        """Arrange the patches with ``ordinals``."""
-        where = arranged(hood, ordinals)
+        """Give the boxes of patches that stand ``where`` they do among all of a neighborhood."""
         return cls(hood.parts, tuple(axes), where, labels, tuple(weights), tuple(masses))
 
     @property
@@ -320,13 +321,15 @@ class Boxes:
             return None
         start: Reducer = reducer.plain() if isinstance(reducer, WeightedMean) else reducer
         out = start.start(shape)[0]
-        keys = self._keys(columns, self.axes)
-        both = [(i, keys[i]) for i in order.tolist()]
         if sums:
-            for i, key in both:
+            for i, key in zip(order.tolist(), self._keys(columns, self.axes, order), strict=True):
                 np.add(out[key], patches[i], out=out[key], casting="unsafe")
             return [out]
-        for i, key in reversed(both) if reducer.by == "first" else both:
+        order = order[::-1] if reducer.by == "first" else order
+        if len(shape) == len(columns) and math.prod(p.size for p in self.parts) <= PUT_CELLS:
+            _put(out, patches[order], [columns[k][order] for k in np.argsort(self.axes)])
+            return [out]
+        for i, key in zip(order.tolist(), self._keys(columns, self.axes, order), strict=True):
             out[key] = patches[i]
         return [out]
 
@@ -356,11 +359,16 @@ class Boxes:
         """Sum the mass of boxes on a region: those of equal weights are counted where they start."""
         columns = [s - a for s, a in zip(self.starts, low, strict=True)]
         shape = [b - a for a, b in zip(low, high, strict=True)]
-        total = np.zeros(shape)
         entries, masses = self.arrangement.entries, self.masses
-        cells = math.prod(p.size for p in self.parts)
-        if len(self.labels) * (LOOP_CELLS + cells) < LOOP_CELLS * math.prod(shape) // 16:
-            return self._counted(columns, total)
+        sizes = [p.size for p in self.parts]
+        plain = all(w is None for w in masses)
+        # nanoseconds: one by one, and all cells of the region a few times
+        alone = len(self.labels) * (BOX_TIME + math.prod(sizes))
+        if alone < CELL_TIME * math.prod(shape) * (1 if plain else sum(sizes)):
+            return self._one_by_one(columns, shape)
+        if plain:
+            return counted(columns, sizes, shape)
+        total = np.zeros(shape)
         kinds = np.zeros(len(self.labels), np.int64)
         for w, e in zip(masses, entries, strict=True):
             if w is not None:
@@ -375,23 +383,37 @@ class Boxes:
             total += count
         return total
 
-    def _counted(self, columns: list[NDArray], total: NDArray) -> NDArray:
+    def _one_by_one(self, columns: list[NDArray], shape: Sequence[int]) -> NDArray:
         """Sum the mass of boxes one by one."""
         rows, axes = self._rows(self.masses), range(len(columns))
         keys = self._keys(columns, axes)
         if all(r is None for r in rows):
-            count = np.zeros(total.shape, np.int32)
+            count = np.zeros(shape, np.int32)
             for key in keys:
                 count[key] += 1
             return count
+        total = np.zeros(shape)
         for i, key in enumerate(keys):
             total[key] += self._outer(rows, i, len(columns), axes)
         return total
 
-    def _keys(self, columns: list[NDArray], axes: Sequence[int]) -> list[tuple[slice, ...]]:
-        """Give the cells of each box of an array that has the cut dimensions at ``axes``."""
-        along = [slice(None)] * (max(axes, default=-1) + 1)
-        each: list[Any] = [[s] * len(self.labels) for s in along]
+    def _keys(
+        self, columns: list[NDArray], axes: Sequence[int], order: NDArray | None = None
+    ) -> Iterator[tuple[slice, ...]]:
+        """Give the cells of each box of an array that has the cut dimensions at ``axes``.
+
+        One at a time: many slices that are all kept keep the garbage collector busy.
+        """
+        each: list[Any] = [itertools.repeat(slice(None))] * (max(axes, default=-1) + 1)
         for axis, part, starts in zip(axes, self.parts, columns, strict=True):
-            each[axis] = [slice(a, a + part.size) for a in starts.tolist()]
-        return list(zip(*each, strict=True)) if each else [()] * len(self.labels)
+            starts = starts if order is None else starts[order]
+            each[axis] = map(slice, starts.tolist(), (starts + part.size).tolist())
+        return zip(*each, strict=False) if columns else itertools.repeat((), len(self.labels))
+
+
+def _put(out: NDArray, patches: NDArray, starts: Sequence[NDArray]) -> None:
+    """Write boxes over each other, cell by cell, in one assignment, of which the last value stays."""
+    shape = patches.shape[1:]
+    inner = np.ravel_multi_index(np.indices(shape), out.shape).reshape(-1)
+    cells = ravel_each(starts, out.shape)[:, None] + inner
+    out.reshape(-1)[cells.reshape(-1)] = patches.reshape(-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from xpatch.engine import boxes as bx
 from xpatch.engine import dtypes
 from xpatch.engine import elements as el
 from xpatch.engine import reducers as r
-from xpatch.engine.arrangement import arranged
+from xpatch.engine.arrangement import Arrangement, arranged
 from xpatch.engine.buffers import available_threads
 from xpatch.engine.chunked_merge import merge
 from xpatch.engine.contributions import Group
@@ -81,15 +81,19 @@ class Reduction:
         """Whether contributions are told apart by the element that they fall on."""
         if self.hood.lists or not self.hood.parts:
             return bool(self.hood.lists)
-        reducer = self._reducer(np.dtype(float), False)
-        if getattr(reducer, "flox", None) is None and arranged(self.hood, self.ordinals).product:
+        if getattr(self._kind, "flox", None) is None and self._arranged.product:
             return False
         return self.hood.width <= FEW_CELLS or self.takes_all
 
     @property
     def takes_all(self) -> bool:
         """Whether all contributions to a cell are looked at together."""
-        return isinstance(self._reducer(np.dtype(float), False), Stacked)
+        return isinstance(self._kind, Stacked)
+
+    @cached_property
+    def _kind(self) -> r.Reducer:
+        """The reducer of floats, which tells what it asks for."""
+        return self._reducer(np.dtype(float), False)
 
     @cached_property
     def sampled(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -120,12 +124,16 @@ class Reduction:
 
     def boxes(self, ordinals: NDArray, labels: NDArray) -> bx.Boxes:
         """Give some patches as boxes."""
-        return bx.Boxes.of(self.hood, self.slots, ordinals, labels, *self.sampled)
+        where = self._arranged if ordinals is self.ordinals else arranged(self.hood, ordinals)
+        return bx.Boxes.of(self.hood, self.slots, where, labels, *self.sampled)
+
+    @cached_property
+    def _arranged(self) -> Arrangement:
+        return arranged(self.hood, self.ordinals)
 
     def group(self, ordinals: NDArray, labels: NDArray) -> Group:
         """Give some patches as they are merged by elements."""
-        reducer = self._reducer(np.dtype(float), False)
-        needs = reducer.by == "central" or getattr(reducer, "needs_offsets", False)
+        needs = self._kind.by == "central" or getattr(self._kind, "needs_offsets", False)
         far = offsets(self.hood) if needs else None
         own = self.anchors[ordinals] if self.anchors is not None else None
         return Group(self.hood.take(ordinals), labels, *self.sampled, far, own)
@@ -188,16 +196,29 @@ class Reduction:
         return [slice(a, a + step) for a in range(0, max(1, len(self.ordinals)), step)]
 
     def _planned(
-        self, dtype: np.dtype, covers: tuple[bool, bool], present: Any = None
+        self, dtype: np.dtype, covers: Callable[[], tuple[bool, bool]], present: Any = None
     ) -> tuple[r.Reducer, Fill]:
-        """Choose the reducer, and what is written where nothing covers a cell."""
-        full, lone = covers[0], covers[1] and self.binary
-        reducer = self._reducer(dtype, lone)
+        """Choose the reducer, and what is written where nothing covers a cell.
+
+        ``covers`` says whether every cell is covered, and whether none has two contributions; what is
+        picked among contributions, and missing without any from the start, need not ask.
+        """
+        if isinstance(self._kind, r.Choose) and self.nodata is None:
+            picks = self._reducer(dtype, False)
+            final, value = filling(picks.final, self.fill_value, self.nodata)
+            if final == dtype and dtypes.missing(dtype) is not None and value != value:
+                return picks, Fill(None, final, picks)
+        full, lone = covers()
+        reducer = self._reducer(dtype, lone and self.binary)
         final = reducer.final
         if self.aggregation.covers_zero or (full and present is None):
             return reducer, Fill(None, final, reducer)
         final, value = filling(final, self.fill_value, self.nodata)
         return reducer, Fill(value, final, reducer)
+
+    def _asked(self, reducer: r.Reducer, fill: Fill) -> bx.Cover:
+        """Give the cover, if anything depends on it; it takes time for boxes that are no product."""
+        return self.cover if fill.value is not None or isinstance(reducer, r.WeightedMean) else []
 
     # --------------------------------------------------------------------------- in memory
 
@@ -205,7 +226,7 @@ class Reduction:
         """Merge a NumPy array."""
         if (own := self._at_anchors(patches)) is not None:
             return own
-        reducer, fill = self._planned(patches.dtype, decided(self.cover))
+        reducer, fill = self._planned(patches.dtype, lambda: decided(self.cover))
         if self.by_element and not self._overwrites(patches, reducer):
             return self._of_elements(patches, reducer, fill)
         boxes, threads = self.every, available_threads()
@@ -221,8 +242,9 @@ class Reduction:
             merged = reduce_stacked(patches, boxes, reducer)
         else:
             total = boxes.add(patches, reducer, whole=True, threads=threads)
-            merged = finished(fold(total, boxes, reducer), self.cover, self.axes, reducer)
-        return fill(merged, self.axes, self.cover)
+            cover = self._asked(reducer, fill)
+            merged = finished(fold(total, boxes, reducer), cover, self.axes, reducer)
+        return fill(merged, self.axes, self._asked(reducer, fill))
 
     def _overwrites(self, patches: NDArray, reducer: r.Reducer) -> bool:
         """Whether boxes are merged by writing one over the other, which needs no elements."""
@@ -277,7 +299,8 @@ class Reduction:
                 look = partial(el.reduce, given, n)
                 cells = (n, given.values.shape[1])
                 reducer = fitted_model(self.aggregation, reducer, cells, look, target)
-            merged = el.reduce(given, n, reducer, outer(self.cover).ravel())
+            cover = self._asked(reducer, fill)
+            merged = el.reduce(given, n, reducer, outer(cover).ravel())
         else:
             groups = ((self._group(b), patches[b]) for b in batches)
             parts = (el.added(g.contributions(rows, place), reducer) for g, rows in groups)
@@ -287,7 +310,7 @@ class Reduction:
         others = (*patches.shape[1 : 1 + place], *patches.shape[1 + place + slots :])
         full = np.moveaxis(merged.reshape(n, *others), 0, place)
         full = full.reshape(*others[:place], *shape, *others[place:])
-        return fill(full, self.axes, self.cover)
+        return fill(full, self.axes, self._asked(reducer, fill))
 
     def _target(self, shape: tuple[int, ...]) -> NDArray | None:
         target = getattr(self.aggregation, "target", None)
@@ -308,7 +331,9 @@ class Reduction:
 
         if isinstance(self.aggregation, Learned) and self.aggregation.fits:
             return self._whole(patches, chunks, present)
-        covers = decided(self.cover) if self.by_element else coverage(self.every)
+        def covers() -> tuple[bool, bool]:
+            return decided(self.cover) if self.by_element else coverage(self.every)
+
         reducer, fill = self._planned(patches.dtype, covers, present)
         token = tokenize(
             self.hood.identity,

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xpatch.engine.arrangement import arranged
 from xpatch.engine.boxes import Boxes
 from xpatch.engine.tiles import domain_cover, outer
 from xpatch.patches.outlines import axis_edges, rectangles
@@ -120,7 +121,7 @@ def coverage_of(patches: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) 
     assert boxed is not None
     hood, none = boxed.boxes.only(dims).cropped(source.crop), (None,) * len(dims)
     at = source.ordinals
-    boxes = Boxes.of(hood, range(len(dims)), at, at, none, none)
+    boxes = Boxes.of(hood, range(len(dims)), arranged(hood, at), at, none, none)
     cover = outer(domain_cover(boxes))
     return cover.transpose([hood.dims.index(d) for d in dims])
 
