@@ -23,7 +23,7 @@ from xpatch.engine.slices import AxisWeights, Slices
 
 SLAB_CELLS = 1 << 24  # of the domain that are looked at together
 SAMPLE = 32  # patches that are looked at for missing values
-BOX_TIME, CELL_TIME = 2000, 4  # ns: to add up a box of one cell; to sum up one cell of all boxes
+BOX_TIME, CELL_TIME = 3000, 4  # ns: to add up a box of one cell; to sum up one cell of all boxes
 PUT_CELLS = 1 << 7  # smaller boxes are written cell by cell
 Weights = Sequence[AxisWeights | None]  # for each dimension, of all entries; None: all one
 Cover = list[NDArray] | NDArray  # a vector for each dimension, or a field
@@ -196,7 +196,7 @@ class Boxes:
         read = reducer.reading is not None and reducer.reading.working is not None
         if self.folded or read or not separable(layout):
             return None
-        out = reducer.start(layout.full_shape(patches.shape[1:]))[:1]
+        out = [reducer.blank(layout.full_shape(patches.shape[1:]))]
         chosen(patches, layout, reducer.by, out[0])
         if not reducer.skips(patches.dtype):
             return out
@@ -319,12 +319,13 @@ class Boxes:
         picks &= alone and not self.folded
         if not plain or not (sums or picks) or (reducer.skips(patches.dtype) and has_nan(patches)):
             return None
-        start: Reducer = reducer.plain() if isinstance(reducer, WeightedMean) else reducer
-        out = start.start(shape)[0]
-        if sums:
+        assert isinstance(reducer, WeightedMean | Choose)
+        if isinstance(reducer, WeightedMean):
+            (out,) = reducer.plain().start(shape)
             for i, key in zip(order.tolist(), self._keys(columns, self.axes, order), strict=True):
                 np.add(out[key], patches[i], out=out[key], casting="unsafe")
             return [out]
+        out = reducer.blank(shape)
         order = order[::-1] if reducer.by == "first" else order
         if len(shape) == len(columns) and math.prod(p.size for p in self.parts) <= PUT_CELLS:
             _put(out, patches[order], [columns[k][order] for k in np.argsort(self.axes)])
@@ -394,7 +395,7 @@ class Boxes:
             return count
         total = np.zeros(shape)
         for i, key in enumerate(keys):
-            total[key] += self._outer(rows, i, len(columns), axes)
+            total[key] += self._outer(rows, i, len(columns), axes)  # type: ignore[arg-type]
         return total
 
     def _keys(

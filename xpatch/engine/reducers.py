@@ -52,6 +52,11 @@ class Reducer:
     by: str | None = None
     reading: Any = None
 
+    @property
+    def leaves_missing(self) -> bool:
+        """Whether cells with no contribution come out as NaN, or NaT, by themselves."""
+        return False
+
     def __init__(self, dtype: DTypeLike, skipna: bool):
         self.source = np.dtype(dtype)
         self.skipna = skipna
@@ -144,6 +149,10 @@ class WeightedMean(Total):
     def __init__(self, dtype: DTypeLike, skipna: bool, result: DTypeLike, normalize: bool = True):
         super().__init__(dtype, skipna, result)
         self.normalize = normalize
+
+    @property
+    def leaves_missing(self) -> bool:
+        return self.normalize and self.dtype.kind == "f"  # 0 / 0
 
     def plain(self) -> Total:
         """Give the sum, which is the mean where weights sum to one and nothing is missing."""
@@ -263,10 +272,17 @@ class Choose(Reducer):
         super().__init__(dtype, skipna)
         self.by = by
 
-    def start(self, shape: Sequence[int]) -> State:
+    @property
+    def leaves_missing(self) -> bool:
+        return dtypes.missing(self.source) is not None
+
+    def blank(self, shape: Sequence[int]) -> NDArray:
+        """Give the first part of the state, which holds the values."""
         null = dtypes.missing(self.source)
-        value = np.zeros(shape, self.source) if null is None else np.full(shape, null)
-        return [value, np.full(shape, self.LAST)]
+        return np.zeros(shape, self.source) if null is None else np.full(shape, null)
+
+    def start(self, shape: Sequence[int]) -> State:
+        return [self.blank(shape), np.full(shape, self.LAST)]
 
     def update(self, state: State, values: NDArray, how: How) -> None:
         valid = self.valid(values)

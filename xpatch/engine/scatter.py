@@ -378,7 +378,8 @@ def _add(
             weight, zeros, mass = shares(visit)
             values, there = layout.source(patches, visit), layout.present(visit, ndim)
             if there is not None:
-                mass = there if mass is None else there * mass
+                if not lean:
+                    mass = there if mass is None else there * mass
                 if reducer.weighted:  # of a copy, in which holes hold any patch
                     values[~there.reshape(there.shape[: len(visit)])] = 0
             values = reducer.read(values)

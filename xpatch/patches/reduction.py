@@ -205,16 +205,21 @@ class Reduction:
         """
         if isinstance(self._kind, r.Choose) and self.nodata is None:
             picks = self._reducer(dtype, False)
-            final, value = filling(picks.final, self.fill_value, self.nodata)
-            if final == dtype and dtypes.missing(dtype) is not None and value != value:
+            final, value = self._filling(picks)
+            if value is None:
                 return picks, Fill(None, final, picks)
         full, lone = covers()
         reducer = self._reducer(dtype, lone and self.binary)
-        final = reducer.final
         if self.aggregation.covers_zero or (full and present is None):
-            return reducer, Fill(None, final, reducer)
-        final, value = filling(final, self.fill_value, self.nodata)
+            return reducer, Fill(None, reducer.final, reducer)
+        final, value = self._filling(reducer)
         return reducer, Fill(value, final, reducer)
+
+    def _filling(self, reducer: r.Reducer) -> tuple[np.dtype, Any]:
+        """Give the dtype that holds what is written in uncovered cells, and that; None: it is there."""
+        final, value = filling(reducer.final, self.fill_value, self.nodata)
+        alone = reducer.leaves_missing and reducer.reading is None and final == reducer.final
+        return final, None if alone and value != value else value
 
     def _asked(self, reducer: r.Reducer, fill: Fill) -> bx.Cover:
         """Give the cover, if anything depends on it; it takes time for boxes that are no product."""
