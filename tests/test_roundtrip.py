@@ -208,3 +208,43 @@ def test_tiles_keep_the_payload_of_nan_and_negative_zero():
     field = xr.DataArray(np.array([-0.0, np.nan, np.inf, 1.0]), dims="x")
     merged = field.patch.split(geometry={"x": 2}).patch.merge()
     assert merged.values.tobytes() == field.values.tobytes()
+
+
+@pytest.mark.parametrize("boundary", ["shift", "wrap"])
+def test_order_of_few_weighted_boxes_does_not_matter(boundary):
+    """Their weights are summed one by one, in the order of labels, whatever order they come in."""
+    values = np.random.default_rng(0).integers(-128, 127, (8, 7, 5)).astype("i1")
+    field = xr.DataArray(values, dims=("y", "x", "band"))
+    geometry = xpatch.Rectangular({"y": 5, "x": 3, "band": 3}, boundary=boundary)
+    sampler = xpatch.JitteredStride({"y": 3, "x": 3, "band": 3}, jitter=1.0, seed=0)
+    patches = field.patch.split(geometry=geometry, sampler=sampler)
+    order = np.random.default_rng(1).permutation(patches.sizes["patch"])
+    merged = patches.patch.merge(xpatch.OverlapAdd("hann"))
+    shuffled = patches.isel(patch=order).patch.merge(xpatch.OverlapAdd("hann"))
+    xr.testing.assert_identical(shuffled, merged)
+
+
+@pytest.mark.parametrize("size", [(3,), (9, 4), (20, 14), (2, 3, 4)])
+@pytest.mark.parametrize("word", ["mean", "first", "last", "sum"])
+def test_scattered_boxes_as_in_a_loop(size, word):
+    """Small and large boxes, of which many overlap, against one after the other."""
+    shape = {1: (400,), 2: (60, 50), 3: (12, 16, 18)}[len(size)]
+    dims = ("z", "y", "x")[-len(size) :]
+    field = xr.DataArray(np.zeros(shape), dims=dims)
+    patches = field.patch.split(
+        geometry=dict(zip(dims, size, strict=True)), sampler=xpatch.Random(300, seed=0)
+    )
+    rng = np.random.default_rng(1)
+    patches = patches.copy(data=rng.normal(size=patches.shape))
+    patches = patches.isel(patch=rng.permutation(300))
+    total, count, last = np.zeros(shape), np.zeros(shape), np.full(shape, np.nan)
+    labels = patches["patch"].values
+    for i in np.argsort(labels)[:: -1 if word == "first" else 1]:
+        start = [int(patches[f"start_{d}"].values[i]) for d in dims]
+        cells = tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))
+        total[cells] += patches.values[i]
+        count[cells] += 1
+        last[cells] = patches.values[i]
+    with np.errstate(invalid="ignore"):
+        expected = {"mean": total / count, "sum": np.where(count, total, np.nan)}.get(word, last)
+    np.testing.assert_allclose(patches.patch.merge(word), expected, rtol=1e-12, atol=1e-12)

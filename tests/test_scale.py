@@ -176,6 +176,25 @@ def test_one_row_of_chunks_is_kept(through, written, rows, tmp_path):
             assert count <= (2 if name == "xpatch-rest" else 1) * columns, name
 
 
+@pytest.mark.parametrize("aggregation", ["mean", "max", HANN])
+def test_what_waits_keeps_nothing_else_alive(aggregation):
+    """Small pieces are handed on to the next row of chunks: they are no views of the whole sum."""
+
+    class Look(dask.callbacks.Callback):
+        held = 0
+
+        def _posttask(self, key, result, dsk, state, worker_id):
+            if isinstance(key, tuple) and key[0].startswith("xpatch-rest"):
+                arrays = [a for pieces in result for p in pieces or [] for a in p.state]
+                self.held += sum((a if a.base is None else a.base).nbytes for a in arrays)
+
+    field = lazy(256, 64)
+    with Look() as seen:
+        cut(field, 8, 4).patch.merge(aggregation).compute(scheduler="synchronous")
+    rim = 8 * 256 * (3 + 3)  # cells: patches reach over six inner borders of chunks
+    assert 0 < seen.held <= 4 * rim * field.dtype.itemsize
+
+
 def test_layers_that_nobody_needs_are_dropped():
     patches = cut(lazy(64, 16))
     mapped = patches.map_blocks(lambda p: p, template=patches)

@@ -387,14 +387,14 @@ class Boxes:
     def _one_by_one(self, columns: list[NDArray], shape: Sequence[int]) -> NDArray:
         """Sum the mass of boxes one by one."""
         rows, axes = self._rows(self.masses), range(len(columns))
-        keys = self._keys(columns, axes)
         if all(r is None for r in rows):
             count = np.zeros(shape, np.int32)
-            for key in keys:
+            for key in self._keys(columns, axes):
                 count[key] += 1
             return count
         total = np.zeros(shape)
-        for i, key in enumerate(keys):
+        order = np.argsort(self.labels, kind="stable")  # so that rounding does not tell it
+        for i, key in zip(order.tolist(), self._keys(columns, axes, order), strict=True):
             total[key] += self._outer(rows, i, len(columns), axes)  # type: ignore[arg-type]
         return total
 

@@ -33,7 +33,7 @@ class Scratch:
 
     def __init__(self) -> None:
         self._flat = np.empty(0)
-        self._orders: dict[Any, tuple[list[int], list[int]] | None] = {}
+        self._orders: dict[Any, tuple[list[int], list[int], bool]] = {}
 
     def __reduce__(self) -> Any:
         return (Scratch, ())
@@ -45,17 +45,20 @@ class Scratch:
             self._flat = np.empty(size, dtype)
         return self._flat[:size].reshape(shape)
 
-    def like(self, view: NDArray, values: NDArray) -> NDArray:
-        """Copy ``values`` into the axis order that ``view`` has in memory, if that is another."""
+    def like(self, view: NDArray, values: NDArray, anew: bool = False) -> NDArray:
+        """Copy ``values`` into the axis order that ``view`` has in memory, if that is another.
+
+        With ``anew`` they are copied in any case.
+        """
         form = view.strides, view.shape
         if form not in self._orders:
             order = sorted(range(view.ndim), key=lambda k: (view.shape[k] > 1, -view.strides[k]))
             longer = [k for k in order if view.shape[k] > 1]
             back = sorted(range(len(order)), key=order.__getitem__)
-            self._orders[form] = None if longer == sorted(longer) else (order, back)
-        if (orders := self._orders[form]) is None:
+            self._orders[form] = order, back, longer == sorted(longer)
+        order, back, alike = self._orders[form]
+        if alike and not anew:
             return values
-        order, back = orders
         out = self.room(tuple(view.shape[k] for k in order), view.dtype).transpose(back)
         copy(out, values)
         return out

@@ -41,7 +41,7 @@ def reduce(given: Contributions, n: int, reducer: Reducer, cover: NDArray | None
         with np.errstate(invalid="ignore", divide="ignore"):  # of elements without any mass
             if reducer.normalize:
                 total /= below
-        null = dtypes.missing(total.dtype)
+        null = None if reducer.leaves_missing else dtypes.missing(total.dtype)
         if null is not None and (empty := below <= 0).any():
             total[empty] = null
         return total.astype(reducer.dtype, copy=False)

@@ -166,19 +166,26 @@ class WeightedMean(Total):
         return [np.zeros(shape, self.working), np.zeros(shape, real)]
 
     def update(self, state: State, values: NDArray, how: How) -> None:
-        null = dtypes.isnull(values) if self.skipna else None
-        if null is None or not null.any():
+        if not self.skipna or values.dtype.kind not in "fc":
             super().update(state, values, how)
             state[1] += 1 if how.mass is None else how.mass
             return
-        values = values.copy()
-        values[null] = 0
-        super().update(state, values, how)
-        mass = np.ones(values.shape, state[1].dtype)
+        scratch = how.scratch or Scratch()
+        laid = scratch.like(state[0], values, anew=True)  # which may be changed
+        null = np.isnan(laid)
+        if not null.any():
+            np.add(state[0], laid, out=state[0], casting="unsafe")
+            state[1] += 1 if how.mass is None else how.mass
+            return
+        np.copyto(laid, 0, where=null)
+        np.add(state[0], laid, out=state[0], casting="unsafe")
+        mass = (
+            laid.real if laid.real.dtype == state[1].dtype else np.empty(laid.shape, state[1].dtype)
+        )
+        np.logical_not(null, out=mass, casting="unsafe")
         if how.mass is not None:
             mass *= how.mass
-        mass[null] = 0
-        super().update(state[1:], mass, how)
+        state[1] += mass
 
     def combine(self, state: State, other: State) -> None:
         state[0] += other[0]
@@ -186,6 +193,10 @@ class WeightedMean(Total):
 
     def finish(self, state: State) -> NDArray:
         value, weight = state
+        if self.leaves_missing:
+            with np.errstate(invalid="ignore", divide="ignore"):  # a third of the time of a mask
+                np.divide(value, weight, out=value)
+            return value.astype(self.dtype, copy=False)
         empty = weight <= 0
         if self.normalize:
             np.divide(value, weight, out=value, where=~empty)

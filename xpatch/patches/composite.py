@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from xarray import Variable
 from xpatch.aggregation import Aggregation, SoftVote, Sum
 from xpatch.domain.nodata import masked, nodata_of, refilled, valid, without_nodata
 from xpatch.engine import dtypes
+from xpatch.engine.buffers import THREADED_BYTES, available_threads, in_threads
 from xpatch.engine.nodata import filling
 from xpatch.engine.stacked import Modeled
 
@@ -55,21 +56,41 @@ def _largest(probability: xr.DataArray, dim: Any) -> tuple[xr.DataArray, xr.Data
         known = valid(probability).all(dim)
         return probability.where(known, -np.inf).argmax(dim), known
 
-    def largest(values: NDArray) -> tuple[NDArray, NDArray]:
-        top, best = values[..., 0].copy(), np.zeros(values.shape[:-1], np.intp)
-        known = top == top
-        for k in range(1, values.shape[-1]):  # few classes: argmax would walk over each cell alone
-            known &= values[..., k] == values[..., k]
-            better = values[..., k] > top
-            np.copyto(top, values[..., k], where=better)
-            best[better] = k
-        return best, known
-
     out: tuple[list[Hashable], ...] = ([], [])
     found: tuple[xr.DataArray, xr.DataArray] = xr.apply_ufunc(
-        largest, probability, input_core_dims=[[dim]], output_core_dims=out
+        _places, probability, input_core_dims=[[dim]], output_core_dims=out
     )
     return found
+
+
+def _places(values: NDArray) -> tuple[NDArray, NDArray]:
+    """Give the place of the largest value along the last axis, and whether none is missing.
+
+    Few classes and many cells: argmax would walk over each cell alone.
+    """
+    shape, classes = values.shape[:-1], range(1, values.shape[-1])
+    best = np.zeros(shape, np.uint8 if len(classes) < 256 else np.intp)
+    known = np.ones(shape, bool)
+    for rows in _blocks(values):
+        top = values[(*rows, 0)].copy()
+        own = top == top
+        for k in classes:
+            value = values[(*rows, k)]
+            own &= value == value
+            np.copyto(best[rows], k, where=value > top, casting="unsafe")
+            np.fmax(top, value, out=top)
+        known[rows] = own
+    return best, known
+
+
+def _blocks(values: NDArray) -> Iterator[tuple[Any, ...]]:
+    """Cut rows of an array into blocks that are small enough to stay at hand between steps."""
+    n = len(values) if values.ndim else 0
+    step = max(1, BLOCK_BYTES * n // max(1, values.nbytes))
+    for low in range(0, n, step):
+        yield slice(low, low + step), ...
+    if not values.ndim:
+        yield (...,)
 
 
 def most_probable_each(
@@ -124,8 +145,13 @@ def inverse_variance(
     both = np.result_type(own, np.complex64)
     pairs = xr.apply_ufunc(_weighted, mean, variance, dask="parallelized", output_dtypes=[both])
     total = merged(pairs.transpose(*mean.dims).variable, mean_name, Sum())
-    precision = total.imag.where(total.notnull())
-    found = total.real / precision, 1 / precision
+    found = xr.apply_ufunc(
+        _apart,
+        total,
+        output_core_dims=((), ()),
+        dask="parallelized",
+        dask_gufunc_kwargs={"meta": (np.empty((0,) * total.ndim, own),) * 2},
+    )
     parts = {}
     for name, out, one, source in zip(names, found, known, given, strict=True):
         out.attrs = one.attrs
@@ -141,17 +167,40 @@ def _weighted(mean: NDArray, variance: NDArray) -> NDArray:
     mean, variance = np.broadcast_arrays(mean, variance)
     real = np.result_type(dtypes.average(mean.dtype), dtypes.average(variance.dtype))
     out = np.empty(mean.shape, np.result_type(real, np.complex64))
-    step = max(1, BLOCK_BYTES * len(out) // max(1, out.nbytes)) if out.ndim else 1
-    for low in range(0, len(out) if out.ndim else 1, step):  # each block is read once
-        rows: Any = slice(low, low + step) if out.ndim else ...
-        if (variance[rows] <= 0).any():
-            raise ValueError(
-                f"InvVarWeightedMean needs positive variances, got {np.nanmin(variance)}; "
-                "add the noise variance (a nugget) before merging"
-            )
-        np.divide(1, variance[rows], out=out.imag[rows], casting="unsafe")
-        np.multiply(mean[rows], out.imag[rows], out=out.real[rows], casting="unsafe")
+
+    def weigh(blocks: list[Any]) -> None:
+        for rows in blocks:  # each is read once
+            block = np.asarray(variance[rows])
+            if not block.min(initial=np.inf) > 0 and (block <= 0).any():  # NaN is no variance
+                raise ValueError(
+                    f"InvVarWeightedMean needs positive variances, got {np.nanmin(variance)}; "
+                    "add the noise variance (a nugget) before merging"
+                )
+            precision = np.divide(1, block, dtype=real)
+            out.imag[rows] = precision
+            np.multiply(mean[rows], precision, out=precision, casting="unsafe")
+            out.real[rows] = precision
+
+    blocks = list(_blocks(out))
+    step = -(-len(blocks) // (available_threads() if out.nbytes > THREADED_BYTES else 1)) or 1
+    in_threads(weigh, [blocks[k : k + step] for k in range(0, len(blocks), step)] or [[]])
     return out
+
+
+def _apart(total: NDArray) -> tuple[NDArray, NDArray]:
+    """Give mean and variance, of what pairs as of `_weighted` add up to."""
+    mean, variance = (
+        np.empty(total.shape, total.real.dtype),
+        np.empty(total.shape, total.real.dtype),
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):  # of cells that nothing covers
+        for rows in _blocks(total):
+            weighted, precision = total.real[rows].copy(), total.imag[rows].copy()
+            null = np.isnan(weighted) | np.isnan(precision)
+            np.copyto(precision, np.nan, where=null)
+            np.divide(weighted, precision, out=mean[rows])
+            np.divide(1, precision, out=variance[rows])
+    return mean, variance
 
 
 def fitted_model(

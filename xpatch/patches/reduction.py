@@ -336,6 +336,7 @@ class Reduction:
 
         if isinstance(self.aggregation, Learned) and self.aggregation.fits:
             return self._whole(patches, chunks, present)
+
         def covers() -> tuple[bool, bool]:
             return decided(self.cover) if self.by_element else coverage(self.every)
 
