@@ -23,7 +23,7 @@ from xpatch.engine.reducers import How, Reducer, Total
 from xpatch.engine.slices import AxisWeights
 
 BLOCK_BYTES = 1 << 21  # of patches handled at a time: calls of NumPy weigh less, caches still help
-ROW_BYTES = 1 << 22  # of patches: smaller rows of windows are handled together
+ROW_BYTES = 3 << 20  # of patches: smaller rows of windows are handled together
 SHORT = 8  # windows of fewer cells, close to each other, are added up cell by cell
 KEPT_BYTES = 1 << 21  # of weights that are kept for the next blocks of their kind
 GROUPS = 8  # of windows along the slowest dimension, which threads share out

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from xpatch.engine import dtypes
 from xpatch.engine.boxes import Boxes, Cover, Sum
+from xpatch.engine.buffers import THREADED_BYTES, available_threads, in_threads
 from xpatch.engine.central import half_sample_offsets
 from xpatch.engine.reducers import Reducer, WeightedMean
 from xpatch.engine.stacked import Stacked
@@ -143,15 +144,20 @@ def finished(state: list[NDArray], cover: Cover, axes: Sequence[int], reducer: R
         wide = [along(v, [a], total.ndim).astype(real) for v, a in each]
     else:
         wide = [along(cover, axes, total.ndim).astype(real)]
-    rows = max(1, ROW_BYTES * total.shape[0] // max(1, total.nbytes)) if total.ndim else 1
-    for low in range(0, total.shape[0] if total.ndim else 1, rows):
-        part: Any = slice(low, low + rows) if total.ndim else ...
-        mass: Any = (
-            1  # multiplied out for some rows at a time; division gives equal values back exactly
-        )
-        for w in wide:
-            mass = mass * (w[part] if total.ndim and w.shape[0] > 1 else w)
-        np.divide(total[part], mass, out=total[part])
+    n = total.shape[0] if total.ndim else 1
+    step = max(1, ROW_BYTES * n // max(1, total.nbytes))
+
+    def divide(rows: range) -> None:
+        for low in rows:
+            part: Any = slice(low, low + step) if total.ndim else ...
+            mass: Any = 1  # multiplied out for some rows; division gives equal values back exactly
+            for w in wide:
+                mass = mass * (w[part] if total.ndim and w.shape[0] > 1 else w)
+            np.divide(total[part], mass, out=total[part])
+
+    threads = available_threads() if total.nbytes >= THREADED_BYTES else 1
+    blocks = range(0, n, step)
+    in_threads(divide, [blocks[k::threads] for k in range(threads)])
     return total.astype(reducer.dtype, copy=False)
 
 

@@ -118,6 +118,8 @@ class Reduction:
     @cached_property
     def ranks(self) -> NDArray[np.int64]:
         """Patches ranked by their labels, and those with the same label by their place."""
+        if (self.ordinals[1:] > self.ordinals[:-1]).all():
+            return np.arange(len(self.ordinals))
         ranks = np.empty(len(self.ordinals), np.int64)
         ranks[np.argsort(self.ordinals, kind="stable")] = np.arange(len(self.ordinals))
         return ranks
