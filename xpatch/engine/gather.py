@@ -91,17 +91,29 @@ def _product(
     fills: Sequence[Any],
     threads: int,
 ) -> None:
-    """Copy windows; where some overhang, band by band out of a region that is extended."""
+    """Copy windows; those that overhang band by band out of a region that is extended."""
     if not any(p.overhangs for p in parts):
         _windows(array, axes, [p.starts for p in parts], out, threads)
         return
     k = max(range(len(axes)), key=lambda j: abs(array.strides[axes[j]]))
-    for band in _bands(parts[k], out.nbytes):
-        near = list(parts)
-        near[k] = parts[k].take(np.arange(band.start, band.stop))
-        region, starts = extended(array, axes, near, fills, out.dtype)
-        target = out[(slice(None),) * k + (band,)]
-        _windows(region, axes, starts, target, threads)
+    for chosen in itertools.product(*map(_alike, parts)):
+        own = [p.take(np.arange(c.start, c.stop)) for p, c in zip(parts, chosen, strict=True)]
+        part = out[chosen]
+        if not any(p.overhangs for p in own):
+            _windows(array, axes, [p.starts for p in own], part, threads)
+            continue
+        for band in _bands(own[k], part.nbytes):
+            near = list(own)
+            near[k] = own[k].take(np.arange(band.start, band.stop))
+            region, starts = extended(array, axes, near, fills, out.dtype)
+            _windows(region, axes, starts, part[(slice(None),) * k + (band,)], threads)
+
+
+def _alike(part: Slices) -> list[slice]:
+    """Cut windows into runs of which all, or none, overhang; if that is no more than a few."""
+    inside = (part.starts >= 0) & (part.starts + part.size <= part.n)
+    edges = [0, *(np.flatnonzero(np.diff(inside)) + 1).tolist(), len(part)]
+    return [slice(*e) for e in itertools.pairwise(edges)] if len(edges) < 5 else [slice(0, len(part))]
 
 
 def _bands(part: Slices, nbytes: int) -> list[slice]:
@@ -171,6 +183,7 @@ def _windows(
     """Copy an outer product of windows that lie inside, (*grid, *dims); block by block."""
     k = len(axes)
     slowest = max(range(k), key=lambda j: abs(array.strides[axes[j]]))
+    pairs = []
     for chosen in itertools.product(*map(_even, starts)):
         index: list[slice] = [slice(None)] * array.ndim
         counts, strides = [], []
@@ -183,9 +196,9 @@ def _windows(
         inner = array[tuple(index)]
         view = as_strided(inner, (*counts, *inner.shape), (*strides, *inner.strides))
         target = out[tuple(run for run, _, _ in chosen)]
-        pairs = _blocks(target, view, slowest)
-        step = -(-len(pairs) // threads)  # threads in turn would wait for each other's new memory
-        in_threads(_copy_all, [pairs[i : i + step] for i in range(0, len(pairs), step)])
+        pairs += _blocks(target, view, slowest)
+    step = -(-len(pairs) // threads)  # threads in turn would wait for each other's new memory
+    in_threads(_copy_all, [pairs[i : i + step] for i in range(0, len(pairs), step)] or [[]])
 
 
 def _copy_all(pairs: Sequence[tuple[NDArray, NDArray]]) -> None:

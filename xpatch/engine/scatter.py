@@ -26,6 +26,7 @@ BLOCK_BYTES = 1 << 21  # of patches handled at a time: calls of NumPy weigh less
 ROW_BYTES = 3 << 20  # of patches: smaller rows of windows are handled together
 SHORT = 8  # windows of fewer cells, close to each other, are added up cell by cell
 KEPT_BYTES = 1 << 21  # of weights that are kept for the next blocks of their kind
+TABLE_CELLS = 1 << 18  # of windows whose weights are multiplied out for each of them
 GROUPS = 8  # of windows along the slowest dimension, which threads share out
 
 
@@ -56,11 +57,14 @@ class Lane(NamedTuple):
     length: int  # cells of the region
     weights: AxisWeights | None = None  # what values are multiplied by; None: one
     mass: AxisWeights | None = None  # what they add to the denominator; None: one
+    apart: bool = True  # whether windows of other weights are handled apart
 
     @property
     def kinds(self) -> NDArray[np.intp]:
-        """Label windows so that equal labels have equal weights."""
+        """Label windows so that equal labels may be handled together."""
         zero = np.zeros(len(self.starts), np.intp)
+        if not self.apart:
+            return zero
         a = zero if self.weights is None else self.weights.pick
         if self.mass is None or self.mass is self.weights:
             return a
@@ -147,7 +151,10 @@ class Layout:
         position: NDArray | None = None,
         labels: NDArray | None = None,
     ):
-        self.lanes, self.axes = tuple(lanes), tuple(axes)
+        cells = math.prod(len(lane.starts) * lane.size for lane in lanes)
+        self.apart = cells > TABLE_CELLS  # few windows have a table of all their weights
+        self.lanes = tuple([lane._replace(apart=self.apart) for lane in lanes])
+        self.axes = tuple(axes)
         self.grid = tuple(len(lane.starts) for lane in lanes)
         self.position = None if position is None else position.reshape(self.grid)
         self.holes = position is not None and bool((position < 0).any())
@@ -264,15 +271,16 @@ class Layout:
         """Multiply the weights of a patch of ``visit`` out; None: all one."""
         out: NDArray | None = None
         grid = len(self.lanes)
-        for axis, lane, s in zip(self.axes, self.lanes, visit, strict=True):
+        for k, (axis, lane, s) in enumerate(zip(self.axes, self.lanes, visit, strict=True)):
             w = lane.mass if mass else lane.weights
             if w is None:
                 continue
-            row = w.rows[w.pick[s.block.start]]
-            row = row[:1] if (row == row[0]).all() else row
+            rows = w.rows[w.pick[s.block][: 1 if self.apart else None]]
+            rows = rows[:1] if (rows == rows[0]).all() else rows
+            rows = rows[:, :1] if (rows == rows[:, :1]).all() else rows
             shape = [1] * (grid + ndim)
-            shape[grid + axis] = len(row)
-            row = row.reshape(shape).astype(dtype)
+            shape[k], shape[grid + axis] = rows.shape
+            row = rows.reshape(shape).astype(dtype)
             out = row if out is None else out * row
         return out
 
@@ -298,7 +306,8 @@ class Shares:
     ) -> tuple[NDArray | None, NDArray | None, NDArray | None]:
         if self.plain:
             return None, None, None
-        key = tuple([s.kind for s in visit])
+        apart = self.layout.apart
+        key = tuple([s.kind if apart else s.block.start for s in visit])
         found = self.kept.get(key)
         if found is None:  # threads may share this: each has what it made itself
             found = self._made(visit)
