@@ -113,7 +113,9 @@ def _alike(part: Slices) -> list[slice]:
     """Cut windows into runs of which all, or none, overhang; if that is no more than a few."""
     inside = (part.starts >= 0) & (part.starts + part.size <= part.n)
     edges = [0, *(np.flatnonzero(np.diff(inside)) + 1).tolist(), len(part)]
-    return [slice(*e) for e in itertools.pairwise(edges)] if len(edges) < 5 else [slice(0, len(part))]
+    return (
+        [slice(*e) for e in itertools.pairwise(edges)] if len(edges) < 5 else [slice(0, len(part))]
+    )
 
 
 def _bands(part: Slices, nbytes: int) -> list[slice]:

@@ -15,6 +15,7 @@ from xpatch.spec import is_integer, is_number
 
 METRICS = ("auto", "euclidean", "haversine")
 BLOCK = 1 << 22  # members looked at in one go
+PAIRS = 1 << 19  # members that a tree is asked for in one go
 ROUNDING = 1e-12  # relative: what lies on the rim is inside
 TIE = 1e-9  # relative: distances that differ by less are equal
 
@@ -193,18 +194,36 @@ def _round_spans(
 
 
 def _by_tree(sites: Sites, anchors: Places, radius: float, metric: str) -> Iterator[Found]:
+    """Ask a tree, for as many anchors at a time as have some hundred thousand members.
+
+    A tree gives pairs in half the time of lists, which also hold every number as an object.
+    """
+    from scipy.spatial import cKDTree
+
     tree = sites.globe if metric == "haversine" else sites.tree
     points = places_of(sites, anchors, metric)
     reach = (sphere.chord(radius) if metric == "haversine" else radius) * (1 + 1e-9) + 1e-15
-    step = 1 << 14
-    for start in range(0, len(points), step):
-        lists = tree.query_ball_point(points[start : start + step], reach, return_sorted=True)
-        counts = np.fromiter(map(len, lists), np.int64, len(lists))
-        patches = np.repeat(np.arange(start, start + len(lists)), counts)
-        elements = sites.known[np.concatenate([[], *lists]).astype(np.intp)]
+    behind = np.cumsum(tree.query_ball_point(points, reach, return_length=True, workers=-1))
+    start = 0
+    while start < len(points):
+        before = behind[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(behind, before + PAIRS, side="right")))
+        pairs = cKDTree(points[start:stop]).sparse_distance_matrix(
+            tree, reach, output_type="ndarray"
+        )
+        keys = pairs["i"] * len(sites.known) + pairs["j"]
+        keys.sort()
+        patches, columns = np.divmod(keys, max(1, len(sites.known)))
+        patches += start
+        elements = sites.known[columns]
         distances = distance_of(sites, anchors, patches, elements, metric)
         inside = distances <= radius * (1 + ROUNDING)
-        yield patches[inside], elements[inside], distances[inside]
+        yield (
+            patches[inside].astype(np.int32),
+            elements[inside].astype(np.int32),
+            distances[inside],
+        )
+        start = stop
 
 
 def distance_of(

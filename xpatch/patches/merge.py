@@ -259,7 +259,7 @@ class Merge:
         whole = self.plan.hood.only(self._own_dims(variable, name))
         weights = Weights(self.plan.window, aggregation.synthesis, whole, self.crop, self.scale)
         merged = self.reduced(variable, name, aggregation, weights, self.fill_value)
-        return labeled(merged, aggregation, np.sort(self.source.ordinals))
+        return labeled(merged, aggregation, self.source.ordinals)
 
     def reduced(
         self,
@@ -281,7 +281,7 @@ class Merge:
         if job.by_element or (job.takes_all and variable.chunks is not None):
             dims = self._together(dims, hood, order)
         variable = variable.transpose(self.dim, *dims)
-        job = dataclasses.replace(job, slots=tuple(dims.index(d) for d in hood.inner))
+        job = job.at(tuple(dims.index(d) for d in hood.inner))
         if hood.lists:
             first = min(job.slots)
             after = [d for d in dims[first:] if d not in hood.inner]
@@ -347,10 +347,10 @@ class Merge:
 
 
 def labeled(merged: Variable, aggregation: Any, labels: NDArray[Any]) -> Variable:
-    """Give the labels of patches that the result of an aggregation counts from one."""
+    """Give the labels of patches, which the result of an aggregation counts from one in their order."""
     if not aggregation.numbered:
         return merged
-    label = partial(np.take, np.concatenate([[-1], labels]))
+    label = partial(np.take, np.concatenate([[-1], np.sort(labels)]))
     if merged.chunks is None:
         return merged.copy(data=label(merged.to_numpy()))
     return merged.copy(data=merged.data.map_blocks(label, dtype=np.int64))

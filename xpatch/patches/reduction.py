@@ -76,6 +76,13 @@ class Reduction:
 
     # ------------------------------------------------------------------------------- how
 
+    def at(self, slots: tuple[int, ...]) -> Reduction:
+        """Give the same of an array that has its slots at other axes."""
+        out = dataclasses.replace(self, slots=slots)
+        if "_arranged" in self.__dict__:  # which takes its time, and does not depend on them
+            out.__dict__["_arranged"] = self._arranged
+        return out
+
     @cached_property
     def by_element(self) -> bool:
         """Whether contributions are told apart by the element that they fall on."""
@@ -207,7 +214,7 @@ class Reduction:
         """
         if isinstance(self._kind, r.Choose) and self.nodata is None:
             picks = self._reducer(dtype, False)
-            final, value = self._filling(picks)
+            final, value = self._filling(picks) if picks.leaves_missing else (dtype, 0)
             if value is None:
                 return picks, Fill(None, final, picks)
         full, lone = covers()
