@@ -19,16 +19,17 @@ ROOT = Path(xpatch.__file__).parent
 
 # From the top floor down: a room may import those of its own floor and of those below.
 FLOORS = (
-    ("__init__", "demo", "torch"),
+    ("__init__", "demo"),
     ("accessor", "tree"),
     ("api",),
-    ("run", "models", "training", "multiscale", "plot"),
-    ("catalogs", "patches", "report"),
+    ("run", "models", "multiscale", "plot"),
+    ("patches",),
     ("patcher",),
     ("time", "sampler", "geometry", "window", "aggregation", "statistics", "registry"),
     ("domain",),
-    ("neighborhood", "spec", "sphere", "joint", "runs"),
+    ("neighborhood",),
     ("engine",),
+    ("spec", "sphere", "report"),
 )
 KINDS = {"Slices", "Members", "Runs", "Neighborhood", "Boxes", "Joint"}
 

@@ -46,3 +46,28 @@ def test_every_public_method_of_the_accessor_of_trees_is_in_the_reference():
     text = (DOCS / "api.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"DataTree\.patch\.(\w+)", text))
     assert {n for n in vars(TreeAccessor) if not n.startswith("_")} == listed
+
+
+def test_the_architecture_page_names_what_there_is():
+    """Files of the table and of the flows exist, and hold the names that stand beside them."""
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    package = DOCS.parent / "xpatch"
+    missing = []
+    for row in re.findall(r"^\| [^|]+ \| (.+) \|$", text, flags=re.M):
+        quoted = re.findall(r"`([^`]+)`", row)
+        paths = [q for q in quoted if q.endswith(".py")]
+        missing += [p for p in paths if not (package / p).exists()]
+        known = [p for p in paths if (package / p).exists()]
+        sources = "".join((package / p).read_text(encoding="utf-8") for p in known)
+        names = [q.split(".")[-1] for q in quoted if known and re.fullmatch(r"[\w.]+", q)]
+        names = [n for n in names if n != "py"]
+        missing += [f"{n} in {known}" for n in names if not re.search(rf"\b{n}\b", sources)]
+    for flow in re.findall(r"^```text\n(.*?)^```", text, flags=re.S | re.M):
+        for name in re.findall(r"\b(?:api|patches|models|engine)(?:\.\w+)+", flow):
+            module, _, last = f"xpatch.{name}".rpartition(".")
+            whole = package.parent / (f"xpatch.{name}".replace(".", "/") + ".py")
+            part = package.parent / (module.replace(".", "/") + ".py")
+            there = part.exists() and re.search(rf"\b{last}\b", part.read_text(encoding="utf-8"))
+            if not (whole.exists() or there or len(module.split(".")) > 3):
+                missing.append(name)
+    assert not missing, missing

@@ -12,7 +12,7 @@ import xarray as xr
 import xpatch
 from tests.test_scales import CALENDARS, cube, cut, series
 from xpatch import HierarchicalCombine, MultiScale, TimePatcher
-from xpatch.models import painting
+from xpatch.patches import reduction
 
 
 def painted(patches, stops, factor, n, weight=None):
@@ -123,7 +123,7 @@ def test_large_windows_are_painted_some_at_a_time(monkeypatch):
     )
     tree = tree.isel(patch=np.random.default_rng(0).permutation(41))
     expected = tree.patch.merge()
-    monkeypatch.setattr(painting, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(reduction, "REPEATED_BYTES", 20_000)
     merged = tree.patch.merge()
     assert not merged.chunks
     xr.testing.assert_allclose(merged, expected)
@@ -291,9 +291,9 @@ def test_errors_of_merge():
     with pytest.raises(ValueError, match=r"HierarchicalCombine\(within=Median\(\)\)"):
         TimePatcher(MultiScale([5, 20]), aggregation="median")
     node = tree["20"].to_dataset()
-    with pytest.raises(ValueError, match="steps were reordered"):
+    with pytest.raises(ValueError, match="cells were reordered"):
         node.isel(time=[1, 0, 2, 3, 4]).patch.merge()
-    with pytest.raises(ValueError, match=r"have 3 steps along 'time', but were split with 5"):
+    with pytest.raises(ValueError, match=r"have 3 cells along 'time', but were cut with 5"):
         node.isel(time=[1, 2, 3]).drop_vars("time").patch.merge()
     joined = xr.merge([tree["5"].to_dataset(), node.rename(v="w")], compat="override", join="outer")
     with pytest.raises(ValueError, match="of several scales"):

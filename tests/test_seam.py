@@ -249,3 +249,22 @@ def test_labels_of_small_integers_go_on_past_their_dtype(dtype, boundary, tmp_pa
     merged = xr.open_zarr(tmp_path / "p.zarr", consolidated=False)["v"].patch.merge()
     xr.testing.assert_identical(merged.drop_attrs().compute(), e)
     assert merged.x.dtype == dtype
+
+
+@pytest.mark.parametrize("boundary", ["wrap", {"lat": "wrap"}, {"lat": "wrap", "lon": "wrap"}])
+@pytest.mark.parametrize("named", [True, False])
+def test_latitudes_do_not_close(boundary, named):
+    """A box past one pole would go on at the other one."""
+    coords = {"lat": np.arange(-85, 90, 10.0), "lon": np.arange(5, 365, 10.0)}
+    field = xr.DataArray(np.zeros((18, 36)), coords, ("lat", "lon"))
+    if not named:
+        field = field.rename(lat="a", lon="b")
+        field.a.attrs, field.b.attrs = {"units": "degrees_north"}, {"units": "degrees_east"}
+        new = {"lat": "a", "lon": "b"}
+        boundary = "wrap" if boundary == "wrap" else {new[d]: w for d, w in boundary.items()}
+    size = dict.fromkeys(field.dims, 4)
+    with pytest.raises(ValueError, match=r"join one pole to the other.*boundary=\{"):
+        field.patch.split(geometry=xpatch.Rectangular(size, boundary=boundary))
+    _, lon = field.dims
+    patches = field.patch.split(geometry=xpatch.Rectangular(size, boundary={lon: "wrap"}))
+    xr.testing.assert_identical(patches.patch.merge("first"), field)

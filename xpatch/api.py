@@ -199,11 +199,7 @@ def merge(
 
         return merge_scales(patches, aggregation, options, _merge_field)
     patches, source = identified(patches, like)
-    if source.coarse:
-        from xpatch.models.painting import merge_coarse
-
-        return merge_coarse(patches, source, aggregation, options, _merge_field)
-    if len(source.plans) > 1:
+    if len(source.plans) > 1 and not source.coarse:
         from xpatch.models.merge import merge_each
 
         return merge_each(patches, source, aggregation, options, _merge_field)
@@ -213,12 +209,13 @@ def merge(
 def _merge_field(patches: Any, source: Provenance, aggregation: Any, options: Options) -> Any:
     """Merge patches of one field: of time and space in turn, to a cube, or after the horizon or a scan."""
     from xpatch.models.merge import merge_both, merge_cube, preprocessed
-    from xpatch.patches.merge import Merge, resolved
+    from xpatch.patches.merge import Merge, check_one_scale, resolved
     from xpatch.patches.record import run
 
-    if isinstance(aggregation, tuple | list):
-        return merge_both(patches, source, aggregation, options)
+    check_one_scale(source)
     how = resolved(aggregation, source)
+    if isinstance(how, tuple | list):
+        return merge_both(patches, source, how, options)
     if how.preprocess == "cube":
         return merge_cube(patches, source, how, options)
     patches, source, _ = preprocessed(patches, source, how, options.scale)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from xpatch.aggregation import as_aggregation
 from xpatch.domain.nodata import masked, refilled
 from xpatch.models.merge import MergeField
-from xpatch.models.painting import merge_coarse
 from xpatch.patches.arguments import Options
 from xpatch.patches.plan import Plan, is_carried
 from xpatch.patches.provenance import Provenance, identified, is_coarse, provenance
@@ -58,8 +57,8 @@ def plans_of(plan: Plan, temporal: Any) -> dict[str, Plan]:
     small, longest = min(steps.values()), max(steps.values())
     out = {}
     for name, n in steps.items():
-        own = hood.cropped({axis.dim: (longest - n, 0)})
-        out[name] = dataclasses.replace(plan, hood=own, coarse={axis.dim: n // small})
+        own = hood.cropped({axis.dim: (longest - n, 0)}).averaged({axis.dim: n // small})
+        out[name] = dataclasses.replace(plan, hood=own)
     return out
 
 
@@ -102,7 +101,7 @@ def summary(tree: xr.DataTree) -> str:
     nodes = {str(tree.name): identified(own, None)} if is_coarse(own) else nodes_of(tree)
     for name, (_, source) in nodes.items():
         plan = source.plans[0]
-        ((d, factor),) = (plan.coarse or {}).items()
+        ((d, factor),) = plan.hood.coarse.items()
         lines.append(
             f"  {name}: {len(source.ordinals)} of {len(plan)} patches, {d}: {plan.inner[d]} means of "
             f"{factor} steps"
@@ -152,7 +151,7 @@ def merge_scales(
     parts = nodes_of(tree, options.like)
     if not parts and is_coarse(tree.to_dataset()):
         alone = identified(tree.to_dataset(), options.like)
-        return merge_coarse(*alone, aggregation, options, merge_field)
+        return merge_field(*alone, aggregation, options)
     if not parts:
         raise ValueError(NO_SCALES)
     how = checked(aggregation, next(iter(parts.values()))[1])
@@ -160,7 +159,7 @@ def merge_scales(
     fill_value = options.fill_value
     own = fill_value if len(names) == 1 or _is_nan(fill_value) else None
     each = dataclasses.replace(options, fill_value=own)
-    fields = {n: merge_coarse(*parts[n], how.of_one, each, merge_field) for n in names}
+    fields = {n: merge_field(*parts[n], how.of_one, each) for n in names}
     check_alike(fields)
     out = combined(fields, how, touched(*parts[names[0]]))
     if len(names) > 1 and fill_value is not None and not _is_nan(fill_value):
@@ -323,7 +322,7 @@ def coverage(
     """Say which cells any patch covers."""
     ones = xr.ones_like(patches.coords[source.dim], dtype=float)
     bare = dataclasses.replace(options, skipna=None, fill_value=None)
-    covered: xr.DataArray = merge_coarse(ones, source, "count", bare, merge_field) > 0
+    covered: xr.DataArray = merge_field(ones, source, "count", bare) > 0
     return covered
 
 

@@ -267,10 +267,24 @@ class Neighborhood:
         return self.with_parts(new if p is old else p for p in self.parts)
 
     def cropped(self, crop: Mapping[Hashable, tuple[int, int]]) -> Neighborhood:
-        """Leave out the first and last cells of each window: ``{dim: (before, after)}``."""
+        """Leave out the first and last slots of each window: ``{dim: (before, after)}``."""
         if not any(any(crop.get(p.dim, (0, 0))) for p in self.slices):
             return self
         return self.with_parts(p.cropped(*crop.get(p.dim, (0, 0))) for p in self.parts)
+
+    @property
+    def coarse(self) -> dict[Hashable, int]:
+        """How many cells each slot is the mean of, along dimensions of patches of several scales."""
+        return {p.dim: p.coarse for p in self.slices if p.coarse is not None}
+
+    def averaged(self, factors: Mapping[Hashable, int]) -> Neighborhood:
+        """Give the same patches, of which each slot is the mean of so many cells."""
+        return self.with_parts(p.averaged(factors.get(p.dim)) for p in self.parts)
+
+    @cached_property
+    def fine(self) -> Neighborhood:
+        """The same patches cell by cell."""
+        return self.averaged({}) if self.coarse else self
 
     def scaled(self, factors: Mapping[Hashable, int]) -> Neighborhood:
         """Give the windows on cells that are finer by integer factors."""

@@ -70,6 +70,11 @@ class Aggregation(Spec):
         """Whether a cell that no patch covers is 0 rather than missing."""
         return False
 
+    @property
+    def of_one(self) -> Aggregation:
+        """The aggregation of the patches of one scale."""
+        return self
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Mean(Aggregation):

@@ -14,7 +14,12 @@ EAST = ("degrees_east", "degree_east", "degree_e", "degrees_e", "degreee", "degr
 
 
 def check_closes(domain: Lattice, dim: Hashable) -> None:
-    """Raise a ValueError if ``dim`` is a longitude in degrees whose cells do not make one turn."""
+    """Raise a ValueError if ``dim`` is a longitude whose cells do not make one turn, or a latitude."""
+    if domain.roles.get(dim) == "latitude":
+        raise ValueError(
+            f"boundary='wrap' along {dim!r} would join one pole to the other: a latitude does not close; "
+            "let the longitude alone be periodic, boundary={'lon': 'wrap'} with its name"
+        )
     if not is_degrees_east(domain, dim):
         return
     values = domain.coordinate(dim)

@@ -71,7 +71,7 @@ def arranged(hood: Any, ordinals: NDArray) -> Arrangement:
 
 
 def _first(entries: NDArray, which: NDArray) -> NDArray[np.int64]:
-    """Give the entry that comes first among those of each number."""
+    """Give the entry of the first patch that has the k-th start, for each k."""
     out = np.zeros(int(which.max()) + 1, np.int64)
     out[which[::-1]] = np.asarray(entries)[::-1]
     return out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,13 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.engine.arrangement import Arrangement, ravel_each
-from xpatch.engine.buffers import Scratch
-from xpatch.engine.central import central_key, half_sample_offsets, ranked_distance
+from xpatch.engine.arrangement import Arrangement
 from xpatch.engine.choose import chosen, separable
-from xpatch.engine.cover import all_of, as_slice, convolved, counted, images, line_cover, spread
+from xpatch.engine.cover import all_of, as_slice, images, line_cover, spread
 from xpatch.engine.dtypes import has_nan
-from xpatch.engine.reducers import Choose, How, Reducer, Total, WeightedMean
+from xpatch.engine.listed import Listed
+from xpatch.engine.reducers import Choose, Reducer, Total, WeightedMean
 from xpatch.engine.scatter import Lane, Layout, scatter
 from xpatch.engine.slices import AxisWeights, Slices
 
@@ -124,6 +122,22 @@ class Boxes:
             labels = labels[np.maximum(position, 0)]
         return Layout(lanes, self.axes, position, labels)
 
+    def listed(self, low: Sequence[int], high: Sequence[int]) -> Listed:
+        """Give where boxes that are no product lie in a region."""
+        taken = [
+            (None if w is None else w.take(e), None if m is None or m is w else m.take(e), m is w)
+            for w, m, e in zip(self.weights, self.masses, self.arrangement.entries, strict=True)
+        ]
+        return Listed(
+            tuple(p.size for p in self.parts),
+            self.axes,
+            tuple(b - a for a, b in zip(low, high, strict=True)),
+            tuple(s - a for s, a in zip(self.starts, low, strict=True)),
+            self.labels,
+            tuple(w for w, _, _ in taken),
+            tuple(w if same else m for w, m, same in taken),  # so that it is told once
+        )
+
     def near(self, first: Sequence[int], behind: Sequence[int]) -> Boxes:
         """Give the boxes that fall on a part of the domain, on that part alone.
 
@@ -178,8 +192,9 @@ class Boxes:
         """
         low, high = self.region(whole)
         if not self.arrangement.product:
-            state = self._listed(patches, reducer, low, high, whole)
-            return Sum(low, state, [] if whole else self.list_cover(low, high))
+            listed = self.listed(low, high)
+            state = listed.add(patches, reducer, plain=whole and not self.folded)
+            return Sum(low, state, [] if whole else listed.cover())
         layout = self.layout(low, high)
         cover: Cover = [] if whole else self.cover(layout)
         quick = None
@@ -254,167 +269,3 @@ class Boxes:
         for k, lane in enumerate(layout.lanes):
             field = spread(field, k, lane, lane.mass)
         return field
-
-    # ----------------------------------------------------------------------------------- listed
-
-    @np.errstate(invalid="ignore", over="ignore")
-    def _listed(
-        self,
-        patches: NDArray,
-        reducer: Reducer,
-        low: Sequence[int],
-        high: Sequence[int],
-        alone: bool,
-    ) -> list[NDArray]:
-        """Add boxes one after the other, in the order of their labels."""
-        columns = [s - a for s, a in zip(self.starts, low, strict=True)]
-        shape = list(patches.shape[1:])
-        for axis, a, b in zip(self.axes, low, high, strict=True):
-            shape[axis] = b - a
-        order = np.argsort(self.labels, kind="stable")
-        if (quick := self._quick(patches, reducer, columns, order, shape, alone)) is not None:
-            return quick
-        state = reducer.start(shape)
-        ndim, scratch = len(shape), Scratch()
-        rows = [self._rows(self.weights), self._rows(self.masses)]
-        same = all(a is b for a, b in zip(self.weights, self.masses, strict=True))
-        far = None
-        if reducer.by == "central":
-            offsets = [self._along(half_sample_offsets(p.size), a, ndim) for p, a in self._pairs()]
-            far = ranked_distance(offsets)
-        index: list[slice] = [slice(None)] * ndim
-        for i in order.tolist():
-            for axis, part, starts in zip(self.axes, self.parts, columns, strict=True):
-                index[axis] = slice(int(starts[i]), int(starts[i]) + part.size)
-            values = reducer.read(patches[i])
-            weight = self._outer(rows[0], i, ndim)
-            if weight is not None and reducer.weighted:
-                zeros = weight == 0
-                values = scratch.product(
-                    values, weight, zeros if zeros.any() else None, state[0].dtype
-                )
-            mass = weight if same else self._outer(rows[1], i, ndim)
-            label = int(self.labels[i])
-            key: Any = -label if reducer.by == "last" else label
-            key = key if far is None else central_key(far, np.asarray(label))
-            reducer.update([s[tuple(index)] for s in state], values, How(mass, key))
-        return state
-
-    def _pairs(self) -> list[tuple[Slices, int]]:
-        return list(zip(self.parts, self.axes, strict=True))
-
-    def _quick(
-        self,
-        patches: NDArray,
-        reducer: Reducer,
-        columns: list[NDArray],
-        order: NDArray,
-        shape: list[int],
-        alone: bool,
-    ) -> list[NDArray] | None:
-        """Sum without masks, or write one over the other, if nothing is missing and all weigh one."""
-        plain = all(w is None for w in (*self.weights, *self.masses)) and reducer.reading is None
-        sums = isinstance(reducer, WeightedMean)
-        picks = isinstance(reducer, Choose) and reducer.by in ("first", "last")
-        picks &= alone and not self.folded
-        if not plain or not (sums or picks) or (reducer.skips(patches.dtype) and has_nan(patches)):
-            return None
-        assert isinstance(reducer, WeightedMean | Choose)
-        if isinstance(reducer, WeightedMean):
-            (out,) = reducer.plain().start(shape)
-            for i, key in zip(order.tolist(), self._keys(columns, self.axes, order), strict=True):
-                np.add(out[key], patches[i], out=out[key], casting="unsafe")
-            return [out]
-        out = reducer.blank(shape)
-        order = order[::-1] if reducer.by == "first" else order
-        if len(shape) == len(columns) and math.prod(p.size for p in self.parts) <= PUT_CELLS:
-            _put(out, patches[order], [columns[k][order] for k in np.argsort(self.axes)])
-            return [out]
-        for i, key in zip(order.tolist(), self._keys(columns, self.axes, order), strict=True):
-            out[key] = patches[i]
-        return [out]
-
-    def _rows(self, weights: Weights) -> list[tuple[AxisWeights, NDArray] | None]:
-        entries = self.arrangement.entries
-        return [
-            None if w is None else (w, w.pick[e]) for w, e in zip(weights, entries, strict=True)
-        ]
-
-    def _along(self, row: NDArray, axis: int, ndim: int) -> NDArray:
-        shape = [1] * ndim
-        shape[axis] = -1
-        return row.reshape(shape)
-
-    def _outer(
-        self, rows: list[Any], i: int, ndim: int, axes: Sequence[int] | None = None
-    ) -> NDArray | None:
-        out = None
-        for axis, found in zip(self.axes if axes is None else axes, rows, strict=True):
-            if found is not None:
-                w, pick = found
-                row = self._along(w.rows[pick[i]], axis, ndim)
-                out = row if out is None else out * row
-        return out
-
-    def list_cover(self, low: Sequence[int], high: Sequence[int]) -> NDArray:
-        """Sum the mass of boxes on a region: those of equal weights are counted where they start."""
-        columns = [s - a for s, a in zip(self.starts, low, strict=True)]
-        shape = [b - a for a, b in zip(low, high, strict=True)]
-        entries, masses = self.arrangement.entries, self.masses
-        sizes = [p.size for p in self.parts]
-        plain = all(w is None for w in masses)
-        # nanoseconds: one by one, and all cells of the region a few times
-        alone = len(self.labels) * (BOX_TIME + math.prod(sizes))
-        if alone < CELL_TIME * math.prod(shape) * (1 if plain else sum(sizes)):
-            return self._one_by_one(columns, shape)
-        if plain:
-            return counted(columns, sizes, shape)
-        total = np.zeros(shape)
-        kinds = np.zeros(len(self.labels), np.int64)
-        for w, e in zip(masses, entries, strict=True):
-            if w is not None:
-                kinds = kinds * len(w.rows) + w.pick[e]
-        flat = ravel_each(columns, shape)
-        for kind in np.unique(kinds):
-            some = np.flatnonzero(kinds == kind)
-            count = np.bincount(flat[some], minlength=total.size).reshape(shape).astype(float)
-            for k, (part, w, e) in enumerate(zip(self.parts, masses, entries, strict=True)):
-                row = np.ones(part.size) if w is None else w.rows[w.pick[e[some[0]]]]
-                count = convolved(count, k, row)
-            total += count
-        return total
-
-    def _one_by_one(self, columns: list[NDArray], shape: Sequence[int]) -> NDArray:
-        """Sum the mass of boxes one by one."""
-        rows, axes = self._rows(self.masses), range(len(columns))
-        if all(r is None for r in rows):
-            count = np.zeros(shape, np.int32)
-            for key in self._keys(columns, axes):
-                count[key] += 1
-            return count
-        total = np.zeros(shape)
-        order = np.argsort(self.labels, kind="stable")  # so that rounding does not tell it
-        for i, key in zip(order.tolist(), self._keys(columns, axes, order), strict=True):
-            total[key] += self._outer(rows, i, len(columns), axes)  # type: ignore[arg-type]
-        return total
-
-    def _keys(
-        self, columns: list[NDArray], axes: Sequence[int], order: NDArray | None = None
-    ) -> Iterator[tuple[slice, ...]]:
-        """Give the cells of each box of an array that has the cut dimensions at ``axes``.
-
-        One at a time: many slices that are all kept keep the garbage collector busy.
-        """
-        each: list[Any] = [itertools.repeat(slice(None))] * (max(axes, default=-1) + 1)
-        for axis, part, starts in zip(axes, self.parts, columns, strict=True):
-            starts = starts if order is None else starts[order]
-            each[axis] = map(slice, starts.tolist(), (starts + part.size).tolist())
-        return zip(*each, strict=False) if columns else itertools.repeat((), len(self.labels))
-
-
-def _put(out: NDArray, patches: NDArray, starts: Sequence[NDArray]) -> None:
-    """Write boxes over each other, cell by cell, in one assignment, of which the last value stays."""
-    shape = patches.shape[1:]
-    inner = np.ravel_multi_index(np.indices(shape), out.shape).reshape(-1)
-    cells = ravel_each(starts, out.shape)[:, None] + inner
-    out.reshape(-1)[cells.reshape(-1)] = patches.reshape(-1)

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FAR, MEAN, LABEL_BITS = 1 << 17, (1 << 14) - 1, 31
+LABEL_BITS = 31
+FAR, MEAN = 1 << 17, (1 << 14) - 1  # steps of the largest offset, and of the mean of all
+ALONE = 1 << 22  # steps of an offset that is the only one
 EXACT = 1e12  # squares of offsets that differ by less are equal
 
 

@@ -51,16 +51,15 @@ class Cut:
         dtype: np.dtype,
         finish: Finish | None = None,
         empty: Any = None,
-        sizes: dict[Hashable, int] | None = None,
     ) -> Cut:
         """Find the dtype; ``empty`` is what integers hold in empty slots, None: a missing value."""
         own, fills = dtype_and_fills(dtype, hood, empty)
-        final, inner = own, hood.inner if sizes is None else sizes
+        final = own
         if finish is not None:
-            shape = [hood.inner.get(d, 1) for d in patch_dims(hood, dims)]
+            shape = [hood.fine.inner.get(d, 1) for d in patch_dims(hood, dims)]
             nothing = np.empty((0, *shape), own)
             final = finish(nothing, hood.take(np.empty(0, np.int64))).dtype
-        return cls(hood, tuple(dims), own, tuple(fills), finish, final, inner)
+        return cls(hood, tuple(dims), own, tuple(fills), finish, final, hood.inner)
 
     @property
     def patch_dims(self) -> tuple[Hashable, ...]:
@@ -76,7 +75,7 @@ class Cut:
         """Cut patches out of the whole array."""
         hood, position = self.hood.arranged(ordinals)
         return self._finished(
-            gather(array, self.dims, hood, self.dtype, self.fills, threads), hood, position
+            gather(array, self.dims, hood.fine, self.dtype, self.fills, threads), hood, position
         )
 
     def out_of_parts(
@@ -91,7 +90,7 @@ class Cut:
         region = assembled(spans, self.axes, fetch, fill)
         near = within(hood, spans)
         return self._finished(
-            gather(region, self.dims, near, self.dtype, self.fills), hood, position
+            gather(region, self.dims, near.fine, self.dtype, self.fills), hood, position
         )
 
     def _finished(self, out: NDArray, hood: Any, position: NDArray | None) -> NDArray:

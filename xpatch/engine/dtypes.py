@@ -55,10 +55,18 @@ def isnull(values: NDArray) -> NDArray | None:
 
 
 def has_nan(array: NDArray) -> bool:
-    """Whether any value is NaN, without a temporary of the array's size."""
+    """Whether any value is NaN or NaT, without a temporary of the array's size."""
     if array.dtype.kind == "c":
         return has_nan(array.real) or has_nan(array.imag)
+    if array.dtype.kind in "mM":
+        return bool(array.size) and bool(np.isnat(np.min(array)))
     return array.dtype.kind == "f" and bool(array.size) and bool(np.isnan(np.min(array)))
+
+
+def or_nan(mass: NDArray) -> NDArray:
+    """Put NaN in place of masses that are not positive, in place: what is divided by them is missing."""
+    np.copyto(mass, np.nan, where=mass <= 0)
+    return mass
 
 
 def filled(dtype: DTypeLike, fill: Any) -> tuple[np.dtype, Any]:

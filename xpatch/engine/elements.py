@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.engine import dtypes
-from xpatch.engine.central import FAR, MEAN, central_key
+from xpatch.engine.central import ALONE, FAR, MEAN, central_key
 from xpatch.engine.contributions import COLUMNS, Contributions
 from xpatch.engine.dtypes import has_nan
 from xpatch.engine.reducers import Reducer, WeightedMean
@@ -35,15 +35,17 @@ def reduce(given: Contributions, n: int, reducer: Reducer, cover: NDArray | None
     if isinstance(reducer, Stacked):
         return stacked(given, n, reducer)
     if isinstance(reducer, WeightedMean):
-        total, below = sums(given, n, reducer, cover)
-        if below.shape[1] < total.shape[1]:  # the same for every column
-            below = np.broadcast_to(below, total.shape)
+        total, below = sums(given, n, reducer, cover)  # the last may be the same for every column
+        if reducer.leaves_missing:
+            total /= dtypes.or_nan(below)
+            return total.astype(reducer.dtype, copy=False)
+        empty = below <= 0
         with np.errstate(invalid="ignore", divide="ignore"):  # of elements without any mass
             if reducer.normalize:
                 total /= below
-        null = None if reducer.leaves_missing else dtypes.missing(total.dtype)
-        if null is not None and (empty := below <= 0).any():
-            total[empty] = null
+        null = dtypes.missing(total.dtype)
+        if null is not None and empty.any():
+            total[np.broadcast_to(empty, total.shape)] = null
         return total.astype(reducer.dtype, copy=False)
     return reducer.finish(state_of(given, n, reducer))
 
@@ -62,7 +64,7 @@ def state_of(given: Contributions, n: int, reducer: Any) -> list[NDArray]:
     if reducer.by == "central":
         assert given.radial is not None
         if given.squares is None:
-            key = (np.rint(given.radial * (1 << 22)).astype(np.int64) << 40) + given.labels
+            key = central_key(np.rint(given.radial * ALONE).astype(np.int64), given.labels)
         else:
             far = np.rint(given.radial * FAR).astype(np.int64) << 14
             key = central_key(far + np.rint(given.squares * MEAN).astype(np.int64), given.labels)

@@ -14,6 +14,7 @@ from xpatch.engine.buffers import THREADED_BYTES, available_threads, copy, in_th
 from xpatch.engine.slices import INDEX_PADS, Slices, source_cells
 
 COPY_BYTES = 1 << 22  # of patches that a thread copies at a time
+PAIRS = 1 << 9  # of windows and their copies that are made before they are copied
 LARGE_BYTES = 1 << 12  # of a patch: larger ones are copied one by one
 BLOCK_CELLS = 1 << 19  # of patches that are looked up together
 LONG = 64  # lists with more members are copied one by one
@@ -185,7 +186,13 @@ def _windows(
     """Copy an outer product of windows that lie inside, (*grid, *dims); block by block."""
     k = len(axes)
     slowest = max(range(k), key=lambda j: abs(array.strides[axes[j]]))
-    pairs = []
+    pairs: list[tuple[NDArray, NDArray]] = []
+
+    def flush() -> None:
+        step = -(-len(pairs) // threads)  # threads in turn would wait for each other's new memory
+        in_threads(_copy_all, [pairs[i : i + step] for i in range(0, len(pairs), step)] or [[]])
+        pairs.clear()
+
     for chosen in itertools.product(*map(_even, starts)):
         index: list[slice] = [slice(None)] * array.ndim
         counts, strides = [], []
@@ -198,9 +205,10 @@ def _windows(
         inner = array[tuple(index)]
         view = as_strided(inner, (*counts, *inner.shape), (*strides, *inner.strides))
         target = out[tuple(run for run, _, _ in chosen)]
-        pairs += _blocks(target, view, slowest)
-    step = -(-len(pairs) // threads)  # threads in turn would wait for each other's new memory
-    in_threads(_copy_all, [pairs[i : i + step] for i in range(0, len(pairs), step)] or [[]])
+        pairs.extend(_blocks(target, view, slowest))
+        if len(pairs) >= PAIRS:  # views take memory, too
+            flush()
+    flush()
 
 
 def _copy_all(pairs: Sequence[tuple[NDArray, NDArray]]) -> None:

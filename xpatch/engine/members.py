@@ -142,6 +142,12 @@ class Members:
         """Lists have no sides that could be cut off."""
         return self
 
+    factor: ClassVar[int] = 1  # cells of a slot
+
+    def averaged(self, factor: int | None) -> Members:
+        """Lists have no cells that could be averaged."""
+        return self
+
     def scaled(self, factor: int) -> Members:
         """Lists have no finer cells."""
         return self

@@ -52,11 +52,6 @@ class Reducer:
     by: str | None = None
     reading: Any = None
 
-    @property
-    def leaves_missing(self) -> bool:
-        """Whether cells with no contribution come out as NaN, or NaT, by themselves."""
-        return False
-
     def __init__(self, dtype: DTypeLike, skipna: bool):
         self.source = np.dtype(dtype)
         self.skipna = skipna
@@ -65,6 +60,11 @@ class Reducer:
     def dtype(self) -> np.dtype:
         """Dtype of the result."""
         return self.source
+
+    @property
+    def leaves_missing(self) -> bool:
+        """Whether cells with no contribution come out as NaN, or NaT, by themselves."""
+        return False
 
     def start(self, shape: Sequence[int]) -> State:
         """Give the state before any contribution."""
@@ -104,7 +104,7 @@ class Reducer:
 
     def skips(self, dtype: np.dtype) -> bool:
         """Whether contributions of ``dtype`` may be missing, and are left out."""
-        return self.skipna and (dtype.kind in "fc" or self.reading is not None)
+        return self.skipna and (dtype.kind in "fcmM" or self.reading is not None)
 
     def valid(self, values: NDArray) -> NDArray | None:
         """Where the contributions count; None: everywhere."""
@@ -152,7 +152,7 @@ class WeightedMean(Total):
 
     @property
     def leaves_missing(self) -> bool:
-        return self.normalize and self.dtype.kind == "f"  # 0 / 0
+        return self.normalize and self.dtype.kind == "f"
 
     def plain(self) -> Total:
         """Give the sum, which is the mean where weights sum to one and nothing is missing."""
@@ -193,9 +193,8 @@ class WeightedMean(Total):
 
     def finish(self, state: State) -> NDArray:
         value, weight = state
-        if self.leaves_missing:
-            with np.errstate(invalid="ignore", divide="ignore"):  # a third of the time of a mask
-                np.divide(value, weight, out=value)
+        if self.leaves_missing:  # dividing all takes a third of the time of dividing some
+            np.divide(value, dtypes.or_nan(weight), out=value)
             return value.astype(self.dtype, copy=False)
         empty = weight <= 0
         if self.normalize:

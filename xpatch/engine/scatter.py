@@ -39,7 +39,7 @@ class Segment(NamedTuple):
     cell: int  # of the region, the first of the first window
     stride: int  # cells from window to window
     inner: slice  # cells of the window
-    kind: int  # windows of one kind have the same weights
+    kind: int  # windows of one kind have the same weights, if these are handled apart
     slot: int  # no two overlapping windows have the same
 
     @property
@@ -268,7 +268,7 @@ class Layout:
         return None if there.all() else there.reshape(*there.shape, *(1,) * ndim)
 
     def weight(self, mass: bool, visit: Sequence[Segment], ndim: int, dtype: Any) -> NDArray | None:
-        """Multiply the weights of a patch of ``visit`` out; None: all one."""
+        """Multiply the weights of a patch of ``visit`` out, or of each of its block; None: all one."""
         out: NDArray | None = None
         grid = len(self.lanes)
         for k, (axis, lane, s) in enumerate(zip(self.axes, self.lanes, visit, strict=True)):
@@ -288,7 +288,7 @@ class Layout:
 class Shares:
     """What a block of patches is multiplied by, where that is zero, and what it adds to the mass.
 
-    Those of the last kinds of blocks are kept.
+    Those of the last kinds of blocks, or of the last blocks where windows are not told apart, are kept.
     """
 
     def __init__(self, layout: Layout, ndim: int, dtype: np.dtype):
@@ -307,7 +307,7 @@ class Shares:
         if self.plain:
             return None, None, None
         apart = self.layout.apart
-        key = tuple([s.kind if apart else s.block.start for s in visit])
+        key = tuple([s.kind if apart else (s.block.start, s.block.stop) for s in visit])
         found = self.kept.get(key)
         if found is None:  # threads may share this: each has what it made itself
             found = self._made(visit)
@@ -339,7 +339,7 @@ def scatter(patches: NDArray, layout: Layout, reducer: Reducer, threads: int = 1
         _add(state, patches, layout, reducer, visits, (Scratch(), Scratch()))
         return state
     for turn in _rounds(layout, visits):
-        step = -(-len(turn) // threads)
+        step = -(-len(turn) // threads) or 1
         shares = [turn[i : i + step] for i in range(0, len(turn), step)]
 
         def run(groups: list[list[tuple[Segment, ...]]]) -> None:
@@ -386,12 +386,11 @@ def _add(
             block = here
             weight, zeros, mass = shares(visit)
             values, there = layout.source(patches, visit), layout.present(visit, ndim)
-            if there is not None:
-                if not lean:
-                    mass = there if mass is None else there * mass
-                if reducer.weighted:  # of a copy, in which holes hold any patch
-                    values[~there.reshape(there.shape[: len(visit)])] = 0
+            if there is not None and not lean:
+                mass = there if mass is None else there * mass
             values = reducer.read(values)
+            if there is not None and reducer.weighted:  # of a copy, in which holes hold any patch
+                values[~there.reshape(there.shape[: len(visit)])] = 0
             if weight is not None and reducer.weighted:
                 values = weighted.product(values, weight, zeros, state[0].dtype)
         views = [layout.target(s, visit) for s in state]

@@ -40,6 +40,9 @@ class Slices:
         Of windows in time, which cell is the anchor; it may lie outside. None: these are in space.
     missing : Nodata, optional
         Numbers that stand for missing, which padding out of a whole axis does not reckon with.
+    coarse : int, optional
+        How many cells of a window each slot of a patch is the mean of, of patches of several scales;
+        None: a slot is a cell.
     """
 
     dim: Hashable
@@ -51,6 +54,7 @@ class Slices:
     pad_value: Any = None
     anchor: int | None = None
     missing: Any = None
+    coarse: int | None = None
 
     box: ClassVar[Literal[True]] = (
         True  # whether entries are runs of cells, of which each patch has as many
@@ -73,14 +77,24 @@ class Slices:
         return (self.n,)
 
     @property
+    def factor(self) -> int:
+        """Cells of a slot."""
+        return self.coarse or 1
+
+    @property
     def width(self) -> int:
         """Slots of a patch."""
-        return self.size
+        return self.size // self.factor
 
     @property
     def inner(self) -> dict[Hashable, int]:
         """The in-patch dimension and its size."""
-        return {self.dim: self.size}
+        return {self.dim: self.width}
+
+    @property
+    def last(self) -> NDArray[np.int64]:
+        """The last cell of each slot."""
+        return np.arange(self.factor - 1, self.size, self.factor)
 
     @property
     def timed(self) -> bool:
@@ -148,9 +162,10 @@ class Slices:
         return self
 
     def cropped(self, before: int, after: int) -> Slices:
-        """Leave out the first and last cells of each window."""
+        """Leave out the first and last slots of each window."""
         if not (before or after):
             return self
+        before, after = before * self.factor, after * self.factor
         size = self.size - before - after
         at = None if self.anchor is None else self.anchor - before
         return dataclasses.replace(self, size=size, starts=self.starts + before, anchor=at)
@@ -162,6 +177,10 @@ class Slices:
         at = None if self.anchor is None else self.anchor * factor
         n, size, starts = self.n * factor, self.size * factor, self.starts * factor
         return dataclasses.replace(self, n=n, size=size, starts=starts, anchor=at)
+
+    def averaged(self, factor: int | None) -> Slices:
+        """Give the same windows, of which each slot is the mean of so many cells."""
+        return self if factor == self.coarse else dataclasses.replace(self, coarse=factor)
 
     def moved(self, low: Sequence[int], shape: Sequence[int]) -> Slices:
         """Give the windows in a region that begins at ``low`` and holds all of them."""
@@ -179,13 +198,14 @@ class Slices:
     def identity(self) -> tuple[object, ...]:
         """All that patches and merges depend on."""
         pad = (self.pad_mode, self.pad_value, self.missing)
-        return (self.dim, self.n, self.starts, self.size, self.wrap, self.anchor, *pad)
+        own = (self.dim, self.n, self.starts, self.size, self.wrap, self.anchor, self.factor)
+        return (*own, *pad)
 
     def equals(self, other: object) -> bool:
         """Whether both are windows of the same kind; their starts may differ."""
         return isinstance(other, Slices) and (
-            (self.dim, self.n, self.size, self.wrap, self.anchor)
-            == (other.dim, other.n, other.size, other.wrap, other.anchor)
+            (self.dim, self.n, self.size, self.wrap, self.anchor, self.coarse)
+            == (other.dim, other.n, other.size, other.wrap, other.anchor, other.coarse)
         )
 
     def same(self, other: Any, mine: NDArray, theirs: NDArray) -> bool:
@@ -215,6 +235,13 @@ class AxisWeights:
 
     rows: NDArray[np.float64]
     pick: NDArray[np.intp]
+
+    def averaged(self, factor: int) -> AxisWeights:
+        """Give each cell the mean of the ``factor`` cells that it is averaged with."""
+        if factor == 1:
+            return self
+        means = self.rows.reshape(len(self.rows), -1, factor).mean(axis=-1)
+        return AxisWeights(np.repeat(means, factor, axis=1), self.pick)
 
     @property
     def ones(self) -> bool:

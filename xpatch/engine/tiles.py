@@ -69,7 +69,7 @@ def domain_cover(boxes: Boxes) -> Cover:
     if boxes.arrangement.product:
         cover = boxes.cover(boxes.layout(low, high))
     else:
-        cover = boxes.list_cover(low, high)
+        cover = boxes.listed(low, high).cover()
     if not isinstance(cover, list):
         for k, (part, a) in enumerate(zip(boxes.parts, low, strict=True)):
             if a or cover.shape[k] > part.n:
@@ -82,7 +82,7 @@ def domain_cover(boxes: Boxes) -> Cover:
 
 def _folded(cover: NDArray, low: int, n: int, wrap: bool) -> NDArray:
     """Fold the first axis of a cover back to the domain."""
-    inside = cover[-low : -low + n]
+    inside = cover[-low : -low + n].copy()  # others may ask for the cover of the region
     for local, first in stretches(low, len(cover), n, wrap):
         if local.start != -low or first:
             inside[first : first + local.stop - local.start] += cover[local]
@@ -139,14 +139,16 @@ def finished(state: list[NDArray], cover: Cover, axes: Sequence[int], reducer: R
     if all((f == 1).all() for f in factors):
         return total.astype(reducer.dtype, copy=False)
     real = np.empty(0, total.dtype).real.dtype
+    real = real if real.kind == "f" else np.dtype(float)
     if isinstance(cover, list):
         each = zip(cover, axes, strict=True)
-        wide = [along(v, [a], total.ndim).astype(real) for v, a in each]
+        wide = [along(dtypes.or_nan(v.astype(real)), [a], total.ndim) for v, a in each]
     else:
-        wide = [along(cover, axes, total.ndim).astype(real)]
+        wide = [along(dtypes.or_nan(cover.astype(real)), axes, total.ndim)]
     n = total.shape[0] if total.ndim else 1
     step = max(1, ROW_BYTES * n // max(1, total.nbytes))
 
+    @np.errstate(invalid="ignore", over="ignore")  # threads do not have that of their caller
     def divide(rows: range) -> None:
         for low in rows:
             part: Any = slice(low, low + step) if total.ndim else ...
@@ -175,7 +177,7 @@ class Piece(NamedTuple):
 def in_tiles(
     total: Sum, boxes: Boxes, edges: Sequence[NDArray]
 ) -> dict[tuple[int, ...], list[Piece]]:
-    """Cut a sum where chunks end; each part is a copy, so that none of them keeps the others alive."""
+    """Cut a sum where chunks end; several parts are copies, so that none keeps the others alive."""
     own: list[list[tuple[int, Stretch]]] = []
     for axis, part, low, edge in zip(boxes.axes, boxes.parts, total.low, edges, strict=True):
         found: list[tuple[int, Stretch]] = []
@@ -298,10 +300,11 @@ def _reduce_tile(
     for visit in layout.visits(patches.shape[1:], patches.dtype.itemsize):
         values = layout.local(reducer.read(layout.source(patches, visit)), visit)
         null = dtypes.isnull(values)
-        valid = np.ones(values.shape, bool) if null is None else ~null
+        inside = np.ones(values.shape, bool)
         for mask in (layout.present(visit, ndim), layout.weight(True, visit, ndim, float)):
             if mask is not None:
-                valid &= layout.local(mask, visit) > 0
+                inside &= layout.local(mask, visit) > 0
+        valid = inside if null is None else inside & ~null
         slot = 0
         for s, d in zip(visit, layout.depths, strict=True):
             slot = slot * d + s.slot
@@ -314,7 +317,7 @@ def _reduce_tile(
         view = layout.target(count, visit)
         view += valid
         if null is not None and not reducer.skipna:
-            layout.target(spoiled, visit)[...] |= null
+            layout.target(spoiled, visit)[...] |= null & inside
     index: list[slice] = [slice(None)] * ndim
     for axis, a, part in zip(boxes.axes, low, boxes.parts, strict=True):
         index[axis] = slice(-a, -a + part.n)

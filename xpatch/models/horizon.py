@@ -119,7 +119,7 @@ def _cut(patches: Any, source: Provenance, past: bool) -> Any:
     if part is not None and not part.box:
         return _of_lists(patches, index, plan, part, begin, past)
     assert part is not None
-    if plan.coarse:  # scales end with their anchor
+    if plan.hood.coarse:  # scales end with their anchor
         _not_empty(int(past), past)
         return patches
     at, size = part.anchor, part.size

@@ -125,8 +125,8 @@ def thinned(
 
     These are the ones that are given, and those that the labels name.
     """
-    out = {} if plan.coarse else variables
-    for d in plan.coarse or ():
+    out = {} if plan.hood.coarse else variables
+    for d in plan.hood.coarse:
         last = plan.offsets(d)
         named = {*bounds, bounds_name(plan.domain.template.coords.get(d))}
         for name, v in variables.items():

@@ -150,7 +150,7 @@ def inverse_variance(
         total,
         output_core_dims=((), ()),
         dask="parallelized",
-        dask_gufunc_kwargs={"meta": (np.empty((0,) * total.ndim, own),) * 2},
+        dask_gufunc_kwargs={"meta": (np.empty((0,) * total.ndim, both).real,) * 2},
     )
     parts = {}
     for name, out, one, source in zip(names, found, known, given, strict=True):
@@ -168,15 +168,16 @@ def _weighted(mean: NDArray, variance: NDArray) -> NDArray:
     real = np.result_type(dtypes.average(mean.dtype), dtypes.average(variance.dtype))
     out = np.empty(mean.shape, np.result_type(real, np.complex64))
 
+    @np.errstate(invalid="ignore", over="ignore", divide="ignore")  # which threads do not inherit
     def weigh(blocks: list[Any]) -> None:
         for rows in blocks:  # each is read once
             block = np.asarray(variance[rows])
-            if not block.min(initial=np.inf) > 0 and (block <= 0).any():  # NaN is no variance
+            if block.size and not block.min() > 0 and (block <= 0).any():  # NaN is a missing one
                 raise ValueError(
                     f"InvVarWeightedMean needs positive variances, got {np.nanmin(variance)}; "
                     "add the noise variance (a nugget) before merging"
                 )
-            precision = np.divide(1, block, dtype=real)
+            precision = np.divide(1, block, dtype=out.real.dtype)
             out.imag[rows] = precision
             np.multiply(mean[rows], precision, out=precision, casting="unsafe")
             out.real[rows] = precision
@@ -188,7 +189,7 @@ def _weighted(mean: NDArray, variance: NDArray) -> NDArray:
 
 
 def _apart(total: NDArray) -> tuple[NDArray, NDArray]:
-    """Give mean and variance, of what pairs as of `_weighted` add up to."""
+    """Give the mean and its variance, of the sums of weighted means and of precisions."""
     mean, variance = (
         np.empty(total.shape, total.real.dtype),
         np.empty(total.shape, total.real.dtype),

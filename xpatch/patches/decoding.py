@@ -122,16 +122,15 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
             "and put the stored values in, field.patch.split(…).copy(data=stored), then merge"
         ) from None
     spec = {k: recipe[k] for k in SPEC if k in recipe}
-    origin, coarse = recipe.get("origin"), recipe.get("coarse")
+    origin = recipe.get("origin")
     return Plan(
         domain,
-        hood,
+        hood.averaged(recipe.get("coarse") or {}),
         window,
         aggregation,
         spec,
         origin,
         places,
-        coarse=coarse,
         given=recipe.get("given"),
         helpers=helpers_of(parts),
         recalled={n: tuple(dims) for n, dims in recipe.get("coordinates", [])},

@@ -164,7 +164,7 @@ def _renamed(plan: Plan) -> dict[str, Any]:
 def _marked(plan: Plan) -> dict[str, Any]:
     """Say where a few elements lie, where labels do not say it of all."""
     marks = plan.landmarks
-    if plan.recalled is None and not plan.coarse:
+    if plan.recalled is None and not plan.hood.coarse:
         marks = landmarks_of(plan.domain, plan.hood)
     if marks is None:
         return {}
@@ -186,9 +186,9 @@ def landmarks_read(recipe: Mapping[str, Any]) -> Landmarks | None:
 
 def _averaged(plan: Plan) -> dict[str, Any]:
     """Say of how many cells patches hold the mean, and what merge asks for."""
-    if plan.coarse is None:
+    coarse = {str(d): factor for d, factor in plan.hood.coarse.items()}
+    if not coarse:
         return {}
-    coarse = {str(d): factor for d, factor in plan.coarse.items()}
     return {
         "coarse": coarse,
         "window": encode(plan.window),

@@ -129,7 +129,7 @@ def place_checks(
 ) -> list[PlaceCheck]:
     """Give what compares the positions that patches carry, where they have all cells of theirs."""
     marks, space = plan.landmarks, plan.hood.in_space
-    if marks is None or space is None or plan.coarse:
+    if marks is None or space is None or plan.hood.coarse:
         return []
     if marks.elements.max(initial=-1) >= math.prod(space.shape):
         raise ValueError(

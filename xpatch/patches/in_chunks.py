@@ -100,6 +100,7 @@ class InChunks:
             ordinals, labels, patches = ordinals[present], labels[present], patches[present]
         if not len(patches):
             return {}
+        patches = self.job.repeated(patches)
         if self.by_element:
             given = self.job.group(ordinals, labels).contributions(patches, min(self.slots))
             return el.in_tiles(el.added(given, self.reducer), self.job.hood.shape, edges)
@@ -112,7 +113,9 @@ class InChunks:
     def _check(self, patches: NDArray[Any], block: Block) -> None:
         """Raise a ValueError if a model returned a block of another shape than it announced."""
         hood = self.job.hood
-        expected = [len(block.ordinals), *hood.inner.values()]
+        repeats = self.job.repeats or (1,) * len(hood.parts)
+        coarse = [n // k for n, k in zip(hood.inner.values(), repeats, strict=True)]
+        expected = [len(block.ordinals), *coarse]
         got = [patches.shape[k] for k in (0, *(a + 1 for a in self.slots))]
         if got != expected:
             raise ValueError(

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.aggregation import OverlapAdd, as_aggregation
+from xpatch.aggregation import as_aggregation
 from xpatch.domain import Lattice, domain_of
 from xpatch.domain.nodata import nodata_of, without_nodata
 from xpatch.neighborhood import Members, Neighborhood
@@ -36,10 +36,21 @@ OUTPUT_CELLS = 1 << 22  # of an output chunk along the cut dimensions, where the
 
 
 def resolved(aggregation: Any, source: Provenance) -> Any:
-    """Give the aggregation that is asked for, else that of the split."""
-    if aggregation is None:
-        return source.plans[0].aggregation or OverlapAdd()
-    return as_aggregation(aggregation)
+    """Give the aggregation that is asked for, one or two of them, else that of the split."""
+    how = source.plans[0].aggregation if aggregation is None else aggregation
+    if not isinstance(how, tuple | list):
+        how = as_aggregation(how)
+        how = how.of_one if source.coarse else how
+    return how
+
+
+def check_one_scale(source: Provenance) -> None:
+    """Raise a ValueError if patches are of several scales."""
+    if source.coarse and len(source.plans) > 1:
+        raise ValueError(
+            "these patches are of several scales, or fields, and nothing says which of them shall be "
+            "merged; keep scales apart, as the nodes of the DataTree, or merge variables one by one"
+        )
 
 
 class Merge:
@@ -92,6 +103,7 @@ class Merge:
             self.fill_value = np.nan
         self.scale = factors(options.scale, self.plan)
         self.crop = self._find_crop()
+        self.patches = self._without_coarse()
         self._check_window()
 
     # ------------------------------------------------------------------------------ checks
@@ -114,7 +126,7 @@ class Merge:
         self.boxed = self.plan.boxed
         if self.boxed is None:
             return {}
-        for d, size in zip(self.boxed.dims, self.boxed.boxes.sizes, strict=True):
+        for d, size in self.boxed.inner.items():
             if d not in self.patches.dims:
                 continue
             low, high = crop.get(d, (0, 0))
@@ -187,6 +199,12 @@ class Merge:
             "reordered, thinned out or relabeled; undo it before merge, or drop the labels with "
             f"drop_vars({d!r}) if the cells are in order"
         )
+
+    def _without_coarse(self) -> Any:
+        """Drop the coordinates of coarse cells, which are not those of the field."""
+        averaged = {d for d, factor in self.plan.hood.coarse.items() if factor > 1}
+        coords = self.patches.coords.items()
+        return self.patches.drop_vars([n for n, c in coords if averaged & {*c.dims}])
 
     # --------------------------------------------------------------------------------- run
 
@@ -275,7 +293,8 @@ class Merge:
         places = None if self.plan.members is None else self.plan.places
         anchors = None if places is None else places.elements
         how = (weights, aggregation, self._skips(variable), fill_value, nodata_of(variable))
-        job = Reduction(hood, self.source.ordinals, (), *how, anchors)
+        repeats = tuple(p.factor for p in hood.parts)
+        job = Reduction(hood.fine, self.source.ordinals, (), *how, anchors, repeats)
         dims = ordered(tuple(d for d in variable.dims if d != self.dim), order)
         if job.by_element or (job.takes_all and variable.chunks is not None):
             dims = self._together(dims, hood, order)

@@ -46,8 +46,6 @@ class Plan:
         Where lists of members are anchored.
     events : int64 array (patch,), optional
         Which pair of coupled anchors each patch comes from.
-    coarse : mapping, optional
-        How many cells of the field each in-patch cell is the mean of, by dimension.
     ids : array (patch,), optional
         Names of the anchors, such as the index of a GeoSeries.
     given : str, optional
@@ -78,7 +76,6 @@ class Plan:
     origin: str | None = None
     places: Places | None = None
     events: NDArray[np.int64] | None = None
-    coarse: Mapping[Hashable, int] | None = None
     ids: NDArray[Any] | None = None
     given: str | None = None
     helpers: Mapping[str, Hashable] = dataclasses.field(default_factory=dict)
@@ -100,8 +97,7 @@ class Plan:
     @property
     def inner(self) -> dict[Hashable, int]:
         """In-patch dimensions and their sizes."""
-        coarse = self.coarse or {}
-        return {d: n // coarse.get(d, 1) for d, n in self.hood.inner.items()}
+        return self.hood.inner
 
     @property
     def time_dim(self) -> Hashable:
@@ -118,8 +114,7 @@ class Plan:
 
     def offsets(self, dim: Hashable) -> NDArray[np.int64]:
         """Give which cells of a box label its in-patch cells along ``dim``: the last of coarse ones."""
-        factor = (self.coarse or {}).get(dim, 1)
-        return np.arange(factor - 1, self.hood.inner[dim], factor)
+        return next(p.last for p in self.hood.slices if p.dim == dim)
 
     @property
     def boxes(self) -> Neighborhood:
@@ -308,9 +303,6 @@ class Plan:
         """Give the plan with other names of dimensions and coordinates."""
         hood = self.hood.renamed(names)
         domain = self.domain.renamed(names)
-        coarse = (
-            None if self.coarse is None else {names.get(d, d): f for d, f in self.coarse.items()}
-        )
         known = self.recalled
         if known is not None:
             new = {names.get(n, n): dims for n, dims in known.items()}
@@ -321,7 +313,6 @@ class Plan:
             domain=domain,
             hood=hood,
             origin=self.anchor_id,
-            coarse=coarse,
             helpers=self._helpers_renamed(names),
             recalled=known,
             variable=_text(names.get(self.variable, self.variable)),
@@ -340,7 +331,6 @@ class Plan:
         return self is other or (
             self.hood.equals(other.hood)
             and self.window == other.window
-            and self.coarse == other.coarse
             and self.domain.same_lattice(other.domain, self.dims) is None
         )
 

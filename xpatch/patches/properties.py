@@ -23,9 +23,8 @@ from xpatch.patches.provenance import Provenance, provenance, with_part
 from xpatch.patches.recall import indexed
 from xpatch.patches.scene import scene_rows
 from xpatch.patches.times import times_of
+from xpatch.patches.weights import part_weights
 from xpatch.spec import is_integer
-from xpatch.time.window import stepwise
-from xpatch.window import slice_weights
 
 
 def domain(obj: xr.DataArray | xr.Dataset) -> Domain:
@@ -174,7 +173,7 @@ def _weights(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
         return listed.weights(obj, source, plan)
     boxes, entries = plan.boxes, plan.boxes.entries(source.ordinals)
     out: NDArray[Any] = np.ones((len(source.ordinals),))
-    found = slice_weights(stepwise(plan.window, plan.coarse), boxes.slices)
+    found = part_weights(plan.window, boxes)
     for k, (part, w, which) in enumerate(zip(boxes.slices, found, entries, strict=True)):
         own = np.ones((1, part.size)) if w is None else w.full(which)
         out = out[..., None] * own.reshape(len(own), *(1,) * k, part.size)
@@ -189,7 +188,7 @@ def _per_cell(obj: Any, source: Provenance, plan: Plan, values: NDArray[Any]) ->
         slice(crop.get(d, (0, 0))[0], n - crop.get(d, (0, 0))[1]) for d, n in plan.inner.items()
     )
     for k, d in enumerate(plan.dims):
-        if d in (plan.coarse or ()):
+        if d in plan.hood.coarse:
             values = values.take(plan.offsets(d), k + 1)
     dims = (source.dim, *plan.dims)
     return xr.DataArray(values[(slice(None), *inner)], labels_of(obj, dims), dims)

@@ -61,7 +61,7 @@ class Provenance:
     @property
     def coarse(self) -> bool:
         """Whether these are patches of one scale, which were averaged over several steps."""
-        return any(plan.coarse for plan in self.plans)
+        return any(plan.hood.coarse for plan in self.plans)
 
 
 def of_index(patches: xr.DataArray | xr.Dataset) -> Provenance:
@@ -148,7 +148,7 @@ def is_coarse(obj: Any) -> bool:
         return False
     index = patch_index(obj)
     if index is not None:
-        return any(plan.coarse for plan in index.plans)
+        return any(plan.hood.coarse for plan in index.plans)
     own = [c for c in obj.coords.values() if c.dims == (c.name,) or not c.ndim]
     recipes = [part for c in own for part in recipes_in(c.attrs.get(RECIPE))]
     return any(recipe.get("coarse") for recipe in recipes)

@@ -348,7 +348,7 @@ def _check_known(
             f"chunk of {dim!r} was lost. Merge the patches of each split on their own; if they are of one, "
             f"{MEND}"
         )
-    if evidence or any(plan.coarse for plan in plans):
+    if evidence or any(plan.hood.coarse for plan in plans):
         return
     plan = plans[0]
     whole = len(unique) == len(plan) if plan.given is None else told_apart(unique) == plan.given

@@ -39,6 +39,7 @@ from xpatch.patches.weights import Weights, offsets
 from xpatch.window import is_boxcar
 
 BATCH = 1 << 24  # slots of patches that are looked at together in memory
+REPEATED_BYTES = 1 << 26  # of coarse patches, cell by cell, in memory at a time
 FEW_CELLS = 1 << 8  # boxes of fewer cells, anywhere, are merged cell by cell
 
 
@@ -62,6 +63,8 @@ class Reduction:
         The numbers that stand for missing.
     anchors : int64 array, optional
         The element of each patch of the plan that is its anchor, or −1.
+    repeats : tuple of int
+        How many slots of each part stand for one of the patches that come, which are coarser.
     """
 
     hood: Neighborhood
@@ -73,6 +76,7 @@ class Reduction:
     fill_value: Any
     nodata: Nodata | None = None
     anchors: NDArray[np.int64] | None = None
+    repeats: tuple[int, ...] = ()
 
     # ------------------------------------------------------------------------------- how
 
@@ -214,9 +218,8 @@ class Reduction:
         """
         if isinstance(self._kind, r.Choose) and self.nodata is None:
             picks = self._reducer(dtype, False)
-            final, value = self._filling(picks) if picks.leaves_missing else (dtype, 0)
-            if value is None:
-                return picks, Fill(None, final, picks)
+            if picks.leaves_missing and self._filling(picks)[1] is None:
+                return picks, Fill(None, picks.final, picks)
         full, lone = covers()
         reducer = self._reducer(dtype, lone and self.binary)
         if self.aggregation.covers_zero or (full and present is None):
@@ -231,13 +234,28 @@ class Reduction:
         return final, None if alone and value != value else value
 
     def _asked(self, reducer: r.Reducer, fill: Fill) -> bx.Cover:
-        """Give the cover, if anything depends on it; it takes time for boxes that are no product."""
+        """Give the cover, or an empty list where nothing depends on it: it takes time for listed boxes."""
         return self.cover if fill.value is not None or isinstance(reducer, r.WeightedMean) else []
 
     # --------------------------------------------------------------------------- in memory
 
+    def repeated(self, patches: NDArray) -> NDArray:
+        """Let each coarse slot stand for all of its cells."""
+        for axis, factor in zip(self.slots, self.repeats, strict=False):
+            patches = patches if factor == 1 else np.repeat(patches, factor, axis + 1)
+        return patches
+
     def in_memory(self, patches: NDArray) -> NDArray:
-        """Merge a NumPy array."""
+        """Merge a NumPy array; coarse patches, which become many times as large, some at a time."""
+        factor = math.prod(self.repeats)
+        if factor > 1 and patches.nbytes * factor > REPEATED_BYTES:
+            import dask.array as da
+
+            rows = max(1, REPEATED_BYTES // (patches[:1].nbytes * factor))
+            lazily = da.from_array(patches, (rows, *patches.shape[1:]), name=False)
+            whole: NDArray[Any] = self.chunked(lazily, [(n,) for n in self.hood.shape]).compute()
+            return whole
+        patches = self.repeated(patches)
         if (own := self._at_anchors(patches)) is not None:
             return own
         reducer, fill = self._planned(patches.dtype, lambda: decided(self.cover))
@@ -359,6 +377,7 @@ class Reduction:
             self.skipna,
             self.fill_value,
             self.nodata,
+            self.repeats,
         )
         job = dataclasses.replace(self, ordinals=self.ordinals[:0])  # which stand in the tasks
         merger = InChunks(job, reducer, fill, self.by_element or self.takes_all)

@@ -144,7 +144,7 @@ def _cells(
     for d, start, size in zip(boxed.dims, starts.tolist(), boxed.boxes.sizes, strict=True):
         low, high = source.crop.get(d, (0, 0))
         kept, n = size - low - high, one.sizes.get(d, 0)
-        if n and n % kept == 0 and d not in (plan.coarse or {}):
+        if n and n % kept == 0 and d not in plan.hood.coarse:
             rows[d], ratio[d] = start + low, n // kept
     return rows, ratio
 

@@ -31,7 +31,6 @@ from xpatch.patches.names import is_lead
 from xpatch.patches.plan import Plan, start_name
 from xpatch.patches.steps import lead_coordinate, number_attrs, step_coordinates
 from xpatch.patches.weights import Taper
-from xpatch.time.window import stepwise
 
 GRANULE = 1 << 22  # bytes that are read at a time of data on disk that are not stored in chunks
 
@@ -41,13 +40,13 @@ class Finish:
     """Multiplies patches by the analysis window, and averages cells that are coarse."""
 
     taper: Taper | None
-    coarse: tuple[tuple[int, int], ...]  # which axes, and every how many cells
+    dims: tuple[Hashable, ...]  # of patches, behind the patch dimension
     nodata: Nodata | None
 
     def __call__(self, patches: NDArray[Any], hood: Neighborhood) -> NDArray[Any]:
         out = patches if self.taper is None else self.taper(patches, hood)
-        for axis, factor in self.coarse:
-            out = mean_of(out, axis, factor, self.nodata)
+        for d, factor in hood.coarse.items():
+            out = mean_of(out, 1 + self.dims.index(d), factor, self.nodata)
         return out
 
 
@@ -113,16 +112,11 @@ def cut_variable(
     empty = None
     if nodata is not None:
         hood, empty = beside(hood, nodata), nodata.empty
-    factors = {d: f for d, f in (plan.coarse or {}).items() if d in hood.inner}
     dims = patch_dims(hood, variable.dims)
     finish = None
-    if window is not None or factors:
-        weights = stepwise(window, factors)
-        taper = None if weights is None else Taper(weights, dims, nodata)
-        coarse = tuple((1 + dims.index(d), f) for d, f in factors.items())
-        finish = Finish(taper, coarse, nodata)
-    sizes = {d: n // factors.get(d, 1) for d, n in hood.inner.items()}
-    cut = Cut.of(hood, variable.dims, variable.dtype, finish, empty, sizes)
+    if window is not None or hood.coarse:
+        finish = Finish(None if window is None else Taper(window, dims, nodata), dims, nodata)
+    cut = Cut.of(hood, variable.dims, variable.dtype, finish, empty)
     return made(variable, cut, dim, ordinals, groups, defer, name)
 
 
@@ -204,7 +198,7 @@ def cut_named(variable: Variable, name: Hashable, plan: Plan, *args: Any) -> Var
     if beyond and variable.dtype.kind != "O":
         found = cut_bounds(variable, part, dim, d, ordinals, groups)
         return thinned({name: found}, plan, {name})[name]
-    whole = dataclasses.replace(plan, coarse=None)
+    whole = dataclasses.replace(plan, hood=plan.hood.fine)
     bounds = cut_variable(variable, whole, dim, ordinals, groups, None, defer, called)
     return thinned({name: bounds}, plan, {name})[name]
 
@@ -247,7 +241,8 @@ def cut_coordinates(
         elif own == (bounds.get(name),) and part.boxes.only(own).overhangs:
             variables[name] = cut_bounds(variable, part, dim, own[0], ordinals, groups)
         else:
-            padded = dataclasses.replace(_missing_outside(variable, part), coarse=None)
+            padded = _missing_outside(variable, part)
+            padded = dataclasses.replace(padded, hood=padded.hood.fine)
             variables[name] = cut_variable(
                 variable, padded, dim, ordinals, groups, defer=True, name=name
             )
@@ -258,7 +253,7 @@ def cut_coordinates(
         (variables if members.numbers is None else added)[members.numbers or members.dim] = number
     check_names(obj, added)
     variables |= added
-    if plan.coarse:
+    if plan.hood.coarse:
         variables = thinned(variables, plan)
     index = PandasIndex(np.asarray(ordinals, dtype=np.int64), dim)
     patch = PatchIndex(index, (plan,))

@@ -14,7 +14,6 @@ from xpatch.engine import dtypes
 from xpatch.engine.central import half_sample_offsets
 from xpatch.engine.slices import AxisWeights
 from xpatch.neighborhood import Members, Neighborhood, Part
-from xpatch.time.window import Stepwise
 from xpatch.window import Boxcar, ByDim, Window, member_weights, slice_weights
 
 
@@ -34,14 +33,18 @@ class ListWeights:
 
 
 def part_weights(window: Window | None, hood: Neighborhood) -> tuple[Any, ...]:
-    """Sample a window on each part, by what gives weights ``full(entries)``; None: all are one."""
+    """Sample a window on each part, by what gives weights ``full(entries)``; None: all are one.
+
+    The cells of a coarse slot have the mean of their weights.
+    """
     boxes = iter(
         slice_weights(_window_of(window, hood, hood.slices), hood.slices) if hood.slices else ()
     )
     out: list[Any] = []
     for part in hood.parts:
         if part.box:
-            out.append(next(boxes))
+            found = next(boxes)
+            out.append(None if found is None else found.averaged(part.factor))
             continue
         values = member_weights(_window_of(window, hood, (part,)), part)
         out.append(None if values is None else ListWeights(part, values))
@@ -51,11 +54,7 @@ def part_weights(window: Window | None, hood: Neighborhood) -> tuple[Any, ...]:
 def _window_of(window: Window | None, hood: Neighborhood, parts: tuple[Part, ...]) -> Window | None:
     """Give what a window is along some parts: one in time weighs only there."""
     if not hood.lists or len(hood.parts) == 1 or window is None:
-        return window.window if isinstance(window, Stepwise) and hood.lists else window
-    if isinstance(window, Stepwise):
-        inner = _window_of(window.window, hood, parts)
-        lists = not parts[0].box or inner is None
-        return inner if lists else Stepwise(inner, window.factors)
+        return window
     if isinstance(window, ByDim):
         return window if any(window.dims.get(d) for p in parts for d in p.dims) else None
     return None if window.temporal and not any(p.timed for p in parts) else window
@@ -90,7 +89,7 @@ class Weights:
     def __call__(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Give what values are multiplied by, and what that adds to the denominator."""
         inner = self.whole.cropped(self.crop).scaled(self.scale)
-        weights = part_weights(self.synthesis, inner)
+        weights = part_weights(self.synthesis, inner.fine)
         if self.analysis is None or self.analysis == Boxcar():
             return weights, weights
         tapered = part_weights(self.analysis, self.whole)
@@ -104,7 +103,7 @@ class Weights:
             values = taper.values if weight is None else taper.values * weight.values
             return ListWeights(part, values)
         low, high = self.crop.get(part.dim, (0, 0))
-        rows = taper.rows[:, low : part.size - high]
+        rows = taper.rows[:, low * part.factor : part.size - high * part.factor]
         rows = np.repeat(rows, self.scale.get(part.dim, 1), axis=1)
         own = AxisWeights(rows, taper.pick)
         return own if weight is None else weight.times(own)
@@ -126,9 +125,9 @@ class Taper:
         ):
             if w is None:
                 continue
-            ((d, size),) = part.inner.items()
+            (d,) = part.inner
             shape = [1] * out.ndim
-            shape[1 + self.dims.index(d)] = size
+            shape[1 + self.dims.index(d)] = part.size if part.box else part.width
             if part.box and len(w.rows) == 1:
                 _weigh(out, w.rows.reshape(shape))
                 continue

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.neighborhood import Members, Slices
-from xpatch.spec import DimMap, check_fraction
+from xpatch.spec import check_fraction
 from xpatch.window import SMALLEST, Window
 
 
@@ -148,40 +148,3 @@ class Periodic(TimeWindow):
 
     def weights(self, lead: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.maximum(0.5 * (1 + np.cos(2 * np.pi * lead / self.period)), SMALLEST)
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Stepwise(Window):
-    """Another window, averaged over the steps of each coarse cell.
-
-    Parameters
-    ----------
-    window : Window
-        The other window.
-    factors : mapping
-        Steps in a coarse cell by dimension.
-    """
-
-    window: Any
-    factors: Any
-
-    def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self.window.profile(offset))
-
-    def check(self, parts: Sequence[Slices]) -> None:
-        self.window.check(parts)
-
-    def rows(
-        self, size: int, dim: Any, low: NDArray, high: NDArray, anchor: int | None = None
-    ) -> NDArray[np.float64]:
-        rows = np.asarray(self.window.rows(size, dim, low, high, anchor))
-        factor = self.factors.get(dim, 1)
-        means = rows.reshape(len(rows), size // factor, factor).mean(axis=-1)
-        return np.repeat(means, factor, axis=1)
-
-
-def stepwise(window: Window | None, factors: Mapping[Any, int] | None) -> Window | None:
-    """Give a window that is constant in each coarse cell; the same where no cell is coarse."""
-    if window is None or not factors or set(factors.values()) == {1}:
-        return window
-    return Stepwise(window, DimMap(factors))
