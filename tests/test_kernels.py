@@ -144,3 +144,65 @@ def test_irregular_starts_are_cut_without_a_view_of_each():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2 * out.nbytes
+
+
+@pytest.mark.parametrize("q", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("pair", [(-np.inf, 1.0), (1.0, np.inf), (-3e38, 3e38), (2.0, 2.0)])
+def test_quantiles_between_numbers_that_are_far_apart(pair, q):
+    patches = xr.DataArray(np.zeros(4, "f4"), dims="x").patch.split(
+        geometry={"x": 4}, sampler=xpatch.Explicit([[0], [0]])
+    )
+    patches = patches.copy(data=np.repeat(np.float32(pair)[:, None], 4, axis=1))
+    a, b = np.float64(pair)
+    expected = a * (1 - q) + b * q
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        merged = patches.patch.merge(xpatch.Quantile(q))
+    np.testing.assert_allclose(merged, np.full(4, expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_one_value_a_patch_where_it_weighs_nothing(bad):
+    patches = field(12, 12).patch.split(geometry={"y": 6, "x": 6}, sampler=xpatch.RegularStride(3))
+    window = xpatch.OverlapAdd(lambda u: np.maximum(0, 1 - 1.5 * abs(u)))
+    one = patches.mean(("y", "x"))
+    one[4] = bad
+    written = patches.copy(data=np.broadcast_to(one.values[:, None, None], patches.shape).copy())
+    expected = written.patch.merge(window, skipna=False)
+    for given in (one, one.chunk(patch=3)):
+        merged = given.patch.merge(window, skipna=False)
+        np.testing.assert_allclose(merged, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("skipna", [None, False])
+@pytest.mark.parametrize("chunk", [None, 1])
+def test_sums_of_numbers_of_which_zero_is_missing_need_not_cover_the_field(skipna, chunk):
+    values = np.arange(1, 65, dtype="u2").reshape(8, 8)
+    source = xr.DataArray(values, dims=("y", "x"), attrs={"_FillValue": 0})
+    patches = source.patch.split(geometry={"y": 4, "x": 4}, sampler=xpatch.RegularStride(4))
+    patches = patches.isel(patch=[0])
+    patches = patches if chunk is None else patches.chunk(patch=chunk)
+    merged = patches.patch.merge("sum", skipna=skipna)
+    np.testing.assert_array_equal(merged[:4, :4], values[:4, :4])
+    assert (merged[4:] == 0).all()
+    assert (merged[:, 4:] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "bool", "f4"])
+def test_the_largest_of_no_contributions(dtype):
+    source = xr.DataArray(np.ones((4, 4), dtype), dims=("y", "x"))
+    patches = source.patch.split(geometry={"y": 2, "x": 2}).isel(patch=[])
+    assert (patches.patch.merge("argmax") == -1).all()
+
+
+@pytest.mark.parametrize(
+    "word", ["mean", "median", "min", "count", "std", "argmax", "any", "first"]
+)
+@pytest.mark.parametrize("lazy", [False, True])
+def test_lists_beside_a_dimension_without_cells(word, lazy):
+    coords = {"lon": ("x", np.arange(6.0)), "lat": ("x", np.arange(6.0))}
+    patches = xr.DataArray(np.zeros((0, 6)), coords, ("t", "x")).patch.split(
+        geometry=xpatch.KNNGraph(2)
+    )
+    patches = patches.chunk(patch=2) if lazy else patches
+    assert patches.patch.merge(word).compute().shape == (0, 6)

@@ -249,6 +249,9 @@ class Boxes:
         values = patches[tuple(index)]
         if layout.position is not None:
             values = values[layout.position.reshape(-1)]
+        zeros = [lane.weights is not None and not lane.weights.rows.all() for lane in layout.lanes]
+        if any(zeros) and not np.isfinite(values).all():
+            return None  # zero times infinity is no contribution
         values = values.reshape(*layout.grid, *values.shape[1:]).astype(reducer.working)
         for k, (axis, lane) in enumerate(zip(self.axes, layout.lanes, strict=True)):
             values = np.swapaxes(values, k, len(layout.grid) + axis)

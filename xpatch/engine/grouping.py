@@ -18,8 +18,9 @@ def by_flox(values: NDArray, codes: NDArray, n: int, func: Any, fill: Any, **mor
     import flox
     import pandas as pd
 
-    if not len(values):
-        return np.full((n, values.shape[1]), fill, values.dtype)
+    if not values.size:  # of which flox cannot make groups
+        picks = isinstance(func, str) and func.endswith("argmax")
+        return np.full((n, values.shape[1]), fill, np.int64 if picks else values.dtype)
     truth = values.dtype.kind == "b" and isinstance(func, str)
     found, *_ = flox.groupby_reduce(
         (values.astype("u1") if truth else values).T,

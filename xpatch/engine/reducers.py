@@ -350,7 +350,8 @@ class Counted(Reducer):
         if null is None:
             count = np.bincount(codes, minlength=n)[:, None]
             return [np.broadcast_to(count, (n, values.shape[1])).copy()]
-        return [by_flox(np.where(null, np.nan, 1.0), codes, n, "count", 0)]
+        count = by_flox(np.where(null, np.nan, 1.0), codes, n, "count", 0)
+        return [count.astype(np.int64, copy=False)]
 
 
 class Moments(Reducer):

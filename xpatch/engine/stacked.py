@@ -79,8 +79,12 @@ class Quantiles(Averaging):
         below = np.take_along_axis(ranked, low[None], 0)[0]
         above = np.take_along_axis(ranked, np.minimum(low + 1, len(stack) - 1)[None], 0)[0]
         mixed = (part > 0) & (above != below)
-        step = np.subtract(above, below, out=np.zeros_like(below), where=mixed)
-        return below + np.multiply(step, part, out=np.zeros_like(below), where=mixed)
+        with np.errstate(over="ignore", invalid="ignore"):  # inf − inf
+            step = np.subtract(above, below, out=np.zeros_like(below), where=mixed)
+            out = below + np.multiply(step, part, out=np.zeros_like(below), where=mixed)
+            far = mixed & ~np.isfinite(step)  # the two are further apart than any number says
+            np.copyto(out, below * (1 - part) + above * part, where=far)
+        return out
 
 
 class Modal(Stacked):

@@ -133,9 +133,13 @@ def finished(state: list[NDArray], cover: Cover, axes: Sequence[int], reducer: R
     if not isinstance(reducer, WeightedMean) or len(state) == 2:
         return reducer.finish(state)
     (total,) = state
-    if not reducer.normalize:
-        return reducer.plain().finish(state)
     factors = cover if isinstance(cover, list) else [cover]
+    if not reducer.normalize:
+        if reducer.reading is not None and total.dtype.kind == "f":  # 0 may stand for missing there
+            for k, factor in enumerate(factors):
+                own = [axes[k]] if isinstance(cover, list) else axes
+                np.copyto(total, np.nan, where=along(factor <= 0, own, total.ndim))
+        return reducer.plain().finish(state)
     if all((f == 1).all() for f in factors):
         return total.astype(reducer.dtype, copy=False)
     real = np.empty(0, total.dtype).real.dtype
