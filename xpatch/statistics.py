@@ -10,6 +10,7 @@ import numpy as np
 
 from xpatch.engine import dtypes, largest, stacked
 from xpatch.engine import reducers as r
+from xpatch.engine.moments import Moments
 from xpatch.spec import Spec, check_fraction, check_number
 from xpatch.window import Window
 
@@ -207,7 +208,7 @@ class Var(Aggregation):
         check_number(self.ddof, "ddof of Var")
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.Moments(dtype, skipna, self.ddof, root=False)
+        return Moments(dtype, skipna, self.ddof, root=False)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -220,7 +221,7 @@ class Std(Aggregation):
         check_number(self.ddof, "ddof of Std")
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
-        return r.Moments(dtype, skipna, self.ddof, root=True)
+        return Moments(dtype, skipna, self.ddof, root=True)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

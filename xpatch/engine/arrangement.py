@@ -40,7 +40,7 @@ class Arrangement:
         return self.product and (self.position is None or bool((self.position >= 0).all()))
 
 
-def arranged(hood: Any, ordinals: NDArray) -> Arrangement:
+def arranged(hood: Any, ordinals: NDArray[Any]) -> Arrangement:
     """Find the smallest outer product of entries that holds the patches with ``ordinals``."""
     ordinals, n = np.asarray(ordinals), len(ordinals)
     grid = tuple(map(len, hood.parts))
@@ -70,14 +70,14 @@ def arranged(hood: Any, ordinals: NDArray) -> Arrangement:
     return Arrangement(tuple(map(np.asarray, entries)), None, False)
 
 
-def _first(entries: NDArray, which: NDArray) -> NDArray[np.int64]:
+def _first(entries: NDArray[Any], which: NDArray[Any]) -> NDArray[np.int64]:
     """Give the entry of the first patch that has the k-th start, for each k."""
     out = np.zeros(int(which.max()) + 1, np.int64)
     out[which[::-1]] = np.asarray(entries)[::-1]
     return out
 
 
-def ravel(entries: Sequence[NDArray], grid: Sequence[int]) -> NDArray[np.int64]:
+def ravel(entries: Sequence[NDArray[Any]], grid: Sequence[int]) -> NDArray[np.int64]:
     """Give the ordinals of an outer product of entries."""
     out = np.zeros((), np.int64)
     for e, n in zip(entries, grid, strict=True):
@@ -85,7 +85,7 @@ def ravel(entries: Sequence[NDArray], grid: Sequence[int]) -> NDArray[np.int64]:
     return out.ravel()
 
 
-def ravel_each(entries: Sequence[NDArray], grid: Sequence[int]) -> NDArray[np.int64]:
+def ravel_each(entries: Sequence[NDArray[Any]], grid: Sequence[int]) -> NDArray[np.int64]:
     """Give the ordinals of patches, given the entries of each."""
     out = np.zeros(len(entries[0]), np.int64)
     for e, n in zip(entries, grid, strict=True):

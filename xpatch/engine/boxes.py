@@ -24,14 +24,14 @@ SAMPLE = 32  # patches that are looked at for missing values
 BOX_TIME, CELL_TIME = 3000, 4  # ns: to add up a box of one cell; to sum up one cell of all boxes
 PUT_CELLS = 1 << 7  # smaller boxes are written cell by cell
 Weights = Sequence[AxisWeights | None]  # for each dimension, of all entries; None: all one
-Cover = list[NDArray] | NDArray  # a vector for each dimension, or a field
+Cover = list[NDArray[Any]] | NDArray[Any]  # a vector for each dimension, or a field
 
 
 class Sum(NamedTuple):
     """What patches add up to on a region."""
 
     low: tuple[int, ...]  # the first cell, which may lie outside the domain
-    state: list[NDArray]
+    state: list[NDArray[Any]]
     cover: Cover  # the sum of the masses; empty where that is not asked for
 
 
@@ -70,7 +70,7 @@ class Boxes:
         hood: Any,
         axes: Sequence[int],
         where: Arrangement,
-        labels: NDArray,
+        labels: NDArray[Any],
         weights: Weights,
         masses: Weights,
     ) -> Boxes:
@@ -181,7 +181,7 @@ class Boxes:
 
     def add(
         self,
-        patches: NDArray,
+        patches: NDArray[Any],
         reducer: Reducer,
         whole: bool = False,
         threads: int = 1,
@@ -206,7 +206,9 @@ class Boxes:
             return Sum(low, quick, cover)
         return Sum(low, scatter(patches, layout, reducer, threads), cover)
 
-    def _chosen(self, patches: NDArray, layout: Layout, reducer: Choose) -> list[NDArray] | None:
+    def _chosen(
+        self, patches: NDArray[Any], layout: Layout, reducer: Choose
+    ) -> list[NDArray[Any]] | None:
         """Put the result together of parts of patches, if none of these is missing."""
         read = reducer.reading is not None and reducer.reading.working is not None
         if self.folded or read or not separable(layout):
@@ -223,8 +225,8 @@ class Boxes:
         return None
 
     def _summed(
-        self, patches: NDArray, layout: Layout, reducer: WeightedMean, threads: int
-    ) -> list[NDArray] | None:
+        self, patches: NDArray[Any], layout: Layout, reducer: WeightedMean, threads: int
+    ) -> list[NDArray[Any]] | None:
         """Give the sum alone, if nothing is missing: the mass is known beforehand.
 
         It is made first, and contributions are masked only if it turns out to hold a NaN; a few
@@ -237,7 +239,9 @@ class Boxes:
         total = scatter(patches, layout, plain, threads)[0] if painted is None else painted
         return None if skips and has_nan(total) else [total]
 
-    def _painted(self, patches: NDArray, layout: Layout, reducer: Total) -> NDArray | None:
+    def _painted(
+        self, patches: NDArray[Any], layout: Layout, reducer: Total
+    ) -> NDArray[Any] | None:
         """Sum patches of one value each, one dimension after the other: 2 s adds in place of s²."""
         if not self.axes or any(patches.strides[a + 1] for a in self.axes) or layout.holes:
             return None
@@ -262,7 +266,8 @@ class Boxes:
 
     def cover(self, layout: Layout) -> Cover:
         """Sum the mass over the patches: a vector for each dimension of a product, else a field."""
-        return layout.kept("cover", lambda: self._cover(layout))
+        found: Cover = layout.kept("cover", lambda: self._cover(layout))
+        return found
 
     def _cover(self, layout: Layout) -> Cover:
         if not layout.holes:

@@ -14,7 +14,7 @@ ROW_BYTES = 1 << 10  # shorter rows take longer to set out for than to copy
 THREADED_BYTES = 1 << 25  # smaller results are not worth a second thread
 
 
-def copy(target: NDArray, source: NDArray) -> None:
+def copy(target: NDArray[Any], source: NDArray[Any]) -> None:
     """Copy ``source`` into ``target``; a short row goes as one item, not number by number."""
     if source.dtype == target.dtype and not target.dtype.hasobject:
         row, k = target.itemsize, target.ndim
@@ -38,14 +38,14 @@ class Scratch:
     def __reduce__(self) -> Any:
         return (Scratch, ())
 
-    def room(self, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
+    def room(self, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]:
         """Give an array that holds anything."""
         size = int(np.prod(shape, dtype=np.int64))
         if self._flat.size < size or self._flat.dtype != dtype:
             self._flat = np.empty(size, dtype)
         return self._flat[:size].reshape(shape)
 
-    def like(self, view: NDArray, values: NDArray, anew: bool = False) -> NDArray:
+    def like(self, view: NDArray[Any], values: NDArray[Any], anew: bool = False) -> NDArray[Any]:
         """Copy ``values`` into the axis order that ``view`` has in memory, if that is another.
 
         With ``anew`` they are copied in any case.
@@ -64,8 +64,12 @@ class Scratch:
         return out
 
     def product(
-        self, values: NDArray, weight: NDArray, zeros: NDArray | None, dtype: np.dtype
-    ) -> NDArray:
+        self,
+        values: NDArray[Any],
+        weight: NDArray[Any],
+        zeros: NDArray[Any] | None,
+        dtype: np.dtype,
+    ) -> NDArray[Any]:
         """Multiply values by weights; where a weight is zero, so is the product, even of NaN."""
         out = self.room(np.broadcast_shapes(values.shape, weight.shape), dtype)
         np.multiply(values, weight, out=out, casting="unsafe")

@@ -49,7 +49,7 @@ def half_sample_offsets(size: int) -> NDArray[np.float64]:
     return (2 * np.arange(size) + 1 - size) / size
 
 
-def ranked_distance(offsets: Sequence[NDArray]) -> NDArray[np.int64]:
+def ranked_distance(offsets: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
     """Rank cells of a patch by the largest of their offsets, and then by all of them together."""
     far: Any = np.zeros(())
     total: Any = np.zeros(())
@@ -63,6 +63,7 @@ def ranked_distance(offsets: Sequence[NDArray]) -> NDArray[np.int64]:
     return np.unique(ranks, return_inverse=True)[1].reshape(far.shape)
 
 
-def central_key(far: NDArray, labels: NDArray) -> NDArray[np.int64]:
+def central_key(far: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int64]:
     """Put a rank of distance before a label, of which the lowest wins among equals."""
-    return (far << LABEL_BITS) + labels
+    found: NDArray[np.int64] = (far << LABEL_BITS) + labels
+    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ def separable(layout: Layout) -> bool:
     return plain and ordered and not layout.holes and layout.in_order
 
 
-def chosen(patches: NDArray, layout: Layout, by: str, out: NDArray) -> None:
+def chosen(patches: NDArray[Any], layout: Layout, by: str, out: NDArray[Any]) -> None:
     """Write the contributions that are chosen into ``out``, in the cells that have any."""
     found = [_segments(lane, by) for lane in layout.lanes]
     grid = patches.reshape(*layout.grid, *patches.shape[1:]) if layout.position is None else None
@@ -33,7 +34,7 @@ def chosen(patches: NDArray, layout: Layout, by: str, out: NDArray) -> None:
         copy(view, layout.local(block, visit) if grid is None else _of(grid, layout.axes, visit))
 
 
-def _of(grid: NDArray, axes: Sequence[int], visit: Sequence[Segment]) -> NDArray:
+def _of(grid: NDArray[Any], axes: Sequence[int], visit: Sequence[Segment]) -> NDArray[Any]:
     index: list[slice] = [slice(None)] * grid.ndim
     for k, (axis, s) in enumerate(zip(axes, visit, strict=True)):
         index[k], index[len(visit) + axis] = s.entries, s.inner

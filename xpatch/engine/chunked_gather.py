@@ -25,7 +25,7 @@ CROWDED = 4  # regions around groups may hold so many times the cells of the fie
 
 @uncollected
 def chunk_order(
-    hood: Any, chunks: Sequence[Sequence[int]], ordinals: NDArray, limit: int | None = None
+    hood: Any, chunks: Sequence[Sequence[int]], ordinals: NDArray[Any], limit: int | None = None
 ) -> list[NDArray[np.int64]]:
     """Group patches by the chunk in which they start, windows in time by that of their anchor.
 
@@ -56,7 +56,7 @@ def chunk_order(
 
 
 def _of_product(
-    places: Sequence[NDArray], counts: Sequence[int], grid: Sequence[int], most: int
+    places: Sequence[NDArray[Any]], counts: Sequence[int], grid: Sequence[int], most: int
 ) -> list[NDArray[np.int64]]:
     own = [[np.flatnonzero(p == c) for c in range(m)] for p, m in zip(places, counts, strict=True)]
     groups = []
@@ -67,12 +67,12 @@ def _of_product(
     return groups
 
 
-def subdivide(groups: list[NDArray], limit: int) -> list[NDArray]:
+def subdivide(groups: list[NDArray[Any]], limit: int) -> list[NDArray[Any]]:
     """Cut groups into parts of at most ``limit`` patches."""
     return [part for g in groups for part in np.array_split(g, max(1, -(-len(g) // max(1, limit))))]
 
 
-def _parts(chosen: Sequence[NDArray], most: int) -> list[tuple[NDArray, ...]]:
+def _parts(chosen: Sequence[NDArray[Any]], most: int) -> list[tuple[NDArray[Any], ...]]:
     """Cut an outer product into outer products of at most ``most``, along the first axes first."""
     pieces = []
     rest = int(np.prod([len(c) for c in chosen], dtype=np.int64))
@@ -84,7 +84,7 @@ def _parts(chosen: Sequence[NDArray], most: int) -> list[tuple[NDArray, ...]]:
 
 
 @uncollected
-def gather(array: da.Array, cut: Cut, groups: list[NDArray]) -> da.Array:
+def gather(array: da.Array, cut: Cut, groups: list[NDArray[Any]]) -> da.Array:
     """Cut patches out of ``array``: one patch block and one task for each group.
 
     Where a group needs little of a chunk, a task of its own cuts that part out, so that the chunk
@@ -126,14 +126,14 @@ def gather(array: da.Array, cut: Cut, groups: list[NDArray]) -> da.Array:
     )
 
 
-def _around(cut: Cut, groups: Sequence[NDArray]) -> float:
+def _around(cut: Cut, groups: Sequence[NDArray[Any]]) -> float:
     """Count the cells of the regions around groups."""
     reach = [cut.hood.reach(g) for g in groups]
     return float(sum(np.prod(np.subtract(high, low), dtype=float) for low, high in reach))
 
 
 def _spans(
-    cut: Cut, group: NDArray, edges: Sequence[NDArray], known: dict[Any, Span]
+    cut: Cut, group: NDArray[Any], edges: Sequence[NDArray[Any]], known: dict[Any, Span]
 ) -> list[Span]:
     """Find what a group needs along each dimension; groups share what they have in common."""
     hood = cut.hood
@@ -176,7 +176,7 @@ class Part:
     axes: tuple[int, ...]
     bounds: tuple[tuple[int, int], ...]
 
-    def __call__(self, chunk: NDArray) -> NDArray:
+    def __call__(self, chunk: NDArray[Any]) -> NDArray[Any]:
         index = [slice(None)] * chunk.ndim
         for axis, (low, high) in zip(self.axes, self.bounds, strict=True):
             index[axis] = slice(low, high)
@@ -187,13 +187,13 @@ class Part:
 class Take:
     """Cuts the patches of one group out of the chunks, or parts of chunks, around them."""
 
-    ordinals: NDArray
+    ordinals: NDArray[Any]
     spans: tuple[Span, ...]
 
-    def __call__(self, node: Node, blocks: list[NDArray]) -> NDArray:
+    def __call__(self, node: Node, blocks: list[NDArray[Any]]) -> NDArray[Any]:
         given = iter(blocks)
 
-        def fetch(pieces: Sequence[Piece]) -> tuple[NDArray, Sequence[int]]:
+        def fetch(pieces: Sequence[Piece]) -> tuple[NDArray[Any], Sequence[int]]:
             bounds = part_of(pieces)
             low = [0] * len(pieces) if bounds is None else [a for a, _ in bounds]
             return next(given), low

@@ -39,14 +39,18 @@ class Merger(Protocol):
     def by_element(self) -> bool: ...
 
     def pieces(
-        self, patches: NDArray, block: Block, edges: Sequence[NDArray], present: NDArray | None
+        self,
+        patches: NDArray[Any],
+        block: Block,
+        edges: Sequence[NDArray[Any]],
+        present: NDArray[Any] | None,
     ) -> dict[Tile, list[Any]]:
         """Add the patches of one block up, for each output chunk that they fall on."""
 
-    def finish(self, pieces: list[Any], low: Sequence[int], shape: Sequence[int]) -> NDArray:
+    def finish(self, pieces: list[Any], low: Sequence[int], shape: Sequence[int]) -> NDArray[Any]:
         """Put the pieces of one output chunk together."""
 
-    def touched(self, ordinals: NDArray, edges: Sequence[NDArray]) -> dict[Tile, int]:
+    def touched(self, ordinals: NDArray[Any], edges: Sequence[NDArray[Any]]) -> dict[Tile, int]:
         """Find the output chunks that patches fall on, and about how many cells of each."""
 
 
@@ -54,8 +58,8 @@ class Merger(Protocol):
 def merge(
     patches: da.Array,
     merger: Merger,
-    ordinals: NDArray,
-    labels: NDArray,
+    ordinals: NDArray[Any],
+    labels: NDArray[Any],
     chunks: Sequence[Sequence[int]],
     token: str,
     present: da.Array | None = None,
@@ -185,14 +189,16 @@ class Block:
     Tasks of the same block, for other blocks of the other dims, share what was ``kept``.
     """
 
-    def __init__(self, ordinals: NDArray, labels: NDArray, tiles: tuple[Tile, ...]):
+    def __init__(self, ordinals: NDArray[Any], labels: NDArray[Any], tiles: tuple[Tile, ...]):
         self.ordinals, self.labels, self.tiles = ordinals, labels, tiles
         self.kept: Any = None
 
     def __reduce__(self) -> Any:
         return (Block, (self.ordinals, self.labels, self.tiles))
 
-    def __call__(self, node: Node, patches: NDArray, present: NDArray | None = None) -> list[Any]:
+    def __call__(
+        self, node: Node, patches: NDArray[Any], present: NDArray[Any] | None = None
+    ) -> list[Any]:
         merger, edges = node.value
         found = merger.pieces(patches, self, edges, present)
         return [found.get(tile, []) for tile in self.tiles]
@@ -225,15 +231,17 @@ class Finish:
     low: tuple[int, ...]
     shape: tuple[int, ...]
 
-    def __call__(self, node: Node, lists: list[Any], which: list[int], after: list[Any]) -> NDArray:
+    def __call__(
+        self, node: Node, lists: list[Any], which: list[int], after: list[Any]
+    ) -> NDArray[Any]:
         merger, _ = node.value
         pieces = [p for given, k in zip(lists, which, strict=True) for p in given[k]]
-        out: NDArray = merger.finish(pieces, self.low, self.shape)
+        out: NDArray[Any] = merger.finish(pieces, self.low, self.shape)
         return out
 
 
 def tiles_of_product(
-    spans: Sequence[tuple[NDArray, NDArray]], edges: Sequence[NDArray]
+    spans: Sequence[tuple[NDArray[Any], NDArray[Any]]], edges: Sequence[NDArray[Any]]
 ) -> dict[Tile, int]:
     """Find the chunks that an outer product of windows falls on, and how many cells of each.
 
@@ -248,7 +256,9 @@ def tiles_of_product(
     return {tuple([k for k, _ in f]): math.prod(n for _, n in f) for f in found}
 
 
-def tiles_of_list(low: NDArray, high: NDArray, edges: Sequence[NDArray]) -> dict[Tile, int]:
+def tiles_of_list(
+    low: NDArray[Any], high: NDArray[Any], edges: Sequence[NDArray[Any]]
+) -> dict[Tile, int]:
     """Find the chunks that patches fall on, (patch, dim) from ``low`` to behind ``high``.
 
     The second figure counts patches, as far as one fills all that lies between its ends.

@@ -19,7 +19,9 @@ def mean_dtype(dtype: Any) -> np.dtype:
     return np.dtype("f8") if dtype.kind in "biu" else dtype
 
 
-def mean_of(values: NDArray, axis: int, factor: int, nodata: Nodata | None = None) -> NDArray:
+def mean_of(
+    values: NDArray[Any], axis: int, factor: int, nodata: Nodata | None = None
+) -> NDArray[Any]:
     """Average every ``factor`` cells along ``axis``, skipping missing ones; text is that of the last."""
     if factor == 1:
         return values.astype(mean_dtype(values.dtype), copy=False)
@@ -29,21 +31,24 @@ def mean_of(values: NDArray, axis: int, factor: int, nodata: Nodata | None = Non
     parts = values.reshape(*shape[:axis], shape[axis] // factor, factor, *shape[axis + 1 :])
     within = axis + 1
     if values.dtype.kind in PICKED:
-        return parts.take(factor - 1, within)
+        found: NDArray[Any] = parts.take(factor - 1, within)
+        return found
     if values.dtype.kind in "mM":
         return _mean_of_dates(parts, within)
     with np.errstate(invalid="ignore"):
         out = parts.mean(within)
     if values.dtype.kind in "biu" or not np.isnan(out).any():
-        return out
+        found = out
+        return found
     valid = ~np.isnan(parts)
     total = parts.sum(within, dtype=dtypes.accumulator(values.dtype), where=valid)
     with np.errstate(invalid="ignore", divide="ignore"):
         rest = (total / valid.sum(within)).astype(out.dtype)
-    return np.where(np.isnan(out), rest, out)
+    found = np.where(np.isnan(out), rest, out)
+    return found
 
 
-def _mean_of_dates(parts: NDArray, axis: int) -> NDArray:
+def _mean_of_dates(parts: NDArray[Any], axis: int) -> NDArray[Any]:
     """Average dates or durations in integers, which neither round nor overflow."""
     valid = ~np.isnat(parts)
     count = valid.sum(axis)

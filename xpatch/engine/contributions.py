@@ -24,17 +24,17 @@ class Contributions:
     these. Rows are sorted by label.
     """
 
-    values: NDArray
-    elements: NDArray
-    weights: NDArray | None
-    mass: NDArray | None
+    values: NDArray[Any]
+    elements: NDArray[Any]
+    weights: NDArray[Any] | None
+    mass: NDArray[Any] | None
     labels: NDArray[np.int64]
-    radial: NDArray | None
+    radial: NDArray[Any] | None
     shape: tuple[int, ...]  # of a result of one element: the other dims before and after
     place: int  # where the elements go among them
-    squares: NDArray | None = None
+    squares: NDArray[Any] | None = None
 
-    def take(self, which: NDArray) -> Contributions:
+    def take(self, which: NDArray[Any]) -> Contributions:
         """Keep some of them."""
         part: dict[str, Any] = {
             name: None if (value := getattr(self, name)) is None else value[which]
@@ -68,13 +68,13 @@ class Group:
     offsets: Sequence[Any] | None = None
     anchors: NDArray[np.int64] | None = None
 
-    def take(self, which: NDArray) -> Group:
+    def take(self, which: NDArray[Any]) -> Group:
         """Keep some of the patches."""
         anchors = None if self.anchors is None else self.anchors[which]
         hood, labels = self.hood.take(which), self.labels[which]
         return dataclasses.replace(self, hood=hood, labels=labels, anchors=anchors)
 
-    def _table(self, factors: Sequence[Any], join: Any) -> NDArray | None:
+    def _table(self, factors: Sequence[Any], join: Any) -> NDArray[Any] | None:
         """Combine what each part gives, shape (patch, slot of all parts)."""
         if all(f is None for f in factors):
             return None
@@ -102,7 +102,8 @@ class Group:
             width = math.prod(out.shape[1:])
             out, none = out.reshape(len(out), width), none.reshape(len(none), width)
         out[none] = -1
-        return out
+        found: NDArray[np.int64] = out
+        return found
 
     def cover(self) -> NDArray[np.float64]:
         """Sum the mass over the patches, for each element."""
@@ -114,7 +115,7 @@ class Group:
         weights = None if mass is None else mass[there]
         return np.bincount(elements[there], weights, minlength=n).astype(float)
 
-    def contributions(self, patches: NDArray, place: int) -> Contributions:
+    def contributions(self, patches: NDArray[Any], place: int) -> Contributions:
         """Take what is in the slots of patches (patch, *before, *slots, *after) apart.
 
         ``place`` is the number of dims before the slots.
@@ -140,7 +141,7 @@ class Group:
         values = moved.reshape(*elements.shape, math.prod(others))
         labels = np.broadcast_to(self.labels[:, None], elements.shape)
 
-        def kept(table: NDArray) -> NDArray:
+        def kept(table: NDArray[Any]) -> NDArray[Any]:
             return table.reshape(elements.size, *table.shape[2:]) if every else table[keep]
 
         return Contributions(
@@ -164,7 +165,7 @@ class Group:
         return self.hood.members(np.arange(len(self.hood)))
 
     def _of_list(
-        self, moved: NDArray, others: tuple[int, ...], place: int, part: Any
+        self, moved: NDArray[Any], others: tuple[int, ...], place: int, part: Any
     ) -> Contributions:
         """Take members as they stand, without tables that empty slots make wide."""
         rows = moved[part.patches, part.slots] if part.ragged else moved
@@ -172,7 +173,7 @@ class Group:
         labels = self.labels[part.patches]
         return Contributions(values, part.elements, None, None, labels, None, others, place)
 
-    def _far(self) -> tuple[NDArray | None, NDArray | None]:
+    def _far(self) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
         """Give the largest offset of each slot, and of several the mean of their squares."""
         if self.offsets is None:
             return None, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,9 @@ def line_cover(lane: Lane) -> NDArray[np.float64]:
     return total
 
 
-def spread(values: NDArray, axis: int, lane: Lane, weights: AxisWeights | None) -> NDArray:
+def spread(
+    values: NDArray[Any], axis: int, lane: Lane, weights: AxisWeights | None
+) -> NDArray[Any]:
     """Let each window paint its value, times its weights, along an axis: (window) to (cell)."""
     from scipy.sparse import csr_matrix
 
@@ -47,7 +50,7 @@ def spread(values: NDArray, axis: int, lane: Lane, weights: AxisWeights | None) 
 
 
 def counted(
-    columns: Sequence[NDArray], sizes: Sequence[int], shape: Sequence[int]
+    columns: Sequence[NDArray[Any]], sizes: Sequence[int], shape: Sequence[int]
 ) -> NDArray[np.int32]:
     """Count the boxes on each cell: their corners are marked, and summed up along each dimension.
 
@@ -68,7 +71,7 @@ def counted(
     return count[tuple(slice(n) for n in shape)]
 
 
-def convolved(count: NDArray, axis: int, row: NDArray) -> NDArray:
+def convolved(count: NDArray[Any], axis: int, row: NDArray[Any]) -> NDArray[Any]:
     """Lay ``row`` from every cell on, as often as ``count`` says, along an axis."""
     n = count.shape[axis]
     if (row == 1).all():
@@ -85,7 +88,7 @@ def convolved(count: NDArray, axis: int, row: NDArray) -> NDArray:
 
 
 def images(
-    starts: NDArray, part: Slices, low: int, high: int
+    starts: NDArray[Any], part: Slices, low: int, high: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find the windows that touch ``[low, high)``, in the order of their starts, and these."""
     index = np.arange(len(starts))
@@ -99,7 +102,7 @@ def images(
 
 
 def all_of(
-    found: Sequence[NDArray], starts: Sequence[NDArray]
+    found: Sequence[NDArray[Any]], starts: Sequence[NDArray[Any]]
 ) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
     """Give the patches that touch a part of the domain along every dimension, and their starts."""
     rows, columns = found[0], [starts[0]]
@@ -114,7 +117,7 @@ def all_of(
     return rows, columns
 
 
-def as_slice(cells: NDArray) -> slice | None:
+def as_slice(cells: NDArray[Any]) -> slice | None:
     """Give cells that follow each other as a slice; None: they do not."""
     if not len(cells):
         return slice(0, 0)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from xpatch.engine.gather import dtype_and_fills, gather, patch_dims
 from xpatch.engine.regions import Piece, Span, assembled, within
 
-Finish = Callable[[NDArray, Any], NDArray]  # patches, and the neighborhoods that they are of
+Finish = Callable[
+    [NDArray[Any], Any], NDArray[Any]
+]  # patches, and the neighborhoods that they are of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,7 +73,7 @@ class Cut:
         """Which axes of the array are cut, in the order of the dims of the neighborhood."""
         return tuple(self.dims.index(d) for d in self.hood.dims)
 
-    def out_of(self, array: NDArray, ordinals: NDArray, threads: int = 1) -> NDArray:
+    def out_of(self, array: NDArray[Any], ordinals: NDArray[Any], threads: int = 1) -> NDArray[Any]:
         """Cut patches out of the whole array."""
         hood, position = self.hood.arranged(ordinals)
         return self._finished(
@@ -80,10 +82,10 @@ class Cut:
 
     def out_of_parts(
         self,
-        ordinals: NDArray,
+        ordinals: NDArray[Any],
         spans: Sequence[Span],
-        fetch: Callable[[Sequence[Piece]], tuple[NDArray, Sequence[int]]],
-    ) -> NDArray:
+        fetch: Callable[[Sequence[Piece]], tuple[NDArray[Any], Sequence[int]]],
+    ) -> NDArray[Any]:
         """Cut patches out of the parts of the array around them, which ``fetch`` gives."""
         hood, position = self.hood.arranged(ordinals)
         fill = next((f for f in self.fills if f is not None), None)
@@ -93,7 +95,9 @@ class Cut:
             gather(region, self.dims, near.fine, self.dtype, self.fills), hood, position
         )
 
-    def _finished(self, out: NDArray, hood: Any, position: NDArray | None) -> NDArray:
+    def _finished(
+        self, out: NDArray[Any], hood: Any, position: NDArray[Any] | None
+    ) -> NDArray[Any]:
         if self.finish is not None:
             out = self.finish(out, hood)
         if position is not None:

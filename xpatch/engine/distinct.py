@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def distinct(values: Any) -> NDArray:
+def distinct(values: Any) -> NDArray[Any]:
     """Give the different values of integers in one row, sorted.
 
     `numpy.unique` puts them in a hash table, which takes ten times as long where most differ, and a hundred
@@ -16,8 +16,10 @@ def distinct(values: Any) -> NDArray:
     """
     values = np.ravel(values)
     if (values[1:] > values[:-1]).all():
-        return values
+        found: NDArray[Any] = values
+        return found
     values = np.sort(values)
     first = np.ones(len(values), bool)
     np.not_equal(values[1:], values[:-1], out=first[1:])
-    return values[first]
+    found = values[first]
+    return found

@@ -32,7 +32,8 @@ def total(dtype: DTypeLike) -> np.dtype:
     """Dtype of a plain sum, as `numpy.sum` gives it."""
     dtype = np.dtype(dtype)
     if dtype.kind in "biu":
-        return np.sum(np.zeros(1, dtype)).dtype
+        found: np.dtype = np.sum(np.zeros(1, dtype)).dtype
+        return found
     accumulator(dtype)
     return dtype
 
@@ -45,16 +46,18 @@ def missing(dtype: DTypeLike) -> Any:
     return np.array(np.nan, dtype)[()] if dtype.kind in "fc" else None
 
 
-def isnull(values: NDArray) -> NDArray | None:
+def isnull(values: NDArray[Any]) -> NDArray[Any] | None:
     """Where ``values`` are missing; None where the dtype cannot hold a missing value."""
     if values.dtype.kind in "fc":
-        return np.isnan(values)
+        found: NDArray[Any] = np.isnan(values)
+        return found
     if values.dtype.kind in "mM":
-        return np.isnat(values)
+        found = np.isnat(values)
+        return found
     return None
 
 
-def has_nan(array: NDArray) -> bool:
+def has_nan(array: NDArray[Any]) -> bool:
     """Whether any value is NaN or NaT, without a temporary of the array's size."""
     if array.dtype.kind == "c":
         return has_nan(array.real) or has_nan(array.imag)
@@ -63,7 +66,7 @@ def has_nan(array: NDArray) -> bool:
     return array.dtype.kind == "f" and bool(array.size) and bool(np.isnan(np.min(array)))
 
 
-def or_nan(mass: NDArray) -> NDArray:
+def or_nan(mass: NDArray[Any]) -> NDArray[Any]:
     """Put NaN in place of masses that are not positive, in place: what is divided by them is missing."""
     np.copyto(mass, np.nan, where=mass <= 0)
     return mass

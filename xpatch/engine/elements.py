@@ -26,7 +26,9 @@ STACK_BYTES = 1 << 25
 # ------------------------------------------------------------------------------------ reductions
 
 
-def reduce(given: Contributions, n: int, reducer: Reducer, cover: NDArray | None = None) -> NDArray:
+def reduce(
+    given: Contributions, n: int, reducer: Reducer, cover: NDArray[Any] | None = None
+) -> NDArray[Any]:
     """Merge contributions on ``n`` elements, (element, other); those without any hold anything.
 
     ``cover`` is the sum of their masses, where that is known.
@@ -56,7 +58,7 @@ def _read(given: Contributions, reducer: Reducer) -> Contributions:
     return dataclasses.replace(given, values=reducer.read(given.values))
 
 
-def state_of(given: Contributions, n: int, reducer: Any) -> list[NDArray]:
+def state_of(given: Contributions, n: int, reducer: Any) -> list[NDArray[Any]]:
     """Add all contributions up in the state of ``reducer``."""
     if isinstance(reducer, WeightedMean):
         total, below = sums(given, n, reducer)
@@ -71,13 +73,13 @@ def state_of(given: Contributions, n: int, reducer: Any) -> list[NDArray]:
     else:
         key = -given.labels if reducer.by == "last" else given.labels
     with np.errstate(invalid="ignore", over="ignore"):
-        state: list[NDArray] = reducer.grouped(given.values, given.elements, n, key)
+        state: list[NDArray[Any]] = reducer.grouped(given.values, given.elements, n, key)
     return state
 
 
 def sums(
-    given: Contributions, n: int, reducer: WeightedMean, cover: NDArray | None = None
-) -> list[NDArray]:
+    given: Contributions, n: int, reducer: WeightedMean, cover: NDArray[Any] | None = None
+) -> list[NDArray[Any]]:
     """Give the weighted sum of values and of weights, by a sparse product.
 
     The sum is made first, and contributions are masked only if it turns out to hold a NaN. Without
@@ -90,7 +92,7 @@ def sums(
     values = given.values.astype(working, copy=False)
     m = len(given.elements)
 
-    def added(weights: NDArray | None, what: NDArray, dtype: np.dtype) -> NDArray:
+    def added(weights: NDArray[Any] | None, what: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
         if what.shape[1] == 1 and what.dtype == dtype == np.float64:  # half the time of the product
             column = what[:, 0] if weights is None else what[:, 0] * weights
             return np.bincount(given.elements, column, minlength=n)[:, None]
@@ -112,7 +114,7 @@ def sums(
     return [total.astype(working, copy=False), below]
 
 
-def stacked(given: Contributions, n: int, reducer: Stacked) -> NDArray:
+def stacked(given: Contributions, n: int, reducer: Stacked) -> NDArray[Any]:
     """Stack the contributions of elements that have equally many of them."""
     width = given.values.shape[1]
     out = np.zeros((n, width), reducer.dtype)
@@ -161,9 +163,9 @@ class Touched:
     """What patches add up to on the elements that they touch."""
 
     elements: NDArray[np.int64]  # in order, none twice
-    state: list[NDArray]  # (element, other)
+    state: list[NDArray[Any]]  # (element, other)
 
-    def take(self, which: NDArray) -> Touched:
+    def take(self, which: NDArray[Any]) -> Touched:
         """Keep some of the elements."""
         return Touched(self.elements[which], [s[which] for s in self.state])
 
@@ -177,7 +179,7 @@ def added(given: Contributions, reducer: Reducer) -> Contributions | Touched:
     return Touched(touched, state_of(given, len(touched), reducer))
 
 
-def compact(elements: NDArray) -> tuple[NDArray, NDArray]:
+def compact(elements: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Give the different elements, in order, and which of these each is."""
     if not len(elements):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -197,7 +199,7 @@ def compact(elements: NDArray) -> tuple[NDArray, NDArray]:
 @np.errstate(invalid="ignore", over="ignore")  # inf − inf is NaN, as in any mean
 def put_together(
     parts: Iterable[Any], n: int, width: int, reducer: Reducer
-) -> tuple[NDArray, NDArray[np.bool_]]:
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Merge what groups of patches came to on ``n`` elements, and say which are covered."""
     covered = np.zeros(n, bool)
     if isinstance(reducer, Stacked):
@@ -229,7 +231,7 @@ def joined(parts: Sequence[Contributions]) -> Contributions:
 
 
 def in_tiles(
-    given: Contributions | Touched, shape: Sequence[int], edges: Sequence[NDArray]
+    given: Contributions | Touched, shape: Sequence[int], edges: Sequence[NDArray[Any]]
 ) -> dict[tuple[int, ...], list[Any]]:
     """Cut what was added up where chunks of the domain end; elements are counted in each chunk."""
     cells = np.unravel_index(given.elements, tuple(shape))

@@ -34,13 +34,13 @@ def dtype_and_fills(dtype: np.dtype, hood: Any, empty: Any = None) -> tuple[np.d
 
 
 def gather(
-    array: NDArray,
+    array: NDArray[Any],
     dims: Sequence[Hashable],
     hood: Any,
     dtype: np.dtype,
     fills: Sequence[Any],
     threads: int = 1,
-) -> NDArray:
+) -> NDArray[Any]:
     """Cut patches out of an array.
 
     Parameters
@@ -85,10 +85,10 @@ def gather(
 
 
 def _product(
-    array: NDArray,
+    array: NDArray[Any],
     axes: tuple[int, ...],
     parts: Sequence[Slices],
-    out: NDArray,
+    out: NDArray[Any],
     fills: Sequence[Any],
     threads: int,
 ) -> None:
@@ -135,12 +135,12 @@ def _bands(part: Slices, nbytes: int) -> list[slice]:
 
 
 def extended(
-    array: NDArray,
+    array: NDArray[Any],
     axes: Sequence[int],
     parts: Sequence[Slices],
     fills: Sequence[Any],
     dtype: np.dtype,
-) -> tuple[NDArray, list[NDArray]]:
+) -> tuple[NDArray[Any], list[NDArray[Any]]]:
     """Give the region around windows, with what lies beyond the domain, and their starts in it."""
     starts, later = [], []
     for axis, part, fill in zip(axes, parts, fills, strict=True):
@@ -159,7 +159,7 @@ def extended(
     return array, starts
 
 
-def _even(starts: NDArray) -> list[tuple[slice, int, int]]:
+def _even(starts: NDArray[Any]) -> list[tuple[slice, int, int]]:
     """Find runs of starts at one distance: which entries, the first start, and the distance."""
     step = np.diff(starts)
     out, i, n = [], 0, len(starts)
@@ -177,16 +177,16 @@ def _even(starts: NDArray) -> list[tuple[slice, int, int]]:
 
 
 def _windows(
-    array: NDArray,
+    array: NDArray[Any],
     axes: Sequence[int],
-    starts: Sequence[NDArray],
-    out: NDArray,
+    starts: Sequence[NDArray[Any]],
+    out: NDArray[Any],
     threads: int,
 ) -> None:
     """Copy an outer product of windows that lie inside, (*grid, *dims); block by block."""
     k = len(axes)
     slowest = max(range(k), key=lambda j: abs(array.strides[axes[j]]))
-    pairs: list[tuple[NDArray, NDArray]] = []
+    pairs: list[tuple[NDArray[Any], NDArray[Any]]] = []
 
     def flush() -> None:
         step = -(-len(pairs) // threads)  # threads in turn would wait for each other's new memory
@@ -211,12 +211,14 @@ def _windows(
     flush()
 
 
-def _copy_all(pairs: Sequence[tuple[NDArray, NDArray]]) -> None:
+def _copy_all(pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> None:
     for target, source in pairs:
         copy(target, source)
 
 
-def _blocks(target: NDArray, source: NDArray, axis: int) -> list[tuple[NDArray, NDArray]]:
+def _blocks(
+    target: NDArray[Any], source: NDArray[Any], axis: int
+) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     """Cut arrays into pairs of blocks to copy, along an axis of windows.
 
     It is the one along which the field is stored in the largest steps, so that the part of the
@@ -234,7 +236,11 @@ def _blocks(target: NDArray, source: NDArray, axis: int) -> list[tuple[NDArray, 
 
 
 def _one_by_one(
-    array: NDArray, dims: Sequence[Hashable], hood: Any, out: NDArray, fills: Sequence[Any]
+    array: NDArray[Any],
+    dims: Sequence[Hashable],
+    hood: Any,
+    out: NDArray[Any],
+    fills: Sequence[Any],
 ) -> None:
     """Copy large boxes; those that overhang out of a region that is extended around each."""
     axes = [dims.index(p.dim) for p in hood.parts]
@@ -260,7 +266,7 @@ def _one_by_one(
 # ------------------------------------------------------------------------------------ looked up
 
 
-def flattened(array: NDArray, axes: Sequence[int]) -> tuple[NDArray, int]:
+def flattened(array: NDArray[Any], axes: Sequence[int]) -> tuple[NDArray[Any], int]:
     """Flatten ``axes``, in that order, to one that takes the place of the first of them."""
     place = sum(k not in axes for k in range(min(axes)))
     others = [k for k in range(array.ndim) if k not in axes]
@@ -269,7 +275,9 @@ def flattened(array: NDArray, axes: Sequence[int]) -> tuple[NDArray, int]:
     return array.transpose(order).reshape(*shape[:place], -1, *shape[place:]), place
 
 
-def _members(array: NDArray, dims: Sequence[Hashable], hood: Any, out: NDArray, fill: Any) -> None:
+def _members(
+    array: NDArray[Any], dims: Sequence[Hashable], hood: Any, out: NDArray[Any], fill: Any
+) -> None:
     """Take lists of members; long ones one by one, on threads, because new memory takes the most."""
     (part,) = hood.parts
     (entries,) = hood.entries(np.arange(len(hood)))
@@ -277,7 +285,7 @@ def _members(array: NDArray, dims: Sequence[Hashable], hood: Any, out: NDArray, 
     lead = (slice(None),) * place
     counts = part.counts[entries]
 
-    def one_by_one(patches: NDArray) -> None:
+    def one_by_one(patches: NDArray[Any]) -> None:
         for k in patches.tolist():
             own = part.members(int(entries[k]))
             out[k][(*lead, slice(0, len(own)))] = flat.take(own, axis=place)
@@ -306,7 +314,11 @@ def _members(array: NDArray, dims: Sequence[Hashable], hood: Any, out: NDArray, 
 
 
 def _looked_up(
-    array: NDArray, dims: Sequence[Hashable], hood: Any, out: NDArray, fills: Sequence[Any]
+    array: NDArray[Any],
+    dims: Sequence[Hashable],
+    hood: Any,
+    out: NDArray[Any],
+    fills: Sequence[Any],
 ) -> None:
     """Look up the cells of every slot, some patches at a time."""
     cut = [d for p in hood.parts for d in p.dims]
@@ -318,7 +330,7 @@ def _looked_up(
     for low in range(0, len(out), step):
         block = into[low : low + step]
         entries = hood.entries(np.arange(low, low + len(block)))
-        index: list[NDArray] = []
+        index: list[NDArray[Any]] = []
         holes = []
         for k, (part, which) in enumerate(zip(hood.parts, entries, strict=True)):
             cells = part.cells(which, mirrored=True)
@@ -337,13 +349,14 @@ def _looked_up(
                 block[np.broadcast_to(none, block.shape[: none.ndim])] = fill
 
 
-def _repeated(cells: NDArray) -> NDArray:
+def _repeated(cells: NDArray[Any]) -> NDArray[Any]:
     """Let slots without a cell hold the last cell of their patch again.
 
     cftime and text in objects know no missing value that can be written to files.
     """
     last = np.maximum.accumulate(np.where(cells >= 0, np.arange(cells.shape[1]), 0), axis=1)
-    return np.maximum(np.take_along_axis(cells, last, axis=1), 0)
+    found: NDArray[Any] = np.maximum(np.take_along_axis(cells, last, axis=1), 0)
+    return found
 
 
 # ------------------------------------------------------------------------- padding of whole axes

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def by_flox(values: NDArray, codes: NDArray, n: int, func: Any, fill: Any, **more: Any) -> NDArray:
+def by_flox(
+    values: NDArray[Any], codes: NDArray[Any], n: int, func: Any, fill: Any, **more: Any
+) -> NDArray[Any]:
     """Group rows (row, other) by ``codes`` and reduce each group by flox: (n, other).
 
     ``func`` is the name of a reduction, of which bools give bools, or an aggregation of flox. ``fill`` is

@@ -38,7 +38,7 @@ class Joined(BackendArray):
             key, self.shape, indexing.IndexingSupport.OUTER, self._read
         )
 
-    def _read(self, key: tuple[Any, ...]) -> NDArray:
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         rows = np.arange(self.shape[0])[key[0]]
         wanted = np.atleast_1d(rows)
         part_of = np.searchsorted(self.edges, wanted, side="right") - 1
@@ -55,7 +55,7 @@ class Joined(BackendArray):
             out = out[np.argsort(np.concatenate(order))]
         return out[0] if np.ndim(rows) == 0 else out
 
-    def _rows(self, k: int, rows: NDArray, key: tuple[Any, ...]) -> NDArray:
+    def _rows(self, k: int, rows: NDArray[Any], key: tuple[Any, ...]) -> NDArray[Any]:
         part = self.parts[k]
         short = part.shape[1:] != self.shape[1:]
         steps = np.diff(rows)
@@ -74,13 +74,15 @@ class Joined(BackendArray):
         return self
 
 
-def read(array: Any, key: tuple[Any, ...]) -> NDArray:
+def read(array: Any, key: tuple[Any, ...]) -> NDArray[Any]:
     """Index each axis of an array, in memory or lazily indexed, on its own."""
     dims = [f"axis_{k}" for k in range(len(key))]
     return Variable(dims, array)[key].to_numpy()
 
 
-def padded(values: NDArray, inner: tuple[int, ...], dtype: np.dtype, fill: Any) -> NDArray:
+def padded(
+    values: NDArray[Any], inner: tuple[int, ...], dtype: np.dtype, fill: Any
+) -> NDArray[Any]:
     """Fill the other axes up."""
     if values.shape[1:] == inner:
         return values.astype(dtype, copy=False)
@@ -89,7 +91,7 @@ def padded(values: NDArray, inner: tuple[int, ...], dtype: np.dtype, fill: Any) 
     return out
 
 
-def outer(array: NDArray, key: tuple[Any, ...]) -> NDArray:
+def outer(array: NDArray[Any], key: tuple[Any, ...]) -> NDArray[Any]:
     """Index each axis on its own."""
     axis = 0
     for part in key:

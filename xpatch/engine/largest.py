@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -24,17 +25,21 @@ class Truth(Extreme):
             )
         super().__init__(bool, skipna, largest)
 
-    def _truth(self, values: NDArray) -> NDArray[np.bool_]:
+    def _truth(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         """Say which are true; missing ones that are left out decide nothing."""
         valid, true = self.valid(values), values != 0
         if valid is None:
-            return true
-        return true & valid if self.largest else true | ~valid
+            found: NDArray[np.bool_] = true
+            return found
+        found = true & valid if self.largest else true | ~valid
+        return found
 
-    def update(self, state: State, values: NDArray, how: How) -> None:
+    def update(self, state: State, values: NDArray[Any], how: How) -> None:
         super().update(state, self._truth(values), how)
 
-    def grouped(self, values: NDArray, codes: NDArray, n: int, key: NDArray) -> State:
+    def grouped(
+        self, values: NDArray[Any], codes: NDArray[Any], n: int, key: NDArray[Any]
+    ) -> State:
         func = "any" if self.largest else "all"
         return [by_flox(self._truth(values), codes, n, func, self._neutral())]
 
@@ -59,13 +64,15 @@ class Largest(Extreme):
     def start(self, shape: Sequence[int]) -> State:
         return [np.full(shape, self._neutral(), self.source), np.full(shape, self.NONE)]
 
-    def update(self, state: State, values: NDArray, how: How) -> None:
+    def update(self, state: State, values: NDArray[Any], how: How) -> None:
         self._take(state, values, how.key, how.inside())
 
     def combine(self, state: State, other: State) -> None:
         self._take(state, other[0], other[1], None)
 
-    def _take(self, state: State, values: NDArray, key: NDArray, inside: NDArray | None) -> None:
+    def _take(
+        self, state: State, values: NDArray[Any], key: NDArray[Any], inside: NDArray[Any] | None
+    ) -> None:
         better, equal = values > state[0], values == state[0]
         null = None if self.skipna else dtypes.isnull(values)
         if null is not None and null.any():
@@ -77,7 +84,9 @@ class Largest(Extreme):
         np.copyto(state[0], values, where=better)
         np.copyto(state[1], key, where=better)
 
-    def grouped(self, values: NDArray, codes: NDArray, n: int, key: NDArray) -> State:
+    def grouped(
+        self, values: NDArray[Any], codes: NDArray[Any], n: int, key: NDArray[Any]
+    ) -> State:
         null = dtypes.isnull(values)
         gaps = null is not None and bool(null.any())
         func = "nanargmax" if gaps and self.source.kind == "f" else "argmax"
@@ -92,7 +101,9 @@ class Largest(Extreme):
         state[1][there] = key[rows[there]]
         return state
 
-    def _of_missing(self, rows: NDArray, null: NDArray, codes: NDArray, n: int) -> NDArray:
+    def _of_missing(
+        self, rows: NDArray[Any], null: NDArray[Any], codes: NDArray[Any], n: int
+    ) -> NDArray[Any]:
         """Correct groups with missing values, of which flox takes one where others are as low as can be."""
         numbers = np.arange(len(null))[:, None]
         asked = np.where(null != self.skipna, numbers, self.NONE)
@@ -103,13 +114,13 @@ class Largest(Extreme):
         lost = (rows < 0) | np.take_along_axis(null, np.maximum(rows, 0), axis=0)
         return np.where(lost, first, rows)
 
-    def finish(self, state: State) -> NDArray:
+    def finish(self, state: State) -> NDArray[Any]:
         out = state[1] + 1
         out[state[1] == self.NONE] = 0
         return out
 
 
-def _ordered(values: NDArray) -> NDArray:
+def _ordered(values: NDArray[Any]) -> NDArray[Any]:
     """Give numbers that flox compares, in the same order; missing ones come first, but for NaN."""
     kind = values.dtype.kind
     if kind == "c":

@@ -34,8 +34,8 @@ class Deferred(BackendArray):
 
     def __init__(
         self,
-        make: Callable[[NDArray], NDArray],
-        ordinals: NDArray,
+        make: Callable[[NDArray[Any]], NDArray[Any]],
+        ordinals: NDArray[Any],
         inner: tuple[int, ...],
         dtype: np.dtype,
     ):
@@ -49,7 +49,7 @@ class Deferred(BackendArray):
             key, self.shape, indexing.IndexingSupport.OUTER, self._read
         )
 
-    def _read(self, key: tuple[Any, ...]) -> NDArray:
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         first = key[0]
         wanted = self.ordinals[first]
         try:
@@ -88,14 +88,14 @@ class Rows:
         self.source, self.cut = source, cut
         self.stored = tuple(map(tuple, stored))
         self.kept: Kept | None = None
-        self.extended: tuple[NDArray, Cut] | None = None
+        self.extended: tuple[NDArray[Any], Cut] | None = None
 
     @property
     def in_memory(self) -> bool:
         """Whether the field is in memory."""
         return isinstance(self.source, np.ndarray)
 
-    def __call__(self, ordinals: NDArray) -> NDArray:
+    def __call__(self, ordinals: NDArray[Any]) -> NDArray[Any]:
         ordinals = np.asarray(ordinals)
         if self._needs_all(ordinals):
             array, cut = self._extended()
@@ -111,7 +111,7 @@ class Rows:
             return self._region(ordinals)
         return np.concatenate([self._region(ordinals[k : k + 1]) for k in range(len(ordinals))])
 
-    def _in_batches(self, ordinals: NDArray) -> NDArray:
+    def _in_batches(self, ordinals: NDArray[Any]) -> NDArray[Any]:
         """Cut in parts where patches are made smaller afterwards."""
         cut, threads = self.cut, available_threads()
         if math.prod(cut.sizes.values()) == cut.hood.width:
@@ -134,7 +134,7 @@ class Rows:
         finally:
             self.kept = self.extended = None
 
-    def _needs_all(self, ordinals: NDArray) -> bool:
+    def _needs_all(self, ordinals: NDArray[Any]) -> bool:
         """Whether padding needs whole axes; if those are kept, they serve all patches."""
         hood = self.cut.hood
         if not len(ordinals) or not needs_whole_axes(hood.parts):
@@ -144,7 +144,7 @@ class Rows:
         low, high = hood.reach(ordinals)
         return any(a < 0 or b > n for a, b, n in zip(low, high, hood.shape, strict=True))
 
-    def _extended(self) -> tuple[NDArray, Cut]:
+    def _extended(self) -> tuple[NDArray[Any], Cut]:
         """Extend the whole field for all patches; a ramp depends on how far the farthest reaches."""
         if self.extended is not None:
             return self.extended
@@ -156,12 +156,12 @@ class Rows:
             self.extended = extended
         return extended
 
-    def _region(self, ordinals: NDArray) -> NDArray:
+    def _region(self, ordinals: NDArray[Any]) -> NDArray[Any]:
         """Cut patches that lie close to each other out of the region around them."""
         edges = self._edges()
         spans = spans_of(self.cut.hood, ordinals, edges)
 
-        def fetch(pieces: Sequence[Piece]) -> tuple[NDArray, Sequence[int]]:
+        def fetch(pieces: Sequence[Piece]) -> tuple[NDArray[Any], Sequence[int]]:
             base = [int(e[p.chunk]) for e, p in zip(edges, pieces, strict=True)]
             if self.kept is None:
                 bounds = [bounds_of(p.source) for p in pieces]
@@ -173,7 +173,7 @@ class Rows:
 
         return self.cut.out_of_parts(ordinals, spans, fetch)
 
-    def _edges(self) -> list[NDArray]:
+    def _edges(self) -> list[NDArray[Any]]:
         """Give the borders between the parts that are read: stored chunks, or almost none.
 
         A periodic axis has two parts, so that patches across the seam read its ends alone.
@@ -184,10 +184,11 @@ class Rows:
         axes = zip(self.cut.hood.dims, self.cut.hood.shape, strict=True)
         return [np.array([0, n // 2, n] if d in wrapped else [0, n]) for d, n in axes]
 
-    def _read(self, cells: Sequence[slice]) -> NDArray:
+    def _read(self, cells: Sequence[slice]) -> NDArray[Any]:
         region = dict(zip(self.cut.axes, cells, strict=True))
         key = tuple(region.get(k, slice(None)) for k in range(len(self.source.shape)))
-        return self.source.read(key)
+        found: NDArray[Any] = self.source.read(key)
+        return found
 
 
 class Kept:
@@ -195,9 +196,9 @@ class Kept:
 
     def __init__(self, limit: int):
         self.limit, self.bytes = limit, 0
-        self.chunks: dict[Any, NDArray] = {}
+        self.chunks: dict[Any, NDArray[Any]] = {}
 
-    def __call__(self, which: Any, read: Callable[[], NDArray]) -> NDArray:
+    def __call__(self, which: Any, read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         chunk = self.chunks.pop(which, None)
         if chunk is None:
             chunk = read()

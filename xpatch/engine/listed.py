@@ -58,7 +58,9 @@ class Listed:
     # ------------------------------------------------------------------------------------- sums
 
     @np.errstate(invalid="ignore", over="ignore")
-    def add(self, patches: NDArray, reducer: Reducer, plain: bool = False) -> list[NDArray]:
+    def add(
+        self, patches: NDArray[Any], reducer: Reducer, plain: bool = False
+    ) -> list[NDArray[Any]]:
         """Add patches up; with ``plain`` values may be written over each other, without their keys."""
         shape = list(patches.shape[1:])
         for axis, n in zip(self.axes, self.shape, strict=True):
@@ -87,8 +89,8 @@ class Listed:
         return state
 
     def _quick(
-        self, patches: NDArray, reducer: Reducer, shape: list[int], plain: bool
-    ) -> list[NDArray] | None:
+        self, patches: NDArray[Any], reducer: Reducer, shape: list[int], plain: bool
+    ) -> list[NDArray[Any]] | None:
         """Sum without masks, or write one over the other, if nothing is missing and all weigh one."""
         sums = isinstance(reducer, WeightedMean)
         picks = plain and isinstance(reducer, Choose) and reducer.by in ("first", "last")
@@ -113,7 +115,7 @@ class Listed:
             out[key] = patches[i]
         return [out]
 
-    def _keys(self, axes: Sequence[int], order: NDArray) -> Iterator[tuple[slice, ...]]:
+    def _keys(self, axes: Sequence[int], order: NDArray[Any]) -> Iterator[tuple[slice, ...]]:
         """Give the cells of each box of an array that has the cut dimensions at ``axes``.
 
         One at a time: many slices that are all kept keep the garbage collector busy. Axes that are not
@@ -159,7 +161,7 @@ class Listed:
         return total
 
 
-def _along(row: NDArray, axis: int, ndim: int) -> NDArray:
+def _along(row: NDArray[Any], axis: int, ndim: int) -> NDArray[Any]:
     shape = [1] * ndim
     shape[axis] = -1
     return row.reshape(shape)
@@ -167,7 +169,7 @@ def _along(row: NDArray, axis: int, ndim: int) -> NDArray:
 
 def _outer(
     weights: Sequence[AxisWeights | None], i: int, axes: Sequence[int], ndim: int
-) -> NDArray | None:
+) -> NDArray[Any] | None:
     """Multiply the weights of one box out; None: all are one."""
     out = None
     for axis, w in zip(axes, weights, strict=True):
@@ -177,7 +179,7 @@ def _outer(
     return out
 
 
-def _put(out: NDArray, patches: NDArray, starts: Sequence[NDArray]) -> None:
+def _put(out: NDArray[Any], patches: NDArray[Any], starts: Sequence[NDArray[Any]]) -> None:
     """Write boxes over each other, cell by cell, in one assignment.
 
     Of equal indices NumPy keeps the last value, as it documents.

@@ -114,7 +114,7 @@ class Members:
                 high[full, k] = np.maximum.reduceat(cells, begin)
         return low, high
 
-    def reach(self, entries: NDArray) -> tuple[list[int], list[int]]:
+    def reach(self, entries: NDArray[Any]) -> tuple[list[int], list[int]]:
         """Give the first cell of some entries along each of ``dims``, and that behind the last."""
         if not len(entries):
             return [0] * len(self.dims), [0] * len(self.dims)
@@ -129,7 +129,7 @@ class Members:
             return dtype, np.zeros((), dtype)[()]
         return dtypes.filled(dtype, empty)
 
-    def cover(self, entries: NDArray) -> NDArray[Any]:
+    def cover(self, entries: NDArray[Any]) -> NDArray[Any]:
         """Count the patches that hold each element."""
         if len(entries) == len(self) and (entries == np.arange(len(self))).all():
             return np.bincount(self.elements, minlength=math.prod(self.shape))
@@ -156,11 +156,11 @@ class Members:
         """Lists hold nothing outside of the domain."""
         return self
 
-    def same(self, other: Any, mine: NDArray, theirs: NDArray) -> bool:
+    def same(self, other: Any, mine: NDArray[Any], theirs: NDArray[Any]) -> bool:
         """Whether patches take the same of both, given the entries of each."""
         return bool(np.array_equal(mine, theirs))
 
-    def cells(self, entries: NDArray, mirrored: bool = False) -> NDArray[np.int64]:
+    def cells(self, entries: NDArray[Any], mirrored: bool = False) -> NDArray[np.int64]:
         """Give the elements of entries, shape (entry, slot); −1 in empty slots."""
         counts = self.counts[entries]
         there = np.arange(self.width) < counts[:, None]
@@ -239,7 +239,8 @@ class Members:
         scale = np.repeat(np.where(self.scales > 0, self.scales, 1), self.counts)
         cells = self.counts if self.numbers is None else self.scales
         most = 1 - 0.5 / np.repeat(np.maximum(cells, 1), self.counts)
-        return np.minimum(np.abs(self.distances) / scale, most)
+        found: NDArray[np.float64] = np.minimum(np.abs(self.distances) / scale, most)
+        return found
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -251,13 +252,16 @@ class Members:
         """Give the elements of one entry."""
         return self.elements[self.offsets[entry] : self.offsets[entry + 1]]
 
-    def rows(self, ordinals: NDArray) -> NDArray[np.int64]:
+    def rows(self, ordinals: NDArray[Any]) -> NDArray[np.int64]:
         """Give the positions of the members of the patches with ``ordinals``, one after the other."""
         counts = self.counts[ordinals]
         begin = np.cumsum(counts) - counts
-        return np.arange(counts.sum()) + np.repeat(self.offsets[ordinals] - begin, counts)
+        found: NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(
+            self.offsets[ordinals] - begin, counts
+        )
+        return found
 
-    def take(self, ordinals: NDArray) -> Members:
+    def take(self, ordinals: NDArray[Any]) -> Members:
         """Give the patches with ``ordinals``."""
         ordinals = np.asarray(ordinals)
         if len(ordinals) == len(self) and (ordinals == np.arange(len(self))).all():
@@ -298,7 +302,7 @@ class Members:
             elements = elements * n + (cells % n if k else cells)
         return dataclasses.replace(self, dims=tuple(dims), shape=shape, elements=elements)
 
-    def spread(self, ordinals: NDArray, n: int) -> Members:
+    def spread(self, ordinals: NDArray[Any], n: int) -> Members:
         """Give the patches as those with ``ordinals``, in ascending order, of ``n``; others are empty."""
         counts, scales = np.zeros(n, np.int64), np.zeros(n)
         counts[ordinals], scales[ordinals] = self.counts, self.scales
@@ -309,7 +313,7 @@ class Members:
             anchors[ordinals] = self.anchors
         return dataclasses.replace(self, offsets=offsets, scales=scales, anchors=anchors)
 
-    def padded(self, values: NDArray, fill: object) -> NDArray:
+    def padded(self, values: NDArray[Any], fill: object) -> NDArray[Any]:
         """Lay one value per member out as (patch, slot); empty slots hold ``fill``."""
         out = np.full((len(self), self.width), fill, np.result_type(values.dtype, np.asarray(fill)))
         out[self.patches, self.slots] = values

@@ -39,14 +39,14 @@ class Nodata:
         """What integers hold where there is nothing to take; None for floats, which have NaN."""
         return self.fill if self.dtype.kind in "iu" else None
 
-    def where(self, array: NDArray) -> NDArray[np.bool_]:
+    def where(self, array: NDArray[Any]) -> NDArray[np.bool_]:
         """Say where the numbers stand."""
         found: NDArray[np.bool_] = np.equal(array, self.values[0])
         for value in self.values[1:]:
             found |= array == value
         return found
 
-    def masked(self, array: NDArray, dtype: Any = None) -> NDArray:
+    def masked(self, array: NDArray[Any], dtype: Any = None) -> NDArray[Any]:
         """Give floats with NaN in place of the numbers: the array itself if these are floats, and none is."""
         dtype = dtypes.average(array.dtype) if dtype is None else dtype
         null = self.where(array)
@@ -56,7 +56,7 @@ class Nodata:
         np.copyto(out, np.nan, where=null)
         return out
 
-    def kept(self, changed: NDArray, array: NDArray) -> NDArray:
+    def kept(self, changed: NDArray[Any], array: NDArray[Any]) -> NDArray[Any]:
         """Let the numbers of ``array`` be as they were in what became of it, in place; no others come up."""
         null = self.where(array)
         for value in self.values:
@@ -64,7 +64,7 @@ class Nodata:
         np.copyto(changed, array, where=null, casting="unsafe")
         return changed
 
-    def filled(self, array: NDArray) -> NDArray:
+    def filled(self, array: NDArray[Any]) -> NDArray[Any]:
         """Write the number in place of NaN, in place; what comes to that number is the next to it."""
         fill = array.dtype.type(self.fill)
         if fill != fill:
@@ -74,7 +74,7 @@ class Nodata:
         return array
 
 
-def aside(array: NDArray, number: Any, where: Any = True) -> None:
+def aside(array: NDArray[Any], number: Any, where: Any = True) -> None:
     """Let floats that come to ``number`` by computation be the next float, in place."""
     toward = array.dtype.type(1 if number == 0 else 0)
     np.copyto(array, np.nextafter(number, toward), where=(array == number) & where)
@@ -94,7 +94,7 @@ class Reading:
     result: np.dtype
     chosen: bool  # whether results are contributions, as they came
 
-    def __call__(self, values: NDArray) -> NDArray:
+    def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
         """Read some contributions."""
         if self.working is None:
             return values
@@ -102,7 +102,7 @@ class Reading:
             return self._turned(values)
         return self.nodata.masked(values, self.working)
 
-    def back(self, merged: NDArray) -> NDArray:
+    def back(self, merged: NDArray[Any]) -> NDArray[Any]:
         """Give a result as that of the patches; it may be changed in place."""
         if merged.dtype.kind == "m":
             return self._unturned(merged)
@@ -115,7 +115,7 @@ class Reading:
         np.copyto(merged, self.nodata.fill, where=np.isnan(merged))
         return merged
 
-    def _integers(self, merged: NDArray) -> NDArray:
+    def _integers(self, merged: NDArray[Any]) -> NDArray[Any]:
         null, fill = np.isnan(merged), self.result.type(self.nodata.fill)
         if not self.chosen and (np.abs(merged) >= EXACT).any():
             raise ValueError(
@@ -136,7 +136,7 @@ class Reading:
         signed = self.nodata.dtype.kind == "i"
         return np.uint64(int(self.nodata.values[0]) + (int(TURN) if signed else 0))
 
-    def _turned(self, values: NDArray) -> NDArray:
+    def _turned(self, values: NDArray[Any]) -> NDArray[Any]:
         """Make room for NaT, the smallest of durations: the first number goes there."""
         null, pivot = self.nodata.where(values), self._pivot()
         turned = values.view("u8") ^ (TURN if self.nodata.dtype.kind == "i" else np.uint64(0))
@@ -145,7 +145,7 @@ class Reading:
         np.copyto(out, np.timedelta64("NaT", "ns"), where=null)
         return out
 
-    def _unturned(self, merged: NDArray) -> NDArray:
+    def _unturned(self, merged: NDArray[Any]) -> NDArray[Any]:
         turned, null = merged.view("u8") ^ TURN, np.isnat(merged)
         turned -= turned <= self._pivot()
         if self.nodata.dtype.kind == "i":

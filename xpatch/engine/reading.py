@@ -29,9 +29,10 @@ class Stored:
     @property
     def dtype(self) -> np.dtype:
         """The dtype of what is read."""
-        return self.data.dtype
+        found: np.dtype = self.data.dtype
+        return found
 
-    def read(self, key: Sequence[slice]) -> NDArray:
+    def read(self, key: Sequence[slice]) -> NDArray[Any]:
         """Read a region; errors tell which, and of what."""
         try:
             array = self.data[indexing.BasicIndexer(tuple(key))]

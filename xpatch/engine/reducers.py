@@ -18,7 +18,7 @@ from xpatch.engine import dtypes
 from xpatch.engine.buffers import Scratch
 from xpatch.engine.grouping import by_flox
 
-State = list[NDArray]
+State = list[NDArray[Any]]
 SHORT = 128  # rows of fewer cells are laid out like the state before they are added
 
 
@@ -28,11 +28,11 @@ class How(NamedTuple):
     ``mass`` broadcasts against the values; None stands for one.
     """
 
-    mass: NDArray | None = None
+    mass: NDArray[Any] | None = None
     key: Any = None
     scratch: Scratch | None = None
 
-    def inside(self) -> NDArray | None:
+    def inside(self) -> NDArray[Any] | None:
         """Where contributions count at all; None: everywhere."""
         if self.mass is None or (self.mass > 0).all():
             return None
@@ -70,7 +70,7 @@ class Reducer:
         """Give the state before any contribution."""
         raise NotImplementedError
 
-    def update(self, state: State, values: NDArray, how: How) -> None:
+    def update(self, state: State, values: NDArray[Any], how: How) -> None:
         """Add a block of contributions; ``state`` holds views of the cells it falls on."""
         raise NotImplementedError
 
@@ -78,22 +78,24 @@ class Reducer:
         """Add another state to ``state`` in place."""
         raise NotImplementedError
 
-    def grouped(self, values: NDArray, codes: NDArray, n: int, key: NDArray) -> State:
+    def grouped(
+        self, values: NDArray[Any], codes: NDArray[Any], n: int, key: NDArray[Any]
+    ) -> State:
         """Give the state of contributions (row, other) on ``n`` elements, grouped by ``codes``.
 
         Rows come in the order of labels; ``key`` (row,) is what `Choose` compares.
         """
         raise NotImplementedError
 
-    def finish(self, state: State) -> NDArray:
+    def finish(self, state: State) -> NDArray[Any]:
         """Give the result; cells with no contribution hold anything."""
         return state[0].astype(self.dtype, copy=False)
 
-    def read(self, values: NDArray) -> NDArray:
+    def read(self, values: NDArray[Any]) -> NDArray[Any]:
         """Give contributions as they are reduced."""
         return values if self.reading is None else self.reading(values)
 
-    def back(self, merged: NDArray) -> NDArray:
+    def back(self, merged: NDArray[Any]) -> NDArray[Any]:
         """Give the result of what was read as that of the contributions themselves."""
         return merged if self.reading is None else self.reading.back(merged)
 
@@ -106,7 +108,7 @@ class Reducer:
         """Whether contributions of ``dtype`` may be missing, and are left out."""
         return self.skipna and (dtype.kind in "fcmM" or self.reading is not None)
 
-    def valid(self, values: NDArray) -> NDArray | None:
+    def valid(self, values: NDArray[Any]) -> NDArray[Any] | None:
         """Where the contributions count; None: everywhere."""
         null = dtypes.isnull(values) if self.skipna else None
         return None if null is None or not null.any() else ~null
@@ -132,7 +134,7 @@ class Total(Reducer):
     def start(self, shape: Sequence[int]) -> State:
         return [np.zeros(shape, self.working)]
 
-    def update(self, state: State, values: NDArray, how: How) -> None:
+    def update(self, state: State, values: NDArray[Any], how: How) -> None:
         if how.scratch is not None and 1 < values.shape[-1] < SHORT:
             # Copying into the layout of the state first makes the addition one long loop;
             # adding small patches where they lie is many loops of a few cells.
@@ -165,7 +167,7 @@ class WeightedMean(Total):
         real = np.dtype("f8") if real.kind in "iu" else real
         return [np.zeros(shape, self.working), np.zeros(shape, real)]
 
-    def update(self, state: State, values: NDArray, how: How) -> None:
+    def update(self, state: State, values: NDArray[Any], how: How) -> None:
         if not self.skipna or values.dtype.kind not in "fc":
             super().update(state, values, how)
             state[1] += 1 if how.mass is None else how.mass
@@ -191,7 +193,7 @@ class WeightedMean(Total):
         state[0] += other[0]
         state[1] += other[1]
 
-    def finish(self, state: State) -> NDArray:
+    def finish(self, state: State) -> NDArray[Any]:
         value, weight = state
         if self.leaves_missing:  # dividing all takes a third of the time of dividing some
             np.divide(value, dtypes.or_nan(weight), out=value)
@@ -239,12 +241,14 @@ class Extreme(Reducer):
         value = -np.inf if self.largest else np.inf
         return complex(value, value) if kind == "c" else value
 
-    def update(self, state: State, values: NDArray, how: How) -> None:
+    def update(self, state: State, values: NDArray[Any], how: How) -> None:
         if (inside := how.inside()) is not None:
             values = np.where(inside, values, state[0])
         self._pick(state[0], values, out=state[0])
 
-    def _grouped_dates(self, values: NDArray, codes: NDArray, n: int, func: str) -> NDArray:
+    def _grouped_dates(
+        self, values: NDArray[Any], codes: NDArray[Any], n: int, func: str
+    ) -> NDArray[Any]:
         """Order dates as integers, in which a missing one is moved to where it loses, or wins."""
         lost, limits = np.isnat(values), np.iinfo(np.int64)
         aside = limits.min if self.largest == self.skipna else limits.max
@@ -257,7 +261,9 @@ class Extreme(Reducer):
     def combine(self, state: State, other: State) -> None:
         self._pick(state[0], other[0], out=state[0])
 
-    def grouped(self, values: NDArray, codes: NDArray, n: int, key: NDArray) -> State:
+    def grouped(
+        self, values: NDArray[Any], codes: NDArray[Any], n: int, key: NDArray[Any]
+    ) -> State:
         if self.source.kind == "c":  # which flox does not order
             state = self.start((n, values.shape[1]))
             self._pick.at(state[0], codes, values)
@@ -286,7 +292,7 @@ class Choose(Reducer):
     def leaves_missing(self) -> bool:
         return dtypes.missing(self.source) is not None
 
-    def blank(self, shape: Sequence[int]) -> NDArray:
+    def blank(self, shape: Sequence[int]) -> NDArray[Any]:
         """Give the first part of the state, which holds the values."""
         null = dtypes.missing(self.source)
         return np.zeros(shape, self.source) if null is None else np.full(shape, null)
@@ -294,7 +300,7 @@ class Choose(Reducer):
     def start(self, shape: Sequence[int]) -> State:
         return [self.blank(shape), np.full(shape, self.LAST)]
 
-    def update(self, state: State, values: NDArray, how: How) -> None:
+    def update(self, state: State, values: NDArray[Any], how: How) -> None:
         valid = self.valid(values)
         if (inside := how.inside()) is not None:
             valid = inside if valid is None else valid & inside
@@ -309,7 +315,9 @@ class Choose(Reducer):
         np.copyto(state[0], other[0], where=better)
         np.copyto(state[1], other[1], where=better)
 
-    def grouped(self, values: NDArray, codes: NDArray, n: int, key: NDArray) -> State:
+    def grouped(
+        self, values: NDArray[Any], codes: NDArray[Any], n: int, key: NDArray[Any]
+    ) -> State:
         order = np.argsort(key, kind="stable")
         rank = np.empty(len(key), np.int64)
         rank[order] = np.arange(len(key))
@@ -336,7 +344,7 @@ class Counted(Reducer):
     def start(self, shape: Sequence[int]) -> State:
         return [np.zeros(shape, np.int64)]
 
-    def update(self, state: State, values: NDArray, how: How) -> None:
+    def update(self, state: State, values: NDArray[Any], how: How) -> None:
         null = dtypes.isnull(values)
         inside = how.inside()
         one: Any = True if inside is None else inside
@@ -345,82 +353,12 @@ class Counted(Reducer):
     def combine(self, state: State, other: State) -> None:
         state[0] += other[0]
 
-    def grouped(self, values: NDArray, codes: NDArray, n: int, key: NDArray) -> State:
+    def grouped(
+        self, values: NDArray[Any], codes: NDArray[Any], n: int, key: NDArray[Any]
+    ) -> State:
         null = dtypes.isnull(values)
         if null is None:
             count = np.bincount(codes, minlength=n)[:, None]
             return [np.broadcast_to(count, (n, values.shape[1])).copy()]
         count = by_flox(np.where(null, np.nan, 1.0), codes, n, "count", 0)
         return [count.astype(np.int64, copy=False)]
-
-
-class Moments(Reducer):
-    """The variance, or the standard deviation, by Welford's and Chan's updates."""
-
-    def __init__(self, dtype: DTypeLike, skipna: bool, ddof: int, root: bool):
-        super().__init__(dtype, skipna)
-        self.working = dtypes.accumulator(self.source)
-        self.ddof = ddof
-        self.root = root
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.empty(0, dtypes.average(self.source)).real.dtype
-
-    def start(self, shape: Sequence[int]) -> State:
-        real = np.empty(0, self.working).real.dtype
-        return [np.zeros(shape, real), np.zeros(shape, self.working), np.zeros(shape, real)]
-
-    def update(self, state: State, values: NDArray, how: How) -> None:
-        count, mean, spread = state
-        valid = self.valid(values)
-        if (inside := how.inside()) is not None:
-            inside = np.broadcast_to(inside, values.shape)
-            valid = inside if valid is None else valid & inside
-        if valid is None:
-            count += 1
-            delta = values.astype(self.working) - mean
-            mean += delta / count
-        else:
-            count += valid
-            delta = np.where(valid, values - mean, 0).astype(self.working)
-            mean += delta / np.maximum(count, 1)
-        change = delta * np.conj(values - mean)
-        spread += change.real if valid is None else np.where(valid, change.real, 0)
-
-    def combine(self, state: State, other: State) -> None:
-        count, mean, spread = state
-        n, m, s = other
-        total = np.maximum(count + n, 1)
-        delta = m - mean
-        spread += s + (np.abs(delta) ** 2 * count * n / total).astype(spread.dtype)
-        mean += delta * n / total
-        count += n
-
-    def grouped(self, values: NDArray, codes: NDArray, n: int, key: NDArray) -> State:
-        valid, real = self.valid(values), np.empty(0, self.working).real.dtype
-        if valid is None:
-            count = np.bincount(codes, minlength=n).astype(real)[:, None]
-        else:
-            count = by_flox(np.where(valid, 1.0, np.nan), codes, n, "count", 0).astype(real)
-        values = values.astype(self.working, copy=False)
-        nan = "" if valid is None else "nan"
-        mean = by_flox(values, codes, n, f"{nan}mean", np.nan)
-        if self.working.kind == "c":  # of which flox takes no variance
-            apart = np.abs(values - mean[codes]) ** 2
-            spread = by_flox(apart, codes, n, f"{nan}sum", np.nan)
-        else:
-            spread = by_flox(values, codes, n, f"{nan}var", np.nan, ddof=0) * count
-        spread = np.where(np.isfinite(mean), spread, np.nan)  # inf − inf
-        mean, spread = (np.where(count > 0, a, 0) for a in (mean, spread))
-        shape = (n, values.shape[1])
-        return [np.broadcast_to(count, shape).copy(), mean, spread.astype(real)]
-
-    def finish(self, state: State) -> NDArray:
-        count, _, spread = state
-        free = count - self.ddof
-        out = np.full(spread.shape, np.nan, spread.dtype)
-        np.divide(spread, free, out=out, where=free > 0)
-        if self.root:
-            np.sqrt(out, out=out)
-        return out.astype(self.dtype, copy=False)

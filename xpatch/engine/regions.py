@@ -34,7 +34,7 @@ class Span:
     holes: NDArray[np.bool_] | None
 
 
-def span_of(first: int, last: int, n: int, wrap: bool, pad_mode: str, edges: NDArray) -> Span:
+def span_of(first: int, last: int, n: int, wrap: bool, pad_mode: str, edges: NDArray[Any]) -> Span:
     """Find the chunks that hold cells ``first`` to ``last``, which may lie outside the field."""
     if first >= 0 and last <= n:
         low = int(np.searchsorted(edges, first, side="right")) - 1
@@ -82,13 +82,15 @@ def _moved(cells: Cells, by: int) -> Cells:
     return slice(cells.start + by, cells.stop + by) if isinstance(cells, slice) else cells + by
 
 
-def _index(array: NDArray, axes: Sequence[int], cells: Sequence[Cells]) -> NDArray:
+def _index(array: NDArray[Any], axes: Sequence[int], cells: Sequence[Cells]) -> NDArray[Any]:
     for axis, c in zip(axes, cells, strict=True):
         array = array[(slice(None),) * axis + (c,)]
     return array
 
 
-def _assign(array: NDArray, axes: Sequence[int], cells: Sequence[Cells], values: NDArray) -> None:
+def _assign(
+    array: NDArray[Any], axes: Sequence[int], cells: Sequence[Cells], values: NDArray[Any]
+) -> None:
     """Assign to the outer product of cells."""
     index: list[Any] = [slice(None)] * array.ndim
     for axis, c in zip(axes, cells, strict=True):
@@ -106,9 +108,9 @@ def _assign(array: NDArray, axes: Sequence[int], cells: Sequence[Cells], values:
 def assembled(
     spans: Sequence[Span],
     axes: Sequence[int],
-    fetch: Callable[[Sequence[Piece]], tuple[NDArray, Sequence[int]]],
+    fetch: Callable[[Sequence[Piece]], tuple[NDArray[Any], Sequence[int]]],
     fill: Any,
-) -> NDArray:
+) -> NDArray[Any]:
     """Put the cells of ``spans`` together.
 
     ``fetch`` gives, for a piece of each axis, a part of the chunk, and its first cells in that.
@@ -135,7 +137,7 @@ def assembled(
     return region
 
 
-def spans_of(hood: Any, ordinals: NDArray, edges: Sequence[NDArray]) -> list[Span]:
+def spans_of(hood: Any, ordinals: NDArray[Any], edges: Sequence[NDArray[Any]]) -> list[Span]:
     """Find what patches need along each dimension; ``edges`` are the borders between chunks."""
     low, high = hood.reach(ordinals)
     out, k = [], 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +39,11 @@ class Runs(Members):
         self,
         dim: Hashable,
         length: int,
-        starts: NDArray,
-        stops: NDArray,
-        anchors: NDArray,
-        before: NDArray | None = None,
-        whole: NDArray | None = None,
+        starts: NDArray[Any],
+        stops: NDArray[Any],
+        anchors: NDArray[Any],
+        before: NDArray[Any] | None = None,
+        whole: NDArray[Any] | None = None,
         numbers: Hashable | None = None,
     ):
         stops = np.maximum(starts, stops)
@@ -101,7 +102,8 @@ class Runs(Members):
         counts = (self.stops - self.starts).reshape(-1)
         begin = np.cumsum(counts) - counts
         steps = np.arange(counts.sum()) + np.repeat(self.starts.reshape(-1) - begin, counts)
-        return steps.astype(np.int32)
+        found: NDArray[np.int32] = steps.astype(np.int32)
+        return found
 
     @cached_property
     def distances(self) -> NDArray[np.float64]:
@@ -128,7 +130,7 @@ class Runs(Members):
         high = np.where(empty, 0, self.stops - 1).max(axis=1, keepdims=True)
         return np.minimum(low, high), high
 
-    def cover(self, ordinals: NDArray) -> NDArray[np.float64]:
+    def cover(self, ordinals: NDArray[Any]) -> NDArray[np.float64]:
         """Count the patches that hold each step."""
         n = self.shape[0] + 1
         begin = np.bincount(self.starts[ordinals].reshape(-1), minlength=n)
@@ -140,7 +142,7 @@ class Runs(Members):
         pairs = zip(self.starts[entry], self.stops[entry], strict=True)
         return np.concatenate([np.arange(a, b, dtype=np.int32) for a, b in pairs])
 
-    def cells(self, entries: NDArray, mirrored: bool = False) -> NDArray[np.int64]:
+    def cells(self, entries: NDArray[Any], mirrored: bool = False) -> NDArray[np.int64]:
         """Give the steps of entries, shape (entry, slot); −1 in empty slots."""
         out = np.full((len(entries), self.width), -1, np.int64)
         part = self.some(entries)
@@ -153,7 +155,7 @@ class Runs(Members):
         ends = (self.starts - low[0], self.stops - low[0], self.anchors - low[0])
         return Runs(self.dim, shape[0], *ends, self.before, self.whole, self.numbers)
 
-    def take(self, ordinals: NDArray) -> Members:
+    def take(self, ordinals: NDArray[Any]) -> Members:
         """Give some patches as lists."""
         part = self.some(np.asarray(ordinals))
         return Members(
@@ -170,14 +172,14 @@ class Runs(Members):
             part.positions,
         )
 
-    def some(self, ordinals: NDArray) -> Runs:
+    def some(self, ordinals: NDArray[Any]) -> Runs:
         """Give some patches as runs."""
         assert self.anchors is not None
         own = (self.starts, self.stops, self.anchors, self.before, self.whole)
         found = Runs(self.dim, self.shape[0], *(values[ordinals] for values in own))
         return found if self.numbers == found.numbers else found.numbered(self.numbers)
 
-    def clipped(self, low: NDArray | None, high: NDArray | None) -> Runs:
+    def clipped(self, low: NDArray[Any] | None, high: NDArray[Any] | None) -> Runs:
         """Keep the steps of each patch from ``low`` on, and before ``high``."""
         starts, stops = self.starts, self.stops
         assert self.anchors is not None

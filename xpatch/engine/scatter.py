@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from xpatch.engine.buffers import THREADED_BYTES, Scratch, in_threads
 from xpatch.engine.central import Keys
 from xpatch.engine.reducers import How, Reducer, Total
+from xpatch.engine.shares import Shares
 from xpatch.engine.slices import AxisWeights
 
 BLOCK_BYTES = 1 << 21  # of patches handled at a time: calls of NumPy weigh less, caches still help
 ROW_BYTES = 3 << 20  # of patches: smaller rows of windows are handled together
 SHORT = 8  # windows of fewer cells, close to each other, are added up cell by cell
-KEPT_BYTES = 1 << 21  # of weights that are kept for the next blocks of their kind
 TABLE_CELLS = 1 << 18  # of windows whose weights are multiplied out for each of them
 GROUPS = 8  # of windows along the slowest dimension, which threads share out
 
@@ -148,8 +148,8 @@ class Layout:
         self,
         lanes: Sequence[Lane],
         axes: Sequence[int],
-        position: NDArray | None = None,
-        labels: NDArray | None = None,
+        position: NDArray[Any] | None = None,
+        labels: NDArray[Any] | None = None,
     ):
         cells = math.prod(len(lane.starts) * lane.size for lane in lanes)
         self.apart = cells > TABLE_CELLS  # few windows have a table of all their weights
@@ -232,7 +232,7 @@ class Layout:
 
     # --------------------------------------------------------------------------------- views
 
-    def target(self, array: NDArray, visit: Sequence[Segment]) -> NDArray:
+    def target(self, array: NDArray[Any], visit: Sequence[Segment]) -> NDArray[Any]:
         """Cells of ``array`` that ``visit`` falls on, windows of each dimension first; writeable."""
         index: list[slice] = [slice(None)] * array.ndim
         counts, strides = [], []
@@ -243,14 +243,15 @@ class Layout:
         view = array[tuple(index)]
         return as_strided(view, (*counts, *view.shape), (*strides, *view.strides))
 
-    def source(self, patches: NDArray, visit: Sequence[Segment]) -> NDArray:
+    def source(self, patches: NDArray[Any], visit: Sequence[Segment]) -> NDArray[Any]:
         """Values of the patches of the block of ``visit``, windows of each dimension first."""
         block = tuple([s.block for s in visit])
         if self.position is None:
             return patches.reshape(*self.grid, *patches.shape[1:])[block]
-        return patches[self.position[block]]  # a hole takes any patch
+        found: NDArray[Any] = patches[self.position[block]]  # a hole takes any patch
+        return found
 
-    def local(self, block: NDArray, visit: Sequence[Segment]) -> NDArray:
+    def local(self, block: NDArray[Any], visit: Sequence[Segment]) -> NDArray[Any]:
         """Take what ``visit`` has of a block; an axis of one entry is the same for all of these."""
         n = len(visit)
         index: list[slice] = [slice(None)] * block.ndim
@@ -267,9 +268,11 @@ class Layout:
         there = self.position[tuple([s.block for s in visit])] >= 0
         return None if there.all() else there.reshape(*there.shape, *(1,) * ndim)
 
-    def weight(self, mass: bool, visit: Sequence[Segment], ndim: int, dtype: Any) -> NDArray | None:
+    def weight(
+        self, mass: bool, visit: Sequence[Segment], ndim: int, dtype: Any
+    ) -> NDArray[Any] | None:
         """Multiply the weights of a patch of ``visit`` out, or of each of its block; None: all one."""
-        out: NDArray | None = None
+        out: NDArray[Any] | None = None
         grid = len(self.lanes)
         for k, (axis, lane, s) in enumerate(zip(self.axes, self.lanes, visit, strict=True)):
             w = lane.mass if mass else lane.weights
@@ -285,48 +288,9 @@ class Layout:
         return out
 
 
-class Shares:
-    """What a block of patches is multiplied by, where that is zero, and what it adds to the mass.
-
-    Those of the last kinds of blocks, or of the last blocks where windows are not told apart, are kept.
-    """
-
-    def __init__(self, layout: Layout, ndim: int, dtype: np.dtype):
-        real = np.empty(0, dtype).real.dtype
-        self.layout, self.ndim = layout, ndim
-        self.dtype = real if real.kind == "f" else np.dtype(float)
-        self.kept: dict[Any, tuple[NDArray | None, NDArray | None, NDArray | None]] = {}
-        self.bytes = 0
-        lanes = layout.lanes
-        self.same = all(lane.mass is lane.weights for lane in lanes)
-        self.plain = self.same and not layout.weighted
-
-    def __call__(
-        self, visit: Sequence[Segment]
-    ) -> tuple[NDArray | None, NDArray | None, NDArray | None]:
-        if self.plain:
-            return None, None, None
-        apart = self.layout.apart
-        key = tuple([s.kind if apart else (s.block.start, s.block.stop) for s in visit])
-        found = self.kept.get(key)
-        if found is None:  # threads may share this: each has what it made itself
-            found = self._made(visit)
-            if self.bytes > KEPT_BYTES:
-                self.kept, self.bytes = {}, 0
-            self.kept[key] = found
-            self.bytes += sum(w.nbytes for w in found if w is not None)
-        return found
-
-    def _made(
-        self, visit: Sequence[Segment]
-    ) -> tuple[NDArray | None, NDArray | None, NDArray | None]:
-        weight = self.layout.weight(False, visit, self.ndim, self.dtype)
-        mass = weight if self.same else self.layout.weight(True, visit, self.ndim, self.dtype)
-        zeros = None if weight is None else weight == 0
-        return weight, zeros if zeros is not None and zeros.any() else None, mass
-
-
-def scatter(patches: NDArray, layout: Layout, reducer: Reducer, threads: int = 1) -> list[NDArray]:
+def scatter(
+    patches: NDArray[Any], layout: Layout, reducer: Reducer, threads: int = 1
+) -> list[NDArray[Any]]:
     """Add all contributions of ``patches`` (patch, *dims) up in the state of ``reducer``.
 
     Of a large region windows are added in two rounds of groups that do not touch each other, so
@@ -366,8 +330,8 @@ def _rounds(layout: Layout, visits: list[Any]) -> list[list[list[Any]]]:
 
 @np.errstate(invalid="ignore", over="ignore")  # inf − inf is NaN, as in any mean
 def _add(
-    state: list[NDArray],
-    patches: NDArray,
+    state: list[NDArray[Any]],
+    patches: NDArray[Any],
     layout: Layout,
     reducer: Reducer,
     visits: Sequence[tuple[Segment, ...]],

@@ -130,7 +130,7 @@ class Slices:
         """Number of cells of each entry."""
         return np.full(len(self), self.size)
 
-    def reach(self, entries: NDArray) -> tuple[list[int], list[int]]:
+    def reach(self, entries: NDArray[Any]) -> tuple[list[int], list[int]]:
         """Give the first cell of some entries, and that behind the last; both may lie outside."""
         starts = self.starts[entries]
         if not len(starts):
@@ -142,7 +142,7 @@ class Slices:
         constant = self.pad_mode == "constant" and self.overhangs and not self.wrap
         return dtypes.filled(dtype, self.pad_value) if constant else (dtype, None)
 
-    def cells(self, entries: NDArray, mirrored: bool = False) -> NDArray[np.int64]:
+    def cells(self, entries: NDArray[Any], mirrored: bool = False) -> NDArray[np.int64]:
         """Give the cells of entries, shape (entry, size).
 
         Those beyond the domain are −1, or with ``mirrored`` the cells whose values they take.
@@ -153,7 +153,7 @@ class Slices:
         mode = self.pad_mode if mirrored else "constant"
         return source_cells(cells, self.n, self.wrap, mode)
 
-    def take(self, entries: NDArray) -> Slices:
+    def take(self, entries: NDArray[Any]) -> Slices:
         """Keep some entries."""
         return dataclasses.replace(self, starts=self.starts[entries])
 
@@ -208,7 +208,7 @@ class Slices:
             == (other.dim, other.n, other.size, other.wrap, other.anchor, other.coarse)
         )
 
-    def same(self, other: Any, mine: NDArray, theirs: NDArray) -> bool:
+    def same(self, other: Any, mine: NDArray[Any], theirs: NDArray[Any]) -> bool:
         """Whether patches take the same of both, given the entries of each."""
         return bool(np.array_equal(self.starts[mine], other.starts[theirs]))
 
@@ -219,14 +219,15 @@ class Slices:
         return self
 
 
-def source_cells(cells: NDArray, n: int, wrap: bool, pad_mode: str) -> NDArray[np.int64]:
+def source_cells(cells: NDArray[Any], n: int, wrap: bool, pad_mode: str) -> NDArray[np.int64]:
     """Find the cell of the domain whose value each position takes; −1 where it is a constant."""
     if wrap:
         return cells % n
     if pad_mode == "constant":
         return np.where((cells >= 0) & (cells < n), cells, -1)
     low, high = max(0, -int(cells.min())), max(0, int(cells.max()) + 1 - n)
-    return np.pad(np.arange(n), (low, high), mode=pad_mode)[cells + low]  # type: ignore[call-overload]
+    found: NDArray[np.int64] = np.pad(np.arange(n), (low, high), mode=pad_mode)[cells + low]  # type: ignore[call-overload]
+    return found
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -255,9 +256,10 @@ class AxisWeights:
 
     def full(self, which: Any = slice(None)) -> NDArray[np.float64]:
         """Weights of each entry, shape (entry, slot)."""
-        return self.rows[self.pick[which]]
+        found: NDArray[np.float64] = self.rows[self.pick[which]]
+        return found
 
-    def take(self, which: NDArray) -> AxisWeights:
+    def take(self, which: NDArray[Any]) -> AxisWeights:
         """Keep the weights of some entries, and the rows that these take."""
         if len(self.rows) == 1:
             return AxisWeights(self.rows, np.zeros(len(which), np.intp))

@@ -34,8 +34,12 @@ class Stacked(Reducer):
         return True if self.working.kind == "b" else np.iinfo(self.working).max
 
     def reduce(
-        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[Any, ...]
-    ) -> NDArray:
+        self,
+        stack: NDArray[Any],
+        count: NDArray[Any],
+        offsets: NDArray[Any] | None,
+        where: tuple[Any, ...],
+    ) -> NDArray[Any]:
         """Reduce the slots of ``stack`` (slot, *cells).
 
         ``count`` (*cells) says how many slots are taken, the others hold `absent`; ``offsets``
@@ -70,8 +74,12 @@ class Quantiles(Averaging):
         self.q = q
 
     def reduce(
-        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[Any, ...]
-    ) -> NDArray:
+        self,
+        stack: NDArray[Any],
+        count: NDArray[Any],
+        offsets: NDArray[Any] | None,
+        where: tuple[Any, ...],
+    ) -> NDArray[Any]:
         ranked = np.sort(stack, axis=0)
         place = self.q * np.maximum(count - 1, 0)
         low = np.floor(place).astype(np.intp)
@@ -84,7 +92,8 @@ class Quantiles(Averaging):
             out = below + np.multiply(step, part, out=np.zeros_like(below), where=mixed)
             far = mixed & ~np.isfinite(step)  # the two are further apart than any number says
             np.copyto(out, below * (1 - part) + above * part, where=far)
-        return out
+        found: NDArray[Any] = out
+        return found
 
 
 class Modal(Stacked):
@@ -98,8 +107,12 @@ class Modal(Stacked):
             raise TypeError(f"values of dtype {self.source} cannot be ranked; use 'first'")
 
     def reduce(
-        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[Any, ...]
-    ) -> NDArray:
+        self,
+        stack: NDArray[Any],
+        count: NDArray[Any],
+        offsets: NDArray[Any] | None,
+        where: tuple[Any, ...],
+    ) -> NDArray[Any]:
         ranked = np.sort(stack, axis=0)
         best = ranked[0].copy()
         votes = np.ones(best.shape, np.int32)
@@ -109,7 +122,8 @@ class Modal(Stacked):
             better = (run > votes) & (k < count)
             np.copyto(best, ranked[k], where=better)
             np.copyto(votes, run, where=better)
-        return best
+        found: NDArray[Any] = best
+        return found
 
 
 class Modeled(Averaging):
@@ -124,7 +138,7 @@ class Modeled(Averaging):
         self,
         dtype: DTypeLike,
         skipna: bool,
-        predict: Callable[..., NDArray],
+        predict: Callable[..., NDArray[Any]],
         collect: Callable[..., None] | None = None,
     ):
         super().__init__(dtype, skipna)
@@ -132,7 +146,7 @@ class Modeled(Averaging):
         self.collect = collect
 
     def again(
-        self, predict: Callable[..., NDArray], collect: Callable[..., None] | None = None
+        self, predict: Callable[..., NDArray[Any]], collect: Callable[..., None] | None = None
     ) -> Modeled:
         """Give another model of the same contributions."""
         out = Modeled(self.source, self.skipna, predict, collect)
@@ -140,8 +154,12 @@ class Modeled(Averaging):
         return out
 
     def reduce(
-        self, stack: NDArray, count: NDArray, offsets: NDArray | None, where: tuple[Any, ...]
-    ) -> NDArray:
+        self,
+        stack: NDArray[Any],
+        count: NDArray[Any],
+        offsets: NDArray[Any] | None,
+        where: tuple[Any, ...],
+    ) -> NDArray[Any]:
         out = np.full(count.shape, np.nan, self.working)
         cells = count > 0
         if offsets is None or not cells.any():
@@ -154,7 +172,7 @@ class Modeled(Averaging):
         )
         return out
 
-    def _checked(self, given: Any, n: int) -> NDArray:
+    def _checked(self, given: Any, n: int) -> NDArray[Any]:
         """Give what the model gave, if that is one number for each cell."""
         try:
             values = np.asarray(given)
@@ -190,7 +208,9 @@ class Grouped(Stacked):
     def dtype(self) -> np.dtype:
         return self.result
 
-    def grouped(self, values: NDArray, codes: NDArray, n: int, key: NDArray) -> State:
+    def grouped(
+        self, values: NDArray[Any], codes: NDArray[Any], n: int, key: NDArray[Any]
+    ) -> State:
         null, valid = dtypes.missing(self.dtype), self.valid(values)
         fill = 0 if null is None else null
         if valid is None:

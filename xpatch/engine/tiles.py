@@ -39,14 +39,14 @@ def stretches(low: int, length: int, n: int, wrap: bool) -> list[Stretch]:
     return out
 
 
-def combined(reducer: Reducer, state: Sequence[NDArray]) -> Reducer:
+def combined(reducer: Reducer, state: Sequence[NDArray[Any]]) -> Reducer:
     """Give the reducer that combines a state, which may be the sum alone."""
     lone = isinstance(reducer, WeightedMean) and len(state) == 1
     return reducer.plain() if lone and isinstance(reducer, WeightedMean) else reducer
 
 
 @np.errstate(invalid="ignore", over="ignore")  # inf − inf is NaN, as in any mean
-def fold(total: Sum, boxes: Boxes, reducer: Reducer) -> list[NDArray]:
+def fold(total: Sum, boxes: Boxes, reducer: Reducer) -> list[NDArray[Any]]:
     """Give the state on the domain, of a sum on a region that holds it whole."""
     state, how = list(total.state), combined(reducer, total.state)
     for axis, part, low in zip(boxes.axes, boxes.parts, total.low, strict=True):
@@ -80,7 +80,7 @@ def domain_cover(boxes: Boxes) -> Cover:
     return [_folded(vector, a, part.n, part.wrap) for vector, a, part in each]
 
 
-def _folded(cover: NDArray, low: int, n: int, wrap: bool) -> NDArray:
+def _folded(cover: NDArray[Any], low: int, n: int, wrap: bool) -> NDArray[Any]:
     """Fold the first axis of a cover back to the domain."""
     inside = cover[-low : -low + n].copy()  # others may ask for the cover of the region
     for local, first in stretches(low, len(cover), n, wrap):
@@ -119,7 +119,7 @@ def outer(cover: Cover) -> NDArray[np.float64]:
     return out
 
 
-def along(field: NDArray, axes: Sequence[int], ndim: int) -> NDArray:
+def along(field: NDArray[Any], axes: Sequence[int], ndim: int) -> NDArray[Any]:
     """Lay a field over cut dimensions, in their order, along ``axes`` of an array."""
     shape = [1] * ndim
     for axis, n in zip(axes, field.shape, strict=True):
@@ -128,7 +128,9 @@ def along(field: NDArray, axes: Sequence[int], ndim: int) -> NDArray:
 
 
 @np.errstate(invalid="ignore", divide="ignore", over="ignore")
-def finished(state: list[NDArray], cover: Cover, axes: Sequence[int], reducer: Reducer) -> NDArray:
+def finished(
+    state: list[NDArray[Any]], cover: Cover, axes: Sequence[int], reducer: Reducer
+) -> NDArray[Any]:
     """Give the result; the sum alone is divided by the cover, which is its mass."""
     if not isinstance(reducer, WeightedMean) or len(state) == 2:
         return reducer.finish(state)
@@ -174,12 +176,12 @@ class Piece(NamedTuple):
     """What the patches of one block add up to on a part of a chunk, from cell ``low`` of the domain on."""
 
     low: tuple[int, ...]
-    state: list[NDArray]
+    state: list[NDArray[Any]]
     cover: Cover
 
 
 def in_tiles(
-    total: Sum, boxes: Boxes, edges: Sequence[NDArray]
+    total: Sum, boxes: Boxes, edges: Sequence[NDArray[Any]]
 ) -> dict[tuple[int, ...], list[Piece]]:
     """Cut a sum where chunks end; several parts are copies, so that none keeps the others alive."""
     own: list[list[tuple[int, Stretch]]] = []
@@ -206,7 +208,7 @@ def in_tiles(
     return out
 
 
-def _between(s: Stretch, edge: NDArray) -> Iterator[tuple[int, Stretch]]:
+def _between(s: Stretch, edge: NDArray[Any]) -> Iterator[tuple[int, Stretch]]:
     """Cut a stretch where chunks end."""
     first, behind = s.first, s.first + s.local.stop - s.local.start
     k = int(np.searchsorted(edge, first, side="right")) - 1
@@ -225,7 +227,7 @@ def put_together(
     shape: Sequence[int],
     axes: Sequence[int],
     reducer: Reducer,
-) -> tuple[NDArray, Cover]:
+) -> tuple[NDArray[Any], Cover]:
     """Combine the pieces of one chunk, and give what it comes to, and the cover."""
     cells = [shape[a] for a in axes]
     if len(pieces) == 1 and pieces[0].state[0].shape == tuple(shape):
@@ -255,7 +257,7 @@ def put_together(
 # --------------------------------------------------------------------------------------- stacked
 
 
-def reduce_stacked(patches: NDArray, boxes: Boxes, reducer: Stacked) -> NDArray:
+def reduce_stacked(patches: NDArray[Any], boxes: Boxes, reducer: Stacked) -> NDArray[Any]:
     """Reduce the contributions of each cell of a product, one tile of the domain after the other."""
     shape = list(patches.shape[1:])
     for axis, part in zip(boxes.axes, boxes.parts, strict=True):
@@ -271,7 +273,7 @@ def reduce_stacked(patches: NDArray, boxes: Boxes, reducer: Stacked) -> NDArray:
 
 
 def _tiles(
-    boxes: Boxes, patches: NDArray, reducer: Stacked
+    boxes: Boxes, patches: NDArray[Any], reducer: Stacked
 ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Cut the domain into parts whose stacked contributions fit in little memory."""
     sizes = [p.size for p in boxes.parts]
@@ -289,8 +291,8 @@ def _tiles(
 
 
 def _reduce_tile(
-    patches: NDArray, boxes: Boxes, reducer: Stacked, where: tuple[slice, ...]
-) -> NDArray:
+    patches: NDArray[Any], boxes: Boxes, reducer: Stacked, where: tuple[slice, ...]
+) -> NDArray[Any]:
     """Stack what falls on one tile, and reduce it."""
     low, high = boxes.region(whole=True)
     layout = boxes.layout(low, high)

@@ -63,7 +63,7 @@ def _largest(probability: xr.DataArray, dim: Any) -> tuple[xr.DataArray, xr.Data
     return found
 
 
-def _places(values: NDArray) -> tuple[NDArray, NDArray]:
+def _places(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Give the place of the largest value along the last axis, and whether none is missing.
 
     Few classes and many cells: argmax would walk over each cell alone.
@@ -83,7 +83,7 @@ def _places(values: NDArray) -> tuple[NDArray, NDArray]:
     return best, known
 
 
-def _blocks(values: NDArray) -> Iterator[tuple[Any, ...]]:
+def _blocks(values: NDArray[Any]) -> Iterator[tuple[Any, ...]]:
     """Cut rows of an array into blocks that are small enough to stay at hand between steps."""
     n = len(values) if values.ndim else 0
     step = max(1, BLOCK_BYTES * n // max(1, values.nbytes))
@@ -159,7 +159,7 @@ def inverse_variance(
     return xr.Dataset(parts, attrs=patches.attrs)
 
 
-def _weighted(mean: NDArray, variance: NDArray) -> NDArray:
+def _weighted(mean: NDArray[Any], variance: NDArray[Any]) -> NDArray[Any]:
     """Give the mean times its precision, and the precision, as one complex number.
 
     So both are added up in one go, and are missing together.
@@ -188,7 +188,7 @@ def _weighted(mean: NDArray, variance: NDArray) -> NDArray:
     return out
 
 
-def _apart(total: NDArray) -> tuple[NDArray, NDArray]:
+def _apart(total: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Give the mean and its variance, of the sums of weighted means and of precisions."""
     mean, variance = (
         np.empty(total.shape, total.real.dtype),
@@ -209,7 +209,7 @@ def fitted_model(
     reducer: Modeled,
     shape: tuple[int, ...],
     run: Callable[[Modeled], Any],
-    target: NDArray | None,
+    target: NDArray[Any] | None,
 ) -> Modeled:
     """Fit the estimator of `Learned` on a sample of cells and give the reducer that predicts.
 
@@ -220,10 +220,12 @@ def fitted_model(
         return reducer
     rng = np.random.default_rng(spec.seed)
     share = min(1.0, spec.max_samples / (int(np.prod(shape)) or 1))
-    seen: list[tuple[NDArray, NDArray]] = []
-    truth: list[NDArray] = []
+    seen: list[tuple[NDArray[Any], NDArray[Any]]] = []
+    truth: list[NDArray[Any]] = []
 
-    def collect(values: NDArray, offsets: NDArray, where: tuple, cells: NDArray) -> None:
+    def collect(
+        values: NDArray[Any], offsets: NDArray[Any], where: tuple[Any, ...], cells: NDArray[Any]
+    ) -> None:
         wanted = np.nanmean(values, axis=0) if target is None else target[where][cells]
         keep = (rng.random(len(wanted)) < share) & ~np.isnan(wanted)
         seen.append((values[:, keep], offsets[:, :, keep]))
@@ -237,14 +239,14 @@ def fitted_model(
     model = spec.model
     model.fit(np.concatenate(rows), np.concatenate(truth))
 
-    def predict(values: NDArray, offsets: NDArray) -> NDArray:
+    def predict(values: NDArray[Any], offsets: NDArray[Any]) -> NDArray[Any]:
         features = stack_features(*_widened(values, offsets, width))
         return np.asarray(model.predict(features)).reshape(-1)
 
     return reducer.again(predict)
 
 
-def stack_features(values: NDArray, offsets: NDArray) -> NDArray[np.float64]:
+def stack_features(values: NDArray[Any], offsets: NDArray[Any]) -> NDArray[np.float64]:
     """Lay contributions (slot, cell) and offsets (dim, slot, cell) out as rows of features."""
     far = np.abs(offsets).max(axis=0)
     order = np.argsort(far, axis=0, kind="stable")  # NaN, an empty slot, comes last
@@ -257,7 +259,9 @@ def stack_features(values: NDArray, offsets: NDArray) -> NDArray[np.float64]:
     return np.concatenate([values, *offsets]).T
 
 
-def _widened(values: NDArray, offsets: NDArray, width: int) -> tuple[NDArray, NDArray]:
+def _widened(
+    values: NDArray[Any], offsets: NDArray[Any], width: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Add empty slots, so that every part of the field has as many features as were fitted."""
     missing = width // (1 + len(offsets)) - len(values)
     if missing <= 0:

@@ -129,13 +129,12 @@ class Reduction:
     @cached_property
     def ranks(self) -> NDArray[np.int64]:
         """Patches ranked by their labels, and those with the same label by their place."""
-        if (self.ordinals[1:] > self.ordinals[:-1]).all():
-            return np.arange(len(self.ordinals))
-        ranks = np.empty(len(self.ordinals), np.int64)
-        ranks[np.argsort(self.ordinals, kind="stable")] = np.arange(len(self.ordinals))
+        ranks = np.arange(len(self.ordinals))
+        if not (self.ordinals[1:] > self.ordinals[:-1]).all():
+            ranks[np.argsort(self.ordinals, kind="stable")] = ranks.copy()
         return ranks
 
-    def boxes(self, ordinals: NDArray, labels: NDArray) -> bx.Boxes:
+    def boxes(self, ordinals: NDArray[Any], labels: NDArray[Any]) -> bx.Boxes:
         """Give some patches as boxes."""
         where = self._arranged if ordinals is self.ordinals else arranged(self.hood, ordinals)
         return bx.Boxes.of(self.hood, self.slots, where, labels, *self.sampled)
@@ -144,7 +143,7 @@ class Reduction:
     def _arranged(self) -> Arrangement:
         return arranged(self.hood, self.ordinals)
 
-    def group(self, ordinals: NDArray, labels: NDArray) -> Group:
+    def group(self, ordinals: NDArray[Any], labels: NDArray[Any]) -> Group:
         """Give some patches as they are merged by elements."""
         needs = self._kind.by == "central" or getattr(self._kind, "needs_offsets", False)
         far = offsets(self.hood) if needs else None
@@ -153,9 +152,8 @@ class Reduction:
 
     def _group(self, which: slice) -> Group:
         """Give some patches; all of them are kept, because their elements are asked for twice."""
-        if which.stop - which.start < len(self.ordinals):
-            return self.group(self.ordinals[which], self.ranks[which])
-        return self._all
+        some = which.stop - which.start < len(self.ordinals)
+        return self.group(self.ordinals[which], self.ranks[which]) if some else self._all
 
     @cached_property
     def _all(self) -> Group:
@@ -239,13 +237,13 @@ class Reduction:
 
     # --------------------------------------------------------------------------- in memory
 
-    def repeated(self, patches: NDArray) -> NDArray:
+    def repeated(self, patches: NDArray[Any]) -> NDArray[Any]:
         """Let each coarse slot stand for all of its cells."""
         for axis, factor in zip(self.slots, self.repeats, strict=False):
             patches = patches if factor == 1 else np.repeat(patches, factor, axis + 1)
         return patches
 
-    def in_memory(self, patches: NDArray) -> NDArray:
+    def in_memory(self, patches: NDArray[Any]) -> NDArray[Any]:
         """Merge a NumPy array; coarse patches, which become many times as large, some at a time."""
         factor = math.prod(self.repeats)
         if factor > 1 and patches.nbytes * factor > REPEATED_BYTES:
@@ -278,14 +276,14 @@ class Reduction:
             merged = finished(fold(total, boxes, reducer), cover, self.axes, reducer)
         return fill(merged, self.axes, self._asked(reducer, fill))
 
-    def _overwrites(self, patches: NDArray, reducer: r.Reducer) -> bool:
+    def _overwrites(self, patches: NDArray[Any], reducer: r.Reducer) -> bool:
         """Whether boxes are merged by writing one over the other, which needs no elements."""
         picks = isinstance(reducer, r.Choose) and reducer.by in ("first", "last")
         if self.hood.lists or self.every.folded or not picks or reducer.reading is not None:
             return False
         return not (reducer.skips(patches.dtype) and dtypes.has_nan(patches))
 
-    def _at_anchors(self, patches: NDArray) -> NDArray | None:
+    def _at_anchors(self, patches: NDArray[Any]) -> NDArray[Any] | None:
         """Give each element the value of its own patch, which is the most central one of all."""
         if self.anchors is None:
             return None
@@ -314,15 +312,11 @@ class Reduction:
         placed: NDArray[Any] = full.reshape(shape)
         return placed
 
-    def _of_elements(self, patches: NDArray, reducer: r.Reducer, fill: Fill) -> NDArray:
+    def _of_elements(self, patches: NDArray[Any], reducer: r.Reducer, fill: Fill) -> NDArray[Any]:
         place, n, shape = min(self.slots), math.prod(self.hood.shape), self.hood.shape
         batches = self._batches()
         if len(batches) == 1 or isinstance(reducer, Stacked):
-            given = (
-                self._group(batches[0]).contributions(patches, place)
-                if len(batches) == 1
-                else (self.group(self.ordinals, self.ranks).contributions(patches, place))
-            )
+            given = self._all.contributions(patches, place)
             if isinstance(reducer, Modeled) and isinstance(self.aggregation, Learned):
                 target = self._target((*given.shape[:place], *shape, *given.shape[place:]))
                 if target is not None:
@@ -344,7 +338,7 @@ class Reduction:
         full = full.reshape(*others[:place], *shape, *others[place:])
         return fill(full, self.axes, self._asked(reducer, fill))
 
-    def _target(self, shape: tuple[int, ...]) -> NDArray | None:
+    def _target(self, shape: tuple[int, ...]) -> NDArray[Any] | None:
         target = getattr(self.aggregation, "target", None)
         if target is None:
             return None
@@ -399,7 +393,7 @@ class Reduction:
         merged = dask.delayed(self._of_present)(patches, present)
         return da.from_delayed(merged, shape, dtypes.average(patches.dtype)).rechunk(tuple(out))
 
-    def _of_present(self, patches: NDArray, present: NDArray | None) -> NDArray:
+    def _of_present(self, patches: NDArray[Any], present: NDArray[Any] | None) -> NDArray[Any]:
         if present is None:
             return self.in_memory(patches)
         job = dataclasses.replace(self, ordinals=self.ordinals[present])
