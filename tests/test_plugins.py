@@ -228,6 +228,22 @@ def test_in_files(backed, timed, tmp_path):
         assert xpatch.Patcher.from_spec(spec).geometry == geometry
 
 
+def test_a_file_of_a_geometry_that_is_not_defined_says_so(tmp_path):
+    patches = GRID.patch.split(geometry=Stripes(4), sampler=xpatch.RegularStride({"y": 4}))
+    patches.to_netcdf(tmp_path / "patches.nc")
+    with xr.open_dataarray(tmp_path / "patches.nc") as stored:
+        stored = stored.load()
+    stored["patch"].attrs = {
+        n: v.replace("Stripes", "Bands") if isinstance(v, str) else v
+        for n, v in stored["patch"].attrs.items()
+    }
+    with pytest.raises(
+        ValueError, match=r"no specification is called 'Bands' here: import the module"
+    ):
+        stored.patch.merge()
+    xr.testing.assert_equal(stored.patch.merge("first", like=GRID), GRID)
+
+
 # --------------------------------------------------------------------------- values of each
 
 

@@ -272,10 +272,18 @@ def _keys(
         if key not in found:
             raise DamagedRecipe(f"it has no {key!r}")
         if not _holds(rule, found[key]):
-            raise DamagedRecipe(f"{key!r} is {_short(found[key])}")
+            raise DamagedRecipe(f"{key!r} is {_short(found[key])}{_unknown(found[key])}")
     for key, rule in optional.items():
         if key in found and not _holds(rule, found[key]):
-            raise DamagedRecipe(f"{key!r} is {_short(found[key])}")
+            raise DamagedRecipe(f"{key!r} is {_short(found[key])}{_unknown(found[key])}")
+
+
+def _unknown(value: Any) -> str:
+    """Say if a specification is of a class that nobody has defined here."""
+    name = value.get("class") if isinstance(value, dict) else None
+    if not isinstance(name, str) or name in classes():
+        return ""
+    return f", and no specification is called {name!r} here: import the module that defines it"
 
 
 def _holds(rule: Rule, value: Any) -> bool:
