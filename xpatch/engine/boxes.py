@@ -21,8 +21,6 @@ from xpatch.engine.slices import AxisWeights, Slices
 
 SLAB_CELLS = 1 << 24  # of the domain that are looked at together
 SAMPLE = 32  # patches that are looked at for missing values
-BOX_TIME, CELL_TIME = 3000, 4  # ns: to add up a box of one cell; to sum up one cell of all boxes
-PUT_CELLS = 1 << 7  # smaller boxes are written cell by cell
 Weights = Sequence[AxisWeights | None]  # for each dimension, of all entries; None: all one
 Cover = list[NDArray[Any]] | NDArray[Any]  # a vector for each dimension, or a field
 
