@@ -108,8 +108,9 @@ class Group:
     def cover(self) -> NDArray[np.float64]:
         """Sum the mass over the patches, for each element."""
         n = math.prod(self.hood.shape)
-        if self.plain is not None:
-            return np.bincount(self.plain.elements, minlength=n).astype(float)
+        if self.listed is not None:
+            mass = self._of_members(self.masses)
+            return np.bincount(self.listed.elements, mass, minlength=n).astype(float)
         elements, mass = self.elements, self._table(self.masses, np.multiply)
         there = elements >= 0
         weights = None if mass is None else mass[there]
@@ -126,8 +127,8 @@ class Group:
         slots = len(self.hood.inner)
         others = (*patches.shape[1 : 1 + place], *patches.shape[1 + place + slots :])
         moved = np.moveaxis(patches, range(1 + place, 1 + place + slots), range(1, 1 + slots))
-        if self.plain is not None:
-            return self._of_list(moved, others, place, self.plain)
+        if self.listed is not None:
+            return self._of_list(moved, others, place, self.listed)
         elements = self.elements
         keep = elements >= 0
         weights = self._table(self.weights, np.multiply)
@@ -157,21 +158,37 @@ class Group:
         )
 
     @cached_property
-    def plain(self) -> Any:
-        """Lists of one part that all weigh the same, whose members follow each other; or None."""
-        given = (*self.weights, *self.masses, self.offsets)
-        if len(self.hood.parts) != 1 or not self.hood.lists or any(f is not None for f in given):
+    def listed(self) -> Any:
+        """Lists that are all there is, of which no table is made that empty slots make wide; or None."""
+        if len(self.hood.parts) != 1 or not self.hood.lists:
             return None
         return self.hood.members(np.arange(len(self.hood)))
+
+    def _of_members(self, factors: Sequence[Any] | None) -> NDArray[np.float64] | None:
+        """Give what the only part gives, of each member."""
+        if factors is None or factors[0] is None:
+            return None
+        found: NDArray[np.float64] = factors[0].members(
+            self.hood.entries(np.arange(len(self.hood)))[0]
+        )
+        return found
 
     def _of_list(
         self, moved: NDArray[Any], others: tuple[int, ...], place: int, part: Any
     ) -> Contributions:
-        """Take members as they stand, without tables that empty slots make wide."""
-        rows = moved[part.patches, part.slots] if part.ragged else moved
+        """Take members as they stand."""
+        patch = part.patches
+        rows = moved[patch, part.slots] if part.ragged else moved
         values = np.ascontiguousarray(rows.reshape(len(part.elements), math.prod(others)))
-        labels = self.labels[part.patches]
-        return Contributions(values, part.elements, None, None, labels, None, others, place)
+        weights, mass = self._of_members(self.weights), self._of_members(self.masses)
+        radial = self._of_members(self.offsets)
+        if radial is not None and self.anchors is not None:
+            radial = np.where(part.elements == self.anchors[patch], -1.0, radial)
+        labels = self.labels[patch]
+        every = Contributions(values, part.elements, weights, mass, labels, radial, others, place)
+        if mass is None or (there := mass > 0).all():
+            return every
+        return every.take(there)
 
     def _far(self) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
         """Give the largest offset of each slot, and of several the mean of their squares."""

@@ -199,11 +199,11 @@ class Reduction:
         return total
 
     def _batches(self) -> list[slice]:
-        """Cut the patches into runs whose tables of elements hold at most so many slots."""
-        hood = self.hood
-        step = max(1, BATCH // hood.width)
-        if len(hood.parts) == 1 and hood.lists and all(m is None for m in self.sampled[1]):
-            step = max(1, len(self.ordinals))  # they need no table
+        """Cut the patches into runs of which at most so many slots, or members, are looked at."""
+        hood, slots = self.hood, self.hood.width
+        if len(hood.parts) == 1 and hood.lists:  # no table is made of them
+            slots = 1 + len(hood.lists[0].elements) // max(1, len(hood.lists[0]))
+        step = max(1, BATCH // max(1, slots))
         return [slice(a, a + step) for a in range(0, max(1, len(self.ordinals)), step)]
 
     def _planned(

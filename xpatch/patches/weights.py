@@ -24,6 +24,12 @@ class ListWeights:
     part: Members
     values: NDArray[np.float64]
 
+    def members(self, entries: NDArray[Any]) -> NDArray[np.float64]:
+        """Values of the members of entries, one after the other."""
+        if len(entries) == len(self.part) and (entries == np.arange(len(entries))).all():
+            return self.values
+        return self.values[self.part.rows(entries)]
+
     def full(self, entries: NDArray[Any]) -> NDArray[np.float64]:
         """Values of entries, shape (entry, slot), 0 in empty slots."""
         out = np.zeros((len(entries), self.part.width))
