@@ -64,7 +64,7 @@ class Checkerboard(xpatch.Sampler):
 
     step: int
 
-    def places(self, domain, geometry, obj=None):
+    def places(self, domain, geometry):
         outline = geometry.outline(domain)
         counts = [-(-n // self.step) for n in outline.shape]
         board = np.stack(np.unravel_index(np.arange(np.prod(counts)), counts), axis=-1)
@@ -242,6 +242,17 @@ def test_a_file_of_a_geometry_that_is_not_defined_says_so(tmp_path):
     ):
         stored.patch.merge()
     xr.testing.assert_equal(stored.patch.merge("first", like=GRID), GRID)
+
+
+@pytest.mark.parametrize("geometry", [xpatch.Rectangular(BOXES), xpatch.RadiusGraph(3.0)])
+def test_valid_looks_at_the_data_for_a_sampler_that_does_not(geometry):
+    cloudy = GRID.where((GRID.y > 3) | (GRID.x > 3))
+    plain = cloudy.patch.split(geometry=geometry, sampler=Checkerboard(2))
+    valid = cloudy.patch.split(geometry=geometry, sampler=xpatch.Valid(Checkerboard(2)))
+    whole = (
+        plain.notnull().where(plain.patch.mask, True).all([d for d in plain.dims if d != "patch"])
+    )
+    assert 0 < valid.sizes["patch"] == int(whole.sum()) < plain.sizes["patch"]
 
 
 # --------------------------------------------------------------------------- values of each

@@ -25,6 +25,7 @@ from xpatch.patches.encoding import named_apart, told_apart
 from xpatch.patches.names import free_names, renumbered, unusual_names
 from xpatch.patches.plan import Plan
 from xpatch.patches.split import check_chunks, taken_names
+from xpatch.sampler.base import asked
 from xpatch.spec import MOST
 from xpatch.time.axis import TimeAxis
 from xpatch.time.finding import is_time
@@ -135,7 +136,7 @@ def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
         tell_placeless(domain, axes.geometry)
         hood = Neighborhood((members,))
         return Found(hood, axes.window, *rest, ids=places.ids, matched=matched)
-    anchors = axes.sampler.places(domain, axes.geometry, obj)
+    anchors = asked(axes.sampler.places, domain, axes.geometry, obj)
     boxes = axes.geometry.neighborhood(domain, anchors)
     found = Found(boxes, axes.window, anchors.ordinals, anchors.origin, ids=anchors.ids)
     return dataclasses.replace(found, matched=anchors.origin is not None)
@@ -288,7 +289,7 @@ def members_at(
         If there is no anchor, or one without any member. Samplers that do not look at the field may
         place some beyond it; these are left out.
     """
-    places = sampler.places(domain, geometry, obj)
+    places = asked(sampler.places, domain, geometry, obj)
     word = places.empty or geometry.empty
     if places.ordinals is None:
         members = geometry.neighborhood(domain, places)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,15 @@ from xpatch.spec import MOST, Spec, by_dim, is_integer, per_dim
 class Sampler(Spec):
     """Base of the samplers.
 
-    A sampler says where the anchors are: `places`, which goes by `boxes` or by `lists`, whichever the
-    geometry has. ``field`` holds the data, for samplers that look at them.
+    A sampler says where the anchors are: ``places(domain, geometry)``, which goes by `boxes` or by `lists`,
+    whichever the geometry has. Those that look at the data take ``field`` as well.
     """
 
     def places(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Any:
         """Give the `Anchors` of boxes on ``domain``, or the `Places` of lists of members."""
         if isinstance(geometry, MemberGeometry):
-            return self.lists(domain, geometry, field)
-        return self.boxes(domain, geometry, field)
+            return asked(self.lists, domain, geometry, field)
+        return asked(self.boxes, domain, geometry, field)
 
     def boxes(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Anchors:
         """Place boxes."""
@@ -39,6 +40,12 @@ class Sampler(Spec):
             f"{type(self).__name__} places boxes; the anchors of {type(geometry).__name__} are placed "
             "by EveryElement, Random, PoissonDisk, FibonacciSphere, AlongTrack or Explicit"
         )
+
+
+def asked(places: Callable[..., Any], domain: Lattice, geometry: Geometry, field: Any) -> Any:
+    """Ask a method of a sampler for the anchors; it is given the field if it has a place for it."""
+    looks = len(inspect.signature(places).parameters) > 2
+    return places(domain, geometry, *((field,) if looks else ()))
 
 
 def listed(starts: NDArray) -> Anchors:

@@ -15,7 +15,7 @@ from xpatch.domain import Lattice
 from xpatch.domain.nodata import valid
 from xpatch.engine.distinct import distinct
 from xpatch.geometry import Anchors, Geometry, MemberGeometry, Places
-from xpatch.sampler.base import Sampler, listed
+from xpatch.sampler.base import Sampler, asked, listed
 from xpatch.spec import check_amount, check_fraction
 
 
@@ -54,15 +54,15 @@ class Valid(Sampler):
         ValueError
             If none is.
         """
-        proposed = self.sampler.places(domain, geometry, field)
+        proposed = asked(self.sampler.places, domain, geometry, field)
         boxes: Any = geometry.neighborhood(domain, proposed)
         check_amount(len(boxes), repr(self.sampler), "Valid looks at each: use a larger step")
         fraction = box_fractions(self._mask(domain, field, boxes.dims), boxes.starts(), boxes)
         keep = fraction >= self.min_fraction - 1e-12
         if proposed.ordinals is not None:
-            asked = np.zeros(len(keep), bool)
-            asked[proposed.ordinals] = True
-            keep &= asked
+            wanted = np.zeros(len(keep), bool)
+            wanted[proposed.ordinals] = True
+            keep &= wanted
         self._some(keep, fraction)
         if proposed.ordinals is not None:  # those of other patches: they keep their labels
             labels = proposed.ordinals[keep[proposed.ordinals]]
@@ -72,7 +72,7 @@ class Valid(Sampler):
 
     def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Keep the anchors whose members are valid enough; those without members are not."""
-        proposed = self.sampler.places(domain, geometry, field)
+        proposed = asked(self.sampler.places, domain, geometry, field)
         if proposed.ordinals is not None:  # those of other patches: they keep their labels
             kept = distinct(proposed.ordinals)
             few = dataclasses.replace(proposed.take(kept), ordinals=None)
