@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import gc
 import pickle
 import threading
 
@@ -193,6 +194,17 @@ def test_what_waits_keeps_nothing_else_alive(aggregation):
         cut(field, 8, 4).patch.merge(aggregation).compute(scheduler="synchronous")
     rim = 8 * 256 * (3 + 3)  # cells: patches reach over six inner borders of chunks
     assert 0 < seen.held <= 4 * rim * field.dtype.itemsize
+
+
+def test_what_blocks_make_is_not_kept_as_long_as_the_graph():
+    """Weights of a block are kept for the tasks of the next chunks, not those of thousands of blocks."""
+    from xpatch.engine.scatter import Layout
+
+    merged = cut(lazy(256, 16), 8, 4).patch.merge(HANN)
+    assert merged.data.npartitions == 256
+    before = sum(isinstance(o, Layout) for o in gc.get_objects())
+    merged.compute(scheduler="synchronous")
+    assert sum(isinstance(o, Layout) for o in gc.get_objects()) - before <= 32
 
 
 def test_layers_that_nobody_needs_are_dropped():

@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import dask.array as da
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from xpatch.engine.graph import Node, layered, sequence, uncollected
 
+RECENT = 16  # blocks
 Tile = tuple[int, ...]
 
 
@@ -183,18 +185,36 @@ def main_piece(cells: Sequence[int]) -> int | None:
     return best if best is not None and 3 * cells[best] >= sum(cells) else None
 
 
-class Block:
-    """Adds the patches of one block up, for each output chunk that they fall on.
+class Recent:
+    """What was made of the last few blocks: tasks of one block, for other chunks of other dims, share it.
 
-    Tasks of the same block, for other blocks of the other dims, share what was ``kept``.
+    A graph has thousands of blocks and lives as long as its array, so that not all can be kept.
     """
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[Any, Any]] = {}
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> Any:
+        return (Recent, ())
+
+    def get(self, block: Any, make: Callable[[], Any]) -> Any:
+        """Give what ``make`` gives for a block, made now or known."""
+        with self._lock:
+            found = self._kept.pop(id(block), None)
+        found = (block, make()) if found is None else found
+        with self._lock:
+            self._kept[id(block)] = found  # the newest comes last
+            while len(self._kept) > RECENT:
+                del self._kept[next(iter(self._kept))]
+        return found[1]
+
+
+class Block:
+    """Adds the patches of one block up, for each output chunk that they fall on."""
 
     def __init__(self, ordinals: NDArray[Any], labels: NDArray[Any], tiles: tuple[Tile, ...]):
         self.ordinals, self.labels, self.tiles = ordinals, labels, tiles
-        self.kept: Any = None
-
-    def __reduce__(self) -> Any:
-        return (Block, (self.ordinals, self.labels, self.tiles))
 
     def __call__(
         self, node: Node, patches: NDArray[Any], present: NDArray[Any] | None = None

@@ -348,7 +348,7 @@ def _add(
     for visit in visits:
         if (here := tuple([s.block.start for s in visit])) != block:
             block = here
-            weight, zeros, mass = shares(visit)
+            weight, zeros, mass = shares(layout, visit)
             values, there = layout.source(patches, visit), layout.present(visit, ndim)
             if there is not None and not lean:
                 mass = there if mass is None else there * mass

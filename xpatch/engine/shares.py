@@ -19,7 +19,7 @@ class Shares:
 
     def __init__(self, layout: Any, ndim: int, dtype: np.dtype):
         real = np.empty(0, dtype).real.dtype
-        self.layout, self.ndim = layout, ndim
+        self.ndim = ndim  # the layout, which keeps this, is no part of it: both would wait for the collector
         self.dtype = real if real.kind == "f" else np.dtype(float)
         self.kept: dict[
             Any, tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]
@@ -30,15 +30,15 @@ class Shares:
         self.plain = self.same and not layout.weighted
 
     def __call__(
-        self, visit: Sequence[Any]
+        self, layout: Any, visit: Sequence[Any]
     ) -> tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]:
         if self.plain:
             return None, None, None
-        apart = self.layout.apart
+        apart = layout.apart
         key = tuple([s.kind if apart else (s.block.start, s.block.stop) for s in visit])
         found = self.kept.get(key)
         if found is None:  # threads may share this: each has what it made itself
-            found = self._made(visit)
+            found = self._made(layout, visit)
             if self.bytes > KEPT_BYTES:
                 self.kept, self.bytes = {}, 0
             self.kept[key] = found
@@ -46,9 +46,9 @@ class Shares:
         return found
 
     def _made(
-        self, visit: Sequence[Any]
+        self, layout: Any, visit: Sequence[Any]
     ) -> tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]:
-        weight = self.layout.weight(False, visit, self.ndim, self.dtype)
-        mass = weight if self.same else self.layout.weight(True, visit, self.ndim, self.dtype)
+        weight = layout.weight(False, visit, self.ndim, self.dtype)
+        mass = weight if self.same else layout.weight(True, visit, self.ndim, self.dtype)
         zeros = None if weight is None else weight == 0
         return weight, zeros if zeros is not None and zeros.any() else None, mass

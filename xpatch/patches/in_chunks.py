@@ -14,7 +14,7 @@ from xpatch.engine import boxes as bx
 from xpatch.engine import elements as el
 from xpatch.engine import reducers as r
 from xpatch.engine.arrangement import arranged
-from xpatch.engine.chunked_merge import Block, Tile, tiles_of_list, tiles_of_product
+from xpatch.engine.chunked_merge import Block, Recent, Tile, tiles_of_list, tiles_of_product
 from xpatch.engine.tiles import in_tiles, put_together
 from xpatch.neighborhood import Slices
 
@@ -52,6 +52,7 @@ class InChunks:
     reducer: r.Reducer
     fill: Fill
     by_element: bool
+    recent: Recent = dataclasses.field(default_factory=Recent)
 
     @property
     def slots(self) -> tuple[int, ...]:
@@ -107,7 +108,7 @@ class InChunks:
         if len(ordinals) < len(block.ordinals):
             boxes = self.job.boxes(ordinals, labels)
         else:
-            boxes = block.kept = block.kept or self.job.boxes(ordinals, labels)
+            boxes = self.recent.get(block, lambda: self.job.boxes(ordinals, labels))
         return in_tiles(boxes.add(patches, self.reducer), boxes, edges)
 
     def _check(self, patches: NDArray[Any], block: Block) -> None:
