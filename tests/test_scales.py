@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import dask.array as da
 import numpy as np
@@ -195,6 +196,21 @@ def test_dask_and_data_on_disk_give_the_same(window, tmp_path, monkeypatch):
         lazy.isel(patch=slice(None, None, -1)).patch.merge(),
     ):
         xr.testing.assert_allclose(other.compute(), expected.patch.merge())
+
+
+def test_cells_that_are_averaged_are_cut_some_patches_at_a_time(monkeypatch):
+    """The cells of all patches would take 33 MB, their means 2 MB."""
+    monkeypatch.setattr(engine_lazy, "BLOCK_BYTES", 1 << 20)
+    field = xr.DataArray(np.ones((1000, 8, 8)), dims=("time", "y", "x"))
+    patcher = TimePatcher(MultiScale([4, 64]), xpatch.RegularTimeStride(1))
+    field.patch.split(patcher)
+    tracemalloc.start()
+    tree = field.patch.split(patcher)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    kept = sum(v.nbytes for node in tree.children.values() for v in node.data_vars.values())
+    assert 3e6 < kept < 5e6
+    assert peak < 3 * kept
 
 
 def test_graphs_grow_with_chunks_not_with_patches():

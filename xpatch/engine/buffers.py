@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -84,14 +84,21 @@ def available_threads() -> int:
     return max(1, min(cores or 1, 4))
 
 
-def in_threads(function: Callable[[Any], Any], parts: Iterable[Any]) -> list[Any]:
-    """Call ``function`` on each part, on threads of their own; the calling thread does the first.
+def in_threads(function: Callable[[Any], Any], blocks: Any, threads: int) -> None:
+    """Call ``function`` on runs of ``blocks``, each on a thread of its own.
 
-    It would idle otherwise, and a core that idles takes long to wake.
+    The calling thread does the first: it would idle otherwise, and a core that idles takes long to wake.
+    Threads that took the blocks in turn would wait for each other's new memory.
     """
-    first, *rest = parts
+    if not len(blocks):
+        return
+    step = -(-len(blocks) // threads)
+    first, *rest = (blocks[k : k + step] for k in range(0, len(blocks), step))
     if not rest:
-        return [function(first)]
+        function(first)
+        return
     with ThreadPoolExecutor(len(rest)) as pool:
-        jobs = [pool.submit(function, part) for part in rest]
-        return [function(first), *(job.result() for job in jobs)]
+        jobs = [pool.submit(function, run) for run in rest]
+        function(first)
+        for job in jobs:
+            job.result()

@@ -36,10 +36,9 @@ def mean_of(
     if values.dtype.kind in "mM":
         return _mean_of_dates(parts, within)
     with np.errstate(invalid="ignore"):
-        out = parts.mean(within)
+        out: NDArray[Any] = parts.mean(within)
     if values.dtype.kind in "biu" or not np.isnan(out).any():
-        found = out
-        return found
+        return out
     valid = ~np.isnan(parts)
     total = parts.sum(within, dtype=dtypes.accumulator(values.dtype), where=valid)
     with np.errstate(invalid="ignore", divide="ignore"):

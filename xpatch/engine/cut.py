@@ -33,8 +33,6 @@ class Cut:
         What is done to patches, given them and their neighborhoods.
     final : dtype
         Of the patches.
-    sizes : mapping
-        In-patch dimensions of the patches and their sizes.
     """
 
     hood: Any
@@ -43,7 +41,6 @@ class Cut:
     fills: tuple[Any, ...]
     finish: Finish | None
     final: np.dtype
-    sizes: dict[Hashable, int]
 
     @classmethod
     def of(
@@ -61,7 +58,13 @@ class Cut:
             shape = [hood.fine.inner.get(d, 1) for d in patch_dims(hood, dims)]
             nothing = np.empty((0, *shape), own)
             final = finish(nothing, hood.take(np.empty(0, np.int64))).dtype
-        return cls(hood, tuple(dims), own, tuple(fills), finish, final, hood.inner)
+        return cls(hood, tuple(dims), own, tuple(fills), finish, final)
+
+    @property
+    def sizes(self) -> dict[Hashable, int]:
+        """In-patch dimensions of the patches and their sizes."""
+        sizes: dict[Hashable, int] = self.hood.inner
+        return sizes
 
     @property
     def patch_dims(self) -> tuple[Hashable, ...]:

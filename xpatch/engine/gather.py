@@ -189,8 +189,7 @@ def _windows(
     pairs: list[tuple[NDArray[Any], NDArray[Any]]] = []
 
     def flush() -> None:
-        step = -(-len(pairs) // threads)  # threads in turn would wait for each other's new memory
-        in_threads(_copy_all, [pairs[i : i + step] for i in range(0, len(pairs), step)] or [[]])
+        in_threads(_copy_all, pairs, threads)
         pairs.clear()
 
     for chosen in itertools.product(*map(_even, starts)):
@@ -294,7 +293,7 @@ def _members(
 
     if counts.sum() >= LONG * len(out) and out.dtype != object:
         threads = available_threads() if out.nbytes >= THREADED_BYTES else 1
-        in_threads(one_by_one, np.array_split(np.arange(len(out)), threads))
+        in_threads(one_by_one, np.arange(len(out)), threads)
         return
     step = max(1, BLOCK_CELLS // part.width)
     for low in range(0, len(out), step):

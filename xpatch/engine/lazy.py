@@ -107,17 +107,17 @@ class Rows:
             return self.cut.out_of(np.empty(shape, self.source.dtype), ordinals)
         low, high = self.cut.hood.reach(ordinals)
         around = np.prod(np.subtract(high, low), dtype=float)
-        if around <= CROWDED * len(ordinals) * self.cut.hood.width or self.cut.hood.lists:
+        if around <= CROWDED * len(ordinals) * self.cut.hood.fine.width or self.cut.hood.lists:
             return self._region(ordinals)
         return np.concatenate([self._region(ordinals[k : k + 1]) for k in range(len(ordinals))])
 
     def _in_batches(self, ordinals: NDArray[Any]) -> NDArray[Any]:
         """Cut in parts where patches are made smaller afterwards."""
         cut, threads = self.cut, available_threads()
-        if math.prod(cut.sizes.values()) == cut.hood.width:
+        if not cut.hood.coarse:
             return cut.out_of(self.source, ordinals, threads)
         inner = [n for k, n in enumerate(self.source.shape) if k not in cut.axes]
-        patch = math.prod(inner) * cut.hood.width * cut.dtype.itemsize
+        patch = math.prod(inner) * cut.hood.fine.width * cut.dtype.itemsize
         count = -(-len(ordinals) // max(1, BLOCK_BYTES // max(1, patch)))
         parts = np.array_split(ordinals, max(1, count))
         return np.concatenate([cut.out_of(self.source, part, threads) for part in parts])

@@ -303,16 +303,13 @@ def scatter(
         _add(state, patches, layout, reducer, visits, (Scratch(), Scratch()))
         return state
     for turn in _rounds(layout, visits):
-        step = -(-len(turn) // threads) or 1
-        shares = [turn[i : i + step] for i in range(0, len(turn), step)]
 
         def run(groups: list[list[tuple[Segment, ...]]]) -> None:
             scratch = Scratch(), Scratch()  # new memory takes longer than what is done in it
             for group in groups:
                 _add(state, patches, layout, reducer, group, scratch)
 
-        if shares:
-            in_threads(run, shares)
+        in_threads(run, turn, threads)
     return state
 
 

@@ -164,8 +164,7 @@ def finished(
             np.divide(total[part], mass, out=total[part])
 
     threads = available_threads() if total.nbytes >= THREADED_BYTES else 1
-    blocks = range(0, n, step)
-    in_threads(divide, [blocks[k::threads] for k in range(threads)])
+    in_threads(divide, range(0, n, step), threads)
     return total.astype(reducer.dtype, copy=False)
 
 

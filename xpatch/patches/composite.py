@@ -182,9 +182,8 @@ def _weighted(mean: NDArray[Any], variance: NDArray[Any]) -> NDArray[Any]:
             np.multiply(mean[rows], precision, out=precision, casting="unsafe")
             out.real[rows] = precision
 
-    blocks = list(_blocks(out))
-    step = -(-len(blocks) // (available_threads() if out.nbytes > THREADED_BYTES else 1)) or 1
-    in_threads(weigh, [blocks[k : k + step] for k in range(0, len(blocks), step)] or [[]])
+    threads = available_threads() if out.nbytes >= THREADED_BYTES else 1
+    in_threads(weigh, list(_blocks(out)), threads)
     return out
 
 

@@ -203,6 +203,8 @@ class Merge:
     def _without_coarse(self) -> Any:
         """Drop the coordinates of coarse cells, which are not those of the field."""
         averaged = {d for d, factor in self.plan.hood.coarse.items() if factor > 1}
+        if not averaged:
+            return self.patches
         coords = self.patches.coords.items()
         return self.patches.drop_vars([n for n, c in coords if averaged & {*c.dims}])
 
