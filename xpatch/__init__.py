@@ -47,6 +47,7 @@ from xpatch.geometry import (
     SphericalCap,
 )
 from xpatch.models.fit_predict import fit_predict
+from xpatch.models.least_squares import LeastSquares
 from xpatch.patcher import Patcher, SpatioTemporalPatcher, TimePatcher
 from xpatch.patches.index import PatchIndex
 from xpatch.registry import register_aggregation
@@ -116,6 +117,7 @@ __all__ = [
     "KNNGraph",
     "Last",
     "Learned",
+    "LeastSquares",
     "LookbackHorizon",
     "Max",
     "Mean",

@@ -253,6 +253,51 @@ class PatchAccessor(NotTheCoordinate):
 
         return horizon(self._obj)
 
+    def fit(
+        self,
+        model: Any,
+        *,
+        y: Hashable | None = None,
+        x: Any = (),
+        over: str | None = None,
+        features: Any = None,
+        independent: Any = None,
+        weights: Any = None,
+        min_samples: int | None = None,
+        on_error: str = "raise",
+        progress: bool = False,
+    ) -> xr.Dataset:
+        """Fit a model to each patch, to each place or window, or to all; see `fit.fit`."""
+        from xpatch.models.fit import fit
+
+        return fit(
+            self._obj,
+            model,
+            y=y,
+            x=x,
+            over=over,
+            features=features,
+            independent=independent,
+            weights=weights,
+            min_samples=min_samples,
+            on_error=on_error,
+            progress=progress,
+        )
+
+    def pool(
+        self, over: str | None = None, *, coef: Hashable = "coef", cov: Hashable = "cov"
+    ) -> xr.Dataset:
+        """Let the parameters of patches tell of each other: partial pooling; see `pool.pool`."""
+        from xpatch.models.pool import pool
+
+        return pool(self._obj, over, coef=coef, cov=cov)
+
+    def predict(self, obj: Any, aggregation: Any = None) -> xr.DataArray:
+        """Predict with fitted parameters, on patches or on a field; see `predict.predict`."""
+        from xpatch.models.predict import predict
+
+        return predict(self._obj, obj, aggregation)
+
     def batches(
         self,
         batch_size: int,

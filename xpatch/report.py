@@ -60,15 +60,15 @@ class Ticker:
 class PatchFailure(UserWarning):
     """Some patches could not be processed; ``failures`` gives the message for each label."""
 
-    def __init__(self, failures: Mapping[int, str]):
-        self.failures = dict(sorted(failures.items()))
+    def __init__(self, failures: Mapping[int, str], what: str = "apply"):
+        self.failures, self.what = dict(sorted(failures.items())), what
         labels = ", ".join(map(str, itertools.islice(self.failures, 10)))
         more = f" and {len(self.failures) - 10} more" if len(self.failures) > 10 else ""
         first = next(iter(self.failures.values()), "")
-        super().__init__(f"apply failed on {len(failures)} patches ({labels}{more}): {first}")
+        super().__init__(f"{self.what} failed on {len(failures)} patches ({labels}{more}): {first}")
 
     def __reduce__(self) -> Any:
-        return type(self), (self.failures,)
+        return type(self), (self.failures, self.what)
 
 
 def warn_of(failures: Mapping[int, str]) -> None:
@@ -76,6 +76,14 @@ def warn_of(failures: Mapping[int, str]) -> None:
     worker = sys.modules.get("distributed.worker")
     warn = warnings.warn if worker is None else worker.warn
     warn(PatchFailure(failures), stacklevel=2)
+
+
+def tell(message: str | Warning) -> None:
+    """Warn where the user called us, however deep we are."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("xpatch."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level - 1)
 
 
 def unread(error: Exception) -> str:

@@ -1,0 +1,235 @@
+"""Fit models to patches: one for each, for each place or window, or one for all."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xpatch.models.design import Design, as_patches, design_of, names_of
+from xpatch.models.estimators import estimated
+from xpatch.models.least_squares import LeastSquares
+from xpatch.models.parts import WORDS, coordinates, file_coordinates, part_of, unweighted
+from xpatch.models.regression import regression
+from xpatch.patches.index import PatchIndex, labels_of
+from xpatch.patches.plan import Plan
+from xpatch.spec import check_flag
+
+__all__ = ["fit"]
+
+
+def fit(
+    patches: Any,
+    model: Any,
+    *,
+    y: Hashable | None = None,
+    x: Any = (),
+    over: str | None = None,
+    features: Any = None,
+    independent: Any = None,
+    weights: Any = None,
+    min_samples: int | None = None,
+    on_error: str = "raise",
+    progress: bool = False,
+) -> xr.Dataset:
+    """Fit a model to each patch, to each place or window, or to all patches at once.
+
+    Parameters
+    ----------
+    patches : DataArray or Dataset
+        Patches of any kind.
+    model : LeastSquares, or any object with ``fit(X, y)``
+        `LeastSquares` is solved for all patches at once. Of anything else there is one copy a patch,
+        ``sklearn.base.clone`` of an estimator of scikit-learn, otherwise a deep copy.
+    y : hashable, optional
+        What is predicted: a variable or coordinate of the patches; None: the model is unsupervised.
+    x : hashable or sequence of hashable
+        What it is predicted from: variables or coordinates of the patches, broadcast by name.
+    over : {"time", "space", "patch"}, optional
+        What shares parameters. None: nothing, each patch has its own. Of patches in space and time,
+        "time": the windows of a place, so that the result is one patch a place; "space": the places
+        of a window. "patch": all patches, and the result has no patch dimension.
+    features : hashable or sequence of hashable, optional
+        In-patch dimensions that make one sample, for models other than `LeastSquares`: with
+        ``features=("lat", "lon")`` a sample is a map, and the steps of a patch are the samples.
+    independent : hashable or sequence of hashable, optional
+        In-patch dimensions whose labels are independent samples; all cells of a label are one
+        cluster. It changes ``cov`` alone: by one design effect for all patches, that of the sandwich
+        of clusters (Liang and Zeger 1986).
+    weights : DataArray, array or hashable, optional
+        What samples count, such as ``1 / patches.patch.coverage`` or a kernel of
+        ``patches.patch.distance``. Missing weights leave samples out.
+    min_samples : int, optional
+        Fewer samples give no fit, but NaN. Default: one more than terms; of other models 1.
+    on_error : {"raise", "nan"}, default: "raise"
+        What becomes of a patch whose model raises: the error goes on, with the label of the patch, or
+        its parameters are missing, and a `PatchFailure` warning lists such patches.
+    progress : bool, default: False
+        Draw a bar on stderr.
+
+    Returns
+    -------
+    Dataset
+        The parameters, with the patch dimension (without it for ``over="patch"``), that merge, plot and
+        are written as any values of patches. Of `LeastSquares`: ``coef(patch, term)``,
+        ``cov(patch, term, term_)``, ``n(patch)`` samples and ``rss(patch)``, with terms "1" and the
+        names of x; of dask patches these are lazy. Of other models ``model(patch)``, the fitted objects,
+        and every numeric attribute whose name ends in "_" and whose shape is the same for all patches.
+
+    Raises
+    ------
+    KeyError
+        If a name is unknown.
+    TypeError, ValueError
+        If arguments do not fit, no patch has a fit, or the patches have no part that ``over`` names.
+
+    Warns
+    -----
+    UserWarning
+        Once, with the number of patches that have no fit.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> field = xr.Dataset({"x": (("i", "j"), rng.random((8, 8)))})
+    >>> field["t"] = 2 * field.x + 1
+    >>> theta = field.patch.split(geometry={"i": 4, "j": 4}).patch.fit(
+    ...     xpatch.LeastSquares(), y="t", x=["x"]
+    ... )
+    >>> theta.coef.dims, theta.term.values.tolist()
+    (('patch', 'term'), ['1', 'x'])
+    >>> bool(np.allclose(theta.patch.predict(field), field.t))
+    True
+    """
+    _check_words(over, min_samples, on_error, progress)
+    own, index = as_patches(patches, "fit")
+    design = design_of(own, index, y, x, weights)
+    _check_window(model, design, index)
+    independent = _in_patch(design, independent, "independent")
+    features = _in_patch(design, features, "features")
+    codes, count, coords = _groups(design, index, over)
+    if isinstance(model, LeastSquares):
+        if y is None:
+            raise ValueError("LeastSquares predicts something: name y")
+        if features:
+            raise ValueError(
+                "features are for models that take a matrix of their own, such as PCA; LeastSquares has one "
+                "coefficient for each x: name several x, or average over the dimensions"
+            )
+        _check_numbers(design)
+        found = regression(model, design, (codes, count), independent, min_samples, progress)
+        coords = coords | _terms(model.terms(design.names))
+    else:
+        if independent:
+            raise ValueError(
+                "independent= changes the cov of LeastSquares, which other models have not"
+            )
+        args = (features, min_samples or 1, on_error, progress)
+        found, more = estimated(model, design, (codes, count), index.ordinals, over, *args)
+        coords = coords | more
+    attrs: dict[str, Any] = {"x": list(design.names)}
+    attrs |= {} if y is None else {"y": str(y)}
+    attrs |= {} if over is None else {"over": over}
+    attrs |= {"features": [str(d) for d in features]} if features else {}
+    if over == "patch":
+        found = {n: v.isel({design.dim: 0}) for n, v in found.items()}
+    return xr.Dataset(found, attrs=attrs).assign_coords(coords)
+
+
+def _check_words(over: Any, min_samples: Any, on_error: Any, progress: Any) -> None:
+    if over is not None and over not in WORDS:
+        raise ValueError(
+            f"over must be None, {', '.join(map(repr, WORDS))}, what shares parameters, got {over!r}"
+        )
+    if on_error not in ("raise", "nan"):
+        raise ValueError(f"on_error must be 'raise' or 'nan', got {on_error!r}")
+    whole = isinstance(min_samples, int | np.integer) and not isinstance(min_samples, bool)
+    if min_samples is not None and not (whole and min_samples >= 1):
+        raise ValueError(f"min_samples must be an int of at least 1, got {min_samples!r}")
+    check_flag(progress, "progress")
+
+
+def _check_window(model: Any, design: Design, index: PatchIndex) -> None:
+    """Raise a ValueError if values were multiplied by a window, which would bend a regression."""
+    plans = [p for s in (index.scenes or (index,)) for p in s.plans]
+    if isinstance(model, LeastSquares) and any(p.window is not None for p in plans):
+        raise ValueError(
+            f"these patches were multiplied by the analysis window {plans[0].window!r}, and a regression of "
+            "what is left is none of the values; split without window=, and give the window as "
+            "weights=patches.patch.weights of patches that were split with it"
+        )
+
+
+def _check_numbers(design: Design) -> None:
+    for name, v in zip([*design.names, "y"], design.columns, strict=True):
+        if v.dtype.kind not in "biuf":
+            raise TypeError(f"LeastSquares takes numbers, and {name!r} holds {v.dtype}")
+
+
+def _in_patch(design: Design, given: Any, what: str) -> tuple[Hashable, ...]:
+    """Give in-patch dimensions by name.
+
+    Raises
+    ------
+    ValueError
+        If samples have no such dimension.
+    """
+    if given is None:
+        return ()
+    names = tuple(names_of(given, what))
+    unknown = [d for d in names if d not in design.core]
+    if unknown or not names:
+        raise ValueError(
+            f"{what} names in-patch dimensions of the samples, which have {list(design.core)}; got {given!r}"
+        )
+    return tuple(d for d in design.core if d in names)
+
+
+def _terms(terms: list[str]) -> xr.Coordinates:
+    return xr.Coordinates({"term": ("term", terms), "term_": ("term_", terms)})
+
+
+def _groups(
+    design: Design, index: PatchIndex, over: str | None
+) -> tuple[NDArray[np.int64], int, xr.Coordinates]:
+    """Give the group of each patch, how many groups there are, and the coordinates of these."""
+    n, dim = design.count, design.dim
+    if over == "patch":
+        scalars = {k: c.variable for k, c in design.patches.coords.items() if not c.ndim}
+        return np.zeros(n, np.int64), 1, xr.Coordinates(scalars)
+    if over is None:
+        return np.arange(n), n, _own_coordinates(design, index)
+    if index.mixed:
+        raise ValueError(
+            f"over={over!r} is for patches of one field, and these are of several; fit them one by one"
+        )
+    plan = plan_of(design, index)
+    part = part_of(plan, index.ordinals, over)
+    entries, codes = np.unique(part.codes, return_inverse=True)
+    coords = coordinates(part.plan, dim, entries, index.crop)
+    scalars = {k: c.variable for k, c in design.patches.coords.items() if not c.ndim}
+    return codes.reshape(-1), len(entries), coords | xr.Coordinates(scalars)
+
+
+def plan_of(design: Design, index: PatchIndex) -> Plan:
+    """Give the plan of the field that the samples are of."""
+    own = [p for p in index.plans if set(p.inner) & set(design.core)]
+    return own[0] if own else index.plans[0]
+
+
+def _own_coordinates(design: Design, index: PatchIndex) -> xr.Coordinates:
+    """Give the coordinates that patches keep when all their dimensions are reduced, and find members by."""
+    if len(index.plans) > 1:
+        index = index.only(plan_of(design, index))
+    index = unweighted(index)
+    dim, patches = design.dim, design.patches
+    kept = {n: c.variable for n, c in patches.coords.items() if set(c.dims) <= {dim} and n != dim}
+    for plan in index.plans:
+        members = file_coordinates(plan, dim, index.ordinals)
+        kept |= {n: v for n, v in members.items() if n in patches.coords}
+    labels = labels_of(patches, (dim,)).to_dataset().variables[dim]
+    kept |= index.create_variables({dim: labels})
+    return xr.Coordinates(kept, indexes={dim: index})

@@ -1,0 +1,194 @@
+"""Gram matrices of patches: counts, sums and products of samples, about a center of their own.
+
+Products of raw values lose the digits in which large values differ (pressure in Pa, years, northings);
+those about a center do not, and can be moved and added up (Chan, Golub and LeVeque 1983).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.engine.buffers import THREADED_BYTES, available_threads, in_threads
+
+BLOCK_BYTES = (
+    1 << 20
+)  # of samples as float64: smaller blocks wait for Python, larger ones leave the cache
+Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Gram:
+    """Sums over the samples of each group; columns are the x, and last the y.
+
+    Parameters
+    ----------
+    count : float64 array (…)
+        Samples of positive weight.
+    weight : float64 array (…)
+        Sum of the weights.
+    center : float64 array (…, column)
+        What was taken off the values.
+    first : float64 array (…, column)
+        Weighted sums of what was left.
+    second : float64 array (…, column, column)
+        Weighted sums of its products.
+    """
+
+    count: Floats
+    weight: Floats
+    center: Floats
+    first: Floats
+    second: Floats
+
+    @property
+    def columns(self) -> int:
+        """The number of x, and one for the y."""
+        return int(self.center.shape[-1])
+
+    def packed(self) -> Floats:
+        """Give everything in one array, (…, numbers)."""
+        flat = self.second.reshape(*self.count.shape, -1)
+        head = self.count[..., None], self.weight[..., None]
+        return np.concatenate([*head, self.center, self.first, flat], axis=-1)
+
+    @classmethod
+    def unpacked(cls, packed: Floats) -> Gram:
+        """Undo `packed`."""
+        q = math.isqrt(packed.shape[-1] - 1) - 1  # 2 + 2q + q² numbers
+        center, first, flat = np.split(packed[..., 2:], [q, 2 * q], axis=-1)
+        second = flat.reshape(*packed.shape[:-1], q, q)
+        return cls(packed[..., 0], packed[..., 1], center, first, second)
+
+    def reshaped(self, *shape: int) -> Gram:
+        """Give the groups another shape."""
+        return self.unpacked(self.packed().reshape(*shape, -1))
+
+    def moved(self, center: Floats) -> Gram:
+        """Give the sums about another center."""
+        far = self.center - center
+        first = self.first + self.weight[..., None] * far
+        cross = self.first[..., :, None] * far[..., None, :]
+        square = self.weight[..., None, None] * far[..., :, None] * far[..., None, :]
+        second = self.second + cross + np.swapaxes(cross, -1, -2) + square
+        return Gram(self.count, self.weight, np.broadcast_to(center, far.shape), first, second)
+
+    def grouped(self, codes: NDArray[np.int64], groups: int) -> Gram:
+        """Add up the rows that have the same code; −1 is left out."""
+        if groups == len(codes) and (codes == np.arange(groups)).all():
+            return self
+        kept = codes >= 0
+        rows = self if kept.all() else self.unpacked(self.packed()[kept])
+        codes = codes[kept]
+        weight = np.bincount(codes, rows.weight, groups)
+        means = summed(rows.weight[:, None] * rows.center + rows.first, codes, groups)
+        center = means / np.where(weight > 0, weight, 1)[:, None]
+        packed = rows.moved(center[codes]).packed()
+        total = self.unpacked(summed(packed, codes, groups))
+        return dataclasses.replace(total, center=center)
+
+
+def summed(values: Floats, codes: NDArray[np.int64], groups: int) -> Floats:
+    """Add up the rows of a table that have the same code."""
+    columns = [np.bincount(codes, column, groups) for column in values.T]
+    return np.stack(columns, axis=-1) if columns else np.zeros((groups, 0))
+
+
+def gram_of(columns: Sequence[NDArray[Any]], weights: NDArray[Any] | None, axes: int = 1) -> Gram:
+    """Give the sums of rows of samples.
+
+    A sample that is not finite in a column, or has no weight, is left out.
+
+    Parameters
+    ----------
+    columns : sequence of arrays (row, *axes, *samples)
+        The x and the y, of one shape; they may be broadcast.
+    weights : array (row, *axes, *samples), optional
+        Not negative; NaN leaves the sample out.
+    axes : int
+        So many leading axes are rows, the others samples.
+    """
+    shape, rows = columns[0].shape[:axes], math.prod(columns[0].shape[:axes])
+    samples, q = math.prod(columns[0].shape[axes:]), len(columns)
+    out = np.zeros((rows, 2 + 2 * q + q * q))
+    if rows and samples:
+        lead = columns[0].shape[0]
+        step = max(1, BLOCK_BYTES * lead // (rows * samples * q * 8))
+        blocks = range(0, lead, step)
+        each = rows // lead
+
+        def run(firsts: Sequence[int]) -> None:
+            for low in firsts:
+                block = slice(low, low + step)
+                own = [c[block] for c in columns]
+                own_weights = None if weights is None else weights[block]
+                at = slice(low * each, min(low + step, lead) * each)
+                out[at] = _block(own, own_weights, samples)
+
+        large = rows * samples * q * 8 > THREADED_BYTES
+        in_threads(run, blocks, available_threads() if large else 1)
+    return Gram.unpacked(out.reshape(*shape, -1))
+
+
+def _block(columns: list[NDArray[Any]], weights: NDArray[Any] | None, samples: int) -> Floats:
+    """Sum up one block; where something is not finite, once more without it."""
+    rows = math.prod(columns[0].shape) // samples
+    table = np.empty((len(columns), rows, samples))
+    center = np.empty((rows, len(columns)))
+    for k, column in enumerate(columns):
+        np.copyto(table[k].reshape(column.shape), column, casting="unsafe")
+        # the value of one sample is near enough to the mean, and saves a pass over the data
+        center[:, k] = table[k, :, samples // 2]
+        center[~np.isfinite(center[:, k]), k] = 0
+        table[k] -= center[:, k, None]
+    own = None
+    if weights is not None:
+        own = np.ascontiguousarray(weights, float).reshape(rows, samples)
+    with np.errstate(invalid="ignore", over="ignore"):
+        out = _products(table, own, center)
+    bad = np.flatnonzero(~np.isfinite(out).all(axis=1))
+    if len(bad):
+        out[bad] = _without_missing(table[:, bad], None if own is None else own[bad], center[bad])
+    return out
+
+
+def _products(
+    table: Floats, weights: Floats | None, center: Floats, there: NDArray[Any] | None = None
+) -> Floats:
+    """Multiply all columns by each other: one dot product after the other.
+
+    ``matmul`` of so few columns takes ten times as long (NumPy 2.4, OpenBLAS).
+    """
+    rows, q = center.shape
+    out = np.empty((rows, 2 + 2 * q + q * q))
+    second = out[:, 2 + 2 * q :].reshape(rows, q, q)
+    ones = np.ones(table.shape[-1])
+    if weights is None:
+        out[:, 0] = out[:, 1] = table.shape[-1] if there is None else there.sum(axis=1)
+    else:
+        out[:, 0], out[:, 1] = (weights > 0).sum(axis=1), weights @ ones
+    out[:, 2 : 2 + q] = center
+    for j in range(q):
+        own = table[j] if weights is None else table[j] * weights
+        out[:, 2 + q + j] = own @ ones
+        for k in range(j, q):
+            second[:, j, k] = second[:, k, j] = np.vecdot(own, table[k])
+    return out
+
+
+def _without_missing(table: Floats, weights: Floats | None, center: Floats) -> Floats:
+    """Do the same without samples that are not finite, about the first that is."""
+    there = np.isfinite(table).all(axis=0)
+    if weights is not None:
+        there &= np.isfinite(weights) & (weights > 0)
+        weights = np.where(there, weights, 0)
+    first = there.argmax(axis=1)
+    far = np.take_along_axis(table, first[None, :, None], 2)
+    far[:, ~there.any(axis=1)] = 0
+    kept = np.where(there, table - far, 0)
+    return _products(kept, weights, center + far[..., 0].T, there)

@@ -1,0 +1,159 @@
+"""Partial pooling of the parameters of patches."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xpatch.models.parts import part_of
+from xpatch.models.reml import pooled
+from xpatch.patches.index import patch_index, with_index
+from xpatch.patches.provenance import NEVER_SPLIT
+from xpatch.patches.recall import indexed
+
+__all__ = ["pool"]
+
+NAMES = {"time": "place", "space": "window"}
+
+
+def pool(
+    theta: Any, over: str | None = None, *, coef: Hashable = "coef", cov: Hashable = "cov"
+) -> xr.Dataset:
+    """Let the parameters of patches tell of each other: partial pooling, by empirical Bayes.
+
+    Each estimate is noise around a parameter, and the parameters of a population scatter around its
+    mean: est_i ~ N(θ_i, V_i), θ_i ~ N(φ, T). The spread T and the means φ are found by restricted
+    maximum likelihood; what comes back is the posterior, near its own estimate where that is sure, near
+    the population where it is not. Neither units nor the zero of an x matter.
+
+    Parameters
+    ----------
+    theta : Dataset
+        Parameters with a patch dimension, such as `fit` or ``patches.curvefit(…)`` gives.
+    over : {"time", "space"}, optional
+        Which patches share one population. None: all; "time": the windows of a place; "space": the
+        places of a window. One T for all populations.
+    coef, cov : hashable
+        Names of the estimates (patch, term) and of their covariances (patch, term, term).
+
+    Returns
+    -------
+    Dataset
+        `theta` with the posterior mean and covariance in place of ``coef`` and ``cov``, and with
+        ``population(term)``, φ, with a dimension "place" or "window" where there are several, and
+        ``between(term, term)``, T. A patch without an estimate has the population; where no patch of a
+        population has one, that is missing.
+
+    Raises
+    ------
+    KeyError, ValueError
+        If there is no covariance, there are fewer estimates than terms + 2 beyond the populations, or
+        the patches have no part that ``over`` names.
+
+    Notes
+    -----
+    Empirical Bayes (Efron and Morris 1975), the best linear unbiased predictor of mixed models, as
+    ``statsmodels.MixedLM(…).fit(reml=True)`` gives it; covariances hold what is not known of φ, not what
+    is not known of T. Estimates count as independent: of patches that overlap much they are less so.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> field = xr.Dataset({"t": ("i", rng.normal(3.0, 1.0, 600))})
+    >>> theta = field.patch.split(geometry={"i": 20}).patch.fit(xpatch.LeastSquares(), y="t")
+    >>> pooled = theta.patch.pool()
+    >>> bool(pooled.coef.std() < 0.5 * theta.coef.std())  # means of one population
+    True
+    """
+    if over not in (None, *NAMES):
+        raise ValueError(
+            f"over must be None, 'time' (the windows of a place are one population) or 'space' (the places of "
+            f"a window), got {over!r}"
+        )
+    if not isinstance(theta, xr.Dataset):
+        raise TypeError(f"pool takes the Dataset that fit gives, got {type(theta).__name__}")
+    names = _checked(theta, coef, cov)
+    theta = indexed(theta)
+    index = patch_index(theta)
+    if index is None or index.dim not in theta[coef].dims:
+        raise ValueError(
+            "there is nothing to pool: these parameters have no patch dimension; fit with over=None, so "
+            "that each patch has its own"
+            if index is None and theta[coef].ndim < 2
+            else NEVER_SPLIT
+        )
+    dim, (term, rows, columns) = index.dim, names
+    loaded = theta[[coef, cov]].compute()
+    estimate = loaded[coef].transpose(dim, term).values.astype(float)
+    noise = loaded[cov].transpose(dim, rows, columns).values.astype(float)
+    groups, labels = np.zeros(len(estimate), np.int64), np.zeros(1, np.int64)
+    if over is not None:
+        if index.mixed:
+            raise ValueError(f"over={over!r} is for patches of one field, and these are of several")
+        codes = part_of(index.plans[0], index.ordinals, over).codes
+        labels, groups = np.unique(codes, return_inverse=True)
+    _check_count(estimate, noise, groups, over)
+    found = pooled(estimate, noise, groups.reshape(-1), len(labels))
+    population: Any = (term, found.population[0])
+    coords: dict[Hashable, Any] = {}
+    if over is not None:
+        population = ((NAMES[over], term), found.population)
+        coords[NAMES[over]] = (NAMES[over], labels)
+    out = theta.assign(
+        {
+            coef: ((dim, term), found.mean, theta[coef].attrs),
+            cov: ((dim, rows, columns), found.cov, theta[cov].attrs),
+            "population": population,
+            "between": ((rows, columns), found.between),
+        }
+    )
+    return with_index(out.assign_coords(coords), index)
+
+
+def _checked(
+    theta: xr.Dataset, coef: Hashable, cov: Hashable
+) -> tuple[Hashable, Hashable, Hashable]:
+    """Give the dimension of terms, and both of covariances."""
+    if coef not in theta:
+        raise KeyError(f"these parameters have no {coef!r}: they have {list(theta.data_vars)}")
+    if cov not in theta:
+        raise KeyError(
+            f"pool needs the covariance of each estimate, and there is no {cov!r}; fit with LeastSquares, or pass "
+            "cov=, the name of it"
+        )
+    terms = theta[coef].dims[1:]
+    square = theta[cov].dims[1:]
+    sizes = theta.sizes
+    fits = len(terms) == 1 and len(square) == 2 and all(sizes[d] == sizes[terms[0]] for d in square)
+    if not fits or theta[cov].dims[:1] != theta[coef].dims[:1]:
+        raise ValueError(
+            f"{coef!r} must have dims (patch, term) and {cov!r} (patch, term, term), got {theta[coef].dims} and "
+            f"{theta[cov].dims}, with sizes {dict(sizes)}"
+        )
+    return terms[0], square[0], square[1]
+
+
+def _check_count(
+    estimate: NDArray[Any], noise: NDArray[Any], groups: NDArray[Any], over: str | None
+) -> None:
+    """Raise a ValueError if there are too few estimates to tell how parameters scatter."""
+    known = np.isfinite(estimate).all(axis=1) & np.isfinite(noise).all(axis=(1, 2))
+    used = len(np.unique(groups[known]))
+    needed = estimate.shape[1] + 2 + used
+    if known.sum() < needed:
+        raise ValueError(
+            f"{int(known.sum())} patches with an estimate, of {used} population{'s'[: used > 1]}, do not tell how "
+            f"{estimate.shape[1]} terms scatter, which takes at least {needed}; "
+            + (
+                "pool over None, as one population"
+                if over
+                else "use smaller patches, or over='patch'"
+            )
+        )
+    diagonal = np.einsum("gii->gi", noise[known])
+    if (diagonal < 0).any():
+        raise ValueError("covariances have negative variances on their diagonal")

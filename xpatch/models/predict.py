@@ -1,0 +1,327 @@
+"""Predict with fitted parameters: on patches (local), or merged to parameters of the field (global)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray import Variable
+
+from xpatch.api import merge
+from xpatch.domain.nodata import masked
+from xpatch.models.design import as_patches, spread
+from xpatch.models.least_squares import INTERCEPT
+from xpatch.models.parts import part_of
+from xpatch.patches.index import PatchIndex, patch_index, whole_of
+from xpatch.patches.merge import resolved
+from xpatch.patches.provenance import Provenance
+from xpatch.patches.recall import indexed
+
+__all__ = ["predict"]
+
+
+def predict(theta: Any, obj: Any, aggregation: Any = None) -> xr.DataArray:
+    """Predict with the parameters that `fit` or `pool` gave.
+
+    Parameters
+    ----------
+    theta : Dataset
+        The parameters.
+    obj : DataArray or Dataset
+        Patches, which are predicted each by its own parameters: the local prediction, to be merged. Or
+        a field: the parameters are merged, and evaluated on it: the global prediction. For linear
+        models and aggregations both are the same.
+    aggregation : Aggregation or str, optional
+        How parameters are merged on a field; it must be linear. Default: that of the split.
+
+    Returns
+    -------
+    DataArray
+        Named y. Of patches with their dimensions, coordinates and index; of a field NaN where no patch
+        with parameters covers it.
+
+    Raises
+    ------
+    KeyError
+        If `obj` lacks a variable that is one of the terms.
+    TypeError, ValueError
+        If the parameters are those of another split, or cannot be evaluated or merged so.
+
+    Examples
+    --------
+    >>> field = xr.Dataset({"x": ("i", np.arange(12.0)), "t": ("i", np.arange(12.0) ** 2)})
+    >>> patches = field.patch.split(geometry={"i": 6}, sampler=xpatch.RegularStride(3))
+    >>> theta = patches.patch.fit(xpatch.LeastSquares(), y="t", x="x")
+    >>> local = theta.patch.predict(patches).patch.merge()
+    >>> bool(np.allclose(local, theta.patch.predict(field)))
+    True
+    """
+    if not isinstance(theta, xr.Dataset) or not {"coef", "model"} & {*theta.data_vars}:
+        raise TypeError(
+            "predict is asked of parameters, theta = patches.patch.fit(…): theta.patch.predict(obj)"
+        )
+    if not isinstance(obj, xr.DataArray | xr.Dataset):
+        raise TypeError(f"predict takes patches or a field, got {type(obj).__name__}")
+    theta = indexed(theta)
+    index = patch_index(theta)
+    black_box = "coef" not in theta or "term" not in theta["coef"].dims
+    dim = index.dim if index is not None else "patch"
+    if dim in obj.dims:
+        return _on_patches(theta, index, obj, aggregation, black_box)
+    if index is None:
+        if aggregation is not None:
+            raise ValueError(
+                "these parameters are the same everywhere and are not merged: leave aggregation out"
+            )
+        data = _as_dataset(obj)
+        return _by_object(theta, data) if black_box else _linear(theta["coef"], data, theta)
+    if black_box:
+        raise ValueError(
+            "a model of each patch cannot be merged, only its predictions: evaluate on patches, then merge, "
+            "theta.patch.predict(patches).patch.merge(); parameters of LeastSquares can be"
+        )
+    return _on_field(theta, index, obj, aggregation)
+
+
+def _on_field(theta: xr.Dataset, index: PatchIndex, obj: Any, aggregation: Any) -> xr.DataArray:
+    """Merge the parameters, and evaluate them on the field."""
+    source = Provenance.of(index)
+    how = resolved(aggregation, source)
+    several = isinstance(how, tuple | list)
+    if not all(h.linear and h.preprocess is None for h in ([*how] if several else [how])):
+        raise ValueError(
+            f"{how!r} is not linear, so that a merge of parameters would not be one of predictions; predict on "
+            "the patches and merge these, or name a linear one: predict(field, 'mean')"
+        )
+    data = _as_dataset(obj)
+    _check_labels(index, theta)
+    kept = theta[["coef"]].assign_coords({n: c for n, c in theta.coords.items()})
+    coef = merge(kept, aggregation)["coef"]
+    shared = [d for d in coef.dims if d in data.dims]
+    lacking = [d for d in coef.dims if d not in data.dims and d != "term"]
+    if lacking:
+        raise ValueError(
+            f"the parameters lie along {lacking[0]!r}, which this field has not: it has {list(data.dims)}; predict "
+            "on the field that was split, or on one with its cells"
+        )
+    for d in shared:
+        _check_same(coef, data, d)
+    return _linear(coef, data, theta)
+
+
+def _check_same(coef: xr.DataArray, data: xr.Dataset, d: Hashable) -> None:
+    """Raise a ValueError if cells are others than those that the parameters are of."""
+    if coef.sizes[d] != data.sizes[d] or (
+        d in coef.indexes and d in data.indexes and not coef.indexes[d].equals(data.indexes[d])
+    ):
+        raise ValueError(
+            f"the field has other cells along {d!r} ({data.sizes[d]}) than the one that was split "
+            f"({coef.sizes[d]}), so that parameters would go to other places; predict on a field with the same "
+            "labels, or bring it there: field.reindex_like(…), field.interp(…)"
+        )
+
+
+def _check_labels(index: PatchIndex, theta: xr.Dataset) -> None:
+    """Raise a ValueError if an x is a label that goes on past the edge in patches, but not on the field."""
+    names = {str(n) for n in theta["term"].values}
+    for plan in index.plans:
+        for part in plan.hood.slices:
+            if part.wrap and str(part.dim) in names:
+                raise ValueError(
+                    f"the term {part.dim!r} is the label of a dimension that wraps: in patches across the seam it "
+                    "goes on, 360, 362, and on the field it begins again, where parameters of these patches mean "
+                    "something else; predict on the patches and merge these"
+                )
+
+
+def _on_patches(
+    theta: xr.Dataset,
+    index: PatchIndex | None,
+    obj: Any,
+    aggregation: Any,
+    black_box: bool,
+) -> xr.DataArray:
+    """Evaluate on each patch."""
+    if aggregation is not None:
+        raise ValueError(
+            "on patches nothing is merged yet: theta.patch.predict(patches).patch.merge(aggregation)"
+        )
+    patches, own = as_patches(obj, "predict")
+    if index is None:
+        if black_box:
+            return _by_object(theta, patches, own)
+        return _linear(theta["coef"], patches, theta, own)
+    rows = _rows_of(index, own)
+    if black_box:
+        return _by_object(theta, patches, own, rows)
+    if not np.array_equal(rows, np.arange(len(index.ordinals))):
+        theta = (
+            theta[["coef"]].drop_vars(index.dim).isel({index.dim: rows}).assign_attrs(theta.attrs)
+        )
+    return _linear(theta["coef"], patches, theta, own)
+
+
+def _rows_of(index: PatchIndex, own: PatchIndex) -> NDArray[np.intp]:
+    """Find the parameters of each patch.
+
+    Raises
+    ------
+    ValueError
+        If these are patches of another split.
+    """
+    wanted: Any = None
+    if index._same_anchors(own):
+        wanted, known = own.to_pandas_index(), index.to_pandas_index()
+    elif not index.mixed and not own.mixed:
+        known = index.to_pandas_index()
+        for over in ("time", "space"):
+            try:
+                part = part_of(own.plans[0], own.ordinals, over)
+            except ValueError:
+                break
+            if part.plan.anchor_id == index.plans[0].anchor_id:
+                wanted = part.codes
+                break
+    if wanted is None:
+        raise ValueError(
+            "these parameters are of another split than the patches, whose anchors lie elsewhere; predict on "
+            "the patches that were fitted, or on others with the same anchors: Explicit(patches)"
+        )
+    rows = known.get_indexer(wanted)
+    if (rows < 0).any():
+        lost = np.asarray(wanted)[rows < 0][0]
+        raise ValueError(
+            f"there are no parameters of patch {lost}, nor of {(rows < 0).sum() - 1} more"
+        )
+    return np.asarray(rows, np.intp)
+
+
+def _as_dataset(obj: Any) -> xr.Dataset:
+    if isinstance(obj, xr.Dataset):
+        return obj
+    return whole_of(obj) if obj.name is None else obj.to_dataset(name=obj.name)
+
+
+def _known(data: xr.Dataset, name: Any, theta: xr.Dataset) -> xr.DataArray:
+    """Give one of the terms."""
+    found = [n for n in data.variables if str(n) == str(name)]
+    if not found:
+        raise KeyError(
+            f"the parameters have a term {str(name)!r}, which this object has not: it has "
+            f"{[*data.data_vars, *data.coords]}"
+        )
+    array = data[found[0]]
+    return masked(array) if array.dtype.kind in "iuf" else array
+
+
+def _linear(
+    coef: xr.DataArray, data: xr.Dataset, theta: xr.Dataset, index: PatchIndex | None = None
+) -> xr.DataArray:
+    """Sum up the terms times their coefficients, in the dims of y where there is one, else of the x."""
+    parts: list[Variable] = []
+    for k, name in enumerate(theta["term"].values):
+        own = coef.variable.isel(term=k)
+        if str(name) == INTERCEPT and INTERCEPT not in map(str, data.variables):
+            parts.append(own)
+        else:
+            parts.append(own * _known(data, name, theta).variable)
+    total: Variable = sum(parts[1:], parts[0])
+    y = theta.attrs.get("y")
+    like = next((v for n, v in data.data_vars.items() if str(n) == y), None)
+    dims = (index.dim,) if index is not None else ()
+    sizes = {d: data.sizes[d] for d in dims} | dict(total.sizes)
+    if like is not None:
+        sizes |= dict(like.sizes)
+    order = [*(d for d in (*dims, *(like.dims if like is not None else data.dims)) if d in sizes)]
+    order = list(dict.fromkeys([*order, *sizes]))
+    total = total.set_dims({d: sizes[d] for d in order}).transpose(*order)
+    total.attrs = {}
+    return _named(total, data, y)
+
+
+def _named(values: Variable, data: xr.Dataset, y: Any) -> xr.DataArray:
+    """Give predictions the coordinates of what they are of, and the name of y."""
+    known: xr.Dataset = data.coords.to_dataset()
+    lost = [n for n, c in known.coords.items() if not {*c.dims} <= {*values.dims}]
+    return xr.DataArray(values, known.drop_vars(lost).coords, name=y)
+
+
+# -------------------------------------------------------------------------------- objects
+
+
+def _by_object(
+    theta: xr.Dataset,
+    data: xr.Dataset,
+    index: PatchIndex | None = None,
+    rows: NDArray[Any] | None = None,
+) -> xr.DataArray:
+    """Let the fitted objects predict, those of patches each its own."""
+    if "features" in theta.attrs:
+        raise ValueError(
+            "these models take samples of several cells (features=), and what they give has other dimensions; "
+            "call theta['model'].values[k].transform(…) with patches.patch.flatten(…)"
+        )
+    names = [theta.attrs["x"]] if isinstance(theta.attrs["x"], str) else list(theta.attrs["x"])
+    arrays = [_known(data, n, theta) for n in names]
+    y = theta.attrs.get("y")
+    like = next((v for n, v in data.data_vars.items() if str(n) == y), None)
+    sizes: dict[Hashable, int] = {} if like is None else dict(like.sizes)
+    for array in arrays:
+        sizes |= {d: n for d, n in array.sizes.items() if d not in sizes}
+    dim = None if index is None else index.dim
+    order = [d for d in data.dims if d in sizes] if like is None else [*sizes]
+    if dim is not None:
+        order = [dim, *(d for d in order if d != dim)]
+        sizes[dim] = data.sizes[dim]
+    models = np.ravel(theta["model"].values)
+    shape = tuple(sizes[d] for d in order)
+    lead = shape[0] if dim is not None else 1
+    core = {d: sizes[d] for d in order if d != dim}
+    columns = [spread(a.variable, dim, lead, core).reshape(lead, -1) for a in arrays]
+    outputs: list[Any] = [None] * lead
+    for k in range(lead):
+        model = models[0 if dim is None or rows is None else rows[k]]
+        outputs[k] = _predicted(model, [c[k] for c in columns])
+    values = _stacked(outputs, columns[0].shape[1])
+    out = Variable(tuple(order), values.reshape(shape))
+    return _named(out, data, y)
+
+
+def _predicted(model: Any, columns: Sequence[NDArray[Any]]) -> tuple[Any, NDArray[np.bool_]] | None:
+    """Give the predictions for the samples that are complete, and which these are."""
+    if model is None:
+        return None
+    if not callable(getattr(model, "predict", None)):
+        raise TypeError(
+            f"{type(model).__name__} has no predict(X); use what it has, theta['model'].values[k].transform(…)"
+        )
+    X = np.stack(columns, axis=-1)
+    X = X if X.dtype.kind == "f" else X.astype(float)
+    there = ~np.isnan(X).any(axis=1)
+    found = np.asarray(model.predict(X[there])) if there.any() else None
+    if found is None:
+        return None
+    if found.shape[:1] != (int(there.sum()),) or found.ndim > 2 or found[:1].size != 1:
+        raise ValueError(
+            f"predict of {type(model).__name__} gave shape {found.shape} for {int(there.sum())} samples; one value a "
+            "sample is expected"
+        )
+    return found.reshape(-1), there
+
+
+def _stacked(outputs: list[Any], width: int) -> NDArray[Any]:
+    """Put predictions together; where there are none they are missing."""
+    found = [o for o in outputs if o is not None]
+    dtype = np.result_type(*(o[0].dtype for o in found)) if found else np.dtype(float)
+    whole = len(found) == len(outputs) and all(o[1].all() for o in found)
+    if not whole and dtype.kind not in "fcOUS":
+        dtype = np.dtype(float)
+    empty: Any = "" if dtype.kind in "US" else np.nan
+    out = np.full((len(outputs), width), empty, dtype)
+    for k, output in enumerate(outputs):
+        if output is not None:
+            out[k, output[1]] = output[0]
+    return out
