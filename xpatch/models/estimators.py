@@ -29,6 +29,13 @@ class Table(NamedTuple):
     y: NDArray[Any] | None
     weights: NDArray[Any] | None
 
+    def whole(self) -> NDArray[np.bool_]:
+        """Give the patches in which nothing is missing."""
+        found = ~np.isnan(self.X).any(axis=(1, 2))
+        if self.y is not None and self.y.dtype.kind in "fO":
+            found &= (self.y == self.y).all(axis=1)
+        return found if self.weights is None else found & (self.weights > 0).all(axis=1)
+
 
 def copied(model: Any) -> Any:
     """Give an estimator that has learned nothing: ``sklearn.base.clone`` of those of scikit-learn.
@@ -87,9 +94,10 @@ def estimated(
     elif over is None:
         for rows, block in design.blocks():
             table = table_of(block, features, rows.stop - rows.start)
-            for k in range(rows.stop - rows.start):
-                at = rows.start + k
-                run.one(at, _rows(table, [k]), f"on patch {int(labels[at])}")
+            whole = table.whole().tolist()
+            for k, at in enumerate(range(rows.start, rows.stop)):
+                where = f"on patch {int(labels[at])}"
+                run.one(at, _rows(table, slice(k, k + 1)), where, whole[k])
     else:
         table = _joined([table_of(b, features, r.stop - r.start) for r, b in design.blocks()])
         order = np.argsort(codes, kind="stable")
@@ -140,12 +148,13 @@ def _of_samples(
 def _joined(tables: list[Table]) -> Table:
     if len(tables) == 1:
         return tables[0]
-    columns = zip(*tables, strict=True)
-    return Table(*(None if c[0] is None else np.concatenate(c) for c in columns))
+    X, y, weights = zip(*tables, strict=True)
+    rest = (None if c[0] is None else np.concatenate(c) for c in (y, weights))
+    return Table(np.concatenate(X), *rest)
 
 
 def _rows(table: Table, rows: Any) -> Table:
-    """Give the samples of some patches as one matrix, without those that are missing anywhere."""
+    """Give the samples of some patches as one matrix."""
     X = table.X[rows].reshape(-1, table.X.shape[-1])
     y, weights = (None if v is None else v[rows].reshape(-1) for v in (table.y, table.weights))
     return Table(X, y, weights)
@@ -163,9 +172,9 @@ class Run:
         self.few = 0
         self.failures: dict[int, str] = {}
 
-    def one(self, k: int, table: Table, where: str) -> None:
-        """Fit the model of one group."""
-        X, y, weights, columns = complete(table)
+    def one(self, k: int, table: Table, where: str, whole: bool = False) -> None:
+        """Fit the model of one group; ``whole``: nothing is missing."""
+        X, y, weights, columns = (*table, None) if whole else complete(table)
         if self.bar is not None:
             self.bar(1)
         if len(X) < self.least or not X.shape[1]:
@@ -182,7 +191,7 @@ class Run:
             self.failures[k] = f"{type(error).__name__}: {error}"
             return
         self.models[k] = own if found is None else found
-        if not columns.all():
+        if columns is not None and not columns.all():
             self.columns[k] = columns
 
     def partial(self, design: Design, features: Sequence[Hashable]) -> None:
@@ -195,8 +204,7 @@ class Run:
             more["classes"] = classes[classes == classes]
         for rows, block in design.blocks():
             table = table_of(block, features, rows.stop - rows.start)
-            X, y, weights, columns = complete(_rows(table, slice(None)), every=True)
-            del columns
+            X, y, weights, _ = complete(_rows(table, slice(None)), every=True)
             if not len(X):
                 continue
             extra = more | ({} if weights is None else {"sample_weight": weights})

@@ -183,7 +183,7 @@ def _products(
 
 def _without_missing(table: Floats, weights: Floats | None, center: Floats) -> Floats:
     """Do the same without samples that are not finite, about the first that is."""
-    there = np.isfinite(table).all(axis=0)
+    there = np.logical_and.reduce(np.isfinite(table), axis=0)
     if weights is not None:
         there &= np.isfinite(weights) & (weights > 0)
         weights = np.where(there, weights, 0)

@@ -64,7 +64,7 @@ class Solution(NamedTuple):
     coef: Floats
     inverse: Floats  # of the Gram matrix of the terms (group, term, term)
     rss: Floats  # residual sum of squares
-    count: NDArray[np.int64]
+    samples: NDArray[np.int64]
     few: NDArray[np.bool_]  # of too few samples
     tied: NDArray[np.bool_]  # whose regressors depend on each other
 
@@ -146,7 +146,7 @@ def residual_variance(solution: Solution) -> float:
     NaN where no group has more samples than terms.
     """
     good = ~(solution.few | solution.tied)
-    freedom = (solution.count[good] - solution.coef.shape[1]).sum()
+    freedom = (solution.samples[good] - solution.coef.shape[1]).sum()
     return float(solution.rss[good].sum() / freedom) if freedom > 0 else np.nan
 
 
@@ -221,7 +221,7 @@ def fitted(
     return {
         "coef": solution.coef,
         "cov": solution.inverse * variance,
-        "n": solution.count,
+        "n": solution.samples,
         "rss": solution.rss,
         "warning": no_fit(solution, least),
     }

@@ -56,7 +56,8 @@ def part_of(plan: Plan, ordinals: NDArray[Any], over: str) -> Part:
 
 def _alone(plan: Plan, part: Plan, side: str) -> Plan:
     """Give the plan of places, or of windows, as their own patcher would have made it."""
-    spec = without_window(plan.spec.get(side) or {})
+    own: Mapping[str, Any] = plan.spec.get(side) or {}
+    spec = without_window(own)
     timed = side == "temporal"
     matched = bool(plan.helpers) and plan.origin is not None
     origin = f"{plan.origin}-{side}" if matched else None
@@ -97,8 +98,9 @@ def without_window(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Give a specification without analysis windows: parameters are not multiplied by them."""
     out = {k: None if k == "window" else v for k, v in spec.items()}
     for side in ("spatial", "temporal"):
-        if isinstance(out.get(side), Mapping):
-            out[side] = without_window(out[side])
+        own = out.get(side)
+        if isinstance(own, Mapping):
+            out[side] = without_window(own)
     return out
 
 

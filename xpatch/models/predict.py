@@ -10,15 +10,17 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.api import merge
 from xpatch.domain.nodata import masked
 from xpatch.models.design import as_patches, spread
 from xpatch.models.least_squares import INTERCEPT
+from xpatch.models.merge import merge_both
 from xpatch.models.parts import part_of
+from xpatch.patches.arguments import Options
 from xpatch.patches.index import PatchIndex, patch_index, whole_of
-from xpatch.patches.merge import resolved
+from xpatch.patches.merge import Merge, resolved
 from xpatch.patches.provenance import Provenance
 from xpatch.patches.recall import indexed
+from xpatch.patches.record import run
 
 __all__ = ["predict"]
 
@@ -98,8 +100,7 @@ def _on_field(theta: xr.Dataset, index: PatchIndex, obj: Any, aggregation: Any) 
         )
     data = _as_dataset(obj)
     _check_labels(index, theta)
-    kept = theta[["coef"]].assign_coords({n: c for n, c in theta.coords.items()})
-    coef = merge(kept, aggregation)["coef"]
+    coef = _merged(theta, source, how)
     shared = [d for d in coef.dims if d in data.dims]
     lacking = [d for d in coef.dims if d not in data.dims and d != "term"]
     if lacking:
@@ -110,6 +111,18 @@ def _on_field(theta: xr.Dataset, index: PatchIndex, obj: Any, aggregation: Any) 
     for d in shared:
         _check_same(coef, data, d)
     return _linear(coef, data, theta)
+
+
+def _merged(theta: xr.Dataset, source: Provenance, how: Any) -> xr.DataArray:
+    """Merge the coefficients."""
+    others: list[Any] = [n for n in theta.data_vars if n != "coef"]
+    kept, options = theta.drop_vars(others), Options(None, None, None, None)
+    if isinstance(how, tuple | list):
+        found = merge_both(kept, source, how, options)
+    else:
+        found = run(Merge(kept, source, how, options))
+    coef: xr.DataArray = found["coef"]
+    return coef
 
 
 def _check_same(coef: xr.DataArray, data: xr.Dataset, d: Hashable) -> None:
@@ -245,7 +258,7 @@ def _linear(
 def _named(values: Variable, data: xr.Dataset, y: Any) -> xr.DataArray:
     """Give predictions the coordinates of what they are of, and the name of y."""
     known: xr.Dataset = data.coords.to_dataset()
-    lost = [n for n, c in known.coords.items() if not {*c.dims} <= {*values.dims}]
+    lost: list[Any] = [n for n, c in known.coords.items() if not {*c.dims} <= {*values.dims}]
     return xr.DataArray(values, known.drop_vars(lost).coords, name=y)
 
 

@@ -139,7 +139,8 @@ class Problem:
         differ = (self.estimate - mean[:, self.groups]).var(axis=1)
         noise = np.einsum("iin->in", self.noise).mean(axis=1)
         root = np.diag(np.sqrt(np.maximum(differ - noise, 0.05)))
-        return root[self.lower]
+        start: Floats = root[self.lower]
+        return start
 
     def posterior(self, found: State, spread: Floats) -> tuple[Floats, Floats]:
         """Give mean and covariance of each patch, with what is not known of the mean of its group.
