@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from xpatch import api
-from xpatch.domain import Domain
-from xpatch.patches.operators import NotTheCoordinate, patch_labels
+from xpatch.patches.asked import Asked
+from xpatch.patches.operators import patch_labels
 from xpatch.tree import TreeAccessor
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["PatchAccessor", "TreeAccessor", "register"]
 
 
-class PatchAccessor(NotTheCoordinate):
+class PatchAccessor(Asked):
     """Split a field into patches, and everything that can be asked of patches.
 
     Registered as ``.patch`` on DataArray and Dataset. The patch *dimension* of an object is
@@ -31,12 +31,6 @@ class PatchAccessor(NotTheCoordinate):
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_obj": self._obj, "_known": None}
-
-    @property
-    def _asked(self) -> Any:
-        from xpatch.patches import properties  # as all verbs, when it is first used
-
-        return properties
 
     def split(
         self,
@@ -162,46 +156,6 @@ class PatchAccessor(NotTheCoordinate):
             self._known = single.Known()
         return single.patch_at(self._obj, number, self._known)
 
-    @property
-    def domain(self) -> Domain:
-        """What the field lies on, or the patches were cut from."""
-        return self._asked.domain(self._obj)
-
-    @property
-    def anchors(self) -> xr.Dataset:
-        """Where patches are: the middle cell of boxes, the place of members; see `properties.anchors`."""
-        return self._asked.anchors(self._obj)
-
-    @property
-    def places(self) -> xr.Dataset:
-        """The places of patches with their CRS: mid-points of boxes; see `properties.places`."""
-        return self._asked.places(self._obj)
-
-    @property
-    def weights(self) -> xr.DataArray:
-        """The analysis window on each cell of each patch, 0 outside of the field and in empty slots."""
-        return self._asked.weights(self._obj)
-
-    @property
-    def mask(self) -> xr.DataArray:
-        """Which cells of each patch lie in the field (others are padding), which slots hold a member."""
-        return self._asked.mask(self._obj)
-
-    @property
-    def distance(self) -> xr.DataArray:
-        """Distance of each member from its anchor, NaN in empty slots; see `properties.distance`."""
-        return self._asked.distance(self._obj)
-
-    @property
-    def geometries(self) -> xr.DataArray:
-        """The shapely geometry of each member, None in empty slots (needs shapely)."""
-        return self._asked.geometries(self._obj)
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        """The specification of the split as JSON-able values; `Patcher.from_spec` rebuilds it."""
-        return self._asked.spec(self._obj)
-
     def crop(self, crop: Mapping[Hashable, Any] | None = None, **dims: Any) -> Any:
         """Cut cells off the borders of every patch, and remember it for merge.
 
@@ -224,7 +178,9 @@ class PatchAccessor(NotTheCoordinate):
         >>> dict(patches.patch.crop(y=1, x=(0, 2)).sizes)
         {'patch': 4, 'y': 2, 'x': 2}
         """
-        return self._asked.crop(self._obj, {} if crop is None else crop, dims)
+        from xpatch.patches import properties
+
+        return properties.crop(self._obj, {} if crop is None else crop, dims)
 
     def quantile(self, q: Any, dim: Any, *, skipna: bool | None = None) -> Any:
         """Give quantiles over in-patch dimensions, by one sort; see `quantile.quantile`.
@@ -346,23 +302,6 @@ class PatchAccessor(NotTheCoordinate):
 
         return Batches(self._obj, batch_size, drop_last, shuffle, seed, buffer_size)
 
-    def footprints(self, to_crs: Any = None) -> Any:
-        """Outlines of the patches as a GeoDataFrame in the CRS of the field (needs geopandas).
-
-        Parameters
-        ----------
-        to_crs : optional
-            CRS to transform them to, anything that pyproj takes; patches of scenes in several CRSs need one.
-
-        Returns
-        -------
-        GeoDataFrame
-            One polygon a patch, indexed by its label; of several scenes with a column ``scene``.
-        """
-        from xpatch.patches import outlines
-
-        return outlines.footprints(self._obj, to_crs)
-
     def plot(self, field: Any = None, **kwargs: Any) -> Any:
         """Draw the patches over the field, and how often each cell is covered; see `xpatch.plot.plot`."""
         from xpatch.plot import plot
@@ -385,7 +324,9 @@ class PatchAccessor(NotTheCoordinate):
         return patch_labels(self._obj)
 
     def __repr__(self) -> str:
-        return self._asked.summary(self._obj)
+        from xpatch.patches.properties import summary
+
+        return summary(self._obj)
 
 
 def register() -> None:

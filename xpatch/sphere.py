@@ -81,3 +81,27 @@ def along(
     a = np.where(angle[segment] > 0, np.sin(whole - part) / np.sin(whole), 1)
     b = np.where(angle[segment] > 0, np.sin(part) / np.sin(whole), 0)
     return degrees_of(a[:, None] * xyz[segment] + b[:, None] * xyz[segment + 1])
+
+
+def azimuthal(
+    lon: Any, lat: Any, lon0: Any, lat0: Any
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give km to the east and to the north of an origin: the azimuthal equidistant projection.
+
+    Distances from the origin are those of great circles, and so are directions.
+
+    References
+    ----------
+    Snyder, J. P. (1987). Map projections: a working manual. USGS Professional Paper 1395, 191–202.
+    """
+    lam, phi, lam0, phi0 = (np.deg2rad(np.asarray(v, float)) for v in (lon, lat, lon0, lat0))
+    turn = lam - lam0
+    east = np.cos(phi) * np.sin(turn)
+    # without the difference of two numbers near one, which loses meters in a small patch
+    north = np.sin(phi - phi0) + 2 * np.sin(phi0) * np.cos(phi) * np.sin(turn / 2) ** 2
+    up = np.sin(phi0) * np.sin(phi) + np.cos(phi0) * np.cos(phi) * np.cos(turn)
+    far = np.hypot(east, north)
+    angle = np.arctan2(far, up)
+    north = np.where((far == 0) & (up < 0), 1.0, north)  # of the antipode any direction is as good
+    scale = EARTH_RADIUS_KM * angle / np.where(far == 0, 1.0, far)
+    return east * scale, north * scale

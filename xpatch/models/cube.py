@@ -12,11 +12,12 @@ from xarray import Variable
 
 from xpatch.aggregation import Mean
 from xpatch.domain.nodata import nodata_of
-from xpatch.models.spacetime import OTHER, Merger, Sides, at_places, is_both, merged_over, sides_of
+from xpatch.models.spacetime import OTHER, Merger, at_places, merged_over
 from xpatch.patches.carried import carried, on_cells
 from xpatch.patches.index import as_given, whole_of
 from xpatch.patches.plan import Plan, is_carried
 from xpatch.patches.provenance import Provenance
+from xpatch.patches.sides import Sides, is_both, sides_of
 from xpatch.patches.times import at_steps, plan_steps
 
 UNEVEN = (

@@ -14,7 +14,7 @@ from xpatch.domain import domain_of
 from xpatch.models.cube import check_same_times, forecast_cube
 from xpatch.models.horizon import ahead, forecasts
 from xpatch.models.scan import scanned
-from xpatch.models.spacetime import Merger, is_both, merge_in_turn
+from xpatch.models.spacetime import Merger, merge_in_turn
 from xpatch.patches.arguments import Options, factors
 from xpatch.patches.fields import by_field
 from xpatch.patches.index import PatchIndex, as_given, whole_of, with_index
@@ -23,6 +23,7 @@ from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance, check_like, of_index
 from xpatch.patches.record import run
 from xpatch.patches.samples import completed
+from xpatch.patches.sides import is_both
 from xpatch.patches.times import times_of
 from xpatch.time.aggregation import TemporalMean
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex
 
-from xpatch.models.spacetime import is_both, sides_of
 from xpatch.patches.index import PatchIndex
 from xpatch.patches.plan import Plan
+from xpatch.patches.sides import is_both, is_product, sides_of
 from xpatch.patches.split import anchor_coordinates, number_variable
 from xpatch.patches.steps import step_coordinates
 from xpatch.time.finding import time_axis
@@ -27,11 +27,6 @@ class Part(NamedTuple):
 
     plan: Plan
     codes: NDArray[np.int64]
-
-
-def is_product(plan: Plan) -> bool:
-    """Whether patches are every place with every window in time."""
-    return is_both(plan) and plan.spec.get("coupling") != "coupled"
 
 
 def part_of(plan: Plan, ordinals: NDArray[Any], over: str) -> Part:

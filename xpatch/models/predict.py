@@ -171,9 +171,9 @@ def _on_patches(
     if black_box:
         return _by_object(theta, patches, own, rows)
     if not np.array_equal(rows, np.arange(len(index.ordinals))):
-        theta = (
-            theta[["coef"]].drop_vars(index.dim).isel({index.dim: rows}).assign_attrs(theta.attrs)
-        )
+        bare: xr.Dataset = theta[["coef"]].reset_coords(drop=True)
+        bare = bare.drop_vars(str(index.dim)) if index.dim in bare.coords else bare
+        theta = bare.isel({index.dim: rows}).assign_attrs(theta.attrs)
     return _linear(theta["coef"], patches, theta, own)
 
 
@@ -258,7 +258,7 @@ def _linear(
 def _named(values: Variable, data: xr.Dataset, y: Any) -> xr.DataArray:
     """Give predictions the coordinates of what they are of, and the name of y."""
     known: xr.Dataset = data.coords.to_dataset()
-    lost: list[Any] = [n for n, c in known.coords.items() if not {*c.dims} <= {*values.dims}]
+    lost = [n for n, c in known.coords.items() if not {*c.dims} <= {*values.dims}]
     return xr.DataArray(values, known.drop_vars(lost).coords, name=y)
 
 

@@ -103,7 +103,7 @@ class Problem:
         if self.count == 1:
             return flat.sum(axis=1).reshape(*values.shape[:-1], 1)
         out = np.stack([np.bincount(self.groups, row, self.count) for row in flat])
-        return out.reshape(*values.shape[:-1], self.count)
+        return np.asarray(out.reshape(*values.shape[:-1], self.count), float)
 
     def gradient(self, found: State) -> Floats:
         """Give the derivative of the criterion by the spread (term, term)."""

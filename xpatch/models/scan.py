@@ -12,10 +12,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.models.spacetime import is_both, sides_of
 from xpatch.patches.index import patch_index, whole_of, with_index, with_variables
 from xpatch.patches.names import is_lead
 from xpatch.patches.provenance import Provenance
+from xpatch.patches.sides import is_both, sides_of
 from xpatch.report import noted
 
 __all__ = ["as_patches", "check_order", "one_by_one", "scanned"]

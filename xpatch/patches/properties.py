@@ -22,6 +22,7 @@ from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance, provenance, with_part
 from xpatch.patches.recall import indexed
 from xpatch.patches.scene import scene_rows
+from xpatch.patches.sides import is_product, sides_of
 from xpatch.patches.times import times_of
 from xpatch.patches.weights import part_weights
 from xpatch.spec import is_integer
@@ -109,7 +110,8 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
     Dataset
         Variables ``y``, ``x`` … of shape (patch,): labels, or positions where there are none;
         and coordinates ``cell_y``, ``cell_x`` … with the positions. Of windows in time also the times
-        of their anchors, where these are not the labels of the dimension.
+        of their anchors, where these are not the labels of the dimension. Of patches in space and time
+        coordinates ``place`` and ``window``: numbers of the patch in space and of the window.
     """
     source, plan = plan_of(obj)
     template, at = plan.domain.template, source.ordinals
@@ -132,6 +134,10 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
         name, times = times_of(obj, source)
         if name not in out:  # times that are not the labels of their dimension
             out[name] = (source.dim, times.values[plan.steps(at)], times.attrs)
+    if is_product(plan):
+        sides = sides_of(plan, at)
+        numbers = {"place": sides.where, "window": sides.when}
+        coords |= {n: (source.dim, k) for n, k in numbers.items() if n not in out}
     found = xr.Dataset(out, coords=coords)
     space, entries = plan.in_space(at)
     if space.places is None:
@@ -192,6 +198,38 @@ def _per_cell(obj: Any, source: Provenance, plan: Plan, values: NDArray[Any]) ->
             values = values.take(plan.offsets(d), k + 1)
     dims = (source.dim, *plan.dims)
     return xr.DataArray(values[(slice(None), *inner)], labels_of(obj, dims), dims)
+
+
+def offsets(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
+    """Give how far cells are from their anchor; see `xpatch.patches.offsets.offsets`."""
+    from xpatch.patches import offsets as module
+
+    source, plan = _own_plan_of(obj)
+    return module.offsets(obj, with_part(obj, source), plan)
+
+
+def edges(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """Give the pairs of cells that are neighbors; see `xpatch.patches.edges.edges`."""
+    from xpatch.patches import edges as module
+
+    source, plan = _own_plan_of(obj)
+    return module.edges(obj, with_part(obj, source), plan)
+
+
+def coverage(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """Give how many patches hold each cell; see `xpatch.patches.coverage.coverage`."""
+    from xpatch.patches import coverage as module
+
+    source, plan = _own_plan_of(obj)
+    return module.coverage(obj, with_part(obj, source), plan)
+
+
+def apart(obj: xr.DataArray | xr.Dataset, test: Any, buffer: Any = 0) -> xr.DataArray:
+    """Say which patches have nothing to do with others; see `xpatch.patches.apart.apart`."""
+    from xpatch.patches import apart as module
+
+    source, plan = _own_plan_of(obj)
+    return module.apart(obj, with_part(obj, source), plan, test, buffer)
 
 
 def spec(obj: xr.DataArray | xr.Dataset) -> dict[str, Any]:

@@ -241,7 +241,7 @@ def cut_coordinates(
         elif own == (bounds.get(name),) and part.boxes.only(own).overhangs:
             variables[name] = cut_bounds(variable, part, dim, own[0], ordinals, groups)
         else:
-            padded = _missing_outside(variable, part)
+            padded = missing_outside(variable, part)
             padded = dataclasses.replace(padded, hood=padded.hood.fine)
             variables[name] = cut_variable(
                 variable, padded, dim, ordinals, groups, defer=True, name=name
@@ -326,7 +326,7 @@ def _is_text_or_date(variable: Variable) -> bool:
     return isinstance(first, str) or hasattr(first, "calendar")
 
 
-def _missing_outside(variable: Variable, plan: Plan) -> Plan:
+def missing_outside(variable: Variable, plan: Plan) -> Plan:
     """Auxiliary coordinates are unknown outside of the field rather than mirrored."""
     if not plan.hood.overhangs:
         return plan

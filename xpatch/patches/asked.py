@@ -1,0 +1,134 @@
+"""What can be asked of patches by their accessor: properties that forward to the functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import xarray as xr
+
+from xpatch.domain import Domain
+from xpatch.patches.operators import NotTheCoordinate
+
+
+class Asked(NotTheCoordinate):
+    """The properties of patches."""
+
+    _obj: Any
+
+    @property
+    def domain(self) -> Domain:
+        """What the field lies on, or the patches were cut from."""
+        from xpatch.patches.properties import domain
+
+        return domain(self._obj)
+
+    @property
+    def anchors(self) -> xr.Dataset:
+        """Where patches are: the middle cell of boxes, the place of members; see `properties.anchors`."""
+        from xpatch.patches.properties import anchors
+
+        return anchors(self._obj)
+
+    @property
+    def places(self) -> xr.Dataset:
+        """The places of patches with their CRS: mid-points of boxes; see `properties.places`."""
+        from xpatch.patches.properties import places
+
+        return places(self._obj)
+
+    @property
+    def weights(self) -> xr.DataArray:
+        """The analysis window on each cell of each patch, 0 outside of the field and in empty slots."""
+        from xpatch.patches.properties import weights
+
+        return weights(self._obj)
+
+    @property
+    def mask(self) -> xr.DataArray:
+        """Which cells of each patch lie in the field (others are padding), which slots hold a member."""
+        from xpatch.patches.properties import mask
+
+        return mask(self._obj)
+
+    @property
+    def distance(self) -> xr.DataArray:
+        """Distance of each member from its anchor, NaN in empty slots; see `properties.distance`."""
+        from xpatch.patches.properties import distance
+
+        return distance(self._obj)
+
+    @property
+    def geometries(self) -> xr.DataArray:
+        """The shapely geometry of each member, None in empty slots (needs shapely)."""
+        from xpatch.patches.properties import geometries
+
+        return geometries(self._obj)
+
+    @property
+    def offsets(self) -> xr.Dataset:
+        """How far cells are from the anchor of their patch, in km on the sphere; see `offsets.offsets`."""
+        from xpatch.patches.properties import offsets
+
+        return offsets(self._obj)
+
+    @property
+    def edges(self) -> xr.DataArray:
+        """The pairs of neighbors within each patch, as slots (2, edge); see `edges.edges`."""
+        from xpatch.patches.properties import edges
+
+        return edges(self._obj)
+
+    @property
+    def coverage(self) -> xr.DataArray:
+        """How many patches hold each cell, as patches; see `coverage.coverage`."""
+        from xpatch.patches.properties import coverage
+
+        return coverage(self._obj)
+
+    def apart(self, test: Any, buffer: Any = 0) -> xr.DataArray:
+        """Say which patches share no cell with those of a test, nor come near; see `apart.apart`."""
+        from xpatch.patches.properties import apart
+
+        return apart(self._obj, test, buffer)
+
+    def flatten(self, sample: Any = None, feature: Any = None) -> xr.DataArray:
+        """Give the patches as a matrix (sample, feature); see `flat.flatten`."""
+        from xpatch.patches.flat import flatten
+
+        return flatten(self._obj, sample, feature)
+
+    def unflatten(self, patches: Any = None) -> xr.DataArray:
+        """Undo `flatten`: give the rows of a matrix their dimensions back; see `flat.unflatten`."""
+        from xpatch.patches.flat import unflatten
+
+        return unflatten(self._obj, patches)
+
+    def like(self, bare: Any) -> Any:
+        """Give a bare array with the patch dimension the index of these patches; see `alike.like`."""
+        from xpatch.patches.alike import like
+
+        return like(self._obj, bare)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The specification of the split as JSON-able values; `Patcher.from_spec` rebuilds it."""
+        from xpatch.patches.properties import spec
+
+        return spec(self._obj)
+
+    def footprints(self, to_crs: Any = None) -> Any:
+        """Outlines of the patches as a GeoDataFrame in the CRS of the field (needs geopandas).
+
+        Parameters
+        ----------
+        to_crs : optional
+            CRS to transform them to, anything that pyproj takes; patches of scenes in several CRSs need one.
+
+        Returns
+        -------
+        GeoDataFrame
+            One polygon a patch, indexed by its label; of several scenes with a column ``scene``.
+        """
+        from xpatch.patches import outlines
+
+        return outlines.footprints(self._obj, to_crs)

@@ -1,0 +1,214 @@
+"""Which cells of a patch are neighbors: the edges of a graph for message passing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xpatch.domain import Lattice, Sites
+from xpatch.domain.turns import TURN, is_degrees_east
+from xpatch.geometry import Geometry, Places
+from xpatch.geometry.base import MemberGeometry
+from xpatch.neighborhood import Members
+from xpatch.patches.member_properties import sites_of
+from xpatch.patches.plan import Plan
+from xpatch.patches.provenance import Provenance
+from xpatch.spec import decode_as
+
+PAIRS = 1 << 22  # that are looked up at a time
+
+
+def edges(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
+    """Give the pairs of cells that are neighbors within each patch.
+
+    Faces, nodes or edges of a mesh are neighbors as in `KHopGraph`; cells of a lattice along each
+    dimension that was cut in space, around the seam of a global longitude as well; scattered elements
+    as the geometry has it: an element and the members of its own neighborhood.
+
+    Returns
+    -------
+    DataArray
+        Slots, shape (2, edge), of cells flattened in the order of the in-patch dimensions, both ways
+        for each pair of a symmetric graph, sorted; and a coordinate ``patch`` (edge): the position of
+        their patch. With ``width`` slots a patch, ``edges["patch"] * width + edges`` is the
+        ``edge_index`` of torch-geometric.
+
+    Raises
+    ------
+    ValueError
+        If nothing says who is a neighbor, as among points in polygons.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros((2, 4)), dims=("y", "x"))
+    >>> field.patch.split(geometry={"y": 2, "x": 2}).patch.edges.isel(edge=slice(4)).values
+    array([[0, 0, 1, 1],
+           [1, 2, 0, 3]])
+    """
+    lists = [m for m in plan.lists if not m.timed]
+    if lists:
+        found = _of_lists(source, plan, lists[0])
+    elif plan.domain.element_dims and set(plan.domain.element_dims) & set(plan.dims):
+        found = _of_runs(source, plan)
+    else:
+        found = _of_boxes(obj, source, plan)
+    slots, patches = found
+    attrs = {"long_name": "slots of neighbors"}
+    return xr.DataArray(slots, {source.dim: ("edge", patches)}, ("end", "edge"), "edges", attrs)
+
+
+Found = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def _of_lists(source: Provenance, plan: Plan, members: Members) -> Found:
+    space, _ = plan.in_space(source.ordinals)
+    part = members.take(plan.hood.of_part(members, source.ordinals))
+    return within(part, graph_of(space, members))
+
+
+def _of_runs(source: Provenance, plan: Plan) -> Found:
+    """Give the edges of boxes along the elements of a mesh."""
+    (part,) = (p for p in plan.hood.slices if p.dim in plan.domain.element_dims)
+    cells = part.cells(plan.hood.of_part(part, source.ordinals))
+    listed = Members.from_table((part.dim,), (part.n,), part.dim, cells, None)
+    return within(listed, graph_of(plan, listed))
+
+
+def graph_of(plan: Plan, members: Members) -> Any:
+    """Give the sparse matrix of neighbors among all elements.
+
+    Raises
+    ------
+    ValueError
+        If nothing says who is a neighbor.
+    """
+    domain = plan.domain
+    if not domain.element_dims:
+        return _lattice_graph(domain, members.dims, members.shape)
+    sites = sites_of(plan)
+    if sites.adjacency is not None:
+        return sites.adjacency()
+    spec = plan.spec.get("geometry") or {}
+    if spec.get("class") not in ("KNNGraph", "RadiusGraph", "SphericalCap"):
+        raise ValueError(
+            f"nothing says which elements along {list(members.dims)} are neighbors: a mesh does with its grid "
+            "of uxarray, a lattice does, and KNNGraph, RadiusGraph and SphericalCap have a graph of their own; "
+            "patches.patch.offsets gives distances for one of yours"
+        )
+    geometry = decode_as(spec, Geometry)
+    assert isinstance(geometry, MemberGeometry)
+    return _own_graph(geometry, domain, sites)
+
+
+def _own_graph(geometry: MemberGeometry, domain: Lattice, sites: Sites) -> Any:
+    """Connect each element with the members of the neighborhood that it anchors."""
+    from scipy.sparse import csr_matrix
+
+    places = Places.at(sites, sites.known)
+    found = geometry.neighborhood(domain, places)
+    rows = places.elements[found.patches]
+    apart = rows != found.elements
+    pairs = rows[apart], found.elements[apart]
+    return csr_matrix((np.ones(len(pairs[0]), np.int8), pairs), shape=(len(sites), len(sites)))
+
+
+def _lattice_graph(domain: Lattice, dims: Sequence[Hashable], shape: Sequence[int]) -> Any:
+    """Connect each cell of a lattice with the next ones along its dimensions."""
+    from scipy.sparse import csr_matrix
+
+    number = np.arange(math.prod(shape)).reshape(shape)
+    pairs = []
+    for k, d in enumerate(dims):
+        a, b = np.moveaxis(number, k, 0)[:-1], np.moveaxis(number, k, 0)[1:]
+        pairs.append((a.ravel(), b.ravel()))
+        if closes(domain, d):
+            ends = np.moveaxis(number, k, 0)
+            pairs.append((ends[-1].ravel(), ends[0].ravel()))
+    a, b = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
+    both = np.concatenate([a, b]), np.concatenate([b, a])
+    out = csr_matrix((np.ones(len(both[0]), np.int8), both), shape=(number.size,) * 2)
+    out.data[:] = 1
+    return out
+
+
+def closes(domain: Lattice, d: Hashable) -> bool:
+    """Whether the last cell along a dimension is beside the first: a longitude of one whole turn."""
+    values = domain.coordinate(d)
+    if values is None or len(values) < 3 or not is_degrees_east(domain, d):
+        return False
+    span = abs(float(values[-1]) - float(values[0]))
+    step = span / (len(values) - 1)
+    return bool(abs(span + step - TURN) <= 0.5 * step)
+
+
+def within(part: Members, graph: Any) -> Found:
+    """Give the edges of a graph that lie in one list, as the submatrix of its members has them."""
+    graph = graph.tocsr()
+    n = graph.shape[0]
+    patches, slots = part.patches, part.slots
+    keys = patches * np.int64(n) + part.elements
+    order = np.argsort(keys, kind="stable")
+    ranked = keys[order]
+    degree = np.diff(graph.indptr)[part.elements]
+    edges = np.cumsum(degree)
+    found = []
+    low = 0
+    while low < len(keys):
+        done = edges[low - 1] if low else 0
+        high = max(low + 1, int(np.searchsorted(edges, done + PAIRS, side="right")))
+        rows = np.repeat(np.arange(low, high), degree[low:high])
+        first = graph.indptr[part.elements[low:high]].astype(np.int64)
+        begin = np.concatenate([[0], np.cumsum(degree[low:high])[:-1]])
+        inner = np.arange(len(rows)) - np.repeat(begin, degree[low:high])
+        other = graph.indices[np.repeat(first, degree[low:high]) + inner]
+        wanted = patches[rows] * np.int64(n) + other
+        at = np.minimum(np.searchsorted(ranked, wanted), len(ranked) - 1)
+        there = ranked[at] == wanted
+        found.append(np.stack([rows[there], order[at[there]]]))
+        low = high
+    pairs = np.concatenate(found, axis=1) if found else np.empty((2, 0), np.int64)
+    pairs = pairs[:, np.lexsort((slots[pairs[1]], pairs[0]))]
+    return slots[pairs], patches[pairs[0]]
+
+
+def _of_boxes(obj: Any, source: Provenance, plan: Plan) -> Found:
+    """Give the edges of boxes, which are the same for all that lie in the field."""
+    parts = {p.dim: p for p in plan.hood.slices if not p.timed}
+    if not parts:
+        raise ValueError(
+            "windows in time alone have no neighbors in space; steps follow each other"
+        )
+    dims = [d for d in obj.dims if d in parts] or list(parts)
+    shape, inside = [], []
+    for d in dims:
+        part = parts[d]
+        low, high = source.crop.get(d, (0, 0))
+        cells = part.cells(plan.hood.of_part(part, source.ordinals))
+        cells = cells[:, low : cells.shape[1] - high]
+        shape.append(cells.shape[1])
+        inside.append(cells >= 0)
+    number = np.arange(math.prod(shape)).reshape(shape)
+    pairs = []
+    for k, d in enumerate(dims):
+        line = np.moveaxis(number, k, 0)
+        pairs.append((line[:-1].ravel(), line[1:].ravel()))
+        if shape[k] == parts[d].n and shape[k] > 2 and closes(plan.domain, d):
+            pairs.append((line[-1].ravel(), line[0].ravel()))
+    a, b = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
+    both = np.stack([np.concatenate([a, b]), np.concatenate([b, a])])
+    both = both[:, np.lexsort((both[1], both[0]))]
+    count, each = len(source.ordinals), both.shape[1]
+    slots, patches = np.tile(both, count), np.repeat(np.arange(count), each)
+    if all(there.all() for there in inside):
+        return slots, patches
+    full = inside[0].reshape(count, shape[0], *(1,) * (len(shape) - 1))
+    for k, there in enumerate(inside[1:], 1):
+        lead = (1,) * k
+        full = full & there.reshape(count, *lead, shape[k], *(1,) * (len(shape) - 1 - k))
+    kept = full.reshape(count, -1)[patches, slots].all(axis=0)
+    return slots[:, kept], patches[kept]

@@ -1,0 +1,72 @@
+"""Places and windows: the sides of patches that were cut in space and in time."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.geometry import Places
+from xpatch.neighborhood import Neighborhood
+from xpatch.patches.plan import Plan
+
+
+class Sides(NamedTuple):
+    """The windows in time and the places of patches, each on its own."""
+
+    time: Plan
+    when: NDArray[np.int64]
+    space: Plan
+    where: NDArray[np.int64]
+
+
+def is_both(plan: Plan) -> bool:
+    """Whether patches were cut in time and in space."""
+    return bool(plan.hood.time_dims) and len(plan.dims) > 1
+
+
+def is_product(plan: Plan) -> bool:
+    """Whether patches are every place with every window in time."""
+    return is_both(plan) and plan.spec.get("coupling") != "coupled"
+
+
+def sides_of(plan: Plan, ordinals: NDArray[Any]) -> Sides:
+    """Tell the windows in time of patches, and their places, apart."""
+    hood, (part, when), space = plan.hood, plan.in_time(ordinals), plan.hood.in_space
+    assert space is not None
+    time, where = Neighborhood((part,)), hood.in_space_of(np.asarray(ordinals))
+    if not hood.lists:
+        time, when = distinct(time, when)
+        space, where = distinct(space, where)
+    elif hood.picks is not None:  # those read or coupled may repeat a window or a place
+        when = first_alike(time)[when]
+        where = first_alike(space, plan.places)[where]
+    alone = dataclasses.replace(plan, hood=time, places=None)
+    return Sides(alone, when, dataclasses.replace(plan, hood=space), where)
+
+
+def distinct(boxes: Neighborhood, ordinals: NDArray[Any]) -> tuple[Neighborhood, NDArray[np.int64]]:
+    """Give the boxes that some patches have, each once, and which each patch has."""
+    starts, entries = np.unique(boxes.starts(ordinals), axis=0, return_inverse=True)
+    each = zip(boxes.slices, starts.T, strict=True)
+    parts = [dataclasses.replace(p, starts=np.ascontiguousarray(s)) for p, s in each]
+    picks = (np.arange(len(starts)),) * len(parts)
+    return Neighborhood(tuple(parts), picks), entries.reshape(-1)
+
+
+def first_alike(hood: Neighborhood, places: Places | None = None) -> NDArray[np.int64]:
+    """Give, for each neighborhood, the first one that is the same."""
+    if not hood.lists:
+        _, first, which = np.unique(hood.starts(), axis=0, return_index=True, return_inverse=True)
+        return first[which.reshape(-1)]
+    lists = hood.members(np.arange(len(hood)))
+    known: dict[Any, int] = {}
+    out = np.empty(len(hood), np.int64)
+    for k, elements in enumerate(np.split(lists.elements, lists.offsets[1:-1])):
+        at: tuple[Any, ...] = () if lists.anchors is None else (int(lists.anchors[k]),)
+        if places is not None:
+            at = (int(places.elements[k]), str(places.x[k]), str(places.y[k]))
+        out[k] = known.setdefault((elements.tobytes(), *at), k)
+    return out
