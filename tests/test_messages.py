@@ -465,7 +465,7 @@ CASES = {
     "no function to fit": (
         lambda: xpatch.fit_predict(PATCHES, None, max),
         TypeError,
-        "fit must be a function, got None",
+        "fit must be a function, or a model with fit\\(X, y\\), got None",
     ),
     "a number for what is known": (
         lambda: xpatch.fit_predict(PATCHES, max, max, known=3),
