@@ -37,7 +37,7 @@ def test_every_public_method_of_the_accessor_is_in_the_reference():
 
     text = (DOCS / "api.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"DataArray\.patch\.(\w+)", text))
-    assert {n for n in vars(PatchAccessor) if not n.startswith("_")} == listed
+    assert {n for n in dir(PatchAccessor) if not n.startswith("_")} == listed
 
 
 def test_every_public_method_of_the_accessor_of_trees_is_in_the_reference():

@@ -550,6 +550,38 @@ def time_coupling():
     save(fig, "time-coupling")
 
 
+# What patches share when a model is fitted to them
+
+
+def pooling():
+    """Draw six patches with their own lines, pooled lines, and one for all."""
+    rng = np.random.default_rng(4)
+    count, samples = 6, 7
+    x = rng.uniform(0, 1, (count, samples)) * np.linspace(0.35, 1, count)[:, None]
+    slope = rng.normal(2.0, 0.7, count)
+    t = slope[:, None] * x + rng.normal(0, 0.45, x.shape)
+    field = xr.Dataset({"x": ("i", x.ravel()), "t": ("i", t.ravel())})
+    patches = field.patch.split(geometry={"i": samples})
+    model = xpatch.LeastSquares()
+    own = patches.patch.fit(model, y="t", x="x")
+    every = patches.patch.fit(model, y="t", x="x", over="patch")
+    titles = ["none: fit(…)", "partial: fit(…).patch.pool()", 'complete: fit(…, over="patch")']
+    fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.1), sharey=True, layout="constrained")
+    line = np.array([0.0, 1.0])
+    for ax, title, theta in zip(axes, titles, (own, own.patch.pool(), every), strict=True):
+        for k in range(count):
+            color = COLORS[k % len(COLORS)] if k < len(COLORS) else INK
+            ax.plot(x[k], t[k], "o", ms=3.5, color=color, alpha=0.55)
+            coef = theta.coef if "patch" not in theta.dims else theta.coef.isel(patch=k)
+            a, b = coef.values
+            ax.plot(line, a + b * line, color=color if "patch" in theta.dims else INK, lw=1.6)
+        ax.set(title=title, xlabel="x", ylim=(-1.3, 3.6), xlim=(0, 1))
+        ax.title.set_fontsize(10)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("t")
+    save(fig, "pooling", dpi=100)
+
+
 def main():
     """Draw all pictures."""
     neighborhoods()
@@ -565,6 +597,7 @@ def main():
     time_months()
     time_windows()
     time_coupling()
+    pooling()
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ def names_of(value: Any, what: str) -> list[Hashable]:
 def _named(patches: xr.Dataset, name: Hashable, what: str) -> Variable:
     """Give a variable or coordinate, with NaN for numbers that stand for missing."""
     if name not in patches.variables:
-        known = [*patches.data_vars, *(n for n in patches.coords if n not in patches.dims)]
+        known = [*patches.data_vars, *(n for n, c in patches.coords.items() if c.ndim)]
         raise KeyError(f"{what} names {name!r}, which the patches have not; they have {known}")
     array = patches[name]
     if array.dtype.kind in "mM" or (array.dtype == object and what == "x"):
