@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import re
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,12 @@ from xpatch.report import Bar, PatchFailure, noted, tell
 WAY_OUT = (
     "fitted objects, which no file can hold; theta.drop_vars('model') can be written, and joblib or "
     "pickle keeps theta['model'].values"
+)
+
+
+# Attributes of scikit-learn that are not by feature, however many of them there are
+OTHERS = re.compile(
+    "(n_|classes|class_|explained|singular|intercept|labels|alpha|lambda|eigen|noise|weights|priors|core)"
 )
 
 
@@ -74,6 +81,7 @@ def estimated(
     design: Design,
     groups: tuple[NDArray[np.int64], int],
     labels: NDArray[np.int64],
+    named: NDArray[np.int64],
     over: str | None,
     features: Sequence[Hashable],
     least: int,
@@ -87,7 +95,7 @@ def estimated(
     if design.weights is not None and not takes:
         raise ValueError(f"{type(model).__name__}.fit takes no sample_weight, which weights= are")
     codes, count = groups
-    run = Run(model, count, least, on_error, Bar(count) if progress else None)
+    run = Run(model, named, least, on_error, Bar(count) if progress else None)
     out_of_core = not all(v._in_memory for v in design.columns)
     if over == "patch" and out_of_core and callable(getattr(model, "partial_fit", None)):
         run.partial(design, features)
@@ -163,9 +171,12 @@ def _rows(table: Table, rows: Any) -> Table:
 class Run:
     """Fits one model after the other, and keeps what became of each."""
 
-    def __init__(self, model: Any, count: int, least: int, on_error: str, bar: Bar | None):
+    def __init__(
+        self, model: Any, labels: NDArray[Any], least: int, on_error: str, bar: Bar | None
+    ):
         self.model, self.least, self.on_error, self.bar = model, least, on_error, bar
-        self.models: NDArray[Any] = np.full(count, None, object)
+        self.labels = labels  # of the groups
+        self.models: NDArray[Any] = np.full(len(labels), None, object)
         self.columns: dict[
             int, NDArray[np.bool_]
         ] = {}  # features that are there, where some are not
@@ -188,7 +199,7 @@ class Run:
         except Exception as error:
             if self.on_error == "raise":
                 raise
-            self.failures[k] = f"{type(error).__name__}: {error}"
+            self.failures[int(self.labels[k])] = f"{type(error).__name__}: {error}"
             return
         self.models[k] = own if found is None else found
         if columns is not None and not columns.all():
@@ -245,7 +256,9 @@ class Run:
     ) -> tuple[dict[Hashable, Variable], xr.Coordinates]:
         """Give the models, and their attributes that are numbers."""
         dim = design.dim
-        out: dict[Hashable, Variable] = {"model": Variable(dim, self.models, {"comment": WAY_OUT})}
+        # xarray asks for a dtype when it writes objects, and NumPy quotes the one that it refuses
+        model = Variable(dim, self.models, {"comment": WAY_OUT}, {"dtype": WAY_OUT})
+        out: dict[Hashable, Variable] = {"model": model}
         fitted = [k for k, m in enumerate(self.models) if m is not None]
         names = _feature_dims(design, features)
         used = False
@@ -334,7 +347,7 @@ def _named_axes(
 ) -> tuple[Variable, bool]:
     """Give an attribute the dimensions of the features, where its last axis is as long as these."""
     width, shape = math.prod(features.values()), values.shape[1:]
-    of_features = bool(shape) and shape[-1] == width and not name.startswith(("n_", "feature_n"))
+    of_features = bool(shape) and shape[-1] == width and not OTHERS.match(name)
     lead = shape[:-1] if of_features else shape
     dims = (dim, *(f"{name}{k}" for k in range(len(lead))), *(features if of_features else ()))
     full = (len(values), *lead, *(features.values() if of_features else ()))

@@ -106,6 +106,8 @@ def fit(
     """
     _check_words(over, min_samples, on_error, progress)
     own, index = as_patches(patches, "fit")
+    if not own.sizes[index.dim]:
+        raise ValueError(f"there is no patch to fit: {index.dim!r} has size 0")
     design = design_of(own, index, y, x, weights)
     _check_window(model, design, index)
     independent = _in_patch(design, independent, "independent")
@@ -119,7 +121,7 @@ def fit(
                 "features are for models that take a matrix of their own, such as PCA; LeastSquares has one "
                 "coefficient for each x: name several x, or average over the dimensions"
             )
-        _check_numbers(design)
+        _check_numbers(design, y)
         found = regression(model, design, (codes, count), independent, min_samples, progress)
         coords = coords | _terms(model.terms(design.names))
     else:
@@ -127,8 +129,9 @@ def fit(
             raise ValueError(
                 "independent= changes the cov of LeastSquares, which other models have not"
             )
+        labels = coords[design.dim].values if design.dim in coords else np.zeros(1, np.int64)
         args = (features, min_samples or 1, on_error, progress)
-        found, more = estimated(model, design, (codes, count), index.ordinals, over, *args)
+        found, more = estimated(model, design, (codes, count), index.ordinals, labels, over, *args)
         coords = coords | more
     attrs: dict[str, Any] = {"x": list(design.names)}
     attrs |= {} if y is None else {"y": str(y)}
@@ -155,16 +158,17 @@ def _check_words(over: Any, min_samples: Any, on_error: Any, progress: Any) -> N
 def _check_window(model: Any, design: Design, index: PatchIndex) -> None:
     """Raise a ValueError if values were multiplied by a window, which would bend a regression."""
     plans = [p for s in (index.scenes or (index,)) for p in s.plans]
-    if isinstance(model, LeastSquares) and any(p.window is not None for p in plans):
+    tapered = [p.window for p in plans if p.window is not None and {*p.inner} & {*design.core}]
+    if isinstance(model, LeastSquares) and tapered:
         raise ValueError(
-            f"these patches were multiplied by the analysis window {plans[0].window!r}, and a regression of "
+            f"these patches were multiplied by the analysis window {tapered[0]!r}, and a regression of "
             "what is left is none of the values; split without window=, and give the window as "
             "weights=patches.patch.weights of patches that were split with it"
         )
 
 
-def _check_numbers(design: Design) -> None:
-    for name, v in zip([*design.names, "y"], design.columns, strict=True):
+def _check_numbers(design: Design, y: Hashable) -> None:
+    for name, v in zip([*design.names, y], design.columns, strict=True):
         if v.dtype.kind not in "biuf":
             raise TypeError(f"LeastSquares takes numbers, and {name!r} holds {v.dtype}")
 

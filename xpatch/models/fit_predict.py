@@ -108,17 +108,17 @@ def fit_predict(
     source = provenance(patches)
     dim = source.dim
     times = {p.time_dim: p for p in source.plans if p.hood.time_dims}
+    unknown = [
+        n for n in known if n not in future.coords and n not in getattr(future, "data_vars", ())
+    ]
+    if unknown:
+        raise ValueError(f"known names {unknown[0]!r}, which the patches have not")
     if by_name:
         return _modeled(past, future, times, fit, y, x, known, progress)
     if y is not None or x != ():
         raise TypeError("y and x are for models; a function fit takes what it needs from the past")
     steps = {d: plan.steps(source.ordinals) for d, plan in times.items()}
     leads = {plan.called("lead") for plan in times.values()}
-    unknown = [
-        n for n in known if n not in future.coords and n not in getattr(future, "data_vars", ())
-    ]
-    if unknown:
-        raise ValueError(f"known names {unknown[0]!r}, which the patches have not")
     assert predict is not None
     outputs = []
     bar = Bar(len(source.ordinals)) if progress else None
@@ -143,12 +143,12 @@ def _checked(
     """Give the names that are known, if all arguments are of their kinds."""
     if not isinstance(patches, xr.DataArray | xr.Dataset):
         raise TypeError(f"fit_predict takes patches, got {type(patches).__name__}")
-    if by_name and predict is not None and callable(getattr(fit, "fit", None)):
+    if by_name and not _is_model(fit):
+        raise TypeError(f"fit must be a function, or a model with fit(X, y), got {fit!r}")
+    if by_name and predict is not None:
         raise TypeError(
             f"{type(fit).__name__} predicts itself; leave predict out, and name y and x"
         )
-    if by_name and not _is_model(fit):
-        raise TypeError(f"fit must be a function, or a model with fit(X, y), got {fit!r}")
     if not by_name and not callable(predict):
         raise TypeError(f"predict must be a function, got {predict!r}")
     check_flag(progress, "progress")
@@ -211,7 +211,7 @@ def _modeled(
 
 def _has_time(part: Any, name: Hashable, times: Mapping[Hashable, Any]) -> bool:
     dataset = part if isinstance(part, xr.Dataset) else part.to_dataset(name=part.name)
-    return name not in dataset.variables or bool({*times} & {*dataset.variables[name].dims})
+    return name in dataset.variables and bool({*times} & {*dataset.variables[name].dims})
 
 
 def _with_leads(part: Any, times: Mapping[Hashable, Any]) -> Any:

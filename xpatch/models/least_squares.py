@@ -51,6 +51,11 @@ class LeastSquares(Spec):
 
     def terms(self, names: list[str]) -> list[str]:
         """Name the coefficients."""
+        if self.intercept and INTERCEPT in names:
+            raise ValueError(
+                f"x names {INTERCEPT!r}, as the intercept is called; rename the variable, or use "
+                "LeastSquares(intercept=False)"
+            )
         return [*([INTERCEPT] if self.intercept else []), *names]
 
     def samples_needed(self, names: list[str], asked: int | None) -> int:
@@ -97,8 +102,7 @@ def solve(model: LeastSquares, gram: Gram, least: int) -> Solution:
         means = gram.center
         coef = np.column_stack([means[:, size] - (slopes * means[:, :size]).sum(axis=1), slopes])
         block = np.full((len(few), size + 1, size + 1), 0.0)
-        with np.errstate(divide="ignore"):
-            block[:, 0, 0] = 1 / gram.weight
+        block[:, 0, 0] = 1 / np.where(gram.weight > 0, gram.weight, 1)
         block[:, 1:, 1:] = inverse
         whole = design @ block @ design.transpose(0, 2, 1)
     lost = few | tied

@@ -14,7 +14,7 @@ from xarray.indexes import PandasIndex
 
 from xpatch.patches.index import PatchIndex
 from xpatch.patches.plan import Plan
-from xpatch.patches.sides import is_both, is_product, sides_of
+from xpatch.patches.sides import is_both, is_product, numbered
 from xpatch.patches.split import anchor_coordinates, number_variable
 from xpatch.patches.steps import step_coordinates
 from xpatch.time.finding import time_axis
@@ -43,7 +43,7 @@ def part_of(plan: Plan, ordinals: NDArray[Any], over: str) -> Part:
             f"over={over!r} is for patches in space and time, every place with every window, and these are "
             f"{kind}: split(geometry=[{{'y': 64, 'x': 64}}, FixedLookback(30)]), or over='patch' for all"
         )
-    sides = sides_of(plan, ordinals)
+    sides = numbered(plan, ordinals)
     if over == "time":
         return Part(_alone(plan, sides.space, "spatial"), sides.where)
     return Part(_alone(plan, sides.time, "temporal"), sides.when)

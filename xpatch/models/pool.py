@@ -76,16 +76,16 @@ def pool(
         )
     if not isinstance(theta, xr.Dataset):
         raise TypeError(f"pool takes the Dataset that fit gives, got {type(theta).__name__}")
+    if coef in theta and theta[coef].ndim < 2 and "patch" not in theta[coef].dims:
+        raise ValueError(
+            "there is nothing to pool: these parameters have no patch dimension; fit with over=None, so "
+            "that each patch has its own"
+        )
     names = _checked(theta, coef, cov)
     theta = indexed(theta)
     index = patch_index(theta)
     if index is None or index.dim not in theta[coef].dims:
-        raise ValueError(
-            "there is nothing to pool: these parameters have no patch dimension; fit with over=None, so "
-            "that each patch has its own"
-            if index is None and theta[coef].ndim < 2
-            else NEVER_SPLIT
-        )
+        raise ValueError(NEVER_SPLIT)
     dim, (term, rows, columns) = index.dim, names
     loaded = theta[[coef, cov]].compute()
     estimate = loaded[coef].transpose(dim, term).values.astype(float)

@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
+from xpatch.aggregation import as_aggregation
 from xpatch.domain.nodata import masked
 from xpatch.models.design import as_patches, spread
 from xpatch.models.least_squares import INTERCEPT
@@ -21,6 +22,7 @@ from xpatch.patches.merge import Merge, resolved
 from xpatch.patches.provenance import Provenance
 from xpatch.patches.recall import indexed
 from xpatch.patches.record import run
+from xpatch.report import noted
 
 __all__ = ["predict"]
 
@@ -92,8 +94,8 @@ def _on_field(theta: xr.Dataset, index: PatchIndex, obj: Any, aggregation: Any) 
     """Merge the parameters, and evaluate them on the field."""
     source = Provenance.of(index)
     how = resolved(aggregation, source)
-    several = isinstance(how, tuple | list)
-    if not all(h.linear and h.preprocess is None for h in ([*how] if several else [how])):
+    each = [as_aggregation(h) for h in how] if isinstance(how, tuple | list) else [how]
+    if not all(h.linear and h.preprocess is None for h in each):
         raise ValueError(
             f"{how!r} is not linear, so that a merge of parameters would not be one of predictions; predict on "
             "the patches and merge these, or name a linear one: predict(field, 'mean')"
@@ -110,7 +112,15 @@ def _on_field(theta: xr.Dataset, index: PatchIndex, obj: Any, aggregation: Any) 
         )
     for d in shared:
         _check_same(coef, data, d)
-    return _linear(coef, data, theta)
+    return _as_split(_linear(coef, data, theta), source, theta)
+
+
+def _as_split(found: xr.DataArray, source: Provenance, theta: xr.Dataset) -> xr.DataArray:
+    """Put the dimensions in the order that y had when it was split."""
+    orders = {str(n): dims for n, dims in source.plans[0].domain.orders.items()}
+    known = orders.get(str(theta.attrs.get("y"))) or orders.get("None") or ()
+    own = [d for d in known if d in found.dims]
+    return found.transpose(*own, ...) if len(own) == found.ndim else found
 
 
 def _merged(theta: xr.Dataset, source: Provenance, how: Any) -> xr.DataArray:
@@ -203,13 +213,20 @@ def _rows_of(index: PatchIndex, own: PatchIndex) -> NDArray[np.intp]:
             "these parameters are of another split than the patches, whose anchors lie elsewhere; predict on "
             "the patches that were fitted, or on others with the same anchors: Explicit(patches)"
         )
-    rows = known.get_indexer(wanted)
-    if (rows < 0).any():
-        lost = np.asarray(wanted)[rows < 0][0]
-        raise ValueError(
-            f"there are no parameters of patch {lost}, nor of {(rows < 0).sum() - 1} more"
-        )
-    return np.asarray(rows, np.intp)
+    labels, first = np.unique(known, return_index=True)  # of repeated ones the first
+    wanted = np.asarray(wanted)
+    at = np.minimum(np.searchsorted(labels, wanted), max(len(labels) - 1, 0))
+    lost = labels[at] != wanted if len(labels) else np.ones(len(wanted), bool)
+    if lost.any():
+        more = f", nor of {lost.sum() - 1} more" if lost.sum() > 1 else ""
+        raise ValueError(f"there are no parameters of patch {wanted[lost][0]}{more}")
+    return np.asarray(first[at], np.intp)
+
+
+def _names_of(theta: xr.Dataset) -> list[str]:
+    """Give the names of the x; a file may have made a list of one a text."""
+    names = theta.attrs.get("x", ())
+    return [names] if isinstance(names, str) else [str(n) for n in np.atleast_1d(names)]
 
 
 def _as_dataset(obj: Any) -> xr.Dataset:
@@ -235,24 +252,32 @@ def _linear(
 ) -> xr.DataArray:
     """Sum up the terms times their coefficients, in the dims of y where there is one, else of the x."""
     parts: list[Variable] = []
+    intercept = INTERCEPT not in _names_of(theta)  # a model without one may have an x of that name
     for k, name in enumerate(theta["term"].values):
         own = coef.variable.isel(term=k)
-        if str(name) == INTERCEPT and INTERCEPT not in map(str, data.variables):
+        if str(name) == INTERCEPT and intercept:
             parts.append(own)
         else:
-            parts.append(own * _known(data, name, theta).variable)
+            parts.append(_known(data, name, theta).variable * own)
     total: Variable = sum(parts[1:], parts[0])
     y = theta.attrs.get("y")
-    like = next((v for n, v in data.data_vars.items() if str(n) == y), None)
-    dims = (index.dim,) if index is not None else ()
-    sizes = {d: data.sizes[d] for d in dims} | dict(total.sizes)
-    if like is not None:
-        sizes |= dict(like.sizes)
-    order = [*(d for d in (*dims, *(like.dims if like is not None else data.dims)) if d in sizes)]
-    order = list(dict.fromkeys([*order, *sizes]))
-    total = total.set_dims({d: sizes[d] for d in order}).transpose(*order)
+    order = _order(data, y, parts, None if index is None else index.dim)
+    sizes = {d: total.sizes[d] if d in total.dims else data.sizes[d] for d in order}
+    total = total.set_dims(sizes).transpose(*order)
     total.attrs = {}
     return _named(total, data, y)
+
+
+def _order(
+    data: xr.Dataset, y: Any, parts: Sequence[Variable], dim: Hashable | None
+) -> list[Hashable]:
+    """Give the dimensions of predictions: those of y where there is one, else of the x, patches first."""
+    like = next((v for n, v in data.data_vars.items() if str(n) == y), None)
+    first = [] if like is None else list(like.dims)
+    if dim is not None and dim not in first:
+        first = [dim]
+    every = dict.fromkeys(d for part in sorted(parts, key=lambda v: -v.ndim) for d in part.dims)
+    return [*first, *(d for d in every if d not in first)]
 
 
 def _named(values: Variable, data: xr.Dataset, y: Any) -> xr.DataArray:
@@ -277,29 +302,23 @@ def _by_object(
             "these models take samples of several cells (features=), and what they give has other dimensions; "
             "call theta['model'].values[k].transform(…) with patches.patch.flatten(…)"
         )
-    names = [theta.attrs["x"]] if isinstance(theta.attrs["x"], str) else list(theta.attrs["x"])
-    arrays = [_known(data, n, theta) for n in names]
+    arrays = [_known(data, n, theta) for n in _names_of(theta)]
     y = theta.attrs.get("y")
-    like = next((v for n, v in data.data_vars.items() if str(n) == y), None)
-    sizes: dict[Hashable, int] = {} if like is None else dict(like.sizes)
-    for array in arrays:
-        sizes |= {d: n for d, n in array.sizes.items() if d not in sizes}
     dim = None if index is None else index.dim
-    order = [d for d in data.dims if d in sizes] if like is None else [*sizes]
-    if dim is not None:
-        order = [dim, *(d for d in order if d != dim)]
-        sizes[dim] = data.sizes[dim]
+    wanted = _order(data, y, [a.variable for a in arrays], dim)
+    order = wanted if dim is None else [dim, *(d for d in wanted if d != dim)]
+    sizes = {d: data.sizes[d] for d in order}
     models = np.ravel(theta["model"].values)
-    shape = tuple(sizes[d] for d in order)
-    lead = shape[0] if dim is not None else 1
+    lead = sizes[dim] if dim is not None else 1
     core = {d: sizes[d] for d in order if d != dim}
     columns = [spread(a.variable, dim, lead, core).reshape(lead, -1) for a in arrays]
     outputs: list[Any] = [None] * lead
     for k in range(lead):
         model = models[0 if dim is None or rows is None else rows[k]]
-        outputs[k] = _predicted(model, [c[k] for c in columns])
+        with noted("on the field" if index is None else f"on patch {int(index.ordinals[k])}"):
+            outputs[k] = _predicted(model, [c[k] for c in columns])
     values = _stacked(outputs, columns[0].shape[1])
-    out = Variable(tuple(order), values.reshape(shape))
+    out = Variable(tuple(order), values.reshape(tuple(sizes.values()))).transpose(*wanted)
     return _named(out, data, y)
 
 
@@ -333,7 +352,7 @@ def _stacked(outputs: list[Any], width: int) -> NDArray[Any]:
     if not whole and dtype.kind not in "fcOUS":
         dtype = np.dtype(float)
     empty: Any = "" if dtype.kind in "US" else np.nan
-    out = np.full((len(outputs), width), empty, dtype)
+    out = np.full((len(outputs), width), 0 if dtype.kind in "biu" else empty, dtype)
     for k, output in enumerate(outputs):
         if output is not None:
             out[k, output[1]] = output[0]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+LEAST = 0.05  # of what estimates vary by, that the search begins with: at zero it could not leave
 
 
 class Pooled(NamedTuple):
@@ -41,8 +42,8 @@ def pooled(estimate: Floats, cov: Floats, groups: NDArray[np.int64], count: int)
     known = np.isfinite(estimate).all(axis=1) & np.isfinite(cov).all(axis=(1, 2))
     if not known.any():
         raise ValueError("no patch has an estimate with a covariance")
-    # in units in which the mean covariance is one: neither units nor the zero of an x matter
-    root = np.linalg.cholesky(_positive(np.mean(cov[known], axis=0)))
+    # in units in which estimates vary by about one: neither units nor the zero of an x matter
+    root = np.linalg.cholesky(_positive(_total(estimate[known], cov[known])))
     back = np.linalg.inv(root)
     own = np.ascontiguousarray((estimate[known] @ back.T).T)
     noise = np.ascontiguousarray(np.moveaxis(back @ cov[known] @ back.T, 0, -1))
@@ -54,6 +55,13 @@ def pooled(estimate: Floats, cov: Floats, groups: NDArray[np.int64], count: int)
     out, posterior = mean[groups], full[groups]
     out[known], posterior[known] = problem.posterior(found, spread)
     return Pooled(out @ root.T, root @ posterior @ root.T, mean @ root.T, root @ spread @ root.T)
+
+
+def _total(estimate: Floats, cov: Floats) -> Floats:
+    """Give by how much estimates vary, and are unsure."""
+    differ = estimate - estimate.mean(axis=0)
+    total: Floats = differ.T @ differ / max(len(differ) - 1, 1) + cov.mean(axis=0)
+    return total
 
 
 def _positive(matrix: Floats) -> Floats:
@@ -133,14 +141,16 @@ class Problem:
         return root @ root.T
 
     def _start(self) -> Floats:
-        """Give a first factor: what estimates differ by beyond their noise, term by term."""
+        """Give a first factor: what estimates of a group differ by beyond their noise."""
         many = np.bincount(self.groups, minlength=self.count)
         mean = self._by_group(self.estimate) / np.maximum(many, 1)
-        differ = (self.estimate - mean[:, self.groups]).var(axis=1)
-        noise = np.einsum("iin->in", self.noise).mean(axis=1)
-        root = np.diag(np.sqrt(np.maximum(differ - noise, 0.05)))
-        start: Floats = root[self.lower]
-        return start
+        differ = self.estimate - mean[:, self.groups]
+        freedom = max(self.estimate.shape[1] - int(self.there.sum()), 1)
+        beyond = differ @ differ.T / freedom - self.noise.mean(axis=-1)
+        values, vectors = np.linalg.eigh(beyond)
+        start = (vectors * np.maximum(values, LEAST)) @ vectors.T
+        root: Floats = np.linalg.cholesky((start + start.T) / 2)[self.lower]
+        return root
 
     def posterior(self, found: State, spread: Floats) -> tuple[Floats, Floats]:
         """Give mean and covariance of each patch, with what is not known of the mean of its group.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -13,14 +12,22 @@ from numpy.typing import NDArray
 
 from xpatch import sphere
 from xpatch.neighborhood import Members, Neighborhood, Part
+from xpatch.patches.encoding import RECIPE
 from xpatch.patches.index import labels_of, patch_index
 from xpatch.patches.member_properties import sites_of
 from xpatch.patches.offsets import on_sphere
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance
+from xpatch.patches.recall import indexed
 from xpatch.patches.sides import is_both, sides_of
 from xpatch.time.axis import Duration, TimeAxis
 from xpatch.time.finding import time_axis
+
+
+def is_number(value: Any) -> bool:
+    """Whether something is a number; to NumPy a timedelta64 is a signed integer."""
+    known = isinstance(value, int | float | np.integer | np.floating)
+    return known and not isinstance(value, bool | np.timedelta64)
 
 
 def apart(obj: Any, source: Provenance, plan: Plan, test: Any, buffer: Any = 0) -> xr.DataArray:
@@ -66,23 +73,23 @@ def apart(obj: Any, source: Provenance, plan: Plan, test: Any, buffer: Any = 0) 
 
 def _chosen(obj: Any, source: Provenance, test: Any) -> NDArray[np.bool_]:
     """Tell which patches are those of the test."""
-    dim, count = source.dim, len(source.ordinals)
-    index = patch_index(test) if isinstance(test, xr.DataArray | xr.Dataset) else None
-    values = getattr(test, "values", test)
-    is_mask = not isinstance(test, xr.Dataset) and np.asarray(values).dtype == bool
-    if index is not None and not is_mask:
-        mine = patch_index(obj)
-        if mine is not None and not mine._same_anchors(index):
-            raise ValueError("test holds patches of another split, whose labels mean other places")
-        labels = np.asarray(index.ordinals)
+    dim = source.dim
+    if isinstance(test, xr.DataArray | xr.Dataset):
+        mask = isinstance(test, xr.DataArray) and test.dtype == bool and test.dims == (dim,)
+        if mask and dim in test.coords:
+            _check_same(obj, test)
+            labels = test.coords[dim].to_numpy()[test.to_numpy()]
+            lost = ~np.isin(source.ordinals, test.coords[dim].values)
+            if lost.any():
+                raise ValueError(f"test says nothing of patch {source.ordinals[lost][0]}")
+        elif mask:
+            return _as_mask(source, test.to_numpy())
+        else:
+            labels = _labels_of(obj, test, dim)
     else:
-        labels = np.atleast_1d(np.asarray(values))
-    if labels.dtype == bool:
-        if labels.shape != (count,):
-            raise ValueError(
-                f"test has shape {labels.shape}, and there are {count} patches along {dim!r}"
-            )
-        return np.asarray(labels, bool)
+        labels = np.atleast_1d(np.asarray(test))
+        if labels.dtype == bool:
+            return _as_mask(source, labels)
     if labels.size and labels.dtype.kind not in "iu":
         raise TypeError(
             f"test must be patches, their labels, or True for each of them, got {type(test).__name__} of "
@@ -92,6 +99,39 @@ def _chosen(obj: Any, source: Provenance, test: Any) -> NDArray[np.bool_]:
     if not known.all():
         raise KeyError(f"test names patch {labels[~known].flat[0]}, which is none of these")
     return np.isin(source.ordinals, labels)
+
+
+def _as_mask(source: Provenance, values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Give True and False for each patch by position."""
+    count = len(source.ordinals)
+    if values.shape != (count,):
+        raise ValueError(
+            f"test has shape {values.shape}, and there are {count} patches along {source.dim!r}"
+        )
+    return np.asarray(values, bool)
+
+
+def _labels_of(obj: Any, test: Any, dim: Hashable) -> NDArray[Any]:
+    """Give the labels of patches, or an array of labels as it is."""
+    coord = test.coords.get(dim)
+    recipe = None if coord is None or patch_index(test) is not None else coord.attrs.get(RECIPE)
+    if coord is not None and recipe is not None and recipe == obj.coords[dim].attrs.get(RECIPE):
+        return np.ravel(coord.values)  # of the same split, whichever they are
+    own = indexed(test)
+    index = patch_index(own)
+    if index is not None:
+        _check_same(obj, own)
+        return np.asarray(index.ordinals)
+    if isinstance(test, xr.Dataset):
+        raise TypeError("test is a Dataset without patches; give patches selected from these")
+    return np.atleast_1d(test.values)
+
+
+def _check_same(obj: Any, test: Any) -> None:
+    """Raise a ValueError if patches are those of another split."""
+    mine, index = patch_index(obj), patch_index(test)
+    if mine is not None and index is not None and not mine._same_anchors(index):
+        raise ValueError("test holds patches of another split, whose labels mean other places")
 
 
 class Nearness:
@@ -106,7 +146,7 @@ class Nearness:
         """Give the buffer of each dimension of patches."""
         space = [d for p in self.hood.parts if not p.timed for d in p.inner]
         if not isinstance(buffer, Mapping):
-            if isinstance(buffer, bool) or not isinstance(buffer, int | float | np.number):
+            if not is_number(buffer):
                 raise TypeError(
                     f"buffer must be a number, or numbers and durations by dimension, got {buffer!r}"
                 )
@@ -121,7 +161,9 @@ class Nearness:
                 f"buffer names {unknown[0]!r}, but the patches were cut along {list(self.hood.inner)}"
             )
         for d, value in buffer.items():
-            if isinstance(value, int | float | np.number) and not 0 <= value < math.inf:
+            if isinstance(value, bool | np.bool_):
+                raise TypeError(f"buffer along {d!r} must be a number or a duration, got {value!r}")
+            if is_number(value) and not 0 <= value < math.inf:
                 raise ValueError(f"buffer along {d!r} must be a number ≥ 0, got {value!r}")
         return dict(buffer)
 
@@ -189,6 +231,7 @@ class Nearness:
         if timed:
             return self._steps(d, value)
         if isinstance(value, int | np.integer):
+            self._check_within(d, int(value))
             return int(value)
         if not isinstance(value, float | np.floating):
             raise TypeError(f"buffer along {d!r} must be a number, got {value!r}")
@@ -200,12 +243,19 @@ class Nearness:
             )
         return math.ceil(value / abs(float(step)) - 1e-9) if value else 0
 
+    def _check_within(self, d: Hashable, cells: int) -> None:
+        """Raise a ValueError if nothing could be so far away: meters are no cells."""
+        size = self.plan.domain.sizes[d]
+        if cells >= size:
+            raise ValueError(
+                f"a buffer of {cells} cells along {d!r} leaves nothing of a field of {size}; a length in the units "
+                f"of labels is a float: {float(cells)}"
+            )
+
     def _steps(self, d: Hashable, value: Any) -> int:
         """Give a duration in steps of a regular axis, rounded up."""
-        if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        if isinstance(value, int | np.integer) and not isinstance(value, np.timedelta64):
             return int(value)
-        if not isinstance(value, str | datetime.timedelta | np.timedelta64):
-            raise TypeError(f"buffer along {d!r} must be steps or a duration, got {value!r}")
         axis = time_axis(self.plan.domain, d)
         duration = Duration.or_none(value, f"buffer along {d!r}")
         if duration is None:
@@ -249,7 +299,7 @@ class Nearness:
         from scipy.spatial import cKDTree
 
         far = self.buffer.get(part.dim, 0)
-        if isinstance(far, bool) or not isinstance(far, int | float | np.number):
+        if not is_number(far):
             raise TypeError(f"buffer along {part.dim!r} must be a distance, got {far!r}")
         near = np.zeros(len(own), bool)
         if not far:

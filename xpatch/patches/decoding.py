@@ -247,7 +247,8 @@ def _read_members(
         if name not in obj.coords:
             raise ValueError(
                 f"these patches lost the coordinate {name!r}, which says which elements they hold; "
-                "keep it when patches are written, or rebuilt from single patches. Predictions are "
+                "keep it when patches are written, or rebuilt from single patches. Of a Dataset with it merge "
+                "all variables, ds.patch.merge(): one that is taken out loses it. Predictions are "
                 "best put into the patches: patches.mean(…).copy(data=predictions)"
             )
     labels = np.asarray(obj.coords[dim].values, dtype=np.int64).ravel()

@@ -35,8 +35,10 @@ def edges(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     DataArray
         Slots, shape (2, edge), of cells flattened in the order of the in-patch dimensions, both ways
         for each pair of a symmetric graph, sorted; and a coordinate ``patch`` (edge): the position of
-        their patch. With ``width`` slots a patch, ``edges["patch"] * width + edges`` is the
-        ``edge_index`` of torch-geometric.
+        their patch. With ``width`` slots a patch, ``edges + edges["patch"] * width`` is the
+        ``edge_index`` of torch-geometric. Of `KNNGraph` the first slot is an element, the second a
+        member of its own neighborhood; torch-geometric sends from the first to the second, so flip
+        them to gather from neighbors.
 
     Raises
     ------
@@ -88,9 +90,9 @@ def graph_of(plan: Plan, members: Members) -> Any:
         If nothing says who is a neighbor.
     """
     domain = plan.domain
-    if not domain.element_dims:
+    if members.dim not in members.dims:  # whose slots are cells of several rows
         return _lattice_graph(domain, members.dims, members.shape)
-    sites = sites_of(plan)
+    sites = sites_of(plan)  # which says what patches of a file do not know
     if sites.adjacency is not None:
         return sites.adjacency()
     spec = plan.spec.get("geometry") or {}

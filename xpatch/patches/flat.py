@@ -17,7 +17,6 @@ from xpatch.patches.provenance import NEVER_SPLIT
 from xpatch.patches.recall import indexed
 
 SAMPLE, FEATURE = "sample", "feature"
-POSITION = "position of the sample or feature"
 SHAPE = "flattened"  # attribute: which dimensions became which, and their sizes
 
 
@@ -35,9 +34,9 @@ def flatten(obj: Any, sample: Any = None, feature: Any = None) -> xr.DataArray:
     Returns
     -------
     DataArray
-        Shape (sample, feature), without a MultiIndex, so that it goes to any estimator. Coordinates
-        along dimensions of samples stand along ``sample``, the labels of patches and the positions
-        of other dimensions among them, and those of features along ``feature``. `unflatten` goes back.
+        Shape (sample, feature), without a MultiIndex, so that it goes to any estimator. Both are
+        numbered; coordinates along dimensions of samples, such as the labels of patches, stand along
+        ``sample``, and those of features along ``feature``. `unflatten` goes back.
 
     Raises
     ------
@@ -77,10 +76,7 @@ def flatten(obj: Any, sample: Any = None, feature: Any = None) -> xr.DataArray:
         for name, coord in patches.coords.items():
             if coord.ndim and set(coord.dims) <= set(dims) and name not in (SAMPLE, FEATURE):
                 coords[name] = _along(coord.variable.to_base_variable(), dims, sizes, target)
-        for d in dims:
-            if d not in coords:
-                position = Variable(d, np.arange(sizes[d]), {"long_name": POSITION})
-                coords[d] = _along(position, dims, sizes, target)
+        coords[target] = Variable(target, np.arange(math.prod(sizes[d] for d in dims)))
     coords |= {n: c.variable for n, c in patches.coords.items() if not c.ndim}
     attrs = {**patches.attrs, SHAPE: repr(said)}
     return xr.DataArray(Variable((SAMPLE, FEATURE), data, attrs), coords, name=patches.name)
@@ -154,12 +150,9 @@ def unflatten(matrix: xr.DataArray, patches: Any = None) -> xr.DataArray:
             "matrix.copy(data=…), or matrix.isel(feature=0, drop=True).copy(data=…) for one value a sample"
         )
     rows, columns = ast.literal_eval(text)
-    wanted = math.prod(n for _, n in rows)
-    if matrix.sizes[SAMPLE] != wanted:
-        raise ValueError(
-            f"the matrix has {matrix.sizes[SAMPLE]} rows, and was made of {wanted} samples, {dict(rows)}; keep all "
-            "rows, or put the results into a matrix of all: matrix.copy(data=…)"
-        )
+    _check_order(matrix, SAMPLE, math.prod(n for _, n in rows), "rows")
+    if matrix.sizes.get(FEATURE) == math.prod(n for _, n in columns):
+        _check_order(matrix, FEATURE, matrix.sizes[FEATURE], "columns")
     bare = _reshaped(matrix, rows, columns)
     if patches is None:
         return _labeled(indexed(bare))
@@ -184,35 +177,49 @@ def unflatten(matrix: xr.DataArray, patches: Any = None) -> xr.DataArray:
     return found
 
 
+def _check_order(matrix: xr.DataArray, d: Hashable, count: int, what: str) -> None:
+    """Raise a ValueError if rows or columns were left out or moved."""
+    if matrix.sizes[d] != count:
+        raise ValueError(
+            f"the matrix has {matrix.sizes[d]} {what}, and was made of {count}; keep all {what}, or put the results "
+            "into a matrix of all: matrix.copy(data=…)"
+        )
+    if d in matrix.coords and not np.array_equal(matrix.coords[d].values, np.arange(count)):
+        raise ValueError(
+            f"the {what} of the matrix were moved: {d!r} does not count from 0; matrix.sortby({d!r}) undoes it"
+        )
+
+
 def _reshaped(matrix: xr.DataArray, rows: Any, columns: Any) -> xr.DataArray:
-    """Give rows and columns their dimensions, and samples their labels."""
+    """Give rows and columns their dimensions, and samples and features their labels."""
     own = dict(map(tuple, rows))
     others = [d for d in matrix.dims if d != SAMPLE]
     values = matrix.variable.transpose(SAMPLE, *others)
     sizes: dict[Hashable, int] = {**own}
+    sides: dict[Hashable, dict[Hashable, int]] = {SAMPLE: own}
     for d in others:
         whole = d == FEATURE and math.prod(n for _, n in columns) == matrix.sizes[d]
-        sizes |= dict(map(tuple, columns)) if whole else {d: matrix.sizes[d]}
+        sides |= {d: dict(map(tuple, columns))} if whole else {}
+        sizes |= sides.get(d, {d: matrix.sizes[d]})
     attrs = {n: v for n, v in matrix.attrs.items() if n != SHAPE}
     out = Variable(list(sizes), values.data.reshape(list(sizes.values())), attrs)
     coords: dict[Hashable, Variable] = {}
     for name, coord in matrix.coords.items():
-        if coord.dims == (SAMPLE,):
-            full = Variable(list(own), coord.values.reshape(list(own.values())), coord.attrs)
-            coords[name] = _without_repeats(full)
+        if name in sides:
+            continue
+        if coord.dims and coord.dims[0] in sides and coord.ndim == 1:
+            side = sides[coord.dims[0]]
+            full = Variable(list(side), coord.values.reshape(list(side.values())), coord.attrs)
+            coords[name] = _without_repeats(full, {name})
         elif not coord.ndim or {*coord.dims} <= {*sizes}:
             coords[name] = coord.variable
-    positions = [d for d in own if d in coords and coords[d].dims == (d,)]
-    for d in positions:  # which only say where samples stood
-        if coords[d].attrs.get("long_name") == POSITION:
-            del coords[d]
     return xr.DataArray(out, coords, name=matrix.name)
 
 
-def _without_repeats(variable: Variable) -> Variable:
+def _without_repeats(variable: Variable, kept: set[Hashable]) -> Variable:
     """Leave dimensions out along which values are all the same."""
     for d in variable.dims:
-        if variable.ndim > 1:
+        if variable.ndim > 1 and d not in kept:
             first = variable.isel({d: slice(0, 1)})
             if bool((variable.values == first.values).all()):
                 variable = variable.isel({d: 0})

@@ -29,7 +29,7 @@ from xpatch.patches.provenance import Provenance, check_like, ordered
 from xpatch.patches.read_back import box_coordinates, element_coordinates
 from xpatch.patches.reduction import Reduction
 from xpatch.patches.split import check_chunks
-from xpatch.patches.weights import Weights
+from xpatch.patches.weights import Weights, remaining
 from xpatch.window import is_boxcar
 
 OUTPUT_CELLS = 1 << 22  # of an output chunk along the cut dimensions, where the field had no chunks
@@ -276,7 +276,8 @@ class Merge:
             found = on_cells(variable, self.dim, every, 1, *how, self.fill_value, self.present)
             return labeled(found, aggregation, self.source.ordinals).isel({self.dim: 0})
         whole = self.plan.hood.only(self._own_dims(variable, name))
-        weights = Weights(self.plan.window, aggregation.synthesis, whole, self.crop, self.scale)
+        tapered = remaining(self.plan.window, whole, variable.dims)
+        weights = Weights(tapered, aggregation.synthesis, whole, self.crop, self.scale)
         merged = self.reduced(variable, name, aggregation, weights, self.fill_value)
         return labeled(merged, aggregation, self.source.ordinals)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from xpatch import sphere
 from xpatch.domain import places as pl
+from xpatch.domain.lonlat import PARTS, said_role
 from xpatch.neighborhood import Members, Slices
 from xpatch.patches.index import labels_of
 from xpatch.patches.member_properties import sites_of
@@ -46,9 +47,23 @@ def offsets(obj: Any, source: Provenance, plan: Plan) -> xr.Dataset:
         else:
             found |= _of_members(source, plan, members)
     if plan.boxed is not None:
+        _check_places(obj, plan.boxed)
         found |= _of_boxes(source, plan.boxed)
+    if source.dim not in obj.dims:  # a single patch
+        return xr.Dataset(found, {source.dim: source.ordinals})
     dims = (source.dim, *plan.inner)
     return xr.Dataset(found, labels_of(obj, [d for d in dims if d in obj.dims]))
+
+
+def _check_places(obj: Any, plan: Plan) -> None:
+    """Raise a ValueError if boxes of a file were cut from a curvilinear grid, whose places it has not."""
+    for name, dims in (plan.recalled or {}).items():
+        attrs = obj.coords[name].attrs if name in obj.coords else {}
+        if len({*dims} & {*plan.dims}) > 1 and (said_role(attrs) or PARTS.fullmatch(str(name))):
+            raise ValueError(
+                "patches that were read from a file do not know where all cells of a curvilinear grid are; split "
+                f"the field again, or measure from {name!r} of the patches"
+            )
 
 
 # --------------------------------------------------------------------------------- lists

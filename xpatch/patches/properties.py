@@ -22,7 +22,7 @@ from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance, provenance, with_part
 from xpatch.patches.recall import indexed
 from xpatch.patches.scene import scene_rows
-from xpatch.patches.sides import is_product, sides_of
+from xpatch.patches.sides import is_product, numbered
 from xpatch.patches.times import times_of
 from xpatch.patches.weights import part_weights
 from xpatch.spec import is_integer
@@ -135,7 +135,7 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
         if name not in out:  # times that are not the labels of their dimension
             out[name] = (source.dim, times.values[plan.steps(at)], times.attrs)
     if is_product(plan):
-        sides = sides_of(plan, at)
+        sides = numbered(plan, at)
         numbers = {"place": sides.where, "window": sides.when}
         coords |= {n: (source.dim, k) for n, k in numbers.items() if n not in out}
     found = xr.Dataset(out, coords=coords)

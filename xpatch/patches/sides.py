@@ -47,6 +47,35 @@ def sides_of(plan: Plan, ordinals: NDArray[Any]) -> Sides:
     return Sides(alone, when, dataclasses.replace(plan, hood=space), where)
 
 
+def numbered(plan: Plan, ordinals: NDArray[Any]) -> Sides:
+    """Tell windows and places apart, numbered as their own patchers number them, whichever patches there are."""
+    hood, ordinals = plan.hood, np.asarray(ordinals)
+    if hood.picks is None:
+        part, when = plan.in_time(ordinals)
+        space = hood.in_space
+        assert space is not None
+        alone = dataclasses.replace(plan, hood=Neighborhood((part,)), places=None)
+        where = hood.in_space_of(ordinals)
+        return Sides(alone, when, dataclasses.replace(plan, hood=space), where)
+    # of patches of a file only those that were written are known
+    every = np.arange(len(plan)) if plan.recalled is None else ordinals
+    sides = sides_of(plan, every)
+    windows, when = _ranked(sides.time, sides.when)
+    places, where = _ranked(sides.space, sides.where)
+    own = ordinals if plan.recalled is None else slice(None)
+    return Sides(windows, when[own], places, where[own])
+
+
+def _ranked(plan: Plan, entries: NDArray[np.int64]) -> tuple[Plan, NDArray[np.int64]]:
+    """Count those that occur from zero on."""
+    kept, rank = np.unique(entries, return_inverse=True)
+    if len(kept) == len(plan.hood):
+        return plan, entries
+    places = None if plan.places is None else plan.places.take(kept)
+    hood = plan.hood.alone(kept) if len(plan.hood.parts) == 1 else plan.hood.take(kept)
+    return dataclasses.replace(plan, hood=hood, places=places), rank.reshape(-1)
+
+
 def distinct(boxes: Neighborhood, ordinals: NDArray[Any]) -> tuple[Neighborhood, NDArray[np.int64]]:
     """Give the boxes that some patches have, each once, and which each patch has."""
     starts, entries = np.unique(boxes.starts(ordinals), axis=0, return_inverse=True)

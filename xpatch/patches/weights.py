@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,20 @@ def _window_of(window: Window | None, hood: Neighborhood, parts: tuple[Part, ...
     if isinstance(window, ByDim):
         return window if any(window.dims.get(d) for p in parts for d in p.dims) else None
     return None if window.temporal and not any(p.timed for p in parts) else window
+
+
+def remaining(window: Window | None, hood: Neighborhood, dims: Iterable[Hashable]) -> Window | None:
+    """Give the analysis window along the dimensions that values still have.
+
+    What a model reduced a patch to was not multiplied by the window, and is not divided by it.
+    """
+    lost = {d for p in hood.parts for d in p.inner}.difference(dims)
+    if window is None or not lost:
+        return window
+    kept = {d: window for p in hood.parts for d in p.dims if not {*p.inner} & lost}
+    if isinstance(window, ByDim):
+        kept = {d: w for d, w in window.dims.items() if d in kept and w is not None}
+    return ByDim.of(kept) if kept else None
 
 
 def offsets(hood: Neighborhood) -> tuple[Any, ...]:
