@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from xpatch import api
 from xpatch.patches.asked import Asked
+from xpatch.patches.forward import Forward
 from xpatch.patches.operators import patch_labels
 from xpatch.tree import TreeAccessor
 
@@ -32,100 +32,16 @@ class PatchAccessor(Asked):
     def __getstate__(self) -> dict[str, Any]:
         return {"_obj": self._obj, "_known": None}
 
-    def split(
-        self,
-        patcher: Any = None,
-        *,
-        geometry: Any = None,
-        sampler: Any = None,
-        window: Any = None,
-        dim: Hashable = "patch",
-        chunks: Any = "auto",
-    ) -> Any:
-        """Cut the field into patches; see `xpatch.split`.
-
-        Examples
-        --------
-        >>> field = xr.DataArray(np.ones((4, 6)), dims=("y", "x"))
-        >>> field.patch.split({"y": 2, "x": 3}).dims
-        ('patch', 'y', 'x')
-        """
-        return api.split(
-            self._obj,
-            patcher,
-            geometry=geometry,
-            sampler=sampler,
-            window=window,
-            dim=dim,
-            chunks=chunks,
-        )
-
-    def merge(
-        self,
-        aggregation: Any = None,
-        *,
-        like: Any = None,
-        skipna: bool | None = None,
-        fill_value: Any = None,
-        scale: int | Mapping[Hashable, int] | None = None,
-    ) -> Any:
-        """Put the patches back together; see `xpatch.merge`.
-
-        Examples
-        --------
-        >>> field = xr.DataArray(np.ones((4, 6)), dims=("y", "x"))
-        >>> field.patch.split(geometry={"y": 2, "x": 3}).patch.merge().equals(field)
-        True
-        """
-        return api.merge(
-            self._obj, aggregation, like=like, skipna=skipna, fill_value=fill_value, scale=scale
-        )
-
-    def apply(
-        self,
-        func: Callable[[Any], Any],
-        patcher: Any = None,
-        *,
-        geometry: Any = None,
-        sampler: Any = None,
-        window: Any = None,
-        aggregation: Any = None,
-        batch_size: int | None = None,
-        on_error: str = "raise",
-        progress: bool = False,
-        template: Any = None,
-        skipna: bool | None = None,
-        fill_value: Any = None,
-        scale: int | Mapping[Hashable, int] | None = None,
-        dim: Hashable = "patch",
-        chunks: Any = "auto",
-    ) -> Any:
-        """Split, run a function on batches of patches, and merge; see `xpatch.apply`.
-
-        Examples
-        --------
-        >>> field = xr.DataArray(np.ones((4, 6)), dims=("y", "x"))
-        >>> bool((field.patch.apply(lambda p: 2 * p, geometry={"y": 2, "x": 3}) == 2).all())
-        True
-        """
-        return api.apply(
-            self._obj,
-            func,
-            patcher,
-            geometry=geometry,
-            sampler=sampler,
-            window=window,
-            aggregation=aggregation,
-            batch_size=batch_size,
-            on_error=on_error,
-            progress=progress,
-            template=template,
-            skipna=skipna,
-            fill_value=fill_value,
-            scale=scale,
-            dim=dim,
-            chunks=chunks,
-        )
+    split = Forward("xpatch.api")
+    merge = Forward("xpatch.api")
+    apply = Forward("xpatch.api")
+    fit = Forward("xpatch.models.fit")
+    pool = Forward("xpatch.models.pool")
+    predict = Forward("xpatch.models.predict")
+    apart = Forward("xpatch.patches.apart")
+    flatten = Forward("xpatch.patches.flat")
+    unflatten = Forward("xpatch.patches.flat")
+    like = Forward("xpatch.patches.alike")
 
     def __getitem__(self, number: int) -> Any:
         """Give one patch as a field of its own: with its CRS, labels, transform and indexes.
@@ -208,51 +124,6 @@ class PatchAccessor(Asked):
         from xpatch.models.horizon import horizon
 
         return horizon(self._obj)
-
-    def fit(
-        self,
-        model: Any,
-        *,
-        y: Hashable | None = None,
-        x: Any = (),
-        over: str | None = None,
-        features: Any = None,
-        independent: Any = None,
-        weights: Any = None,
-        min_samples: int | None = None,
-        on_error: str = "raise",
-        progress: bool = False,
-    ) -> xr.Dataset:
-        """Fit a model to each patch, to each place or window, or to all; see `fit.fit`."""
-        from xpatch.models.fit import fit
-
-        return fit(
-            self._obj,
-            model,
-            y=y,
-            x=x,
-            over=over,
-            features=features,
-            independent=independent,
-            weights=weights,
-            min_samples=min_samples,
-            on_error=on_error,
-            progress=progress,
-        )
-
-    def pool(
-        self, over: str | None = None, *, coef: Hashable = "coef", cov: Hashable = "cov"
-    ) -> xr.Dataset:
-        """Let the parameters of patches tell of each other: partial pooling; see `pool.pool`."""
-        from xpatch.models.pool import pool
-
-        return pool(self._obj, over, coef=coef, cov=cov)
-
-    def predict(self, obj: Any, aggregation: Any = None) -> xr.DataArray:
-        """Predict with fitted parameters, on patches or on a field; see `predict.predict`."""
-        from xpatch.models.predict import predict
-
-        return predict(self._obj, obj, aggregation)
 
     def batches(
         self,

@@ -17,6 +17,7 @@ from xpatch.patches.index import labels_of, patch_index
 from xpatch.patches.member_properties import sites_of
 from xpatch.patches.offsets import on_sphere
 from xpatch.patches.plan import Plan
+from xpatch.patches.properties import placed_plan_of
 from xpatch.patches.provenance import Provenance
 from xpatch.patches.recall import indexed
 from xpatch.patches.sides import is_both, sides_of
@@ -30,13 +31,15 @@ def is_number(value: Any) -> bool:
     return known and not isinstance(value, bool | np.timedelta64)
 
 
-def apart(obj: Any, source: Provenance, plan: Plan, test: Any, buffer: Any = 0) -> xr.DataArray:
+def apart(patches: Any, test: Any, buffer: Any = 0) -> xr.DataArray:
     """Say which patches share no cell with any of some others, nor come near them.
 
     A model that is fitted on these, and scored on the others, has seen nothing of what it is scored on.
 
     Parameters
     ----------
+    patches : DataArray or Dataset
+        All of them.
     test : bool array (patch,), sequence of int, or DataArray or Dataset of patches
         The others: which of these patches, or their labels, or patches selected from these.
     buffer : number, duration, or mapping of these by dimension
@@ -65,10 +68,11 @@ def apart(obj: Any, source: Provenance, plan: Plan, test: Any, buffer: Any = 0) 
     >>> patches.patch.apart([0], buffer=3).values
     array([False, False, False, False,  True,  True,  True,  True,  True])
     """
-    chosen = _chosen(obj, source, test)
+    source, plan = placed_plan_of(patches)
+    chosen = _chosen(patches, source, test)
     near = Nearness(source, plan, buffer)(chosen)
     kept = ~(near | chosen)
-    return xr.DataArray(kept, labels_of(obj, (source.dim,)), (source.dim,), "apart")
+    return xr.DataArray(kept, labels_of(patches, (source.dim,)), (source.dim,), "apart")
 
 
 def _chosen(obj: Any, source: Provenance, test: Any) -> NDArray[np.bool_]:

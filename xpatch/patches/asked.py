@@ -67,47 +67,23 @@ class Asked(NotTheCoordinate):
     @property
     def offsets(self) -> xr.Dataset:
         """How far cells are from the anchor of their patch, in km on the sphere; see `offsets.offsets`."""
-        from xpatch.patches.properties import offsets
+        from xpatch.patches.offsets import offsets
 
         return offsets(self._obj)
 
     @property
     def edges(self) -> xr.DataArray:
         """The pairs of neighbors within each patch, as slots (2, edge); see `edges.edges`."""
-        from xpatch.patches.properties import edges
+        from xpatch.patches.edges import edges
 
         return edges(self._obj)
 
     @property
     def coverage(self) -> xr.DataArray:
         """How many patches hold each cell, as patches; see `coverage.coverage`."""
-        from xpatch.patches.properties import coverage
+        from xpatch.patches.coverage import coverage
 
         return coverage(self._obj)
-
-    def apart(self, test: Any, buffer: Any = 0) -> xr.DataArray:
-        """Say which patches share no cell with those of a test, nor come near; see `apart.apart`."""
-        from xpatch.patches.properties import apart
-
-        return apart(self._obj, test, buffer)
-
-    def flatten(self, sample: Any = None, feature: Any = None) -> xr.DataArray:
-        """Give the patches as a matrix (sample, feature); see `flat.flatten`."""
-        from xpatch.patches.flat import flatten
-
-        return flatten(self._obj, sample, feature)
-
-    def unflatten(self, patches: Any = None) -> xr.DataArray:
-        """Undo `flatten`: give the rows of a matrix their dimensions back; see `flat.unflatten`."""
-        from xpatch.patches.flat import unflatten
-
-        return unflatten(self._obj, patches)
-
-    def like(self, bare: Any) -> Any:
-        """Give a bare array with the patch dimension the index of these patches; see `alike.like`."""
-        from xpatch.patches.alike import like
-
-        return like(self._obj, bare)
 
     @property
     def spec(self) -> dict[str, Any]:

@@ -13,12 +13,11 @@ from xpatch.aggregation import Count
 from xpatch.patches.arguments import Options
 from xpatch.patches.index import labels_of
 from xpatch.patches.merge import Merge
-from xpatch.patches.plan import Plan
-from xpatch.patches.provenance import Provenance
+from xpatch.patches.properties import placed_plan_of
 from xpatch.patches.split import cut_variable, missing_outside
 
 
-def coverage(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
+def coverage(obj: Any) -> xr.DataArray:
     """Give for each cell of each patch how many of these patches hold it, itself included.
 
     ``weights=1 / patches.patch.coverage`` lets each cell of the field count once. Cells outside of the
@@ -42,6 +41,7 @@ def coverage(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     array([[1, 1, 2, 2],
            [2, 2, 1, 1]])
     """
+    source, plan = placed_plan_of(obj)
     if plan.hood.coarse:
         raise ValueError("cells of several scales are means of cells, of which none is held alone")
     bare = dataclasses.replace(plan, window=None, aggregation=None)

@@ -17,13 +17,14 @@ from xpatch.geometry.base import MemberGeometry
 from xpatch.neighborhood import Members
 from xpatch.patches.member_properties import sites_of
 from xpatch.patches.plan import Plan
+from xpatch.patches.properties import placed_plan_of
 from xpatch.patches.provenance import Provenance
 from xpatch.spec import decode_as
 
 PAIRS = 1 << 22  # that are looked up at a time
 
 
-def edges(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
+def edges(obj: Any) -> xr.DataArray:
     """Give the pairs of cells that are neighbors within each patch.
 
     Faces, nodes or edges of a mesh are neighbors as in `KHopGraph`; cells of a lattice along each
@@ -52,6 +53,7 @@ def edges(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     array([[0, 0, 1, 1],
            [1, 2, 0, 3]])
     """
+    source, plan = placed_plan_of(obj)
     lists = [m for m in plan.lists if not m.timed]
     if lists:
         found = _of_lists(source, plan, lists[0])

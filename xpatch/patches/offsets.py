@@ -17,12 +17,13 @@ from xpatch.neighborhood import Members, Slices
 from xpatch.patches.index import labels_of
 from xpatch.patches.member_properties import sites_of
 from xpatch.patches.plan import Plan
+from xpatch.patches.properties import placed_plan_of
 from xpatch.patches.provenance import Provenance
 
 KM = {"units": "km"}
 
 
-def offsets(obj: Any, source: Provenance, plan: Plan) -> xr.Dataset:
+def offsets(obj: Any) -> xr.Dataset:
     """Give how far each cell of each patch is from the anchor of the patch.
 
     On the sphere ``east`` and ``north`` in km, of which `numpy.hypot` is the great-circle distance.
@@ -40,6 +41,7 @@ def offsets(obj: Any, source: Provenance, plan: Plan) -> xr.Dataset:
     ValueError
         If patches that were read from a file do not know where their members are.
     """
+    source, plan = placed_plan_of(obj)
     found: dict[Hashable, Any] = {}
     for members in plan.lists:
         if members.timed:

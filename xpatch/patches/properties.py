@@ -40,8 +40,11 @@ def plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
     return source, source.plans[0]
 
 
-def _own_plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
-    """Give the plan that has the in-patch dimensions of a DataArray, as of samples of profiles."""
+def own_plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
+    """Give where patches come from, and the plan that has the in-patch dimensions of a DataArray.
+
+    Samples of profiles have one of their own.
+    """
     source, plan = plan_of(obj)
     if isinstance(obj, xr.DataArray) and len(source.plans) > 1:
         own = [p for p in source.plans if set(p.inner) <= set(obj.dims)]
@@ -49,9 +52,15 @@ def _own_plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
     return source, plan
 
 
+def placed_plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
+    """Give the same, and which part of the patches there is."""
+    source, plan = own_plan_of(obj)
+    return with_part(obj, source), plan
+
+
 def in_space(obj: xr.DataArray | xr.Dataset, array: bool = False) -> tuple[Provenance, Plan]:
     """Give the patches in space alone."""
-    source, plan = _own_plan_of(obj) if array else plan_of(obj)
+    source, plan = own_plan_of(obj) if array else plan_of(obj)
     source = with_part(obj, source)
     own, entries = plan.in_space(source.ordinals)
     return dataclasses.replace(source, ordinals=entries), own
@@ -151,7 +160,7 @@ def mask(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
 
     Of lists of members: which slots hold one.
     """
-    source, plan = _own_plan_of(obj)
+    source, plan = own_plan_of(obj)
     parts = [_mask(obj, *part) for part in _each(source, plan)]
     return functools.reduce(operator.and_, parts)
 
@@ -169,7 +178,7 @@ def _mask(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
 
 def weights(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """Give the analysis window of each patch, shape (patch, *in-patch dims)."""
-    source, plan = _own_plan_of(obj)
+    source, plan = own_plan_of(obj)
     parts = [_weights(obj, *part) for part in _each(source, plan)]
     return functools.reduce(operator.mul, parts)
 
@@ -198,38 +207,6 @@ def _per_cell(obj: Any, source: Provenance, plan: Plan, values: NDArray[Any]) ->
             values = values.take(plan.offsets(d), k + 1)
     dims = (source.dim, *plan.dims)
     return xr.DataArray(values[(slice(None), *inner)], labels_of(obj, dims), dims)
-
-
-def offsets(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
-    """Give how far cells are from their anchor; see `xpatch.patches.offsets.offsets`."""
-    from xpatch.patches import offsets as module
-
-    source, plan = _own_plan_of(obj)
-    return module.offsets(obj, with_part(obj, source), plan)
-
-
-def edges(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
-    """Give the pairs of cells that are neighbors; see `xpatch.patches.edges.edges`."""
-    from xpatch.patches import edges as module
-
-    source, plan = _own_plan_of(obj)
-    return module.edges(obj, with_part(obj, source), plan)
-
-
-def coverage(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
-    """Give how many patches hold each cell; see `xpatch.patches.coverage.coverage`."""
-    from xpatch.patches import coverage as module
-
-    source, plan = _own_plan_of(obj)
-    return module.coverage(obj, with_part(obj, source), plan)
-
-
-def apart(obj: xr.DataArray | xr.Dataset, test: Any, buffer: Any = 0) -> xr.DataArray:
-    """Say which patches have nothing to do with others; see `xpatch.patches.apart.apart`."""
-    from xpatch.patches import apart as module
-
-    source, plan = _own_plan_of(obj)
-    return module.apart(obj, with_part(obj, source), plan, test, buffer)
 
 
 def spec(obj: xr.DataArray | xr.Dataset) -> dict[str, Any]:

@@ -1,0 +1,48 @@
+"""`Forward`: a method of the accessor that is a function of another module, imported when it is asked for."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import re
+import types
+from typing import Any
+
+
+class Forward:
+    """A method that is a function, with its signature and its whole docstring.
+
+    Parameters
+    ----------
+    module : str
+        Where the function is.
+    """
+
+    def __init__(self, module: str):
+        self.module = module
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, accessor: Any, owner: type | None = None) -> Any:
+        found = method(self.module, self.name)
+        return found if accessor is None else types.MethodType(found, accessor._obj)
+
+
+@functools.cache
+def method(module: str, name: str) -> types.FunctionType:
+    """Give a function as a method: its docstring without the parameter that the object is."""
+    function = getattr(importlib.import_module(module), name)
+    out = types.FunctionType(
+        function.__code__, function.__globals__, name, function.__defaults__, function.__closure__
+    )
+    out.__kwdefaults__, out.__annotations__ = function.__kwdefaults__, function.__annotations__
+    first = function.__code__.co_varnames[0]
+    out.__doc__ = re.sub(
+        rf"(Parameters\n +-+\n)( +){first} : .*?\n(?=\2\w)",
+        r"\1",
+        function.__doc__ or "",
+        flags=re.S,
+    )
+    out.__module__ = module
+    return out
