@@ -796,3 +796,48 @@ def test_random_states_are_cloned():
     X, y, _ = matrices(patches, 11, ("g",))
     own = SGDRegressor(random_state=3, max_iter=5, tol=None).fit(X[:, 1:], y)
     np.testing.assert_allclose(theta.coef_[11], own.coef_)
+
+
+def test_clusters_may_be_labels_of_a_coordinate():
+    rng = np.random.default_rng(2)
+    years = np.repeat(np.arange(10), 6)
+    one = xr.Dataset(
+        {
+            "t": (("time", "y", "x"), rng.normal(size=(60, 4, 4))),
+            "g": ("time", rng.normal(size=60)),
+        },
+        {"time": np.arange(60), "year": ("time", years)},
+    )
+    one["t"] = one.t + rng.normal(size=10)[years][:, None, None]
+    patches = one.patch.split(geometry={"y": 4, "x": 4})
+    iid = patches.patch.fit(xpatch.LeastSquares(), y="t", x="g")
+    found = patches.patch.fit(xpatch.LeastSquares(), y="t", x="g", independent="year")
+    design = np.stack([np.ones(960), np.repeat(one.g.values, 16)], -1)
+    rest = one.t.values.ravel() - design @ iid.coef.values[0]
+    scores = (design * rest[:, None]).reshape(10, 96, 2).sum(1)
+    bread = np.linalg.inv(design.T @ design)
+    sandwich = bread @ scores.T @ scores @ bread * 10 / 8
+    factor = np.trace(np.linalg.solve(iid["cov"].values[0], sandwich)) / 2
+    np.testing.assert_allclose(found["cov"], iid["cov"] * factor, rtol=1e-10)
+    lazy = one.chunk(time=12).patch.split(geometry={"y": 4, "x": 4})
+    again = lazy.patch.fit(xpatch.LeastSquares(), y="t", x="g", independent="year")
+    np.testing.assert_allclose(again["cov"], found["cov"], rtol=1e-10)
+
+
+def test_importances_that_are_computed_when_asked_are_parameters():
+    from sklearn.ensemble import RandomForestRegressor
+
+    rng = np.random.default_rng(0)
+    one = xr.Dataset({n: (("y", "x"), rng.normal(size=(8, 8))) for n in "tab"})
+    theta = one.patch.split(geometry={"y": 4, "x": 4}).patch.fit(
+        RandomForestRegressor(2, random_state=0), y="t", x=["a", "b"]
+    )
+    assert theta.feature_importances_.dims == ("patch", "feature")
+    np.testing.assert_allclose(theta.feature_importances_.sum("feature"), 1)
+
+
+def test_arrays_predict_themselves():
+    one = xr.DataArray(np.arange(12.0) * 3, {"i": np.arange(12)}, name="t")
+    theta = one.patch.split(geometry={"i": 6}).patch.fit(xpatch.LeastSquares(), x="i")
+    np.testing.assert_allclose(theta.coef.sel(term="i"), 3)
+    assert theta.attrs["y"] == "t"

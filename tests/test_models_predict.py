@@ -517,3 +517,30 @@ def test_fitted_objects_are_not_written(tmp_path, kind):
     theta = patches.patch.fit(Ridge(), y="t", x=["g", "elev"])
     with pytest.raises(ValueError, match="drop_vars"):
         theta.to_netcdf(tmp_path / "t.nc") if kind == "netcdf" else theta.to_zarr(tmp_path / "t")
+
+
+@pytest.mark.parametrize("aggregation", ["most_central", "first", "last"])
+def test_picking_a_patch_is_the_same_for_parameters_and_predictions(aggregation):
+    one = field(0)
+    patches = one.patch.split(**BOXES)
+    theta = patches.patch.fit(LS, y="t", x=["g", "elev"])
+    local = theta.patch.predict(patches).patch.merge(aggregation)
+    same(local, theta.patch.predict(one, aggregation))
+
+
+@pytest.mark.parametrize("over", [None, "patch"])
+def test_maps_are_predicted_as_wholes(over):
+    from sklearn.cluster import KMeans
+
+    one = field(0).fillna(0.0)
+    patches = one.patch.split(**BOXES)
+    theta = patches.patch.fit(
+        KMeans(2, n_init=1, random_state=0), x="t", features=("y", "x"), over=over
+    )
+    found = theta.patch.predict(patches)
+    assert found.dims == ("patch", "time")
+    models = np.ravel(theta["model"].values)
+    for k in (0, 7):
+        own = patches.t.isel(patch=k).values.reshape(patches.sizes["time"], -1)
+        expected = models[k if over is None else 0].predict(own)
+        np.testing.assert_array_equal(found[k], expected)

@@ -35,6 +35,8 @@ class Aggregation(Spec):
     alike : bool
         Whether the result is of the kind of the contributions, so that what stands for missing there
         does so in it, too.
+    by_place : bool
+        Whether a cell takes the value of one patch, which the place of the patches alone decides.
     numbered : bool
         Whether the result counts patches in the order of their labels, from one, and becomes labels:
         −1 where it is 0.
@@ -43,6 +45,7 @@ class Aggregation(Spec):
     linear: ClassVar[bool] = False
     finalize: ClassVar[str | None] = None
     alike: ClassVar[bool] = True
+    by_place: ClassVar[bool] = False
     numbered: ClassVar[bool] = False
 
     @property
@@ -242,6 +245,8 @@ class Count(Aggregation):
 class First(Aggregation):
     """The contribution of the patch with the lowest label; of equal labels that which comes first."""
 
+    by_place: ClassVar[bool] = True
+
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.Choose(dtype, skipna, "first")
 
@@ -249,6 +254,8 @@ class First(Aggregation):
 @dataclasses.dataclass(frozen=True, repr=False)
 class Last(Aggregation):
     """The contribution of the patch with the highest label; of equal labels that which comes last."""
+
+    by_place: ClassVar[bool] = True
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.Choose(dtype, skipna, "last")
@@ -262,6 +269,8 @@ class MostCentral(Aggregation):
     the sum of their squares; of equals the lowest patch label wins. So a cell of an outer product of
     boxes is taken from the box that is nearest along every dimension.
     """
+
+    by_place: ClassVar[bool] = True
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.Choose(dtype, skipna, "central")

@@ -13,7 +13,6 @@ from xarray import Variable
 
 from xpatch.domain.nodata import masked
 from xpatch.patches.index import PatchIndex, labels_of, patch_index, whole_of
-from xpatch.patches.provenance import NEVER_SPLIT
 from xpatch.patches.recall import indexed
 from xpatch.patches.scene import alone
 from xpatch.run.batches import Batches
@@ -125,7 +124,10 @@ def as_patches(obj: Any, what: str) -> tuple[xr.Dataset, PatchIndex]:
     own = indexed(alone(obj) if patch_index(obj) is None else obj)
     index = patch_index(own)
     if index is None or index.dim not in own.dims:
-        raise ValueError(NEVER_SPLIT)
+        raise ValueError(
+            f"{what} takes patches, and these are none: split first, field.patch.split(…).patch.{what}(…); what "
+            "lost its index becomes patches again by patches.patch.like(…)"
+        )
     if isinstance(own, xr.Dataset):
         return own, index
     if own.name is None:
@@ -169,7 +171,12 @@ def names_of(value: Any, what: str) -> list[Hashable]:
     """Give names, of which one may be given alone."""
     if isinstance(value, str):
         return [value]
-    if isinstance(value, xr.DataArray) or not isinstance(value, Iterable):
+    if isinstance(value, xr.DataArray):
+        raise TypeError(
+            f"{what} must be a name, or a sequence of names, of what the patches have, got a DataArray: "
+            f"{what}={value.name!r}"
+        )
+    if not isinstance(value, Iterable):
         raise TypeError(f"{what} must be a name or a sequence of names, got {value!r}")
     return list(value)
 
@@ -181,9 +188,11 @@ def _named(patches: xr.Dataset, name: Hashable, what: str) -> Variable:
         raise KeyError(f"{what} names {name!r}, which the patches have not; they have {known}")
     array = patches[name]
     if array.dtype.kind in "mM" or (array.dtype == object and what == "x"):
+        leads = [n for n in patches.coords if n == "lead"]
         raise TypeError(
-            f"{what}={name!r} holds {array.dtype}, of which no regression can be made; the steps from the "
-            "anchor are numbers, 'lead', and (time - start) / np.timedelta64(1, 'D') gives days"
+            f"{what}={name!r} holds {'dates' if array.dtype != object else array.dtype}, and a model takes numbers: "
+            f"give the field one before it is split, field.assign_coords(year=field[{name!r}].dt.year), and name "
+            f"that{', or the steps from the anchor, ' + repr(leads[0]) if leads else ''}"
         )
     if array.dtype.kind in "SUOc" and (what == "x" or array.dtype.kind == "c"):
         raise TypeError(f"{what}={name!r} holds {array.dtype}, not real numbers; encode it first")

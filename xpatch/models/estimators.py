@@ -23,6 +23,7 @@ WAY_OUT = (
 )
 
 
+PROPERTIES = ("coef_", "intercept_", "feature_importances_")  # that some compute when asked
 # Attributes of scikit-learn that are not by feature, however many of them there are
 OTHERS = re.compile(
     "(n_|classes|class_|explained|singular|intercept|labels|alpha|lambda|eigen|noise|weights|priors|core)"
@@ -324,7 +325,7 @@ def _only_y(design: Design) -> Iterator[tuple[slice, Any]]:
 def _numeric(model: Any) -> list[str]:
     """Name the attributes of a fitted model that are numbers."""
     names = [n for n in getattr(model, "__dict__", ()) if n.endswith("_") and n[0] != "_"]
-    more = [n for n in ("coef_", "intercept_") if n not in names and hasattr(model, n)]
+    more = [n for n in PROPERTIES if n not in names and hasattr(model, n)]
     return sorted(n for n in (*names, *more) if _number(getattr(model, n, None)) is not None)
 
 

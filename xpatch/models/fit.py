@@ -56,9 +56,10 @@ def fit(
         In-patch dimensions that make one sample, for models other than `LeastSquares`: with
         ``features=("lat", "lon")`` a sample is a map, and the steps of a patch are the samples.
     independent : hashable or sequence of hashable, optional
-        In-patch dimensions whose labels are independent samples; all cells of a label are one
-        cluster. It changes ``cov`` alone: by one design effect for all patches, that of the sandwich
-        of clusters (Liang and Zeger 1986).
+        In-patch dimensions whose labels are independent of each other; all cells of a label are one
+        cluster. Or a coordinate along one, such as the year of each month, or blocks of years that are
+        longer than the memory of residuals. It changes ``cov`` alone: by one design effect for all
+        patches, that of the sandwich of clusters (Liang and Zeger 1986).
     weights : DataArray, array or hashable, optional
         What samples count, such as ``1 / patches.patch.coverage`` or a kernel of
         ``patches.patch.distance``. Missing weights leave samples out.
@@ -108,14 +109,18 @@ def fit(
     own, index = as_patches(patches, "fit")
     if not own.sizes[index.dim]:
         raise ValueError(f"there is no patch to fit: {index.dim!r} has size 0")
+    if y is None and isinstance(model, LeastSquares) and isinstance(patches, xr.DataArray):
+        y = patches.name
     design = design_of(own, index, y, x, weights)
     _check_window(model, design, index)
-    independent = _in_patch(design, independent, "independent")
+    independent = _labels(design, independent)
     features = _in_patch(design, features, "features")
     codes, count, coords = _groups(design, index, over)
     if isinstance(model, LeastSquares):
         if y is None:
-            raise ValueError("LeastSquares predicts something: name y")
+            raise ValueError(
+                f"LeastSquares predicts something: name y, one of {list(own.data_vars)}"
+            )
         if features:
             raise ValueError(
                 "features are for models that take a matrix of their own, such as PCA; LeastSquares has one "
@@ -144,8 +149,10 @@ def fit(
 
 def _check_words(over: Any, min_samples: Any, on_error: Any, progress: Any) -> None:
     if over is not None and over not in WORDS:
+        meant = {"place": "time", "window": "space"}.get(over)
         raise ValueError(
-            f"over must be None, {', '.join(map(repr, WORDS))}, what shares parameters, got {over!r}"
+            f"over names what is shared across: None, {', '.join(map(repr, WORDS))}; got {over!r}"
+            f"{'' if meant is None else f'. One set of parameters a {over} is over={meant!r}'}"
         )
     if on_error not in ("raise", "nan"):
         raise ValueError(f"on_error must be 'raise' or 'nan', got {on_error!r}")
@@ -190,6 +197,28 @@ def _in_patch(design: Design, given: Any, what: str) -> tuple[Hashable, ...]:
             f"{what} names in-patch dimensions of the samples, which have {list(design.core)}; got {given!r}"
         )
     return tuple(d for d in design.core if d in names)
+
+
+def _labels(design: Design, given: Any) -> dict[Hashable, Hashable]:
+    """Give the in-patch dimensions of clusters, and what labels them: themselves, or a coordinate along them."""
+    if given is None:
+        return {}
+    found: dict[Hashable, Hashable] = {}
+    for name in names_of(given, "independent"):
+        coord = design.patches.coords.get(name)
+        along = [] if coord is None else [d for d in coord.dims if d != design.dim]
+        d = name if name in design.core else along[0] if len(along) == 1 else None
+        if d not in design.core or d in found:
+            raise ValueError(
+                f"independent names in-patch dimensions of the samples, which have {list(design.core)}, or a "
+                f"coordinate along one of them whose labels are the clusters; got {given!r}"
+            )
+        found[d] = name
+    if not found:
+        raise ValueError(
+            "independent names no dimension; independent=None is for independent samples"
+        )
+    return {d: found[d] for d in design.core if d in found}
 
 
 def _terms(terms: list[str]) -> xr.Coordinates:

@@ -119,7 +119,14 @@ def _checked(
 ) -> tuple[Hashable, Hashable, Hashable]:
     """Give the dimension of terms, and both of covariances."""
     if coef not in theta:
-        raise KeyError(f"these parameters have no {coef!r}: they have {list(theta.data_vars)}")
+        names = map(str, theta.data_vars)
+        fitted = [n for n in names if n.endswith("curvefit_coefficients")]
+        other = [n.replace("coefficients", "covariance") for n in fitted]
+        hint = f"; pool(coef={fitted[0]!r}, cov={other[0]!r})" if fitted else ""
+        raise KeyError(
+            f"these parameters have no {coef!r}, and only estimates with covariances can be pooled: they have "
+            f"{list(theta.data_vars)}{hint}"
+        )
     if cov not in theta:
         raise KeyError(
             f"pool needs the covariance of each estimate, and there is no {cov!r}; fit with LeastSquares, or pass "

@@ -12,7 +12,8 @@ from xarray import Variable
 
 from xpatch.aggregation import as_aggregation
 from xpatch.domain.nodata import masked
-from xpatch.models.design import as_patches, spread
+from xpatch.models.design import as_patches, design_of, spread
+from xpatch.models.estimators import table_of
 from xpatch.models.least_squares import INTERCEPT
 from xpatch.models.merge import merge_both
 from xpatch.models.parts import part_of
@@ -39,7 +40,8 @@ def predict(theta: Any, obj: Any, aggregation: Any = None) -> xr.DataArray:
         a field: the parameters are merged, and evaluated on it: the global prediction. For linear
         models and aggregations both are the same.
     aggregation : Aggregation or str, optional
-        How parameters are merged on a field; it must be linear. Default: that of the split.
+        How parameters are merged on a field: a linear one, or one that picks a patch by its place, such as
+        "most_central". Default: that of the split.
 
     Returns
     -------
@@ -65,7 +67,8 @@ def predict(theta: Any, obj: Any, aggregation: Any = None) -> xr.DataArray:
     """
     if not isinstance(theta, xr.Dataset) or not {"coef", "model"} & {*theta.data_vars}:
         raise TypeError(
-            "predict is asked of parameters, theta = patches.patch.fit(…): theta.patch.predict(obj)"
+            "predict is asked of the parameters that fit gives, theta = patches.patch.fit(…): "
+            "theta.patch.predict(obj); of others evaluate the model on the patches, which align with them"
         )
     if not isinstance(obj, xr.DataArray | xr.Dataset):
         raise TypeError(f"predict takes patches or a field, got {type(obj).__name__}")
@@ -95,10 +98,11 @@ def _on_field(theta: xr.Dataset, index: PatchIndex, obj: Any, aggregation: Any) 
     source = Provenance.of(index)
     how = resolved(aggregation, source)
     each = [as_aggregation(h) for h in how] if isinstance(how, tuple | list) else [how]
-    if not all(h.linear and h.preprocess is None for h in each):
+    if not all((h.linear or h.by_place) and h.preprocess is None for h in each):
         raise ValueError(
             f"{how!r} is not linear, so that a merge of parameters would not be one of predictions; predict on "
-            "the patches and merge these, or name a linear one: predict(field, 'mean')"
+            "the patches and merge these, or name a linear one, predict(field, 'mean'), or one that picks a "
+            "patch by its place, 'most_central'"
         )
     data = _as_dataset(obj)
     _check_labels(index, theta)
@@ -298,10 +302,7 @@ def _by_object(
 ) -> xr.DataArray:
     """Let the fitted objects predict, those of patches each its own."""
     if "features" in theta.attrs:
-        raise ValueError(
-            "these models take samples of several cells (features=), and what they give has other dimensions; "
-            "call theta['model'].values[k].transform(…) with patches.patch.flatten(…)"
-        )
+        return _of_maps(theta, data, index, rows)
     arrays = [_known(data, n, theta) for n in _names_of(theta)]
     y = theta.attrs.get("y")
     dim = None if index is None else index.dim
@@ -322,15 +323,44 @@ def _by_object(
     return _named(out, data, y)
 
 
-def _predicted(model: Any, columns: Sequence[NDArray[Any]]) -> tuple[Any, NDArray[np.bool_]] | None:
+def _of_maps(
+    theta: xr.Dataset, data: xr.Dataset, index: PatchIndex | None, rows: NDArray[Any] | None
+) -> xr.DataArray:
+    """Predict one value for each sample that is a map: the features of the fit."""
+    if index is None:
+        raise ValueError(
+            "a sample of these models is the map of a patch (features=), of which a field has none; predict on "
+            "patches"
+        )
+    features = [str(d) for d in np.atleast_1d(theta.attrs["features"])]
+    design = design_of(data, index, None, _names_of(theta), None)
+    table = table_of(design, [d for d in design.core if str(d) in features], design.count)
+    models = np.ravel(theta["model"].values)
+    outputs: list[Any] = [None] * design.count
+    for k, X in enumerate(table.X):
+        model = models[0 if rows is None else rows[k]]
+        known = getattr(model, "n_features_in_", X.shape[1])
+        columns = slice(None) if known == X.shape[1] else ~np.isnan(X).all(axis=0)
+        with noted(f"on patch {int(index.ordinals[k])}"):
+            outputs[k] = _predicted(model, X[:, columns].T)
+    samples = {d: n for d, n in design.core.items() if str(d) not in features}
+    values = _stacked(outputs, table.X.shape[1])
+    out = Variable((index.dim, *samples), values.reshape(design.count, *samples.values()))
+    return _named(out, data, theta.attrs.get("y"))
+
+
+def _predicted(
+    model: Any, columns: Sequence[NDArray[Any]] | NDArray[Any]
+) -> tuple[Any, NDArray[np.bool_]] | None:
     """Give the predictions for the samples that are complete, and which these are."""
     if model is None:
         return None
     if not callable(getattr(model, "predict", None)):
         raise TypeError(
-            f"{type(model).__name__} has no predict(X); use what it has, theta['model'].values[k].transform(…)"
+            f"{type(model).__name__} has no predict(X); use what it has, such as the scores of a PCA, "
+            "((patches - theta.mean_) * theta.components_).sum(features)"
         )
-    X = np.stack(columns, axis=-1)
+    X = np.stack(list(columns), axis=-1)
     X = X if X.dtype.kind == "f" else X.astype(float)
     there = ~np.isnan(X).any(axis=1)
     found = np.asarray(model.predict(X[there])) if there.any() else None

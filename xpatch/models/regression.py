@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ def regression(
     model: LeastSquares,
     design: Design,
     groups: Groups,
-    independent: Sequence[Hashable],
+    independent: Mapping[Hashable, Hashable],
     min_samples: int | None,
     progress: bool,
 ) -> dict[Hashable, Variable]:
@@ -88,7 +88,7 @@ def _solved(
 
 
 def _cluster_keys(
-    design: Design, groups: Groups, independent: Sequence[Hashable]
+    design: Design, groups: Groups, independent: Mapping[Hashable, Hashable]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Number the clusters: give which each label of each patch is, and the group of each cluster.
 
@@ -98,13 +98,14 @@ def _cluster_keys(
     sizes = tuple(design.core[d] for d in independent)
     number = np.zeros((design.count, *sizes), np.int64)
     alone = count == design.count
-    for k, d in enumerate(independent):
+    for k, (d, label) in enumerate(independent.items()):
         shape = (1, *(n if j == k else 1 for j, n in enumerate(sizes)))
-        if alone or d not in design.patches.coords:
+        if (alone and label == d) or label not in design.patches.coords:
             own, most = np.arange(sizes[k]).reshape(shape), sizes[k]
         else:
-            label = spread(design.patches[d].variable, design.dim, design.count, {d: sizes[k]})
-            found, values = pd.factorize(label.reshape(-1))
+            coord = design.patches.coords[label].variable
+            labels = spread(coord, design.dim, design.count, {d: sizes[k]})
+            found, values = pd.factorize(labels.reshape(-1))
             own = found.reshape(design.count, *shape[1:])
             most = len(values) + 1
         number = number * most + own
@@ -122,7 +123,7 @@ def _chunked(
     found: Any,
     design: Design,
     core: dict[Hashable, int],
-    independent: Sequence[Hashable],
+    independent: Mapping[Hashable, Hashable],
     terms: int,
 ) -> dict[str, Any]:
     """Give the same of dask: one task a block of patches, and one that solves all of them."""
