@@ -17,9 +17,8 @@ from tests.test_offsets import grid, raster, series, stations
 
 
 def cells(patches):
-    """Give the numbers of cells of each patch as sets: the values of the field."""
-    inside = patches.patch.mask.broadcast_like(patches).transpose(*patches.dims)
-    values = np.where(inside, patches, -1).reshape(patches.sizes["patch"], -1)
+    """Give the numbers of cells whose values each patch has, also as padding."""
+    values = np.where(patches.notnull(), patches, -1).reshape(patches.sizes["patch"], -1)
     return [{*row[row >= 0].astype(int).tolist()} for row in values]
 
 

@@ -194,7 +194,7 @@ def test_wrong_objects():
         boxes().to_dataset().patch.flatten()
     with pytest.raises(ValueError, match="these are not patches"):
         field().patch.flatten()
-    with pytest.raises(ValueError, match="a dimension 'sample' already"):
+    with pytest.raises(ValueError, match="have 'sample' already"):
         boxes().rename(band="sample").patch.flatten()
     with pytest.raises(TypeError, match="sample must be a name"):
         boxes().patch.flatten(sample=3)

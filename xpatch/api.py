@@ -148,8 +148,8 @@ def merge(
     ----------
     patches : DataArray or Dataset, or DataTree
         What `split` gave, after any model. Dimensions may be new (channels), cropped, scaled by
-        an integer, or reduced away (one value per patch paints its footprint); patches may be in
-        any order, be left out, or be repeated. A variable that the field has without any cut
+        an integer, or reduced away (one value per patch paints its footprint, as it is, also after an
+        analysis window); patches may be in any order, be left out, or be repeated. A variable that the field has without any cut
         dimension comes back as it was: it must be the same for all patches, missing values aside,
         and one value per patch needs a name of its own.
     aggregation : Aggregation, str or pair of them, optional

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,8 +12,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.domain.nodata import masked
+from xpatch.domain.nodata import nodata_of
 from xpatch.patches.index import PatchIndex, labels_of, patch_index, whole_of
+from xpatch.patches.labels import agree
 from xpatch.patches.recall import indexed
 from xpatch.patches.scene import alone
 from xpatch.run.batches import Batches
@@ -40,6 +42,8 @@ class Design:
         What samples count.
     names : list of str
         What the x are called.
+    inside : tuple of Variable
+        Along which dimensions cells of patches lie in the field; none where all do. Padding is no sample.
     """
 
     patches: xr.Dataset
@@ -49,6 +53,7 @@ class Design:
     x: tuple[Variable, ...]
     weights: Variable | None
     names: list[str]
+    inside: tuple[Variable, ...] = ()
 
     @property
     def columns(self) -> tuple[Variable, ...]:
@@ -67,11 +72,12 @@ class Design:
 
     @property
     def _all(self) -> tuple[Variable, ...]:
-        return (*self.columns, *(() if self.weights is None else (self.weights,)))
+        return (*self.columns, *self.weighing)
 
-    def spread(self, variable: Variable, rows: int | None = None) -> NDArray[Any]:
-        """Give the values of a variable in memory, shape (patch, *core); a view where it is broadcast."""
-        return spread(variable, self.dim, self.count if rows is None else rows, self.core)
+    @property
+    def weighing(self) -> tuple[Variable, ...]:
+        """What samples count: the product of all these."""
+        return (*self.inside, *(() if self.weights is None else (self.weights,)))
 
     def blocks(self) -> Iterator[tuple[slice, Design]]:
         """Give the patches in memory, whole or some at a time where they are on disk, or of dask."""
@@ -96,19 +102,38 @@ class Design:
     def _of(self, variables: Sequence[Variable], rows: slice) -> Design:
         found = list(variables)
         weights = found.pop() if self.weights is not None else None
+        inside = tuple(found.pop() for _ in self.inside)[::-1]
         y = found.pop() if self.y is not None else None
         patches = labels_of(self.patches, (self.dim,)).to_dataset().isel({self.dim: rows})
-        return dataclasses.replace(self, patches=patches, y=y, x=tuple(found), weights=weights)
+        own = dataclasses.replace(self, patches=patches, y=y, x=tuple(found))
+        return dataclasses.replace(own, weights=weights, inside=inside)
 
 
 def spread(
     variable: Variable, dim: Hashable, rows: int, core: Mapping[Hashable, int]
 ) -> NDArray[Any]:
-    """Broadcast values to (patch, *core), as a view."""
+    """Broadcast values to (patch, *core), as a view, with NaN for numbers that stand for missing."""
     order = [d for d in (dim, *core) if d in variable.dims]
     values = variable.transpose(*order).to_numpy()
+    nodata = nodata_of(variable)
+    if nodata is not None:
+        values = nodata.masked(values)
     shape = [n if d in order else 1 for d, n in ((dim, rows), *core.items())]
     return np.broadcast_to(values.reshape(shape), (rows, *core.values()))
+
+
+def product(
+    variables: Sequence[Variable], dim: Hashable, rows: int, core: Mapping[Hashable, int]
+) -> NDArray[Any] | None:
+    """Multiply weights in memory, shape (patch, *core); None: there are none.
+
+    Raises
+    ------
+    ValueError
+        If one is negative.
+    """
+    found = [check_positive(spread(v, dim, rows, core)) for v in variables]
+    return functools.reduce(np.multiply, found).astype(float) if found else None
 
 
 def as_patches(obj: Any, what: str) -> tuple[xr.Dataset, PatchIndex]:
@@ -132,6 +157,11 @@ def as_patches(obj: Any, what: str) -> tuple[xr.Dataset, PatchIndex]:
         return own, index
     if own.name is None:
         return whole_of(own), index
+    if own.name in own.coords:
+        raise ValueError(
+            f"the patches are called {own.name!r}, and so is a coordinate of theirs; rename one of them: "
+            "patches.rename('t')"
+        )
     return own.to_dataset(name=own.name), index
 
 
@@ -164,7 +194,30 @@ def design_of(
     rest = tuple(_named(patches, n, "x") for n in names)
     core = _core(patches, dim, first, y, dict(zip(names, rest, strict=True)))
     given = None if weights is None else _weights(patches, dim, core, weights)
-    return Design(patches, dim, core, first, rest, given, [str(n) for n in names])
+    inside = inside_of(patches, index, core)
+    return Design(patches, dim, core, first, rest, given, [str(n) for n in names], inside)
+
+
+def inside_of(
+    patches: xr.Dataset, index: PatchIndex, core: Mapping[Hashable, int]
+) -> tuple[Variable, ...]:
+    """Say along each dimension that is padded which cells of patches lie in the field, (patch, cell)."""
+    labels = index.to_pandas_index().to_numpy()
+    found: dict[Hashable, NDArray[np.bool_]] = {}
+    for plans, crop, first, stop in [(s.plans, s.crop, s.first, s.stop) for s in index.scenes] or [
+        (index.plans, index.crop, 0, len(labels) and labels.max() + 1)
+    ]:
+        rows = np.flatnonzero((labels >= first) & (labels < stop))
+        for plan in plans:
+            for part in plan.hood.slices:
+                low, high = crop.get(part.dim, (0, 0))
+                size = part.size - low - high
+                if not part.overhangs or part.wrap or core.get(part.dim) != size:
+                    continue
+                cells = part.cells(plan.hood.of_part(part, labels[rows] - first))
+                own = found.setdefault(part.dim, np.ones((len(labels), size), bool))
+                own[rows] = cells[:, low : part.size - high] >= 0
+    return tuple(Variable((index.dim, d), v) for d, v in found.items() if not v.all())
 
 
 def names_of(value: Any, what: str) -> list[Hashable]:
@@ -177,13 +230,19 @@ def names_of(value: Any, what: str) -> list[Hashable]:
             f"{what}={value.name!r}"
         )
     if not isinstance(value, Iterable):
-        raise TypeError(f"{what} must be a name or a sequence of names, got {value!r}")
+        raise TypeError(
+            f"{what} must be a name or a sequence of names, got {value!r}; one that is no text is {what}=[{value!r}]"
+        )
     return list(value)
 
 
 def _named(patches: xr.Dataset, name: Hashable, what: str) -> Variable:
     """Give a variable or coordinate, with NaN for numbers that stand for missing."""
     if name not in patches.variables:
+        if any("<this-array>" in str(n) for n in patches.data_vars):
+            raise KeyError(
+                f"{what} names {name!r}, and the patches have no name: patches.rename('t')"
+            )
         known = [*patches.data_vars, *(n for n, c in patches.coords.items() if c.ndim)]
         raise KeyError(f"{what} names {name!r}, which the patches have not; they have {known}")
     array = patches[name]
@@ -196,7 +255,7 @@ def _named(patches: xr.Dataset, name: Hashable, what: str) -> Variable:
         )
     if array.dtype.kind in "SUOc" and (what == "x" or array.dtype.kind == "c"):
         raise TypeError(f"{what}={name!r} holds {array.dtype}, not real numbers; encode it first")
-    return masked(array).variable if array.dtype.kind in "iuf" else array.variable
+    return array.variable
 
 
 def _core(
@@ -245,7 +304,7 @@ def _weights(
             )
         variable = Variable((dim, *core), values)
     else:
-        variable = _aligned(patches, given, dim).variable
+        variable = _in_order(patches, _aligned(patches, given, dim), core).variable
         wrong = [d for d, n in variable.sizes.items() if d != dim and core.get(d) != n]
         if wrong:
             raise ValueError(
@@ -254,9 +313,40 @@ def _weights(
             )
     if variable.dtype.kind not in "biuf":
         raise TypeError(f"weights must be numbers, got {variable.dtype}")
-    if variable.chunks is None:
-        check_positive(variable.to_numpy())
+    if variable._in_memory:  # others when they are read
+        check_positive(spread(variable, dim, patches.sizes[dim], core))
     return variable
+
+
+def _in_order(
+    patches: xr.Dataset, given: xr.DataArray, core: Mapping[Hashable, int]
+) -> xr.DataArray:
+    """Put weights in the order that the labels of in-patch dimensions have.
+
+    Raises
+    ------
+    ValueError
+        If they are those of other cells.
+    """
+    for d in core:
+        mine, theirs = patches.coords.get(d), given.coords.get(d)
+        if (
+            mine is None
+            or theirs is None
+            or mine.chunks
+            or theirs.chunks
+            or mine.dims != theirs.dims
+        ):
+            continue
+        if mine.sizes != theirs.sizes or agree(theirs.values, mine.values, 0.0).all():
+            continue
+        at = given.indexes[d].get_indexer(patches.indexes[d]) if d in given.indexes else [-1]
+        if (np.asarray(at) < 0).any():
+            raise ValueError(
+                f"weights are those of other cells: their labels along {d!r} are not those of the patches"
+            )
+        given = given.isel({d: at})
+    return given
 
 
 def check_positive(values: NDArray[Any]) -> NDArray[Any]:

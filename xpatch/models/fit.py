@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.models.design import Design, as_patches, design_of, names_of
-from xpatch.models.estimators import estimated
+from xpatch.models.estimators import Groups, How, estimated
 from xpatch.models.least_squares import LeastSquares
 from xpatch.models.parts import WORDS, coordinates, file_coordinates, part_of, unweighted
 from xpatch.models.regression import regression
@@ -19,6 +19,8 @@ from xpatch.patches.plan import Plan
 from xpatch.spec import check_flag
 
 __all__ = ["fit"]
+
+NAMES = ("coef", "cov", "n", "rss", "term", "term_")
 
 
 def fit(
@@ -62,7 +64,9 @@ def fit(
         patches, that of the sandwich of clusters (Liang and Zeger 1986).
     weights : DataArray, array or hashable, optional
         What samples count, such as ``1 / patches.patch.coverage`` or a kernel of
-        ``patches.patch.distance``. Missing weights leave samples out.
+        ``patches.patch.distance``. Samples without a weight, or of weight 0, are left out, as are those
+        with a missing value, and padding. ``cov`` takes them for inverse variances, the same in all patches:
+        of kernels it says little.
     min_samples : int, optional
         Fewer samples give no fit, but NaN. Default: one more than terms; of other models 1.
     on_error : {"raise", "nan"}, default: "raise"
@@ -92,6 +96,12 @@ def fit(
     UserWarning
         Once, with the number of patches that have no fit.
 
+    Notes
+    -----
+    Of patches of dask or on disk a model other than `LeastSquares` is fitted in memory, block by block; with
+    ``over="patch"`` one that has ``partial_fit`` learns from one batch after the other, in one pass, which is
+    not what its ``fit`` does if that takes many: load the patches for that.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)
@@ -115,6 +125,7 @@ def fit(
     _check_window(model, design, index)
     independent = _labels(design, independent)
     features = _in_patch(design, features, "features")
+    _check_free(own, index.dim, NAMES if isinstance(model, LeastSquares) else ("model", "feature"))
     codes, count, coords = _groups(design, index, over)
     if isinstance(model, LeastSquares):
         if y is None:
@@ -135,16 +146,29 @@ def fit(
                 "independent= changes the cov of LeastSquares, which other models have not"
             )
         labels = coords[design.dim].values if design.dim in coords else np.zeros(1, np.int64)
-        args = (features, min_samples or 1, on_error, progress)
-        found, more = estimated(model, design, (codes, count), index.ordinals, labels, over, *args)
+        groups = Groups(codes, labels, index.to_pandas_index().to_numpy())
+        how = How(over, features, min_samples or 1, on_error, progress)
+        found, more = estimated(model, design, groups, how)
         coords = coords | more
     attrs: dict[str, Any] = {"x": list(design.names)}
-    attrs |= {} if y is None else {"y": str(y)}
+    attrs |= {} if y is None else {"y": y if isinstance(y, int) else str(y)}
     attrs |= {} if over is None else {"over": over}
     attrs |= {"features": [str(d) for d in features]} if features else {}
     if over == "patch":
         found = {n: v.isel({design.dim: 0}) for n, v in found.items()}
     return xr.Dataset(found, attrs=attrs).assign_coords(coords)
+
+
+def _check_free(patches: xr.Dataset, dim: Hashable, names: Sequence[str]) -> None:
+    """Raise a ValueError if coordinates or dimensions have the names of what fit gives."""
+    for name in names:
+        coord = patches.coords.get(name)
+        taken = coord is not None and {*coord.dims} <= {dim}
+        if taken or name == dim or name in patches.dims:
+            raise ValueError(
+                f"the patches have a coordinate or dimension {name!r}, as fit calls a part of its result; rename it, "
+                f"or leave it out: patches.drop_vars({name!r})"
+            )
 
 
 def _check_words(over: Any, min_samples: Any, on_error: Any, progress: Any) -> None:
@@ -261,8 +285,8 @@ def _own_coordinates(design: Design, index: PatchIndex) -> xr.Coordinates:
     dim, patches = design.dim, design.patches
     kept = {n: c.variable for n, c in patches.coords.items() if set(c.dims) <= {dim} and n != dim}
     for plan in index.plans:
-        members = file_coordinates(plan, dim, index.ordinals)
-        kept |= {n: v for n, v in members.items() if n in patches.coords}
+        found = file_coordinates(plan, dim, index.ordinals)
+        kept = {n: v for n, v in found.items() if n in patches.coords or n not in patches} | kept
     labels = labels_of(patches, (dim,)).to_dataset().variables[dim]
     kept |= index.create_variables({dim: labels})
     return xr.Coordinates(kept, indexes={dim: index})

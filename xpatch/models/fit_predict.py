@@ -197,8 +197,9 @@ def _modeled(
             "name y, which is predicted; a DataArray needs a name: patches.rename('t')"
         )
     past, future = (_with_leads(part, times) for part in (past, future))
+    x = names_of(x, "x")
     allowed = {*known, *(plan.called(n) for plan in times.values() for n in ("lead", "number"))}
-    for name in names_of(x, "x"):
+    for name in x:
         coord = name in future.coords and not {*times} & {*future.coords[name].dims}
         if name not in allowed and not coord and _has_time(future, name, times):
             raise ValueError(

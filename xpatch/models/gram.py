@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.engine.buffers import THREADED_BYTES, available_threads, in_threads
+from xpatch.engine.buffers import THREADED_BYTES, Scratch, available_threads, in_threads
 
-BLOCK_BYTES = (
-    1 << 20
-)  # of samples as float64: smaller blocks wait for Python, larger ones leave the cache
+# Of samples as float64 in a block: less waits for Python, more leaves the cache
+BLOCK_BYTES = 1 << 21
+# Standard deviations that a center may be off; their square are the digits that are lost
+FAR = 100.0
 Floats = NDArray[np.float64]
 
 
@@ -123,37 +124,48 @@ def gram_of(columns: Sequence[NDArray[Any]], weights: NDArray[Any] | None, axes:
         each = rows // lead
 
         def run(firsts: Sequence[int]) -> None:
+            scratch = Scratch()  # new memory for each block takes as long as the block
             for low in firsts:
                 block = slice(low, low + step)
                 own = [c[block] for c in columns]
                 own_weights = None if weights is None else weights[block]
                 at = slice(low * each, min(low + step, lead) * each)
-                out[at] = _block(own, own_weights, samples)
+                out[at] = _block(own, own_weights, samples, scratch)
 
         large = rows * samples * q * 8 > THREADED_BYTES
         in_threads(run, blocks, available_threads() if large else 1)
     return Gram.unpacked(out.reshape(*shape, -1))
 
 
-def _block(columns: list[NDArray[Any]], weights: NDArray[Any] | None, samples: int) -> Floats:
-    """Sum up one block; where something is not finite, once more without it."""
+def _block(
+    columns: list[NDArray[Any]], weights: NDArray[Any] | None, samples: int, scratch: Scratch
+) -> Floats:
+    """Sum up one block; where something is missing, or far from its center, once more."""
     rows = math.prod(columns[0].shape) // samples
-    table = np.empty((len(columns), rows, samples))
-    center = np.empty((rows, len(columns)))
-    for k, column in enumerate(columns):
-        np.copyto(table[k].reshape(column.shape), column, casting="unsafe")
-        # the value of one sample is near enough to the mean, and saves a pass over the data
-        center[:, k] = table[k, :, samples // 2]
-        center[~np.isfinite(center[:, k]), k] = 0
-        table[k] -= center[:, k, None]
-    own = None
-    if weights is not None:
+    q = len(columns)
+    table = scratch.room((q, rows, samples), np.dtype(float))
+    center = np.zeros((rows, q))
+    own, some = None, np.full(rows, samples // 2)
+    bad: Any = np.zeros(rows, bool)
+    if weights is not None:  # what weighs nothing may be anything
         own = np.ascontiguousarray(weights, float).reshape(rows, samples)
+        bad = ~(own > 0).all(axis=1)
+        some = (own > 0).argmax(axis=1)
     with np.errstate(invalid="ignore", over="ignore"):
+        for k, column in enumerate(columns):
+            np.copyto(table[k].reshape(column.shape), column, casting="unsafe")
+            if abs(table[k, 0, some[0]]) <= FAR * table[k, 0].std():
+                continue  # zero is as good a center as any, and saves a pass over the data
+            center[:, k] = table[k, np.arange(rows), some]  # as good as the mean
+            center[~np.isfinite(center[:, k]), k] = 0
+            table[k] -= center[:, k, None]
         out = _products(table, own, center)
-    bad = np.flatnonzero(~np.isfinite(out).all(axis=1))
-    if len(bad):
-        out[bad] = _without_missing(table[:, bad], None if own is None else own[bad], center[bad])
+        square = np.diagonal(out[:, 2 + 2 * q :].reshape(rows, q, q), axis1=1, axis2=2)
+        spread = square - out[:, 2 + q : 2 + 2 * q] ** 2 / out[:, 1, None]
+        bad = bad | ~(np.isfinite(out).all(axis=1) & (spread * FAR**2 > square).all(axis=1))
+        if bad.any():
+            rest = None if own is None else own[bad]
+            out[bad] = _without_missing(table[:, bad], rest, center[bad])
     return out
 
 
@@ -182,7 +194,7 @@ def _products(
 
 
 def _without_missing(table: Floats, weights: Floats | None, center: Floats) -> Floats:
-    """Do the same without samples that are not finite, about the first that is."""
+    """Do the same about the first sample that is finite, without those that are not."""
     there = np.logical_and.reduce(np.isfinite(table), axis=0)
     if weights is not None:
         there &= np.isfinite(weights) & (weights > 0)

@@ -68,6 +68,7 @@ class Solution(NamedTuple):
 
     coef: Floats
     inverse: Floats  # of the Gram matrix of the terms (group, term, term)
+    bread: Floats  # the same about the mean
     rss: Floats  # residual sum of squares
     samples: NDArray[np.int64]
     few: NDArray[np.bool_]  # of too few samples
@@ -97,7 +98,7 @@ def solve(model: LeastSquares, gram: Gram, least: int) -> Solution:
     curved = np.einsum("gi,gij,gj->g", slopes, gram.second[:, :size, :size], slopes)
     rss = np.maximum(square - 2 * fitted + curved, 0.0)
     rss[few | tied] = np.nan
-    coef, whole = slopes, inverse
+    coef, block, whole = slopes, inverse, inverse
     if model.intercept:
         means = gram.center
         coef = np.column_stack([means[:, size] - (slopes * means[:, :size]).sum(axis=1), slopes])
@@ -107,7 +108,7 @@ def solve(model: LeastSquares, gram: Gram, least: int) -> Solution:
         whole = design @ block @ design.transpose(0, 2, 1)
     lost = few | tied
     coef[lost], whole[lost] = np.nan, np.nan
-    return Solution(coef, whole, rss, gram.count.astype(np.int64), few, tied)
+    return Solution(coef, whole, block, rss, gram.count.astype(np.int64), few, tied)
 
 
 def centered(model: LeastSquares, gram: Gram) -> tuple[Gram, Floats]:
@@ -147,11 +148,11 @@ def _matvec(matrices: Floats, vectors: Floats) -> Floats:
 def residual_variance(solution: Solution) -> float:
     """Give one variance of residuals of all groups: those of few samples are noise.
 
-    NaN where no group has more samples than terms.
+    NaN where no group has more samples than terms, as a ridge allows.
     """
-    good = ~(solution.few | solution.tied)
-    freedom = (solution.samples[good] - solution.coef.shape[1]).sum()
-    return float(solution.rss[good].sum() / freedom) if freedom > 0 else np.nan
+    freedom = solution.samples - solution.coef.shape[1]
+    good = ~(solution.few | solution.tied) & (freedom > 0)
+    return float(solution.rss[good].sum() / freedom[good].sum()) if good.any() else np.nan
 
 
 def design_effect(
@@ -165,7 +166,7 @@ def design_effect(
     """
     groups, terms = solution.coef.shape
     size = clusters.columns - 1
-    middle, design = centered(model, whole)
+    middle, _ = centered(model, whole)
     own = clusters.moved(middle.center[of])
     slopes = solution.coef[of][:, terms - size :]
     fitted = np.einsum("cij,cj->ci", own.second[:, :size, :size], slopes)
@@ -180,17 +181,15 @@ def design_effect(
     count = np.bincount(of, there, groups)
     variance = residual_variance(solution)
     good = np.isfinite(solution.coef).all(axis=1) & (count > terms)
-    if variance == 0:
+    if not variance > 0:
         return 1.0
     if not good.any():
         raise ValueError(
             f"independent= leaves at most {int(count.max(initial=0))} clusters in a patch, and a sandwich "
             f"of {terms} terms needs more than {terms}; take longer patches, fewer x, or independent=None"
         )
-    few = (count / (count - terms))[good]
-    back = np.linalg.inv(design[good])
-    bread = back @ solution.inverse[good] @ back.transpose(0, 2, 1)  # about the mean
-    ratios = np.einsum("gij,gji->g", meat[good], bread) / (terms * variance)
+    few = count[good] / (count[good] - terms)
+    ratios = np.einsum("gij,gji->g", meat[good], solution.bread[good]) / (terms * variance)
     return float((ratios * few).mean())
 
 
@@ -220,6 +219,10 @@ def fitted(
             else "no patch has a fit: their x are constant or depend on each other, or have too few samples"
         )
     variance = residual_variance(solution)
+    warning = no_fit(solution, least)
+    if np.isnan(variance):
+        more = "no patch has more samples than terms, so that cov is not known, and NaN"
+        warning = more if warning is None else f"{warning}; {more}"
     if clusters is not None:
         variance *= design_effect(model, solution, gram, *clusters)
     return {
@@ -227,5 +230,5 @@ def fitted(
         "cov": solution.inverse * variance,
         "n": solution.samples,
         "rss": solution.rss,
-        "warning": no_fit(solution, least),
+        "warning": warning,
     }

@@ -15,7 +15,7 @@ from xarray.indexes import PandasIndex
 from xpatch.patches.index import PatchIndex
 from xpatch.patches.plan import Plan
 from xpatch.patches.sides import is_both, is_product, numbered
-from xpatch.patches.split import anchor_coordinates, number_variable
+from xpatch.patches.split import anchor_coordinates, number_variable, start_coordinates
 from xpatch.patches.steps import step_coordinates
 from xpatch.time.finding import time_axis
 
@@ -129,8 +129,8 @@ def coordinates(
 
 
 def file_coordinates(plan: Plan, dim: Hashable, ordinals: NDArray[Any]) -> dict[Hashable, Variable]:
-    """Give what recipes of patches do not hold: steps of windows, and the numbers of members."""
-    found: dict[Hashable, Variable] = {}
+    """Give what recipes of patches do not hold: starts of some of all patches, steps, numbers of members."""
+    found = start_coordinates(plan, dim, ordinals)
     step = plan.called("step") if plan.hood.time_dims else None
     found |= {n: v for n, v in step_coordinates(plan, dim, ordinals).items() if n == step}
     for members in plan.lists:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from xpatch.models.parts import part_of
 from xpatch.models.reml import pooled
-from xpatch.patches.index import patch_index, with_index
+from xpatch.patches.index import PatchIndex, patch_index, with_index
 from xpatch.patches.provenance import NEVER_SPLIT
 from xpatch.patches.recall import indexed
+from xpatch.patches.scene import scenes_written
 
 __all__ = ["pool"]
 
@@ -76,23 +77,25 @@ def pool(
         )
     if not isinstance(theta, xr.Dataset):
         raise TypeError(f"pool takes the Dataset that fit gives, got {type(theta).__name__}")
-    if coef in theta and theta[coef].ndim < 2 and "patch" not in theta[coef].dims:
+    if coef in theta and theta[coef].dims in ((), ("term",)):
         raise ValueError(
             "there is nothing to pool: these parameters have no patch dimension; fit with over=None, so "
             "that each patch has its own"
         )
-    names = _checked(theta, coef, cov)
-    theta = indexed(theta)
-    index = patch_index(theta)
-    if index is None or index.dim not in theta[coef].dims:
-        raise ValueError(NEVER_SPLIT)
-    dim, (term, rows, columns) = index.dim, names
+    if {"population", "between"} <= {*theta.data_vars}:
+        raise ValueError(
+            "these parameters were pooled before, and are no independent estimates any more; pool what fit gave"
+        )
+    theta, index, dim = _of_patches(theta, coef)
+    term, rows, columns = _checked(theta, dim, coef, cov)
+    _check_free(theta, over)
     loaded = theta[[coef, cov]].compute()
+    loaded = _by_label(loaded, cov, term, (rows, columns))
     estimate = loaded[coef].transpose(dim, term).values.astype(float)
     noise = loaded[cov].transpose(dim, rows, columns).values.astype(float)
     groups, labels = np.zeros(len(estimate), np.int64), np.zeros(1, np.int64)
     if over is not None:
-        if index.mixed:
+        if index is None or index.mixed:
             raise ValueError(f"over={over!r} is for patches of one field, and these are of several")
         codes = part_of(index.plans[0], index.ordinals, over).codes
         labels, groups = np.unique(codes, return_inverse=True)
@@ -111,11 +114,29 @@ def pool(
             "between": ((rows, columns), found.between),
         }
     )
-    return with_index(out.assign_coords(coords), index)
+    out = out.assign_coords(
+        {d: loaded.coords[d].variable for d in (rows, columns) if d in loaded.coords}
+    )
+    out = out.assign_coords(coords)
+    return out if index is None else with_index(out, index)
+
+
+def _of_patches(
+    theta: xr.Dataset, coef: Hashable
+) -> tuple[xr.Dataset, PatchIndex | None, Hashable]:
+    """Give parameters with their index, and the patch dimension; those of several scenes of a file have none."""
+    scenes = None if patch_index(theta) is not None else scenes_written(theta)
+    if scenes is not None:
+        return theta, None, scenes[0]
+    theta = indexed(theta)
+    index = patch_index(theta)
+    if index is None or index.dim not in theta.dims:
+        raise ValueError(NEVER_SPLIT)
+    return theta, index, index.dim
 
 
 def _checked(
-    theta: xr.Dataset, coef: Hashable, cov: Hashable
+    theta: xr.Dataset, dim: Hashable, coef: Hashable, cov: Hashable
 ) -> tuple[Hashable, Hashable, Hashable]:
     """Give the dimension of terms, and both of covariances."""
     if coef not in theta:
@@ -132,16 +153,52 @@ def _checked(
             f"pool needs the covariance of each estimate, and there is no {cov!r}; fit with LeastSquares, or pass "
             "cov=, the name of it"
         )
-    terms = theta[coef].dims[1:]
-    square = theta[cov].dims[1:]
+    terms = [d for d in theta[coef].dims if d != dim]
+    square = [d for d in theta[cov].dims if d != dim]
     sizes = theta.sizes
     fits = len(terms) == 1 and len(square) == 2 and all(sizes[d] == sizes[terms[0]] for d in square)
-    if not fits or theta[cov].dims[:1] != theta[coef].dims[:1]:
+    if not fits or not all(dim in theta[n].dims for n in (coef, cov)):
         raise ValueError(
             f"{coef!r} must have dims (patch, term) and {cov!r} (patch, term, term), got {theta[coef].dims} and "
             f"{theta[cov].dims}, with sizes {dict(sizes)}"
         )
-    return terms[0], square[0], square[1]
+    rows = terms[0] if terms[0] in square else square[0]
+    (columns,) = (d for d in square if d != rows)
+    return terms[0], rows, columns
+
+
+def _check_free(theta: xr.Dataset, over: str | None) -> None:
+    """Raise a ValueError if coordinates have the names of what pool gives."""
+    for name in ("population", "between", *([NAMES[over]] if over is not None else [])):
+        if name in theta.coords:
+            raise ValueError(
+                f"the parameters have a coordinate {name!r}, as pool calls a part of its result; rename it, or "
+                f"leave it out: theta.drop_vars({name!r})"
+            )
+
+
+def _by_label(
+    theta: xr.Dataset, cov: Hashable, term: Hashable, square: tuple[Hashable, Hashable]
+) -> xr.Dataset:
+    """Put rows and columns of covariances in the order of the terms.
+
+    Raises
+    ------
+    ValueError
+        If they are those of other terms.
+    """
+    for d in square:
+        if d == term or d not in theta.coords or term not in theta.coords:
+            continue
+        own, wanted = theta.indexes[d], theta.indexes[term]
+        at = own.get_indexer(wanted)
+        if (at < 0).any():
+            raise ValueError(
+                f"the covariances {cov!r} are those of other terms than the estimates: {list(own)} along {d!r}, "
+                f"{list(wanted)} along {term!r}"
+            )
+        theta = theta.isel({d: at})
+    return theta
 
 
 def _check_count(
@@ -161,6 +218,13 @@ def _check_count(
                 else "use smaller patches, or over='patch'"
             )
         )
-    diagonal = np.einsum("gii->gi", noise[known])
-    if (diagonal < 0).any():
-        raise ValueError("covariances have negative variances on their diagonal")
+    turned = noise[known].transpose(0, 2, 1)
+    if not np.allclose(noise[known], turned, rtol=1e-6, atol=1e-9 * np.abs(turned).max(initial=0)):
+        raise ValueError("covariances are not symmetric; are rows and columns of other terms?")
+    scale = np.sqrt(np.abs(np.einsum("gii->gi", noise[known])))
+    scale[~(scale > 0)] = 1
+    values = np.linalg.eigvalsh(noise[known] / scale[:, :, None] / scale[:, None])
+    if (values[:, 0] < -1e-8 * values[:, -1]).any() or (values[:, -1] < 0).any():
+        raise ValueError(
+            "covariances have negative variances, or correlations beyond one; they must be those of the estimates"
+        )

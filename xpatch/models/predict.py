@@ -12,6 +12,7 @@ from xarray import Variable
 
 from xpatch.aggregation import as_aggregation
 from xpatch.domain.nodata import masked
+from xpatch.models.cells import check_cells
 from xpatch.models.design import as_patches, design_of, spread
 from xpatch.models.estimators import table_of
 from xpatch.models.least_squares import INTERCEPT
@@ -23,6 +24,7 @@ from xpatch.patches.merge import Merge, resolved
 from xpatch.patches.provenance import Provenance
 from xpatch.patches.recall import indexed
 from xpatch.patches.record import run
+from xpatch.patches.sides import is_product
 from xpatch.report import noted
 
 __all__ = ["predict"]
@@ -38,7 +40,7 @@ def predict(theta: Any, obj: Any, aggregation: Any = None) -> xr.DataArray:
     obj : DataArray or Dataset
         Patches, which are predicted each by its own parameters: the local prediction, to be merged. Or
         a field: the parameters are merged, and evaluated on it: the global prediction. For linear
-        models and aggregations both are the same.
+        models and aggregations both are the same, where each place has as many windows.
     aggregation : Aggregation or str, optional
         How parameters are merged on a field: a linear one, or one that picks a patch by its place, such as
         "most_central". Default: that of the split.
@@ -65,9 +67,12 @@ def predict(theta: Any, obj: Any, aggregation: Any = None) -> xr.DataArray:
     >>> bool(np.allclose(local, theta.patch.predict(field)))
     True
     """
-    if not isinstance(theta, xr.Dataset) or not {"coef", "model"} & {*theta.data_vars}:
+    known = isinstance(theta, xr.Dataset) and (
+        "model" in theta.data_vars or ("coef" in theta.data_vars and "term" in theta["coef"].dims)
+    )
+    if not known or (isinstance(theta, xr.Dataset) and "x" not in theta.attrs):
         raise TypeError(
-            "predict is asked of the parameters that fit gives, theta = patches.patch.fit(…): "
+            "predict is asked of the parameters that fit gives, with their attributes, theta = patches.patch.fit(…): "
             "theta.patch.predict(obj); of others evaluate the model on the patches, which align with them"
         )
     if not isinstance(obj, xr.DataArray | xr.Dataset):
@@ -114,8 +119,7 @@ def _on_field(theta: xr.Dataset, index: PatchIndex, obj: Any, aggregation: Any) 
             f"the parameters lie along {lacking[0]!r}, which this field has not: it has {list(data.dims)}; predict "
             "on the field that was split, or on one with its cells"
         )
-    for d in shared:
-        _check_same(coef, data, d)
+    check_cells(source.plans[0], data, shared)
     return _as_split(_linear(coef, data, theta), source, theta)
 
 
@@ -137,18 +141,6 @@ def _merged(theta: xr.Dataset, source: Provenance, how: Any) -> xr.DataArray:
         found = run(Merge(kept, source, how, options))
     coef: xr.DataArray = found["coef"]
     return coef
-
-
-def _check_same(coef: xr.DataArray, data: xr.Dataset, d: Hashable) -> None:
-    """Raise a ValueError if cells are others than those that the parameters are of."""
-    if coef.sizes[d] != data.sizes[d] or (
-        d in coef.indexes and d in data.indexes and not coef.indexes[d].equals(data.indexes[d])
-    ):
-        raise ValueError(
-            f"the field has other cells along {d!r} ({data.sizes[d]}) than the one that was split "
-            f"({coef.sizes[d]}), so that parameters would go to other places; predict on a field with the same "
-            "labels, or bring it there: field.reindex_like(…), field.interp(…)"
-        )
 
 
 def _check_labels(index: PatchIndex, theta: xr.Dataset) -> None:
@@ -185,9 +177,8 @@ def _on_patches(
     if black_box:
         return _by_object(theta, patches, own, rows)
     if not np.array_equal(rows, np.arange(len(index.ordinals))):
-        bare: xr.Dataset = theta[["coef"]].reset_coords(drop=True)
-        bare = bare.drop_vars(str(index.dim)) if index.dim in bare.coords else bare
-        theta = bare.isel({index.dim: rows}).assign_attrs(theta.attrs)
+        coef = theta["coef"].variable.isel({index.dim: rows})
+        return _linear(xr.DataArray(coef), patches, theta, own)
     return _linear(theta["coef"], patches, theta, own)
 
 
@@ -199,19 +190,7 @@ def _rows_of(index: PatchIndex, own: PatchIndex) -> NDArray[np.intp]:
     ValueError
         If these are patches of another split.
     """
-    wanted: Any = None
-    if index._same_anchors(own):
-        wanted, known = own.to_pandas_index(), index.to_pandas_index()
-    elif not index.mixed and not own.mixed:
-        known = index.to_pandas_index()
-        for over in ("time", "space"):
-            try:
-                part = part_of(own.plans[0], own.ordinals, over)
-            except ValueError:
-                break
-            if part.plan.anchor_id == index.plans[0].anchor_id:
-                wanted = part.codes
-                break
+    known, wanted = index.to_pandas_index(), _labels_in(index, own)
     if wanted is None:
         raise ValueError(
             "these parameters are of another split than the patches, whose anchors lie elsewhere; predict on "
@@ -225,6 +204,24 @@ def _rows_of(index: PatchIndex, own: PatchIndex) -> NDArray[np.intp]:
         more = f", nor of {lost.sum() - 1} more" if lost.sum() > 1 else ""
         raise ValueError(f"there are no parameters of patch {wanted[lost][0]}{more}")
     return np.asarray(first[at], np.intp)
+
+
+def _labels_in(index: PatchIndex, own: PatchIndex) -> Any:
+    """Give the labels that patches have among those of parameters; None: they are of another split."""
+    if index._same_anchors(own):
+        return own.to_pandas_index()
+    if own.mixed:
+        return None
+    plan = own.plans[0]
+    spans = [(s.plans[0], s.first) for s in index.scenes] or [(p, 0) for p in index.plans[:1]]
+    for theirs, first in spans:  # one of several scenes is as good as that scene alone
+        if theirs.anchor_id == plan.anchor_id and not theirs.domain.in_other_crs(plan.domain):
+            return own.ordinals + first
+    for over in ("time", "space") if is_product(plan) else ():
+        part = part_of(plan, own.ordinals, over)
+        if spans and part.plan.anchor_id == spans[0][0].anchor_id:
+            return part.codes
+    return None
 
 
 def _names_of(theta: xr.Dataset) -> list[str]:
@@ -276,7 +273,7 @@ def _order(
     data: xr.Dataset, y: Any, parts: Sequence[Variable], dim: Hashable | None
 ) -> list[Hashable]:
     """Give the dimensions of predictions: those of y where there is one, else of the x, patches first."""
-    like = next((v for n, v in data.data_vars.items() if str(n) == y), None)
+    like = next((v for n, v in data.data_vars.items() if str(n) == str(y)), None)
     first = [] if like is None else list(like.dims)
     if dim is not None and dim not in first:
         first = [dim]

@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.models.design import Design, check_positive, spread
+from xpatch.domain.nodata import NAMES
+from xpatch.models.design import Design, product, spread
 from xpatch.models.gram import Floats, Gram, gram_of
 from xpatch.models.least_squares import LeastSquares, fitted
 from xpatch.report import Bar, tell
@@ -55,9 +56,7 @@ def _in_memory(design: Design, core: dict[Hashable, int], axes: int, progress: b
     for rows, block in design.blocks():
         count = rows.stop - rows.start
         columns = [spread(v, design.dim, count, core) for v in block.columns]
-        weights = None
-        if block.weights is not None:
-            weights = check_positive(spread(block.weights, design.dim, count, core))
+        weights = product(block.weighing, design.dim, count, core)
         parts.append(gram_of(columns, weights, axes).packed())
         if bar is not None:
             bar(count)
@@ -75,9 +74,8 @@ def _solved(
     """Add up the Gram matrices of each group, and solve them."""
     codes, count = groups
     rows = Gram.unpacked(packed.reshape(-1, packed.shape[-1]))
-    each = len(rows.count) // max(
-        len(codes), 1
-    )  # of a patch: its clusters, and its pieces in chunks
+    # clusters stand before the pieces of patches that lie in several chunks
+    each = len(rows.count) // max(len(codes), 1)
     whole = rows.grouped(np.repeat(codes, each), count)
     if keys is None:
         return fitted(model, whole, least, None)
@@ -100,7 +98,12 @@ def _cluster_keys(
     alone = count == design.count
     for k, (d, label) in enumerate(independent.items()):
         shape = (1, *(n if j == k else 1 for j, n in enumerate(sizes)))
-        if (alone and label == d) or label not in design.patches.coords:
+        if not alone and label not in design.patches.coords:
+            raise ValueError(
+                f"independent={label!r} has no labels, so that it is not known which clusters several patches "
+                f"share; give the field some before it is split: field.assign_coords({label}=…)"
+            )
+        if alone and label == d:
             own, most = np.arange(sizes[k]).reshape(shape), sizes[k]
         else:
             coord = design.patches.coords[label].variable
@@ -131,7 +134,7 @@ def _chunked(
     import dask.array as da
 
     letters = {d: k for k, d in enumerate((design.dim, *core))}
-    variables = [*design.columns, *(() if design.weights is None else (design.weights,))]
+    variables = [*design.columns, *design.weighing]
     every = tuple(tuple(d for d in letters if d in v.dims) for v in variables)
     args: list[Any] = []
     for v, order in zip(variables, every, strict=True):
@@ -146,7 +149,8 @@ def _chunked(
             core=tuple(core),
             orders=every,
             axes=1 + len(independent),
-            weighted=design.weights is not None,
+            marks=tuple({n: v.attrs[n] for n in NAMES if n in v.attrs} for v in variables),
+            weights=len(design.weighing),
         ),
         (*letters.values(), len(letters)),
         *args,
@@ -176,15 +180,17 @@ def _gram_block(
     core: tuple[Hashable, ...],
     orders: tuple[tuple[Hashable, ...], ...],
     axes: int,
-    weighted: bool,
+    marks: tuple[dict[str, Any], ...],
+    weights: int,
 ) -> Floats:
     """Give the Gram matrices of a block, (patch, *clusters, 1…, numbers)."""
-    every = [Variable(order, block) for order, block in zip(orders, blocks, strict=True)]
-    sizes = dict(every[-2 if weighted else -1].sizes)  # of the y, which has all dimensions
+    each = zip(orders, blocks, marks, strict=True)
+    every = [Variable(order, block, attrs) for order, block, attrs in each]
+    columns, weighing = every[: len(every) - weights], every[len(every) - weights :]
+    sizes = dict(columns[-1].sizes)  # of the y, which has all dimensions
     rows, inner = sizes[dim], {d: sizes[d] for d in core}
-    arrays = [spread(v, dim, rows, inner) for v in every]
-    weights = check_positive(arrays.pop()) if weighted else None
-    packed = gram_of(arrays, weights, axes).packed()
+    arrays = [spread(v, dim, rows, inner) for v in columns]
+    packed = gram_of(arrays, product(weighing, dim, rows, inner), axes).packed()
     ones = (1,) * (len(core) + 1 - axes)
     return packed.reshape(*packed.shape[:-1], *ones, packed.shape[-1])
 

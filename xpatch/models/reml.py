@@ -12,7 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch.report import tell
+
 Floats = NDArray[np.float64]
+FLAT = 1e-4  # slope of the criterion a patch at its minimum
+SURE = 1e-12  # of the largest variance: below it all estimates are the same
 LEAST = 0.05  # of what estimates vary by, that the search begins with: at zero it could not leave
 
 
@@ -42,11 +46,14 @@ def pooled(estimate: Floats, cov: Floats, groups: NDArray[np.int64], count: int)
     known = np.isfinite(estimate).all(axis=1) & np.isfinite(cov).all(axis=(1, 2))
     if not known.any():
         raise ValueError("no patch has an estimate with a covariance")
-    # in units in which estimates vary by about one: neither units nor the zero of an x matter
-    root = np.linalg.cholesky(_positive(_total(estimate[known], cov[known])))
-    back = np.linalg.inv(root)
-    own = np.ascontiguousarray((estimate[known] @ back.T).T)
+    center = estimate[known].mean(axis=0)
+    root, back = _units(estimate[known] - center, cov[known])
+    own = np.ascontiguousarray(back @ (estimate[known] - center).T)
     noise = np.ascontiguousarray(np.moveaxis(back @ cov[known] @ back.T, 0, -1))
+    if not len(own):  # all are the same, and sure
+        posterior = np.where(np.isfinite(cov), cov, 0.0)
+        same = np.tile(center, (count, 1))
+        return Pooled(np.tile(center, (len(cov), 1)), posterior, same, np.zeros_like(cov[0]))
     problem = Problem(own, noise, groups[known], count)
     spread = problem.fitted()
     found = problem.at(spread)
@@ -54,20 +61,27 @@ def pooled(estimate: Floats, cov: Floats, groups: NDArray[np.int64], count: int)
     full[:] = spread + np.moveaxis(found.phi_cov, -1, 0)
     out, posterior = mean[groups], full[groups]
     out[known], posterior[known] = problem.posterior(found, spread)
-    return Pooled(out @ root.T, root @ posterior @ root.T, mean @ root.T, root @ spread @ root.T)
+    return Pooled(
+        center + out @ root.T,
+        root @ posterior @ root.T,
+        center + mean @ root.T,
+        root @ spread @ root.T,
+    )
 
 
-def _total(estimate: Floats, cov: Floats) -> Floats:
-    """Give by how much estimates vary, and are unsure."""
-    differ = estimate - estimate.mean(axis=0)
-    total: Floats = differ.T @ differ / max(len(differ) - 1, 1) + cov.mean(axis=0)
-    return total
+def _units(differ: Floats, cov: Floats) -> tuple[Floats, Floats]:
+    """Give units in which estimates vary by about one, and the way back: (term, unit) and (unit, term).
 
-
-def _positive(matrix: Floats) -> Floats:
-    """Give a matrix whose root can be taken: terms that are known exactly get a tiny variance."""
-    scale = np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
-    return (matrix / np.outer(scale, scale) + 1e-12 * np.eye(len(matrix))) * np.outer(scale, scale)
+    So neither the units nor the zero of an x matter. Directions in which all estimates are the same, and
+    sure, have none.
+    """
+    total = differ.T @ differ / max(len(differ) - 1, 1) + cov.mean(axis=0)
+    scale = np.sqrt(np.diag(total))
+    scale[~(scale > 0)] = 1
+    values, vectors = np.linalg.eigh(total / np.outer(scale, scale))
+    kept = values > SURE * max(values.max(initial=0), np.finfo(float).tiny)
+    size = np.sqrt(values[kept])
+    return scale[:, None] * vectors[:, kept] * size, (vectors[:, kept] / size).T / scale
 
 
 class State(NamedTuple):
@@ -124,7 +138,6 @@ class Problem:
         """Find the spread, by its Cholesky factor: where that is zero the spread is, without a bound."""
         from scipy import optimize
 
-        start = self._start()
         size = self.estimate.shape[1]
 
         def criterion(numbers: Floats) -> tuple[float, Floats]:
@@ -135,9 +148,19 @@ class Problem:
             return found.criterion / size, slope[self.lower] / size
 
         options = {"maxiter": 500, "maxfun": 1000, "ftol": 1e-15, "gtol": 1e-9}
-        result = optimize.minimize(criterion, start, jac=True, method="L-BFGS-B", options=options)
+        near_zero = np.sqrt(LEAST) * 0.1 * np.eye(self.terms)[self.lower]
+        found = [  # the likelihood may have a second maximum at or near zero
+            optimize.minimize(criterion, start, jac=True, method="L-BFGS-B", options=options)
+            for start in (self._start(), near_zero)
+        ]
+        best = min(found, key=lambda result: float(result.fun))
+        if not np.abs(best.jac).max() < FLAT:
+            tell(
+                "the spread between patches was not found to the last digits (REML did not converge); are the "
+                "covariances those of the estimates?"
+            )
         root = np.zeros((self.terms, self.terms))
-        root[self.lower] = result.x
+        root[self.lower] = best.x
         return root @ root.T
 
     def _start(self) -> Floats:

@@ -217,17 +217,26 @@ class Nearness:
         """Find boxes whose starts differ by less than size and buffer along every dimension."""
         from scipy.spatial import cKDTree
 
-        reach = [p.size + self._cells(p.dim, p.timed) for p in hood.slices]
+        buffers = [self._cells(p.dim, p.timed) for p in hood.slices]
+        reach = [p.size + b for p, b in zip(hood.slices, buffers, strict=True)]
         starts = hood.starts(ordinals)
         scaled, period = np.empty(starts.shape), np.zeros(len(reach))
         for k, (part, far) in enumerate(zip(hood.slices, reach, strict=True)):
-            scaled[:, k] = (starts[:, k] % part.n if part.wrap else starts[:, k]) / far
-            if part.wrap:
+            turns = part.wrap or part.pad_mode == "wrap"  # padding of cells from the other end
+            # a box that is padded holds no cell beyond those of the box that is moved in
+            inside = starts[:, k] if turns else np.clip(starts[:, k], 0, part.n - part.size)
+            scaled[:, k] = (inside % part.n if turns else inside) / far
+            if turns:
                 period[k] = part.n / far
         least = 1 - 0.5 / max(reach)  # starts are whole numbers
         tree = cKDTree(scaled[chosen], boxsize=period if period.any() else None)
-        distance, _ = tree.query(scaled, p=np.inf, distance_upper_bound=2.0)
-        return np.asarray(distance < least)
+        if not any(p.overhangs and not p.wrap for p in hood.slices):
+            distance, _ = tree.query(scaled, p=np.inf, distance_upper_bound=2.0)
+            return np.asarray(distance < least)
+        around = tree.query_ball_point(scaled, least, p=np.inf)
+        pairs = np.repeat(np.arange(len(scaled)), [len(near) for near in around])
+        others = np.flatnonzero(chosen)[np.concatenate([[], *around]).astype(np.int64)]
+        return _share(hood, ordinals, pairs, others, buffers)
 
     def _cells(self, d: Hashable, timed: bool) -> int:
         """Give the buffer along a dimension in cells."""
@@ -320,6 +329,28 @@ class Nearness:
         distance, _ = tree.query(points[known], distance_upper_bound=limit * (1 + 1e-12))
         near[known] = distance < limit
         return near
+
+
+def _share(
+    hood: Neighborhood,
+    ordinals: NDArray[Any],
+    patches: NDArray[np.int64],
+    others: NDArray[np.int64],
+    buffers: list[int],
+) -> NDArray[np.bool_]:
+    """Say which patches come near the other one of any of their pairs, by the cells that they really hold."""
+    near = np.ones(len(patches), bool)
+    each = zip(hood.slices, hood.entries(ordinals), buffers, strict=True)
+    for part, entries, buffer in each:
+        if part.pad_mode == "wrap" or part.wrap:
+            continue  # as the search has it
+        cells = part.cells(entries, mirrored=True)
+        low = np.where(cells < 0, part.n, cells).min(axis=1)
+        high = cells.max(axis=1)
+        near &= (low[patches] - high[others] <= buffer) & (low[others] - high[patches] <= buffer)
+    out = np.zeros(len(ordinals), bool)
+    out[patches[near]] = True
+    return out
 
 
 def _in_steps(axis: TimeAxis, duration: Duration) -> int:

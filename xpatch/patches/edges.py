@@ -14,7 +14,7 @@ from xpatch.domain import Lattice, Sites
 from xpatch.domain.turns import TURN, is_degrees_east
 from xpatch.geometry import Geometry, Places
 from xpatch.geometry.base import MemberGeometry
-from xpatch.neighborhood import Members
+from xpatch.neighborhood import Members, Slices
 from xpatch.patches.member_properties import sites_of
 from xpatch.patches.plan import Plan
 from xpatch.patches.properties import placed_plan_of
@@ -125,19 +125,23 @@ def _lattice_graph(domain: Lattice, dims: Sequence[Hashable], shape: Sequence[in
     """Connect each cell of a lattice with the next ones along its dimensions."""
     from scipy.sparse import csr_matrix
 
+    pairs = _next_to_each_other(shape, [closes(domain, d) for d in dims])
+    size = math.prod(shape)
+    return csr_matrix((np.ones(pairs.shape[1], np.int8), tuple(pairs)), shape=(size, size))
+
+
+def _next_to_each_other(shape: Sequence[int], closed: Sequence[bool]) -> NDArray[np.int64]:
+    """Give the pairs of cells, (2, pair), that are neighbors along an axis, both ways, sorted."""
     number = np.arange(math.prod(shape)).reshape(shape)
     pairs = []
-    for k, d in enumerate(dims):
-        a, b = np.moveaxis(number, k, 0)[:-1], np.moveaxis(number, k, 0)[1:]
-        pairs.append((a.ravel(), b.ravel()))
-        if closes(domain, d):
-            ends = np.moveaxis(number, k, 0)
-            pairs.append((ends[-1].ravel(), ends[0].ravel()))
-    a, b = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
-    both = np.concatenate([a, b]), np.concatenate([b, a])
-    out = csr_matrix((np.ones(len(both[0]), np.int8), both), shape=(number.size,) * 2)
-    out.data[:] = 1
-    return out
+    for k, turns in enumerate(closed):
+        line = np.moveaxis(number, k, 0)
+        pairs.append(np.stack([line[:-1].ravel(), line[1:].ravel()]))
+        if turns:
+            pairs.append(np.stack([line[-1].ravel(), line[0].ravel()]))
+    one = np.concatenate(pairs, axis=1)
+    both = np.concatenate([one, one[::-1]], axis=1)
+    return both[:, np.lexsort((both[1], both[0]))]
 
 
 def closes(domain: Lattice, d: Hashable) -> bool:
@@ -188,31 +192,25 @@ def _of_boxes(obj: Any, source: Provenance, plan: Plan) -> Found:
             "windows in time alone have no neighbors in space; steps follow each other"
         )
     dims = [d for d in obj.dims if d in parts] or list(parts)
-    shape, inside = [], []
-    for d in dims:
-        part = parts[d]
-        low, high = source.crop.get(d, (0, 0))
-        cells = part.cells(plan.hood.of_part(part, source.ordinals))
-        cells = cells[:, low : cells.shape[1] - high]
-        shape.append(cells.shape[1])
-        inside.append(cells >= 0)
-    number = np.arange(math.prod(shape)).reshape(shape)
-    pairs = []
-    for k, d in enumerate(dims):
-        line = np.moveaxis(number, k, 0)
-        pairs.append((line[:-1].ravel(), line[1:].ravel()))
-        if shape[k] == parts[d].n and shape[k] > 2 and closes(plan.domain, d):
-            pairs.append((line[-1].ravel(), line[0].ravel()))
-    a, b = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
-    both = np.stack([np.concatenate([a, b]), np.concatenate([b, a])])
-    both = both[:, np.lexsort((both[1], both[0]))]
+    inside = [_inside(source, plan, parts[d]) for d in dims]
+    shape = [there.shape[1] for there in inside]
+    whole = [n == parts[d].n and n > 2 for d, n in zip(dims, shape, strict=True)]
+    both = _next_to_each_other(
+        shape, [w and closes(plan.domain, d) for d, w in zip(dims, whole, strict=True)]
+    )
     count, each = len(source.ordinals), both.shape[1]
     slots, patches = np.tile(both, count), np.repeat(np.arange(count), each)
     if all(there.all() for there in inside):
         return slots, patches
-    full = inside[0].reshape(count, shape[0], *(1,) * (len(shape) - 1))
-    for k, there in enumerate(inside[1:], 1):
-        lead = (1,) * k
-        full = full & there.reshape(count, *lead, shape[k], *(1,) * (len(shape) - 1 - k))
-    kept = full.reshape(count, -1)[patches, slots].all(axis=0)
+    cells = np.unravel_index(slots, shape)
+    kept = np.logical_and.reduce(
+        [there[patches, at].all(axis=0) for there, at in zip(inside, cells, strict=True)]
+    )
     return slots[:, kept], patches[kept]
+
+
+def _inside(source: Provenance, plan: Plan, part: Slices) -> NDArray[np.bool_]:
+    """Say which cells along a dimension lie in the field, (patch, cell)."""
+    low, high = source.crop.get(part.dim, (0, 0))
+    cells = part.cells(plan.hood.of_part(part, source.ordinals))
+    return np.asarray(cells[:, low : cells.shape[1] - high] >= 0)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from xarray import Dataset
 
 from xpatch.domain import Lattice, dates
+from xpatch.domain import places as pl
 from xpatch.domain.dates import zone_of
 from xpatch.engine.distinct import distinct
 from xpatch.neighborhood import Members, Neighborhood
@@ -56,7 +57,7 @@ def write_recipe(plan: Plan) -> str:
             "orders": [[n, list(map(str, dims))] for n, dims in plan.domain.orders.items()],
             "coordinates": [[str(n), list(map(str, dims))] for n, dims in unwritten(plan).items()],
             "given": plan.given,
-            "origin": plan.origin,
+            "origin": plan.origin or (plan.anchor_id if pl.curved(plan.domain) else None),
             **_without_anchors(plan.spec),
             **_averaged(plan),
             **mapping_written(plan.domain),

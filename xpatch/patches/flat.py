@@ -64,8 +64,10 @@ def flatten(obj: Any, sample: Any = None, feature: Any = None) -> xr.DataArray:
         raise ValueError(NEVER_SPLIT)
     rows, columns = _split(patches.dims, index.dim, sample, feature)
     for name in (SAMPLE, FEATURE):
-        if name in patches.dims:
-            raise ValueError(f"the patches have a dimension {name!r} already; rename it first")
+        if name in patches.dims or name in patches.coords:
+            raise ValueError(
+                f"the patches have {name!r} already, as a dimension of the matrix is called; rename it first"
+            )
     sizes = patches.sizes
     ordered = patches.variable.transpose(*rows, *columns)
     shape = math.prod(sizes[d] for d in rows), math.prod(sizes[d] for d in columns)

@@ -16,7 +16,7 @@ from xpatch.domain import places as pl
 from xpatch.domain import positions as ps
 from xpatch.geometry import Places
 from xpatch.neighborhood import Members, Neighborhood, Part, lead_of
-from xpatch.patches.landmarks import Landmarks
+from xpatch.patches.landmarks import MOST, Landmarks
 from xpatch.patches.names import known_names
 
 __all__ = ["NO_WINDOWS", "Plan", "is_carried", "start_name"]
@@ -281,6 +281,20 @@ class Plan:
         labels = {d: self.domain.labels_at(d, c, wraps[d]) for d, c in cells}
         return {d: values for d, values in labels.items() if values is not None}
 
+    def anchor_places(self) -> dict[Hashable, NDArray[Any]]:
+        """Give longitude and latitude of the middle cells of boxes of a curvilinear grid.
+
+        None where that would compute chunks, or read many cells.
+        """
+        domain, cells = self.domain, self.anchor_cells()
+        found: dict[Hashable, NDArray[Any]] = {}
+        for coord in domain.latlon if pl.curved(domain) else ():
+            cheap = coord.chunks is None and coord.size <= MOST
+            if cheap and set(coord.dims) <= set(cells):
+                at = tuple(cells[d] % domain.sizes[d] for d in coord.dims)
+                found[coord.name] = np.asarray(coord.values)[at]
+        return found
+
     @cached_property
     def anchor_id(self) -> str:
         """Identity of the anchors: plans with the same have patches that belong together."""
@@ -294,6 +308,7 @@ class Plan:
         if self.boxed is not None:
             where |= {**self.boxed.anchor_cells()}
             where |= {("label", d): values for d, values in self.boxed.anchor_labels().items()}
+            where |= self.boxed.anchor_places()
         for values in where.values():
             data = values if values.dtype != object else values.astype(str)
             digest.update(np.ascontiguousarray(data).tobytes())

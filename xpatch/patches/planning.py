@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ from xpatch.patches.encoding import named_apart, told_apart
 from xpatch.patches.names import free_names, renumbered, unusual_names
 from xpatch.patches.plan import Plan
 from xpatch.patches.split import check_chunks, taken_names
+from xpatch.report import tell
 from xpatch.sampler.base import asked
 from xpatch.spec import MOST
 from xpatch.time.axis import TimeAxis
@@ -221,11 +221,9 @@ def tell_placeless(domain: Lattice, geometry: MemberGeometry) -> None:
     sites = geometry.outline(domain)
     if sites.left_out and len(sites.dims) == 1:
         dim = sites.dims[0]
-        warnings.warn(
+        tell(
             f"of the elements along {dim!r} {sites.left_out}: they are in no patch, and missing after merge. "
             f"Give them places, or split those that have one, field.isel({{{dim!r}: known}})",
-            UserWarning,
-            stacklevel=6,  # where split of the accessor is called
         )
 
 

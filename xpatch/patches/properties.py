@@ -18,6 +18,7 @@ from xpatch.neighborhood import Neighborhood
 from xpatch.patches import member_properties as listed
 from xpatch.patches.encoding import ANCHOR, RECIPE
 from xpatch.patches.index import labels_of, patch_index, with_index
+from xpatch.patches.labels import part_of, same_numbers
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance, provenance, with_part
 from xpatch.patches.recall import indexed
@@ -53,9 +54,44 @@ def own_plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
 
 
 def placed_plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
-    """Give the same, and which part of the patches there is."""
+    """Give the same, and which part of the patches there is.
+
+    Raises
+    ------
+    ValueError
+        If cells of the patches were reordered, or some left out.
+    """
     source, plan = own_plan_of(obj)
-    return with_part(obj, source), plan
+    source = with_part(obj, source)
+    check_in_order(obj, source, plan)
+    return source, plan
+
+
+def check_in_order(obj: Any, source: Provenance, plan: Plan) -> None:
+    """Raise a ValueError if cells of patches are no run of those that were cut, as labels and sizes tell."""
+    for d, n in plan.inner.items():
+        if d not in obj.dims or d in plan.hood.coarse:
+            continue
+        low, high = source.crop.get(d, (0, 0))
+        labels = obj.coords[d].variable if d in obj.coords else None
+        told = obj.sizes[d] == n - low - high
+        if told and labels is not None and labels.chunks is None and plan.boxed is not None:
+            labeled = d in plan.boxed.dims and plan.domain.coordinate(d) is not None
+            if labeled and {*labels.dims} <= {source.dim, d} and labels.dims:
+                where = (source.ordinals, source.dim, plan.boxed, d)
+                told = part_of(labels, *where, source.crop.get(d)) is not None
+        for members in plan.lists:
+            numbers = obj.coords.get(members.numbers or members.dim)
+            known = numbers is not None and numbers.chunks is None and members.dim == d
+            if told and known and {*numbers.dims} == {source.dim, d}:
+                given = numbers.variable
+                told = same_numbers(given, source.ordinals, source.dim, plan, members)
+        if not told:
+            raise ValueError(
+                f"the cells along {d!r} are not those of their patch, in order: they were reordered, left out or "
+                "averaged, so that it is not known where they are; ask the patches as split gave them, or crop with "
+                f"patches.patch.crop({d}=…)"
+            )
 
 
 def in_space(obj: xr.DataArray | xr.Dataset, array: bool = False) -> tuple[Provenance, Plan]:

@@ -17,7 +17,7 @@ from xpatch.patches.encoding import told_apart
 from xpatch.patches.guards import Check, ListExpected, PlaceCheck, guarded, place_checks
 from xpatch.patches.index import PatchIndex, patch_index, with_index, with_variables
 from xpatch.patches.labels import Expected, few_tell, label_variable, missing, part_of
-from xpatch.patches.plan import Plan
+from xpatch.patches.plan import Plan, start_name
 from xpatch.patches.rules import DamagedRecipe
 from xpatch.patches.samples import found_again
 
@@ -247,7 +247,8 @@ def _compare(
     for members in plan.lists:
         for d in members.dims:
             _compare_listed(obj, dim, ordinals, ListExpected(plan, members, d), out)
-    return evidence or _same_steps(obj, dim, ordinals, plan)
+    same = _same_steps(obj, dim, ordinals, plan)
+    return _same_starts(obj, dim, ordinals, plan) or evidence or same
 
 
 def _same_steps(obj: Any, dim: Hashable, ordinals: NDArray[Any], plan: Plan) -> bool:
@@ -267,6 +268,25 @@ def _same_steps(obj: Any, dim: Hashable, ordinals: NDArray[Any], plan: Plan) -> 
             f"the steps {name!r} are not those that the recipe gives for these patches; were patches of "
             f"different splits put together, or averaged? {MEND}"
         )
+    return True
+
+
+def _same_starts(obj: Any, dim: Hashable, ordinals: NDArray[Any], plan: Plan) -> bool:
+    """Whether boxes of an outer product say where each begins; a ValueError: elsewhere."""
+    boxed = plan.boxed
+    if boxed is None or not boxed.boxes.product:
+        return False
+    names = [plan.called(start_name(d)) for d in boxed.dims]
+    given = [obj.coords[n].variable if n in obj.coords else None for n in names]
+    if any(v is None or v.chunks is not None or not {*v.dims} <= {dim} for v in given):
+        return False
+    starts = boxed.boxes.starts(ordinals)
+    for k, (name, v) in enumerate(zip(names, given, strict=True)):
+        if v is not None and not np.array_equal(np.ravel(v.to_numpy()), starts[:, k]):
+            raise ValueError(
+                f"the first cells {name!r} are not those that the recipe gives for these patches; were patches of "
+                f"different splits put together, or averaged? {MEND}"
+            )
     return True
 
 

@@ -352,8 +352,18 @@ def anchor_coordinates(
     boxed = plan.boxed
     if boxed is None or boxed.boxes.product:
         return found
+    return found | start_coordinates(plan, dim, ordinals)
+
+
+def start_coordinates(
+    plan: Plan, dim: Hashable, ordinals: NDArray[Any]
+) -> dict[Hashable, Variable]:
+    """Starts of boxes, which say of patches without labels which they are."""
+    boxed = plan.boxed
+    if boxed is None:
+        return {}
     starts = boxed.boxes.starts(ordinals)
-    return found | {
+    return {
         plan.called(start_name(d)): Variable(
             dim, starts[:, k].copy(), {"long_name": f"first cell of the patch along {d}"}
         )
