@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,46 +117,36 @@ def fit(
     """
     _check_words(over, min_samples, on_error, progress)
     own, index = as_patches(patches, "fit")
+    linear = isinstance(model, LeastSquares)
     if not own.sizes[index.dim]:
         raise ValueError(f"there is no patch to fit: {index.dim!r} has size 0")
-    if y is None and isinstance(model, LeastSquares) and isinstance(patches, xr.DataArray):
+    if y is None and linear and isinstance(patches, xr.DataArray):
         y = patches.name
     design = design_of(own, index, y, x, weights)
-    _check_window(model, design, index)
-    independent = _labels(design, independent)
-    features = _in_patch(design, features, "features")
-    _check_free(own, index.dim, NAMES if isinstance(model, LeastSquares) else ("model", "feature"))
+    _check_window(linear, design, index)
+    _check_free(own, index.dim, NAMES if linear else ("model", "feature"))
+    clusters = _labels(design, independent)
+    maps = _in_patch(design, features, "features")
+    _check_kind(linear, design, y, maps, clusters)
     codes, count, coords = _groups(design, index, over)
-    if isinstance(model, LeastSquares):
-        if y is None:
-            raise ValueError(
-                f"LeastSquares predicts something: name y, one of {list(own.data_vars)}"
-            )
-        if features:
-            raise ValueError(
-                "features are for models that take a matrix of their own, such as PCA; LeastSquares has one "
-                "coefficient for each x: name several x, or average over the dimensions"
-            )
-        _check_numbers(design, y)
-        found = regression(model, design, (codes, count), independent, min_samples, progress)
-        coords = coords | _terms(model.terms(design.names))
+    if linear:
+        found = regression(model, design, (codes, count), clusters, min_samples, progress)
+        more = _terms(model.terms(design.names))
     else:
-        if independent:
-            raise ValueError(
-                "independent= changes the cov of LeastSquares, which other models have not"
-            )
         labels = coords[design.dim].values if design.dim in coords else np.zeros(1, np.int64)
         groups = Groups(codes, labels, index.to_pandas_index().to_numpy())
-        how = How(over, features, min_samples or 1, on_error, progress)
+        how = How(over, maps, min_samples or 1, on_error, progress)
         found, more = estimated(model, design, groups, how)
-        coords = coords | more
-    attrs: dict[str, Any] = {"x": list(design.names)}
-    attrs |= {} if y is None else {"y": y if isinstance(y, int) else str(y)}
-    attrs |= {} if over is None else {"over": over}
-    attrs |= {"features": [str(d) for d in features]} if features else {}
     if over == "patch":
         found = {n: v.isel({design.dim: 0}) for n, v in found.items()}
-    return xr.Dataset(found, attrs=attrs).assign_coords(coords)
+    known = {
+        "x": list(design.names),
+        "y": y if isinstance(y, int | None) else str(y),
+        "over": over,
+        "features": [str(d) for d in maps] or None,
+    }
+    attrs = {n: value for n, value in known.items() if value is not None}
+    return xr.Dataset(found, attrs=attrs).assign_coords(coords | more)
 
 
 def _check_free(patches: xr.Dataset, dim: Hashable, names: Sequence[str]) -> None:
@@ -186,11 +176,11 @@ def _check_words(over: Any, min_samples: Any, on_error: Any, progress: Any) -> N
     check_flag(progress, "progress")
 
 
-def _check_window(model: Any, design: Design, index: PatchIndex) -> None:
+def _check_window(linear: bool, design: Design, index: PatchIndex) -> None:
     """Raise a ValueError if values were multiplied by a window, which would bend a regression."""
     plans = [p for s in (index.scenes or (index,)) for p in s.plans]
     tapered = [p.window for p in plans if p.window is not None and {*p.inner} & {*design.core}]
-    if isinstance(model, LeastSquares) and tapered:
+    if linear and tapered:
         raise ValueError(
             f"these patches were multiplied by the analysis window {tapered[0]!r}, and a regression of "
             "what is left is none of the values; split without window=, and give the window as "
@@ -198,7 +188,28 @@ def _check_window(model: Any, design: Design, index: PatchIndex) -> None:
         )
 
 
-def _check_numbers(design: Design, y: Hashable) -> None:
+def _check_kind(
+    linear: bool,
+    design: Design,
+    y: Hashable | None,
+    features: tuple[Hashable, ...],
+    clusters: Mapping[Hashable, Hashable],
+) -> None:
+    """Raise an error if arguments are not those of the kind of model, or values no numbers."""
+    if not linear:
+        if clusters:
+            raise ValueError(
+                "independent= changes the cov of LeastSquares, which other models have not"
+            )
+        return
+    if y is None:
+        names = list(design.patches.data_vars)
+        raise ValueError(f"LeastSquares predicts something: name y, one of {names}")
+    if features:
+        raise ValueError(
+            "features are for models that take a matrix of their own, such as PCA; LeastSquares has one "
+            "coefficient for each x: name several x, or average over the dimensions"
+        )
     for name, v in zip([*design.names, y], design.columns, strict=True):
         if v.dtype.kind not in "biuf":
             raise TypeError(f"LeastSquares takes numbers, and {name!r} holds {v.dtype}")
