@@ -16,8 +16,8 @@ from tests.test_offsets import grid, mesh, series, stations
 
 def by_hand(patches):
     """Count for each cell of each patch the patches that hold it; NaN where there is none."""
-    held = cells(patches)
     inside = patches.patch.mask.broadcast_like(patches).transpose(*patches.dims).values
+    held = cells(patches.where(inside))  # padding is not held
     count = [0.0] * (1 + max(max(own) for own in held))
     for own in held:
         for cell in own:

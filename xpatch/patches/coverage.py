@@ -26,7 +26,7 @@ def coverage(obj: Any) -> xr.DataArray:
     Returns
     -------
     DataArray
-        Integers, or floats with NaN, shape (patch, *in-patch dims that were cut).
+        Integers, or floats with NaN, with dimensions patch and the in-patch ones that were cut.
 
     Raises
     ------
