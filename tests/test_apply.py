@@ -450,7 +450,7 @@ def test_progress_is_drawn_on_stderr_only_when_asked_for(kind, capsys):
     boundary=st.sampled_from(["shift", "drop", "pad", "wrap"]),
     aggregation=st.sampled_from(["mean", "max", "median", "first", HANN]),
 )
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=16)
 def test_numpy_and_dask_agree(batch, size, overlap, chunk, boundary, aggregation):
     step = max(1, size - overlap)
     geometry = xpatch.Rectangular(y=size, x=size, boundary=boundary)

@@ -18,8 +18,8 @@ from tests import strategies as own
 common = settings(
     deadline=None, suppress_health_check=list(HealthCheck), derandomize="CI" in os.environ
 )
-many = settings(common, max_examples=700)
-some = settings(common, max_examples=150)
+many = settings(common, max_examples=400)
+some = settings(common, max_examples=100)
 EPS = {2: 2e-2, 4: 3e-5, 8: 1e-9}
 
 

@@ -17,8 +17,8 @@ from tests.test_roundtrip import assert_field
 common = settings(
     deadline=None, suppress_health_check=list(HealthCheck), derandomize="CI" in os.environ
 )
-many = settings(common, max_examples=200)
-some = settings(common, max_examples=60)
+many = settings(common, max_examples=120)
+some = settings(common, max_examples=40)
 
 
 def series(n, freq="D", start="2000-01-01", calendar=None, seed=0):
