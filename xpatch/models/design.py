@@ -237,7 +237,7 @@ def names_of(value: Any, what: str) -> list[Hashable]:
 
 
 def _named(patches: xr.Dataset, name: Hashable, what: str) -> Variable:
-    """Give a variable or coordinate, with NaN for numbers that stand for missing."""
+    """Give a variable or coordinate, as it is stored."""
     if name not in patches.variables:
         if any("<this-array>" in str(n) for n in patches.data_vars):
             raise KeyError(
@@ -350,7 +350,7 @@ def _in_order(
 
 
 def check_positive(values: NDArray[Any]) -> NDArray[Any]:
-    """Raise a ValueError if weights are negative or infinite, or all zero or missing."""
+    """Raise a ValueError if weights are negative or infinite."""
     if (values < 0).any() or np.isinf(values).any():
         worst = values[(values < 0) | np.isinf(values)].flat[0]
         raise ValueError(f"weights must be finite and not negative, got {worst}")

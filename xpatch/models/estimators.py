@@ -147,7 +147,7 @@ def _in_batches(run: Run, design: Design) -> None:
         table = _rows(table_of(block, run.how.features, rows.stop - rows.start), slice(None))
         if columns is None and run.how.features:  # land of the first batch
             columns = ~np.isnan(table.X).all(axis=0)
-        X, y, weights, _ = without_missing(table, columns)
+        X, y, weights = without_missing(table, columns)
         if not len(X):
             continue
         extra = more | ({} if weights is None else {"sample_weight": weights})
@@ -173,7 +173,7 @@ class Run:
         columns = None
         if self.how.features and not complete:  # cells that all samples lack, such as land
             columns = ~np.isnan(table.X).all(axis=0)
-        X, y, weights, _ = (*table, None) if complete else without_missing(table, columns)
+        X, y, weights = table if complete else without_missing(table, columns)
         if len(X) < self.how.least or not X.shape[1]:
             self.keep(k, None, None)
             return
@@ -202,9 +202,8 @@ class Run:
         if columns is not None and not columns.all():
             self.columns[k] = columns
         for name, value in list(getattr(found, "__dict__", {}).items()):
-            base = getattr(
-                value, "base", None
-            )  # coef_ of scikit-learn is a view of an array like y
+            # coef_ of scikit-learn is a view of an array like y
+            base = getattr(value, "base", None)
             if isinstance(base, np.ndarray) and base.nbytes > 2 * value.nbytes:
                 setattr(found, name, value.copy())
 
@@ -284,10 +283,8 @@ def _rows(table: Table, rows: Any) -> Table:
     return Table(X, y, weights)
 
 
-def without_missing(
-    table: Table, columns: NDArray[np.bool_] | None
-) -> tuple[Any, Any, Any, NDArray[np.bool_]]:
-    """Leave samples out that are missing anywhere in some columns. Gives which there are, too."""
+def without_missing(table: Table, columns: NDArray[np.bool_] | None) -> Table:
+    """Leave samples out that are missing anywhere in some columns."""
     X, y, weights = table
     if columns is not None and not columns.all():
         X = X[:, columns]
@@ -302,4 +299,4 @@ def without_missing(
             None if y is None else y[ok],
             None if weights is None else weights[ok],
         )
-    return X, y, weights, ok
+    return Table(X, y, weights)

@@ -265,11 +265,13 @@ def _groups(
 ) -> tuple[NDArray[np.int64], int, xr.Coordinates]:
     """Give the group of each patch, how many groups there are, and the coordinates of these."""
     n, dim = design.count, design.dim
-    if over == "patch":
-        scalars = {k: c.variable for k, c in design.patches.coords.items() if not c.ndim}
-        return np.zeros(n, np.int64), 1, xr.Coordinates(scalars)
     if over is None:
         return np.arange(n), n, _own_coordinates(design, index)
+    scalars = xr.Coordinates(
+        {k: c.variable for k, c in design.patches.coords.items() if not c.ndim}
+    )
+    if over == "patch":
+        return np.zeros(n, np.int64), 1, scalars
     if index.mixed:
         raise ValueError(
             f"over={over!r} is for patches of one field, and these are of several; fit them one by one"
@@ -278,8 +280,7 @@ def _groups(
     part = part_of(plan, index.ordinals, over)
     entries, codes = np.unique(part.codes, return_inverse=True)
     coords = coordinates(part.plan, dim, entries, index.crop)
-    scalars = {k: c.variable for k, c in design.patches.coords.items() if not c.ndim}
-    return codes.reshape(-1), len(entries), coords | xr.Coordinates(scalars)
+    return codes.reshape(-1), len(entries), coords | scalars
 
 
 def plan_of(design: Design, index: PatchIndex) -> Plan:

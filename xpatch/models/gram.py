@@ -66,10 +66,6 @@ class Gram:
         second = flat.reshape(*packed.shape[:-1], q, q)
         return cls(packed[..., 0], packed[..., 1], center, first, second)
 
-    def reshaped(self, *shape: int) -> Gram:
-        """Give the groups another shape."""
-        return self.unpacked(self.packed().reshape(*shape, -1))
-
     def moved(self, center: Floats) -> Gram:
         """Give the sums about another center."""
         far = self.center - center
@@ -80,16 +76,13 @@ class Gram:
         return Gram(self.count, self.weight, np.broadcast_to(center, far.shape), first, second)
 
     def grouped(self, codes: NDArray[np.int64], groups: int) -> Gram:
-        """Add up the rows that have the same code; −1 is left out."""
+        """Add up the rows that have the same code."""
         if groups == len(codes) and (codes == np.arange(groups)).all():
             return self
-        kept = codes >= 0
-        rows = self if kept.all() else self.unpacked(self.packed()[kept])
-        codes = codes[kept]
-        weight = np.bincount(codes, rows.weight, groups)
-        means = summed(rows.weight[:, None] * rows.center + rows.first, codes, groups)
+        weight = np.bincount(codes, self.weight, groups)
+        means = summed(self.weight[:, None] * self.center + self.first, codes, groups)
         center = means / np.where(weight > 0, weight, 1)[:, None]
-        packed = rows.moved(center[codes]).packed()
+        packed = self.moved(center[codes]).packed()
         total = self.unpacked(summed(packed, codes, groups))
         return dataclasses.replace(total, center=center)
 

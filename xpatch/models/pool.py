@@ -86,7 +86,7 @@ def pool(
         raise ValueError(
             "these parameters were pooled before, and are no independent estimates any more; pool what fit gave"
         )
-    theta, index, dim = _of_patches(theta, coef)
+    theta, index, dim = _of_patches(theta)
     term, rows, columns = _checked(theta, dim, coef, cov)
     _check_free(theta, over)
     loaded = theta[[coef, cov]].compute()
@@ -121,9 +121,7 @@ def pool(
     return out if index is None else with_index(out, index)
 
 
-def _of_patches(
-    theta: xr.Dataset, coef: Hashable
-) -> tuple[xr.Dataset, PatchIndex | None, Hashable]:
+def _of_patches(theta: xr.Dataset) -> tuple[xr.Dataset, PatchIndex | None, Hashable]:
     """Give parameters with their index, and the patch dimension; those of several scenes of a file have none."""
     scenes = None if patch_index(theta) is not None else scenes_written(theta)
     if scenes is not None:

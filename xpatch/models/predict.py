@@ -236,7 +236,7 @@ def _as_dataset(obj: Any) -> xr.Dataset:
     return whole_of(obj) if obj.name is None else obj.to_dataset(name=obj.name)
 
 
-def _known(data: xr.Dataset, name: Any, theta: xr.Dataset) -> xr.DataArray:
+def _known(data: xr.Dataset, name: Any) -> xr.DataArray:
     """Give one of the terms."""
     found = [n for n in data.variables if str(n) == str(name)]
     if not found:
@@ -259,7 +259,7 @@ def _linear(
         if str(name) == INTERCEPT and intercept:
             parts.append(own)
         else:
-            parts.append(_known(data, name, theta).variable * own)
+            parts.append(_known(data, name).variable * own)
     total: Variable = sum(parts[1:], parts[0])
     y = theta.attrs.get("y")
     order = _order(data, y, parts, None if index is None else index.dim)
@@ -300,7 +300,7 @@ def _by_object(
     """Let the fitted objects predict, those of patches each its own."""
     if "features" in theta.attrs:
         return _of_maps(theta, data, index, rows)
-    arrays = [_known(data, n, theta) for n in _names_of(theta)]
+    arrays = [_known(data, n) for n in _names_of(theta)]
     y = theta.attrs.get("y")
     dim = None if index is None else index.dim
     wanted = _order(data, y, [a.variable for a in arrays], dim)

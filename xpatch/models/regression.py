@@ -114,7 +114,6 @@ def _cluster_keys(
         number = number * most + own
     number = number - number.min(initial=0)
     key = codes.reshape(-1, *(1,) * len(sizes)) * (number.max(initial=0) + 1) + number
-    key[codes < 0] = -1
     every, name = np.unique(key, return_inverse=True)
     return name.reshape(-1), every // (number.max(initial=0) + 1)
 
