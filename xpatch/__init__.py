@@ -37,6 +37,7 @@ from xpatch.domain import (
     domain_of,
     register_domain,
 )
+from xpatch.domain.geoslice import GeoSlice
 from xpatch.geometry import (
     Geometry,
     KHopGraph,
@@ -106,6 +107,7 @@ __all__ = [
     "FixedLookback",
     "Forecast",
     "Gaussian",
+    "GeoSlice",
     "Geometry",
     "GridDomain",
     "Hann",
