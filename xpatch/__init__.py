@@ -27,6 +27,7 @@ from xpatch.aggregation import (
     WeightedSum,
 )
 from xpatch.api import apply, concat, merge, split
+from xpatch.catalogs.table import catalog
 from xpatch.domain import (
     Domain,
     GridDomain,
@@ -163,6 +164,7 @@ __all__ = [
     "WeightedSum",
     "Window",
     "apply",
+    "catalog",
     "concat",
     "domain_of",
     "fit_predict",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import xarray as xr
 
 from xpatch.patches.asked import Asked
@@ -15,7 +16,7 @@ from xpatch.tree import TreeAccessor
 if TYPE_CHECKING:
     from xpatch.run.batches import Batches
 
-__all__ = ["PatchAccessor", "TreeAccessor", "register"]
+__all__ = ["CatalogAccessor", "PatchAccessor", "TreeAccessor", "register"]
 
 
 class PatchAccessor(Asked):
@@ -200,8 +201,26 @@ class PatchAccessor(Asked):
         return summary(self._obj)
 
 
+class CatalogAccessor:
+    """Fields and patches over the files of a catalog.
+
+    Registered as ``.patch`` on data frames, of which GeoDataFrame is one; see `xpatch.catalog`.
+    """
+
+    def __init__(self, table: Any):
+        self._obj = table
+
+    field = Forward("xpatch.catalogs.field")
+    scenes = Forward("xpatch.catalogs.field")
+
+    def __repr__(self) -> str:
+        files = f"{len(self._obj)} files" if "href" in self._obj else "no catalog"
+        return f"<{files}: .field(), .split(geometry), .scenes()>"
+
+
 def register() -> None:
     """Register ``.patch``."""
+    pd.api.extensions.register_dataframe_accessor("patch")(CatalogAccessor)
     xr.register_datatree_accessor("patch")(TreeAccessor)
     xr.register_dataarray_accessor("patch")(PatchAccessor)
     xr.register_dataset_accessor("patch")(PatchAccessor)

@@ -185,7 +185,7 @@ class GeoSlice(Spec):
         >>> xpatch.GeoSlice((20, 70, 50, 90)).to_window((10, 0, 0, 0, -10, 100))
         Window(col_off=2, row_off=1, width=3, height=2)
         """
-        from rasterio.windows import Window  # type: ignore[import-untyped]
+        from rasterio.windows import Window
 
         numbers = tuple(map(float, transform))[:6]
         if (

@@ -1,0 +1,1 @@
+"""Catalogs: tables of many files, and fields over them."""

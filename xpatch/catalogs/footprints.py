@@ -1,0 +1,232 @@
+"""Where rasters lie in another CRS: outlines with bent edges, across the dateline and around a pole."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+STEPS = 16  # points along each side: 1e-4 of a cell of 10 m on a tile of 110 km
+ROUND = 360.0  # degrees
+
+
+@functools.lru_cache(1024)
+def as_crs(code: Any) -> Any:
+    """Parse a CRS; by its text, so that each is parsed once."""
+    import pyproj
+
+    return pyproj.CRS.from_user_input(code)
+
+
+@functools.lru_cache(1024)
+def between(source: str, target: str) -> Any:
+    """Give the transformer between two CRSs, in the order x, y; None if they are the same."""
+    import pyproj
+
+    a, b = as_crs(source), as_crs(target)
+    return None if a == b else pyproj.Transformer.from_crs(a, b, always_xy=True)
+
+
+def text_of(crs: Any) -> str:
+    """Write a CRS: as an authority code where it has one, which keeps it whole, else as WKT."""
+    crs = as_crs(crs) if isinstance(crs, str | int) else _parsed(crs)
+    named = crs.to_authority(min_confidence=100)
+    if named is not None and as_crs(":".join(named)) == crs:
+        return ":".join(named)
+    return str(crs.to_wkt())
+
+
+def _parsed(crs: Any) -> Any:
+    return as_crs(crs.to_wkt() if hasattr(crs, "to_wkt") else crs)
+
+
+def rings(transforms: NDArray, shapes: NDArray, steps: int = STEPS) -> NDArray[np.float64]:
+    """Give points around rasters, (raster, point, 2), in their own CRSs.
+
+    Parameters
+    ----------
+    transforms : array of float (raster, 6)
+        Affines, in the order of rasterio.
+    shapes : array of int (raster, 2)
+        Rows and columns.
+    """
+    k = np.arange(steps) / steps
+    zero, one = np.zeros(steps), np.ones(steps)
+    column = np.concatenate([k, one, 1 - k, zero])
+    row = np.concatenate([zero, k, one, 1 - k])
+    height, width = np.asarray(shapes, float).T[..., None]
+    a, b, c, d, e, f = np.asarray(transforms, float).T[..., None]
+    column, row = column * width, row * height
+    return np.stack([a * column + b * row + c, d * column + e * row + f], axis=-1)
+
+
+def moved(points: NDArray, source: str, target: str) -> NDArray[np.float64]:
+    """Transform points (…, 2); what does not come back to where it was is NaN."""
+    transformer = between(source, target)
+    if transformer is None:
+        return points
+    x, y = points[..., 0], points[..., 1]
+    out = np.stack(transformer.transform(x, y), axis=-1)
+    back = np.stack(transformer.transform(out[..., 0], out[..., 1], direction="INVERSE"), axis=-1)
+    apart = np.abs(back - points)
+    if as_crs(source).is_geographic:
+        apart[..., 0] = np.minimum(apart[..., 0] % ROUND, -apart[..., 0] % ROUND)
+        apart[..., 0] *= np.abs(y) < 90 - 1e-9  # a pole is at every longitude
+    near = 1e-5 * np.maximum(np.ptp(points, axis=-2, keepdims=True), 1e-9)
+    out[~(apart <= near).all(axis=-1)] = np.nan
+    return out
+
+
+def unwrapped(points: NDArray) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Let longitudes of rings (ring, point, 2) go on past ±180; and say how often each goes around."""
+    lon = np.unwrap(points[..., 0], period=ROUND, axis=-1)
+    gap = points[..., 0][..., :1] - lon[..., -1:]
+    last = lon[..., -1:] + (gap + ROUND / 2) % ROUND - ROUND / 2
+    turns = np.rint((last - lon[..., :1])[..., 0] / ROUND)
+    known = np.isfinite(turns)
+    out = np.stack([lon, points[..., 1]], axis=-1)
+    middle = np.nanmean(np.where(known[:, None], lon, 0.0), axis=-1, keepdims=True)
+    out[..., 0] -= np.floor((middle + ROUND / 2) / ROUND) * ROUND
+    return out, np.where(known, turns, 0).astype(np.int64)
+
+
+def outlines(
+    codes: Sequence[str], transforms: NDArray, shapes: NDArray, crs: str
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Give rings of rasters in one CRS, and how often each goes around the Earth: not 0 around a pole.
+
+    Longitudes go on past ±180. A ring that cannot be transformed, because it leaves the area of the CRS, is NaN.
+    """
+    points = rings(transforms, shapes)
+    turns = np.zeros(len(points), np.int64)
+    out = np.empty_like(points)
+    geographic = as_crs(crs).is_geographic
+    names = np.asarray(codes, object)
+    for code in dict.fromkeys(codes):
+        own = names == code
+        there = moved(points[own], code, crs)
+        there[~np.isfinite(there).all(axis=(1, 2))] = np.nan
+        if geographic and not as_crs(code).is_geographic:
+            there, turns[own] = unwrapped(there)
+        out[own] = there
+    return out, turns
+
+
+def poles(
+    codes: Sequence[str], transforms: NDArray, shapes: NDArray, crs: str
+) -> NDArray[np.float64]:
+    """Say which pole lies in each raster: its latitude, or 0."""
+    out = np.zeros(len(codes))
+    for k, code in enumerate(codes):
+        a, b, c, d, e, f = transforms[k]
+        for pole in (90.0, -90.0):
+            x, y = _of_pole(code, crs, pole)
+            column = (e * (x - c) - b * (y - f)) / (a * e - b * d)
+            row = (a * (y - f) - d * (x - c)) / (a * e - b * d)
+            if 0 <= column <= shapes[k][1] and 0 <= row <= shapes[k][0]:
+                out[k] = pole
+    return out
+
+
+@functools.lru_cache(1024)
+def _of_pole(code: str, crs: str, pole: float) -> tuple[float, float]:
+    transformer = between(code, crs)
+    if transformer is None:
+        return np.nan, np.nan
+    x, y = transformer.transform(0.0, pole, direction="INVERSE")
+    return (x, y) if np.isfinite(x) and np.isfinite(y) else (np.nan, np.nan)
+
+
+def bounds_of(
+    codes: Sequence[str], transforms: NDArray, shapes: NDArray, crs: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give the bounds (raster, 4) of rasters in a CRS: left, bottom, right, top; NaN where they are unknown.
+
+    Longitudes of one across ±180 go on, so that left is less than right. What comes second is how far
+    edges may bend beyond the bounds: the outline through every other point tells, whose error is four times that of all.
+    """
+    points, turns = outlines(codes, transforms, shapes, crs)
+    low, high = points.min(axis=1), points.max(axis=1)
+    coarse = points[:, ::2]
+    bend = np.maximum(coarse.min(axis=1) - low, high - coarse.max(axis=1)).max(axis=1, initial=0)
+    out = np.concatenate([low, high], axis=1)
+    if (around := turns != 0).any():
+        which = np.flatnonzero(around)
+        pole = poles([codes[k] for k in which], transforms[which], shapes[which], crs)
+        out[which, 0], out[which, 2] = -ROUND / 2, ROUND / 2
+        out[which, 3] = np.where(pole > 0, 90.0, out[which, 3])
+        out[which, 1] = np.where(pole < 0, -90.0, out[which, 1])
+    return out, bend
+
+
+def areas(points: NDArray) -> NDArray[np.float64]:
+    """Give the areas of rings (ring, point, 2)."""
+    x, y = points[..., 0], points[..., 1]
+    x0, y0 = x[..., :1], y[..., :1]  # northings of millions would cost digits
+    x, y = x - x0, y - y0
+    turned = x * np.roll(y, -1, axis=-1) - y * np.roll(x, -1, axis=-1)
+    return np.abs(turned.sum(axis=-1)) / 2
+
+
+def footprints(codes: Sequence[str], transforms: NDArray, shapes: NDArray, crs: str) -> NDArray:
+    """Give the outlines of rasters as polygons in a CRS.
+
+    In degrees one across ±180 is two polygons, and one around a pole reaches up to it, as RFC 7946 has it.
+
+    Raises
+    ------
+    ValueError
+        If one cannot be transformed.
+    """
+    import shapely
+
+    points, turns = outlines(codes, transforms, shapes, crs)
+    lost = ~np.isfinite(points).all(axis=(1, 2))
+    if lost.any() and as_crs(crs).is_geographic is False:
+        raise ValueError(
+            f"the outline of row {int(np.flatnonzero(lost)[0])} in {codes[int(np.flatnonzero(lost)[0])]} "
+            f"cannot be transformed to {crs}, whose area it leaves; use crs=4326"
+        )
+    out = shapely.polygons(np.where(lost[:, None, None], 0.0, points))
+    if not as_crs(crs).is_geographic:
+        return out
+    for k in np.flatnonzero(lost):
+        out[k] = shapely.box(-ROUND / 2, -90, ROUND / 2, 90)
+    around = np.flatnonzero(turns)
+    if len(around):
+        pole = poles([codes[k] for k in around], transforms[around], shapes[around], crs)
+        for k, latitude in zip(around, pole, strict=True):
+            out[k] = cap(points[k], latitude)
+    for k in np.flatnonzero((np.abs(points[..., 0]) > ROUND / 2).any(axis=1) & ~lost):
+        out[k] = split(out[k])
+    return out
+
+
+def cap(ring: NDArray, pole: float) -> Any:
+    """Give the polygon of a ring around a pole: from −180 to 180, between the ring and the pole."""
+    import shapely
+
+    ring = ring if ring[-1, 0] >= ring[0, 0] else ring[::-1]
+    copies = np.concatenate([ring + np.array([k * ROUND, 0]) for k in (-2, -1, 0, 1, 2)])
+    ends = [[copies[-1, 0], pole], [copies[0, 0], pole]]
+    return shapely.intersection(
+        shapely.make_valid(shapely.Polygon(np.concatenate([copies, ends]))),
+        shapely.box(-ROUND / 2, -90, ROUND / 2, 90),
+    )
+
+
+def split(polygon: Any) -> Any:
+    """Cut a polygon whose longitudes go on past ±180 at the dateline."""
+    import shapely
+
+    if not polygon.is_valid:
+        polygon = shapely.make_valid(polygon)
+    parts = []
+    for turn in (-1, 0, 1):
+        moved = shapely.transform(polygon, lambda p, turn=turn: p + np.array([turn * ROUND, 0]))
+        part = shapely.intersection(moved, shapely.box(-ROUND / 2, -90, ROUND / 2, 90))
+        parts += [p for p in shapely.get_parts(part) if p.geom_type == "Polygon" and p.area > 0]
+    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)

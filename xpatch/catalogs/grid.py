@@ -1,0 +1,191 @@
+"""The grid that a field over many files lies on, and where the files lie on it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.catalogs.footprints import ROUND, areas, as_crs, bounds_of, outlines
+
+Transform = tuple[float, float, float, float, float, float]
+
+WHOLE = 1e-6  # of a cell, within which borders are the same
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Grid:
+    """Rows and columns in a CRS.
+
+    Parameters
+    ----------
+    crs : str
+        As `footprints.text_of` writes it.
+    transform : tuple of float
+        The affine (a, b, c, d, e, f), in the order of rasterio.
+    shape : tuple of int
+        Rows and columns.
+    dims : tuple of hashable
+        Names of rows and columns.
+    labels : tuple of array, optional
+        Labels of rows and of columns, where the field takes those of another one.
+    """
+
+    crs: str
+    transform: Transform
+    shape: tuple[int, int]
+    dims: tuple[Hashable, Hashable] = ("y", "x")
+    labels: tuple[Any, Any] | None = None
+
+    @classmethod
+    def over(cls, bounds: Sequence[float], resolution: tuple[float, float], crs: str) -> Grid:
+        """Cover bounds, with edges on whole multiples of the resolution."""
+        (left, bottom, right, top), (dx, dy) = map(float, bounds), resolution
+        west, north = math.floor(left / dx + WHOLE), math.ceil(top / dy - WHOLE)
+        east, south = math.ceil(right / dx - WHOLE), math.floor(bottom / dy + WHOLE)
+        transform = (dx, 0.0, west * dx, 0.0, -dy, north * dy)
+        return cls(crs, transform, (max(north - south, 0), max(east - west, 0)))
+
+    @property
+    def resolution(self) -> tuple[float, float]:
+        """Width and height of a cell."""
+        a, b, _, d, e, _ = self.transform
+        return math.hypot(a, d), math.hypot(b, e)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Outer edges: left, bottom, right, top."""
+        x, y = at(self.transform, *corners(*self.shape))
+        return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+    def coordinate(self, axis: int) -> NDArray[np.float64]:
+        """Give the labels of rows (0) or columns (1).
+
+        Those on whole multiples of the resolution are counted from zero, so that fields with other bounds
+        have equal labels.
+        """
+        if self.labels is not None:
+            return np.asarray(self.labels[axis])
+        step, first = self.transform[4 if axis == 0 else 0], self.transform[5 if axis == 0 else 2]
+        count, k = first / step, np.arange(self.shape[axis])
+        if abs(count - round(count)) < WHOLE:
+            return np.asarray((round(count) + k + 0.5) * step)
+        return np.asarray(first + (k + 0.5) * step)
+
+    def part(self, row: int, column: int, turn: float = 0.0) -> Transform:
+        """Give the affine of the part that begins at a row and a column, as other fields on the lattice give it."""
+        a, b, c, d, e, f = self.transform
+        if b == d == 0 and all(abs(v - round(v)) < WHOLE for v in (c / a, f / e)):
+            return a, b, (round(c / a) + column) * a - turn, d, e, (round(f / e) + row) * e
+        return a, b, c + a * column + b * row - turn, d, e, f + d * column + e * row
+
+
+def at(transform: Transform, row: Any, column: Any) -> tuple[NDArray, NDArray]:
+    """Give x and y of borders between cells."""
+    a, b, c, d, e, f = transform
+    row, column = np.asarray(row, float), np.asarray(column, float)
+    return a * column + b * row + c, d * column + e * row + f
+
+
+def cells(transform: Transform, x: Any, y: Any) -> tuple[NDArray, NDArray]:
+    """Undo `at`: give row and column."""
+    a, b, c, d, e, f = transform
+    dx, dy, det = np.asarray(x, float) - c, np.asarray(y, float) - f, a * e - b * d
+    return (a * dy - d * dx) / det, (e * dx - b * dy) / det
+
+
+def corners(rows: float, columns: float) -> tuple[list[float], list[float]]:
+    """Give row and column of the corners."""
+    return [0, 0, rows, rows], [0, columns, columns, 0]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Boxes:
+    """The cells of a grid in which each file lies; in degrees a file may lie in two places.
+
+    Parameters
+    ----------
+    files : int array (box,)
+        Number of the file.
+    cells : int array (box, 4)
+        First row, first column, and the ones after the last; also beyond the grid.
+    turns : float array (box,)
+        By how many degrees the grid is east of the file, a multiple of 360.
+    scales : float array (file,)
+        Cells of the grid along one of the file.
+    """
+
+    files: NDArray[np.int64]
+    cells: NDArray[np.int64]
+    turns: NDArray[np.float64]
+    scales: NDArray[np.float64]
+
+
+def boxes_on(
+    grid: Grid, codes: Sequence[str], transforms: NDArray, shapes: NDArray, margin: float = 0.0
+) -> Boxes:
+    """Find the cells of files on a grid; a file that leaves the area of its CRS may lie anywhere.
+
+    ``margin`` are cells around those of a file that also get values.
+    """
+    bounds, bend = bounds_of(codes, transforms, shapes, grid.crs)
+    lost = ~np.isfinite(bounds).all(axis=1)
+    bounds[lost], bend[lost] = grid.bounds, 0.0
+    turns = [0.0]
+    if as_crs(grid.crs).is_geographic:
+        low, high = bounds[:, 0].min(), bounds[:, 2].max()
+        first = math.ceil((grid.bounds[0] - high) / ROUND)
+        turns = [k * ROUND for k in range(first, math.floor((grid.bounds[2] - low) / ROUND) + 1)]
+    found = [_shifted(grid, bounds, bend, turn, margin) for turn in turns]
+    files = np.tile(np.arange(len(codes)), len(turns))
+    cells = np.concatenate(found) if found else np.empty((0, 4), np.int64)
+    rows, columns = grid.shape
+    inside = (cells[:, :2] < [rows, columns]).all(axis=1) & (cells[:, 2:] > 0).all(axis=1)
+    inside &= (cells[:, 2:] > cells[:, :2]).all(axis=1)
+    every = np.repeat(np.asarray(turns, float), len(codes))
+    return Boxes(
+        files[inside], cells[inside], every[inside], scales(grid, codes, transforms, shapes)
+    )
+
+
+def _shifted(
+    grid: Grid, bounds: NDArray, bend: NDArray, turn: float, margin: float
+) -> NDArray[np.int64]:
+    left, bottom, right, top = bounds.T
+    x = np.stack([left, right, right, left]) + turn
+    y = np.stack([bottom, bottom, top, top])
+    row, column = cells(grid.transform, x, y)
+    grow = bend / min(grid.resolution) + margin
+    low = np.stack([row.min(axis=0), column.min(axis=0)], axis=-1) - grow[:, None]
+    high = np.stack([row.max(axis=0), column.max(axis=0)], axis=-1) + grow[:, None]
+    edges = [np.floor(low + WHOLE), np.ceil(high - WHOLE)]
+    return np.concatenate(edges, axis=-1).astype(np.int64)
+
+
+def scales(
+    grid: Grid, codes: Sequence[str], transforms: NDArray, shapes: NDArray
+) -> NDArray[np.float64]:
+    """Give how many cells of the grid there are along one of each file; 1 where that is unknown."""
+    points, turns = outlines(codes, transforms, shapes, grid.crs)
+    a, b, _, d, e, _ = grid.transform
+    own = areas(points) / np.prod(np.asarray(shapes, float), axis=1)
+    out = np.sqrt(own / abs(a * e - b * d))
+    return np.where(np.isfinite(out) & (turns == 0), out, 1.0)
+
+
+def offset(own: Transform, other: Transform) -> tuple[int, int] | None:
+    """Give the row and column of a raster at which another begins, if both are on one lattice."""
+    if not np.allclose(_steps(own), _steps(other), rtol=1e-9, atol=0):
+        return None
+    row, column = cells(own, other[2], other[5])
+    near = abs(row - np.rint(row)) < WHOLE and abs(column - np.rint(column)) < WHOLE
+    return (round(float(row)), round(float(column))) if near else None
+
+
+def _steps(transform: Transform) -> NDArray[np.float64]:
+    a, b, _, d, e, _ = transform
+    return np.array([a, b, d, e])

@@ -1,0 +1,242 @@
+"""Which grid a field over files lies on: that of another field, of a CRS and a resolution, or their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.catalogs.footprints import ROUND, as_crs, bounds_of, text_of
+from xpatch.catalogs.grid import Boxes, Grid, Transform, offset
+from xpatch.catalogs.storage import groups
+from xpatch.catalogs.table import columns_of
+from xpatch.domain import domain_of
+from xpatch.domain.geoslice import GeoSlice, as_bounds
+from xpatch.spec import is_number
+
+MARGIN = 1e-3  # of a cell, by which a warped file may reach over the border of one
+EXTREME = 1e4  # cells of the grid along one of a file: such a resolution is in other units
+
+
+def grid_for(table: Any, crs: Any, resolution: Any, bounds: Any, like: Any) -> Grid:
+    """Give the grid of a field.
+
+    Raises
+    ------
+    ValueError
+        If nothing says which.
+    """
+    if like is not None:
+        given = {"crs": crs, "resolution": resolution, "bounds": bounds}
+        both = [n for n, v in given.items() if v is not None]
+        if both:
+            raise ValueError(f"like is the grid of the field, so leave out {both[0]}")
+        return grid_like(like)
+    if isinstance(bounds, GeoSlice):
+        crs = bounds.crs if crs is None else crs
+        resolution = bounds.resolution if resolution is None else resolution
+    codes, transforms, _ = columns_of(table)
+    code = text_of(crs) if crs is not None else one_crs(table, codes)
+    if resolution is None:
+        lattice = common_lattice(table, codes, transforms, code)
+        return covering(lattice, area_of(table, code, bounds), code)
+    return Grid.over(area_of(table, code, bounds), pair_of(resolution), code)
+
+
+def pair_of(resolution: Any) -> tuple[float, float]:
+    """Check of a resolution: a number, or one along x and one along y."""
+    pair = resolution if isinstance(resolution, tuple) else (resolution, resolution)
+    if len(pair) != 2 or not all(map(is_number, pair)):
+        raise TypeError(
+            f"resolution must be a number, (x, y), or a list of them for a pyramid, got {resolution!r}"
+        )
+    if not all(np.isfinite(v) and v > 0 for v in pair):
+        raise ValueError(f"resolution must be positive, got {resolution!r}")
+    return float(pair[0]), float(pair[1])
+
+
+def one_crs(table: Any, codes: list[str]) -> str:
+    """Give the CRS that all files have."""
+    if len(set(codes)) > 1:
+        raise ValueError(
+            f"the files are in several CRSs, {groups(table, codes)}, so say which that of the field is: "
+            f"field(crs={codes[0]!r}, resolution=…)"
+        )
+    return codes[0]
+
+
+def common_lattice(table: Any, codes: list[str], transforms: NDArray, code: str) -> Transform:
+    """Give the transform of the first file, if all lie on its lattice."""
+    first: Transform = tuple(transforms[0].tolist())  # type: ignore[assignment]
+    if any(c != code for c in codes):
+        raise ValueError(
+            f"field(crs={code!r}) needs a resolution in its units, as files are in other CRSs: "
+            f"{groups(table, codes)}"
+        )
+    for k, transform in enumerate(transforms):
+        if offset(first, tuple(transform.tolist())) is None:
+            raise ValueError(
+                f"the files do not lie on one lattice: row {k}, {table['href'].iloc[k]!r}, has cells of "
+                f"{abs(transform[0]):g} from {transform[2]:.12g}, {transform[5]:.12g}, row 0 of {abs(first[0]):g} from "
+                f"{first[2]:.12g}, {first[5]:.12g}; say the resolution of the field, or like=another field"
+            )
+    return first
+
+
+def covering(lattice: Transform, bounds: Any, code: str) -> Grid:
+    """Cover bounds with the cells of a lattice."""
+    from xpatch.catalogs.grid import WHOLE, cells
+
+    left, bottom, right, top = bounds
+    row, column = cells(lattice, [left, right, left, right], [bottom, bottom, top, top])
+    r0, c0 = int(np.floor(row.min() + WHOLE)), int(np.floor(column.min() + WHOLE))
+    r1, c1 = int(np.ceil(row.max() - WHOLE)), int(np.ceil(column.max() - WHOLE))
+    a, b, c, d, e, f = lattice
+    moved = (a, b, c + a * c0 + b * r0, d, e, f + d * c0 + e * r0)
+    return Grid(code, moved, (max(r1 - r0, 0), max(c1 - c0, 0)))
+
+
+def area_of(table: Any, code: str, bounds: Any) -> tuple[float, float, float, float]:
+    """Give the bounds of a field: as asked for, or those of all files."""
+    codes, transforms, shapes = columns_of(table)
+    each, _ = bounds_of(codes, transforms, shapes, code)
+    known = np.isfinite(each).all(axis=1)
+    geographic = as_crs(code).is_geographic
+    if bounds is None:
+        if not known.all():
+            k = int(np.flatnonzero(~known)[0])
+            raise ValueError(
+                f"row {k}, {table['href'].iloc[k]!r}, reaches beyond the area of {code}; say which part of it is meant, "
+                "bounds=(left, bottom, right, top)"
+            )
+        return narrowest(each) if geographic else total(each)
+    left, bottom, right, top = as_bounds(bounds, code)
+    if left > right:
+        right += ROUND
+    grid = (left, bottom, right, top)
+    if not meets(each[known], grid, geographic) and known.all():
+        mine = tuple(round(v, 6) for v in total(each))
+        hint = (
+            "; they look like degrees, and this CRS counts others: give them as xpatch.GeoSlice(bounds, crs=4326)"
+            if not geographic and max(map(abs, grid)) <= ROUND
+            else ""
+        )
+        raise ValueError(
+            f"no file lies in bounds={bounds!r} of {code}; the files lie in {mine} there{hint}"
+        )
+    return grid
+
+
+def total(each: NDArray) -> tuple[float, float, float, float]:
+    """Give the bounds of all."""
+    low, high = each[:, :2].min(axis=0), each[:, 2:].max(axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def narrowest(each: NDArray) -> tuple[float, float, float, float]:
+    """Give the bounds of all in degrees, across the dateline where that is the shorter way."""
+    left, bottom, right, top = total(each)
+    starts = each[:, 0] % ROUND
+    order = np.argsort(starts)
+    starts, ends = starts[order], (starts + each[:, 2] - each[:, 0])[order]
+    reach = np.maximum(np.maximum.accumulate(ends), ends.max() - ROUND)
+    gaps = np.append(starts[1:], starts[0] + ROUND) - reach
+    k = int(np.argmax(gaps))
+    width = ROUND - max(float(gaps[k]), 0.0)
+    if right - left <= width + 1e-9:
+        return left, bottom, right, top
+    first = float(starts[(k + 1) % len(starts)]) if gaps[k] > 0 else -ROUND / 2
+    first -= ROUND * np.floor((first + ROUND / 2) / ROUND)
+    return first, bottom, first + width, top
+
+
+def meets(each: NDArray, bounds: tuple[float, float, float, float], geographic: bool) -> bool:
+    """Whether any of some boxes lies in others, to whole turns in degrees."""
+    left, bottom, right, top = bounds
+    turns = (-ROUND, 0.0, ROUND) if geographic else (0.0,)
+    tall = (each[:, 1] < top) & (each[:, 3] > bottom)
+    return any(
+        bool((tall & (each[:, 0] + t < right) & (each[:, 2] + t > left)).any()) for t in turns
+    )
+
+
+def own_grid(row: Any) -> Grid:
+    """Give the grid of one file."""
+    codes, transforms, shapes = columns_of(row)
+    return Grid(codes[0], tuple(transforms[0].tolist()), tuple(shapes[0].tolist()))  # type: ignore[arg-type]
+
+
+def grid_like(like: Any) -> Grid:
+    """Give the grid of a field, a `GeoSlice`, or a GeoBox of odc."""
+    if isinstance(like, GeoSlice):
+        if like.crs is None:
+            raise ValueError(f"like={like!r} has no crs; give one, GeoSlice(…, crs=…)")
+        return Grid(text_of(like.crs), tuple(like.transform)[:6], like.shape)
+    transform = getattr(like, "transform", getattr(like, "affine", None))
+    if hasattr(like, "crs") and hasattr(like, "shape") and transform is not None:
+        if like.crs is None:
+            raise ValueError("like has no crs")
+        rows, columns = (int(n) for n in tuple(like.shape)[-2:])
+        return Grid(text_of(like.crs), tuple(map(float, tuple(transform)[:6])), (rows, columns))  # type: ignore[arg-type]
+    if not hasattr(like, "dims"):
+        raise TypeError(
+            f"like must be a DataArray, a Dataset, a GeoSlice or a GeoBox, got {type(like).__name__}"
+        )
+    return _grid_of_field(like)
+
+
+def _grid_of_field(like: Any) -> Grid:
+    domain = domain_of(like)
+    crs = domain.crs if domain.crs is not None else ("EPSG:4326" if domain.geographic else None)
+    if crs is None:
+        raise ValueError(
+            "like has no CRS, so that nothing says where its cells are; write one: like.rio.write_crs(…)"
+        )
+    dims = domain.spatial_dims
+    if len(dims) != 2 or domain.curvilinear:
+        raise ValueError(
+            f"like must be a raster with rows and columns, not {type(domain).__name__} along {list(dims)}"
+        )
+    shape = (domain.sizes[dims[0]], domain.sizes[dims[1]])
+    if domain.affine is not None:
+        return Grid(text_of(crs), domain.affine, shape, dims)
+    steps = [domain.spacing(d) for d in dims]
+    labels = [domain.coordinate(d) for d in dims]
+    if any(s is None for s in steps) or any(v is None for v in labels):
+        uneven = dims[0] if steps[0] is None else dims[1]
+        raise ValueError(
+            f"like has uneven or single labels along {uneven!r}, so that the size of its cells is not known; give crs, "
+            "resolution and bounds"
+        )
+    (dy, dx), (y, x) = steps, labels
+    transform = (
+        float(dx),
+        0.0,
+        float(x[0]) - float(dx) / 2,
+        0.0,
+        float(dy),
+        float(y[0]) - float(dy) / 2,
+    )
+    return Grid(text_of(crs), transform, shape, dims, (y, x))
+
+
+def check_scale(table: Any, grid: Grid, boxes: Boxes, shapes: NDArray) -> None:
+    """Raise a ValueError if the resolution is in other units than the CRS."""
+    if not len(boxes.files):
+        raise ValueError(
+            f"no file lies on the grid, which is {tuple(round(v, 6) for v in grid.bounds)} in {grid.crs}"
+        )
+    files = np.unique(boxes.files)
+    scale = boxes.scales[files]
+    across = scale * shapes[files].max(axis=1)
+    k = int(files[np.argmax(scale)])
+    units = "degrees" if as_crs(grid.crs).is_geographic else "meters or feet"
+    if (across < 1).all() or scale.max() > EXTREME:
+        cells = boxes.scales[k] * shapes[k]
+        size = f"{grid.resolution[0]:g} × {grid.resolution[1]:g}"
+        raise ValueError(
+            f"cells of {size} in {grid.crs}, which counts {units}: row {k}, {table['href'].iloc[k]!r}, of "
+            f"{shapes[k, 0]} × {shapes[k, 1]} cells would be {cells[0]:.3g} × {cells[1]:.3g} cells of the field; give the "
+            f"resolution in {units}"
+        )

@@ -1,0 +1,138 @@
+"""What is known of one file of a catalog, and reading its own cells."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.catalogs.footprints import as_crs, text_of
+from xpatch.catalogs.grid import Transform
+from xpatch.catalogs.handles import opened
+
+Cells = tuple[int, int, int, int]  # first row and column, and the ones after the last
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """One row of a catalog: a raster, and how it is opened.
+
+    Parameters
+    ----------
+    href : str
+        Path or address, as GDAL opens it.
+    code, transform, shape, dtype, nodata
+        As the table has them.
+    carrier : object, optional
+        What is read in place of a file: see `carriers`.
+    """
+
+    href: str
+    code: str
+    transform: Transform
+    shape: tuple[int, int]
+    dtype: str
+    nodata: float | None
+    carrier: Any = dataclasses.field(default=None, compare=False, hash=False)
+
+    @contextmanager
+    def reading(self, cells: Cells) -> Iterator[None]:
+        """Name the file and the cells in an error."""
+        try:
+            yield
+        except Exception as error:
+            top, left, bottom, right = cells
+            error.add_note(f"raised while {self.href!r} was read at {top}:{bottom}, {left}:{right}")
+            raise
+
+    def window(self, bands: Sequence[int], cells: Cells) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Read own cells, which may lie beyond the raster: values (band, row, column), and which are there."""
+        top, left, bottom, right = cells
+        rows, columns = self.shape
+        r0, r1 = max(top, 0), min(bottom, rows)
+        c0, c1 = max(left, 0), min(right, columns)
+        values = np.zeros((len(bands), bottom - top, right - left), self.dtype)
+        there = np.zeros(values.shape, bool)
+        if r1 > r0 and c1 > c0:
+            part = (slice(None), slice(r0 - top, r1 - top), slice(c0 - left, c1 - left))
+            with self.reading((r0, c0, r1, c1)):
+                values[part], there[part] = self._read(bands, (r0, c0, r1, c1))
+        return values, there
+
+    def _read(self, bands: Sequence[int], cells: Cells) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        if self.carrier is not None:
+            values = self.carrier.read(bands, cells)
+            return values, valid(values, self.nodata)
+        from rasterio.windows import Window
+
+        top, left, bottom, right = cells
+        source = self.open()
+        window = Window(left, top, right - left, bottom - top)
+        values = read(source, list(bands), window)
+        mask = masking(source)
+        there = valid(values, self.nodata)
+        if mask == "alpha":
+            there &= read(source, alpha_band(source), window) > 0
+        elif mask == "mask":
+            there &= source.dataset_mask(window=window) > 0
+        return values, there
+
+    def open(self, level: int | None = None) -> Any:
+        """Give the open file of this thread, or one of its overviews."""
+        return opened((self.href, level), lambda: self._opened(level))
+
+    def _opened(self, level: int | None) -> Any:
+        import rasterio
+
+        source = rasterio.open(self.href, **({} if level is None else {"overview_level": level}))
+        if level is None:
+            self._check(source)
+        return source
+
+    def _check(self, source: Any) -> None:
+        """Raise a ValueError if the file is not what the table says."""
+        mine = {"shape": self.shape, "transform": self.transform, "dtype": self.dtype}
+        theirs = {
+            "shape": source.shape,
+            "transform": tuple(source.transform)[:6],
+            "dtype": source.dtypes[0],
+        }
+        other = [n for n in mine if mine[n] != theirs[n]]
+        if "transform" in other and np.allclose(mine["transform"], theirs["transform"], 1e-12, 0):
+            other.remove("transform")
+        if source.crs is not None and as_crs(self.code) != as_crs(text_of(source.crs)):
+            other.append("CRS")
+        if other:
+            source.close()
+            raise ValueError(
+                f"{self.href!r} has another {', '.join(other)} than the catalog says, so that it was changed "
+                "since: make the catalog again, xpatch.catalog(…)"
+            )
+
+
+def read(source: Any, bands: Any, window: Any) -> NDArray[Any]:
+    """Read from an open dataset: the one place where values of files come from."""
+    return np.asarray(source.read(bands, window=window))
+
+
+def valid(values: NDArray, nodata: float | None) -> NDArray[np.bool_]:
+    """Say which values are there."""
+    there = np.ones(values.shape, bool) if nodata is None or nodata != nodata else values != nodata
+    return there & (values == values) if values.dtype.kind in "fc" else there
+
+
+def alpha_band(source: Any) -> int | None:
+    """Give the number of the band that says where a file has values."""
+    names = [c.name for c in source.colorinterp]
+    return names.index("alpha") + 1 if "alpha" in names else None
+
+
+def masking(source: Any) -> str | None:
+    """Say by what a file tells where it has values, beside a number: by a band, or a mask."""
+    if alpha_band(source) is not None:
+        return "alpha"
+    return "mask" if "per_dataset" in {f.name for f in source.mask_flag_enums[0]} else None

@@ -1,0 +1,176 @@
+"""Which bands a field over files has, in what dtype, and what stands for missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ASSET = "asset"
+
+
+def band_numbers(table: Any, bands: Any) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Give which band of each file (row, band) is which of the field, 0 where it has none, and their names.
+
+    Raises
+    ------
+    ValueError
+        If files differ in their bands and nothing says which are meant.
+    KeyError
+        If a band is in no file.
+    """
+    counts = np.asarray(table["bands"], int)
+    assets = assets_of(table)
+    if bands is None and assets is not None:
+        bands = list(dict.fromkeys(assets))
+        many = sorted({a for a, n in zip(assets, counts, strict=True) if n != 1})
+        if many:
+            raise ValueError(
+                f"the assets {many} have several bands; take one asset, cat[cat['asset'] == {many[0]!r}]"
+            )
+    if bands is None:
+        if len(set(counts.tolist())) > 1:
+            raise ValueError(
+                f"files have different numbers of bands: {groups(table, counts)}; say which are meant, bands=[1]"
+            )
+        bands = list(range(1, int(counts[0]) + 1))
+    wanted = [bands] if isinstance(bands, str | int | np.integer) else list(bands)
+    if not wanted:
+        raise ValueError("bands is empty; give numbers from 1, or names")
+    numbers = np.stack([_one(table, counts, assets, band) for band in wanted], axis=1)
+    return numbers.astype(np.int64), np.asarray(wanted)
+
+
+def assets_of(table: Any) -> list[str] | None:
+    """Give the asset of each file, where the catalog has several: each is a band."""
+    if ASSET not in table or table[ASSET].nunique() < 2:
+        return None
+    return list(table[ASSET])
+
+
+def _one(table: Any, counts: NDArray, assets: list[str] | None, band: Any) -> NDArray[np.int64]:
+    if isinstance(band, bool) or not isinstance(band, str | int | np.integer):
+        raise TypeError(f"bands are numbers from 1, or names, got {band!r}")
+    if not isinstance(band, str):
+        if assets is not None:
+            raise ValueError(
+                f"the files are of the assets {sorted(set(assets))}, each of which is a band: bands={sorted(set(assets))[:2]!r}"
+            )
+        if band < 1 or (counts < band).any():
+            k = int(np.flatnonzero(counts < max(band, 1))[0]) if band >= 1 else 0
+            raise KeyError(
+                f"row {k}, {table['href'].iloc[k]!r}, has {counts[k]} bands, counted from 1, and no band {band}"
+            )
+        return np.full(len(table), band)
+    if assets is not None:
+        found = np.array([a == band for a in assets], int)
+        if not found.any():
+            raise KeyError(f"no file is of the asset {band!r}; there are {sorted(set(assets))}")
+        return found
+    names = list(table["band_names"]) if "band_names" in table else [None] * len(table)
+    found = np.array([_index(own, band) for own in names])
+    if (found == 0).any():
+        k = int(np.flatnonzero(found == 0)[0])
+        own = names[k] if isinstance(names[k], list | tuple | np.ndarray) else "no names"
+        raise KeyError(
+            f"row {k}, {table['href'].iloc[k]!r}, has no band {band!r}; its bands have {own if isinstance(own, str) else list(own)}"
+        )
+    return found
+
+
+def _index(names: Any, band: str) -> int:
+    own = list(names) if isinstance(names, list | tuple | np.ndarray) else []
+    return own.index(band) + 1 if band in own else 0
+
+
+def storage(
+    table: Any, overlap: str, fill_value: Any, gaps: str | None
+) -> tuple[np.dtype, Any, dict[str, Any]]:
+    """Give the dtype of a field, what stands for missing, and the attributes that say so.
+
+    Raises
+    ------
+    ValueError
+        If files differ in dtype, scale or nodata, or integers have gaps and no number for them.
+    """
+    dtypes = [str(d) for d in table["dtype"]]
+    if len(set(dtypes)) > 1:
+        raise ValueError(
+            f"files have different dtypes: {groups(table, dtypes)}; make a field of each, and convert one, "
+            "field.astype(…)"
+        )
+    attrs = packing(table)
+    dtype = np.dtype(dtypes[0])
+    if overlap == "count":
+        return np.dtype(np.int64), 0, {}
+    nodata = [None if v is None or v != v else v for v in table["nodata"]]
+    if dtype.kind in "fc":
+        fill = np.nan if fill_value is None else fill_value
+        dtype = np.result_type(dtype, np.complex64) if isinstance(fill, complex) else dtype
+        return dtype, fill, attrs | ({} if fill != fill else {"_FillValue": dtype.type(fill)})
+    if overlap == "mean":
+        fill = np.nan if fill_value is None else fill_value
+        return np.dtype(float), fill, attrs | ({} if fill != fill else {"_FillValue": float(fill)})
+    return _integers(table, dtype, nodata, fill_value, gaps, attrs)
+
+
+def _integers(
+    table: Any, dtype: np.dtype, nodata: list[Any], fill_value: Any, gaps: str | None, attrs: Any
+) -> tuple[np.dtype, Any, dict[str, Any]]:
+    if fill_value is not None and fill_value != fill_value:
+        wide = np.dtype(np.float32 if dtype.itemsize < 3 else np.float64)
+        return wide, np.nan, attrs
+    known = {v for v in nodata if v is not None}
+    if fill_value is None and len(known) > 1:
+        raise ValueError(
+            f"files of {dtype} have different nodata: {groups(table, nodata)}; say what shall stand for missing, "
+            "fill_value=0, or fill_value=np.nan for floats"
+        )
+    if fill_value is None and not known:
+        if gaps is not None or "reader" in table:
+            raise ValueError(
+                f"files of {dtype} have no nodata, and there are cells {gaps or 'of the grid'} that no file covers: say what "
+                "shall stand for missing, fill_value=255, or fill_value=np.nan for floats"
+            )
+        return dtype, 0, attrs
+    fill = next(iter(known)) if fill_value is None else fill_value
+    info = np.iinfo(dtype)
+    if fill != int(fill) or not info.min <= fill <= info.max:
+        raise ValueError(
+            f"fill_value={fill!r} is none that {dtype} holds; give a whole number from {info.min} to "
+            f"{info.max}, or np.nan for floats"
+        )
+    return dtype, dtype.type(fill), attrs | {"_FillValue": dtype.type(fill)}
+
+
+def packing(table: Any) -> dict[str, Any]:
+    """Give scale and offset of the values, which are left as they are stored.
+
+    Raises
+    ------
+    ValueError
+        If files differ in them, so that equal numbers mean different things.
+    """
+    out = {}
+    for column, name, plain in (
+        ("raster:scale", "scale_factor", 1.0),
+        ("raster:offset", "add_offset", 0.0),
+    ):
+        values = list(table[column]) if column in table else [plain]
+        values = [plain if v is None or v != v else float(v) for v in values]
+        if len(set(values)) > 1:
+            raise ValueError(
+                f"files differ in {column!r}, so that equal numbers mean different things: {groups(table, values)}; make "
+                "a field of each and scale it, field * scale + offset"
+            )
+        out[name] = values[0]
+    return out if out != {"scale_factor": 1.0, "add_offset": 0.0} else {}
+
+
+def groups(table: Any, values: Any) -> str:
+    """List which values there are, and how many files have each, with the first of them."""
+    found: dict[Any, list[str]] = {}
+    for value, href in zip(values, table["href"], strict=True):
+        found.setdefault(value, []).append(href)
+    return "; ".join(f"{v!r} in {len(h)} ({h[0]!r} …)" for v, h in found.items())

@@ -1,0 +1,305 @@
+"""`catalog`: many files as a table, one row a file."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from xpatch.catalogs import times
+from xpatch.catalogs.footprints import as_crs, footprints, text_of
+
+OPEN_AT_ONCE = 16  # headers are small: waiting for a disk or a network takes the time
+NEEDED = ("href", "proj:code", "proj:transform", "proj:shape", "bands", "dtype", "nodata")
+PARQUET = (".parquet", ".geoparquet", ".pq")
+
+
+def catalog(
+    source: Any, *, time: Any = None, bounds: Any = None, crs: Any = 4326, where: str | None = None
+) -> Any:
+    r"""List many files in a table, of which ``.patch.field`` makes one lazy field.
+
+    Parameters
+    ----------
+    source : path, glob, or sequence of them, of STAC items, rasters or readers; or a table
+        - Paths and globs of rasters, opened by rasterio to read their headers. Files of a glob are
+          sorted, others keep their order.
+        - STAC items (pystac's, or dictionaries): each asset that is a raster; nothing is opened where the
+          projection extension tells all.
+        - DataArrays with a CRS, readers and tensors of georeader.
+        - The path of a GeoParquet file, of which the rows that match are read: by duckdb if that is
+          installed, else by pyarrow.
+        - A GeoDataFrame, of which the rows that match are taken.
+    time : str, or pair of times, optional
+        For paths a regular expression: what its groups match in the name of a file, one after the other, is its date,
+        such as ``r"_(\d{8})\.tif"``. For all that has dates (start, end), half-open, [start, end) in UTC.
+    bounds : tuple, GeoSlice or geometry, optional
+        Rows whose footprint intersects these (west, south, east, north) in ``crs``, or a geometry; touching counts.
+        West greater than east is across the dateline. Of a `GeoSlice` the interval counts as well.
+    crs : optional
+        CRS of the footprints of files, and of ``bounds``.
+    where : str, optional
+        Condition on columns, as of `pandas.DataFrame.query`: ``"`eo:cloud_cover` < 20"``. What is missing matches
+        no condition.
+
+    Returns
+    -------
+    GeoDataFrame
+        With the columns ``href``, ``geometry``, ``datetime`` (UTC, if there are dates), ``proj:code``,
+        ``proj:transform``, ``proj:shape``, ``bands`` (their number), ``dtype`` and ``nodata``, as stac-geoparquet names
+        them. The order of rows is their priority where files overlap. It is selected, joined and
+        written as any table, ``cat.to_parquet(path, write_covering_bbox=True)``.
+
+    Raises
+    ------
+    ValueError
+        If there is no file, one twice, one without CRS or date, or none that matches.
+    KeyError
+        If ``where`` names a column that there is not.
+
+    Examples
+    --------
+    >>> import rasterio, tempfile
+    >>> from pathlib import Path
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for k, day in enumerate(("20240601", "20240611")):
+    ...     transform = rasterio.Affine(10, 0, 5e5 + 200 * k, 0, -10, 5.2e6)
+    ...     raster = dict(
+    ...         width=32, height=32, count=1, dtype="uint8", nodata=0, transform=transform
+    ...     )
+    ...     with rasterio.open(folder / f"a_{day}.tif", "w", crs="EPSG:32632", **raster) as file:
+    ...         file.write(np.full((1, 32, 32), k + 1, "uint8"))
+    >>> cat = xpatch.catalog(folder / "*.tif", time=r"_(\d{8})\.tif")
+    >>> cat[["datetime", "proj:code", "bands", "dtype"]]
+                       datetime   proj:code  bands  dtype
+    0 2024-06-01 00:00:00+00:00  EPSG:32632      1  uint8
+    1 2024-06-11 00:00:00+00:00  EPSG:32632      1  uint8
+    >>> dict(cat.patch.field().sizes)
+    {'time': 2, 'band': 1, 'y': 32, 'x': 52}
+    """
+    interval = time if isinstance(time, tuple | list) else None
+    if hasattr(bounds, "interval"):
+        interval = interval or bounds.interval
+    asked = {"bounds": bounds, "crs": crs, "interval": interval, "where": where}
+    if is_parquet(source):
+        from xpatch.catalogs import query
+
+        return query.read(source, **asked)
+    pattern = None if interval is time else times.as_pattern(time)
+    table = as_table(source, pattern, text_of(crs))
+    if bounds is None and interval is None and where is None:
+        return table
+    from xpatch.catalogs import query
+
+    return query.select(table, **asked)
+
+
+def is_parquet(source: Any) -> bool:
+    """Whether a source is the path of a table on disk."""
+    path = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
+    return path.lower().endswith(PARQUET)
+
+
+def as_table(source: Any, pattern: Any, crs: str) -> Any:
+    """Make the table of all files."""
+    geopandas = import_geopandas()
+    if isinstance(source, pd.DataFrame):
+        return check_table(source)
+    rows = list(rows_of(source, pattern))
+    check_duplicates([row["href"] for row in rows])
+    missing = [row["href"] for row in rows if row["proj:code"] is None]
+    if missing:
+        raise ValueError(
+            f"{missing[0]!r} has no CRS, so that nothing says where it is{_more(missing)}; write one, such as by "
+            "rio edit-info --crs, or DataArray.rio.write_crs"
+        )
+    codes = [row["proj:code"] for row in rows]
+    transforms = np.array([row["proj:transform"] for row in rows], float)
+    outlines = footprints(codes, transforms, np.array([row["proj:shape"] for row in rows]), crs)
+    given = [row.pop("geometry", None) for row in rows]
+    for k, polygon in enumerate(given):  # of valid data only, in degrees as STAC has them
+        if polygon is not None:
+            outlines[k] = polygon if as_crs(crs) == as_crs(4326) else outlines[k]
+    table = geopandas.GeoDataFrame(rows, geometry=outlines, crs=crs)
+    if "datetime" in table:
+        table["datetime"] = times.as_utc(table["datetime"])
+    first = [n for n in ("href", "geometry", "datetime", *NEEDED[1:]) if n in table]
+    return table[[*first, *(n for n in table if n not in first)]]
+
+
+def rows_of(source: Any, pattern: Any) -> Iterator[dict[str, Any]]:
+    """Give the columns of each file of a source."""
+    sources = [source] if is_one(source) else list(source)
+    paths = [p for s in sources for p in (expanded(s) if isinstance(s, str | os.PathLike) else [s])]
+    if not paths:
+        raise ValueError("no files: the source of the catalog is empty")
+    with ThreadPoolExecutor(OPEN_AT_ONCE) as pool:
+        for rows in pool.map(lambda one: list(rows_of_one(one, pattern)), paths):
+            yield from rows
+
+
+def is_one(source: Any) -> bool:
+    """Whether a source is one file, item or raster, rather than several."""
+    lone = (str, os.PathLike, Mapping, xr.DataArray, xr.Dataset)
+    return (
+        isinstance(source, lone) or hasattr(source, "assets") or hasattr(source, "read_from_window")
+    ) and not (isinstance(source, Mapping) and source.get("type") == "FeatureCollection")
+
+
+def expanded(path: Any) -> list[str]:
+    """Give the files of a path or a glob, sorted.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    path = os.fspath(path)
+    if "://" in path or path.startswith("/vsi"):
+        return [path]
+    if os.path.isdir(path):
+        raise ValueError(
+            f"{path!r} is a directory; say which files of it, {os.path.join(path, '*.tif')!r}"
+        )
+    found = [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True))
+    if not found:
+        raise ValueError(f"no files: nothing matches {path!r} in {os.getcwd()!r}")
+    return found
+
+
+def rows_of_one(source: Any, pattern: Any) -> Iterable[dict[str, Any]]:
+    """Give the columns of one file, of the assets of an item, or of a raster in memory."""
+    if isinstance(source, str | os.PathLike):
+        return [row_of_file(os.fspath(source), pattern)]
+    if isinstance(source, Mapping) or hasattr(source, "assets"):
+        from xpatch.catalogs.stac import rows_of_item
+
+        return rows_of_item(source)
+    from xpatch.catalogs.carriers import rows_of_carrier
+
+    return rows_of_carrier(source)
+
+
+def row_of_file(href: str, pattern: Any = None) -> dict[str, Any]:
+    """Read the columns of a raster from its header."""
+    rasterio = import_rasterio()
+    from xpatch.catalogs.scenes import alpha_band
+
+    with rasterio.open(href) as file:
+        kinds = {(d, str(n)) for d, n in zip(file.dtypes, file.nodatavals, strict=True)}
+        alpha = alpha_band(file)
+        if len(kinds) > 1 and alpha is None:
+            raise ValueError(
+                f"the bands of {href!r} differ in dtype or nodata: {sorted(kinds)}; a field has one of each, so "
+                "write them as files of their own"
+            )
+        row: dict[str, Any] = {
+            "href": href,
+            "proj:code": None if file.crs is None else text_of(file.crs),
+            "proj:transform": list(map(float, tuple(file.transform)[:6])),
+            "proj:shape": [file.height, file.width],
+            "bands": file.count - (alpha is not None),
+            "dtype": file.dtypes[0],
+            "nodata": file.nodata,
+        }
+        if any(file.descriptions):
+            row["band_names"] = [
+                d or str(k + 1) for k, d in enumerate(file.descriptions) if k + 1 != alpha
+            ]
+        packed = {"raster:scale": file.scales[0], "raster:offset": file.offsets[0]}
+        if packed != {"raster:scale": 1.0, "raster:offset": 0.0}:
+            row |= packed
+    if pattern is not None:
+        row["datetime"] = times.from_name(pattern, href)
+    return row
+
+
+def check_table(table: Any) -> Any:
+    """Raise unless a table has the columns of a catalog.
+
+    Raises
+    ------
+    KeyError
+        If columns are missing.
+    ValueError
+        If there is no row, or a file twice.
+    TypeError
+        If it is no table.
+    """
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"expected the GeoDataFrame of xpatch.catalog, got {type(table).__name__}")
+    missing = [n for n in NEEDED if n not in table]
+    if missing:
+        raise KeyError(
+            f"this table is no catalog: it has no column {missing[0]!r} (it has {list(table.columns)[:8]}); "
+            "xpatch.catalog(files) makes one"
+        )
+    if not len(table):
+        raise ValueError("the catalog has no row: no file is left after what it was selected by")
+    check_duplicates(list(table["href"]))
+    return table
+
+
+def check_duplicates(hrefs: list[str]) -> None:
+    """Raise a ValueError if a file is listed twice."""
+    seen = pd.Series(hrefs, dtype=object)
+    twice = seen[seen.duplicated()]
+    if len(twice):
+        rows = np.flatnonzero(seen == twice.iloc[0]).tolist()
+        raise ValueError(
+            f"{twice.iloc[0]!r} is listed {len(rows)} times, in rows {rows}{_more(list(twice))}; leave one, "
+            "cat.drop_duplicates('href')"
+        )
+
+
+def columns_of(table: Any) -> tuple[list[str], NDArray[np.float64], NDArray[np.int64]]:
+    """Give CRSs, transforms and shapes of the files.
+
+    Raises
+    ------
+    ValueError
+        If a row has none.
+    """
+    codes = [text_of(c) if isinstance(c, str | int) else None for c in table["proj:code"]]
+    for name, column in (("proj:code", codes), ("proj:transform", table["proj:transform"])):
+        lost = [k for k, v in enumerate(column) if v is None or (np.ndim(v) == 0 and v != v)]
+        if lost:
+            raise ValueError(
+                f"row {lost[0]}, {table['href'].iloc[lost[0]]!r}, has no {name!r}, which says where it is"
+            )
+    transforms = np.array([np.asarray(t, float)[:6] for t in table["proj:transform"]])
+    shapes = np.array([np.asarray(s, int)[-2:] for s in table["proj:shape"]])
+    return [str(c) for c in codes], transforms.reshape(-1, 6), shapes.reshape(-1, 2)
+
+
+def _more(found: list[Any]) -> str:
+    return f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+
+
+def import_geopandas() -> Any:
+    """Import geopandas, or name the extra."""
+    try:
+        import geopandas
+    except ImportError as error:
+        raise ImportError(
+            "a catalog needs geopandas: pip install 'xarray-patch[catalog]'"
+        ) from error
+    return geopandas
+
+
+def import_rasterio() -> Any:
+    """Import rasterio, or name the extra."""
+    try:
+        import rasterio
+    except ImportError as error:
+        raise ImportError(
+            "reading files needs rasterio: pip install 'xarray-patch[catalog]'"
+        ) from error
+    return rasterio

@@ -1,0 +1,155 @@
+"""Cells of a file on the grid of a field: its own ones where the grids agree, else warped.
+
+A cell has one value, whoever asks. GDAL does not give that: it approximates coordinates, and chooses what
+to sample, by the window that is asked for. So each file has one view on the lattice of the grid, that starts
+where the file starts whatever the bounds of the field, with one scale, and it is read block by block.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.catalogs.grid import Grid, Transform, offset
+from xpatch.catalogs.handles import opened
+from xpatch.catalogs.scenes import Cells, Scene, alpha_band, masking, read, valid
+
+FINER = 1.05  # an overview may be coarser than the grid by this
+SAME = 0.95  # cells of the file in one of the grid, above which nothing is averaged
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """A file on the grid of a field.
+
+    Parameters
+    ----------
+    scene : Scene
+        The file.
+    crs : str
+        CRS of the grid.
+    transform : tuple of float
+        The affine of the view, in the order of rasterio.
+    cells : tuple of int
+        Its cells on the grid.
+    scale : float
+        Cells of the grid along one of the file.
+    resampling : str
+        A word of rasterio.
+    """
+
+    scene: Scene
+    crs: str
+    transform: Transform
+    cells: Cells
+    scale: float
+    resampling: str
+
+    @classmethod
+    def on(
+        cls, grid: Grid, scene: Scene, cells: Cells, turn: float, scale: float, resampling: str
+    ) -> View:
+        """Put a file on a grid."""
+        transform = grid.part(cells[0], cells[1], turn)
+        return cls(scene, grid.crs, transform, cells, scale, resampling)
+
+    @property
+    def own(self) -> tuple[int, int] | None:
+        """The row and column of the file at which the view starts, if both are on one lattice."""
+        same = self.scene.code == self.crs
+        return offset(self.scene.transform, self.transform) if same else None
+
+    def read(self, bands: Sequence[int], cells: Cells) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Read cells of the grid: values (band, row, column), and which are there."""
+        top, left = self.cells[:2]
+        inner = (cells[0] - top, cells[1] - left, cells[2] - top, cells[3] - left)
+        if (own := self.own) is not None:
+            row, column = own
+            shifted = (inner[0] + row, inner[1] + column, inner[2] + row, inner[3] + column)
+            return self.scene.window(bands, shifted)
+        if self.scene.carrier is not None:
+            from xpatch.catalogs.carriers import warped
+
+            return warped(self, bands, inner)
+        with self.scene.reading(inner):
+            return self._warped(bands, inner)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.cells[2] - self.cells[0], self.cells[3] - self.cells[1]
+
+    def _warped(self, bands: Sequence[int], cells: Cells) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        vrt, masked = opened(self, lambda: Warped(*self._view())).pair
+        wanted = [*bands, vrt.count] if masked else list(bands)
+        values = np.empty((len(wanted), cells[2] - cells[0], cells[3] - cells[1]), vrt.dtypes[0])
+        for part, window in blocks(cells, vrt.block_shapes[0]):
+            values[part] = read(vrt, wanted, window)
+        if not masked:
+            return values, valid(values, vrt.nodata)
+        return values[:-1], np.broadcast_to(values[-1] > 0, values[:-1].shape)
+
+    def _view(self) -> tuple[Any, bool]:
+        """Open the file as GDAL warps it, and say whether its last band is where it has values."""
+        from affine import Affine
+        from rasterio.enums import Resampling
+        from rasterio.vrt import WarpedVRT
+
+        source = self.scene.open()
+        scale = self.scale
+        fits = [k for k, f in enumerate(source.overviews(1)) if f * scale <= FINER]
+        if fits:
+            scale *= source.overviews(1)[fits[-1]]
+            source = self.scene.open(fits[-1])
+        words: dict[str, Any] = {"UNIFIED_SRC_NODATA": "NO"}  # bands are missing each for itself
+        # GDAL finds the scale for each window anew; at equal resolution sqrt(2) of it is noise.
+        words["XSCALE"] = words["YSCALE"] = repr(1.0 if scale > SAME else float(scale))
+        nodata, by = self.scene.nodata, masking(source)
+        if nodata is None and by is None and np.dtype(self.scene.dtype).kind == "f":
+            nodata = np.nan  # which would spread else
+        if nodata is not None:
+            words |= {"src_nodata": nodata, "nodata": nodata}
+        elif by != "alpha":
+            words["add_alpha"] = True
+        rows, columns = self.shape
+        vrt = WarpedVRT(
+            source,
+            crs=self.crs,
+            transform=Affine(*self.transform),
+            height=rows,
+            width=columns,
+            resampling=Resampling[self.resampling],
+            **words,
+        )
+        return vrt, alpha_band(vrt) is not None
+
+
+class Warped:
+    """A view that is open."""
+
+    def __init__(self, vrt: Any, masked: bool):
+        self.pair = vrt, masked
+
+    def close(self) -> None:
+        """Close the view; its file may serve others."""
+        self.pair[0].close()
+
+
+def blocks(cells: Cells, block: tuple[int, int]) -> Iterator[tuple[Any, Any]]:
+    """Give the parts of some cells along the blocks of a view: slices of the values, and windows.
+
+    GDAL warps requests of several bands beyond a block in another way, with other values.
+    """
+    from rasterio.windows import Window
+
+    top, left, bottom, right = cells
+    for r in range(top // block[0] * block[0], bottom, block[0]):
+        for c in range(left // block[1] * block[1], right, block[1]):
+            r0, r1 = max(r, top), min(r + block[0], bottom)
+            c0, c1 = max(c, left), min(c + block[1], right)
+            part = (slice(None), slice(r0 - top, r1 - top), slice(c0 - left, c1 - left))
+            yield part, Window(c0, r0, c1 - c0, r1 - r0)
