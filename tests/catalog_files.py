@@ -41,6 +41,7 @@ def write(
         values = np.concatenate([values, np.asarray(alpha, values.dtype)[None]])
     count, height, width = values.shape
     words = {"blockxsize": 64, "blockysize": 64, "tiled": True, **words}
+    words |= {} if alpha is None else {"alpha": "YES"}
     with rasterio.open(
         path,
         "w",
@@ -55,9 +56,6 @@ def write(
         **words,
     ) as file:
         file.write(values)
-        if alpha is not None:
-            gray = rasterio.enums.ColorInterp.gray
-            file.colorinterp = [gray] * (count - 1) + [rasterio.enums.ColorInterp.alpha]
         if mask is not None:
             file.write_mask(mask)
         for k, name in enumerate(names):
@@ -70,9 +68,7 @@ def write(
 def centers(transform: Affine, shape: tuple[int, int], crs: Any) -> tuple[Any, Any]:
     """Give longitude and latitude of the centers of cells."""
     column, row = np.meshgrid(np.arange(shape[1]) + 0.5, np.arange(shape[0]) + 0.5)
-    x, y = (
-        transform @ (column, row) if hasattr(transform, "__matmul__") else transform * (column, row)
-    )
+    x, y = transform @ (column, row)
     return pyproj.Transformer.from_crs(crs, 4326, always_xy=True).transform(x, y)
 
 
@@ -115,3 +111,18 @@ def scenes(
             args = (path, values.astype(dtype), transform, f"EPSG:{32600 + zone}")
             out.append(write(*args, nodata=nodata, overviews=overviews))
     return sorted(out)
+
+
+def counting(monkeypatch: Any) -> list[tuple[str, tuple[int, int, int, int]]]:
+    """Record which cells are read of which file from now on."""
+    from xpatch.catalogs.warping import View
+
+    found: list[tuple[str, tuple[int, int, int, int]]] = []
+    plain = View.read
+
+    def read(self: View, bands: Any, cells: Any) -> Any:
+        found.append((self.scene.href, cells))
+        return plain(self, bands, cells)
+
+    monkeypatch.setattr(View, "read", read)
+    return found

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.catalogs.footprints import ROUND, areas, as_crs, bounds_of, outlines
+from xpatch.catalogs.footprints import ROUND, Rasters, areas, as_crs
 
 Transform = tuple[float, float, float, float, float, float]
 
@@ -125,14 +125,12 @@ class Boxes:
     scales: NDArray[np.float64]
 
 
-def boxes_on(
-    grid: Grid, codes: Sequence[str], transforms: NDArray, shapes: NDArray, margin: float = 0.0
-) -> Boxes:
+def boxes_on(grid: Grid, rasters: Rasters, margin: float = 0.0) -> Boxes:
     """Find the cells of files on a grid; a file that leaves the area of its CRS may lie anywhere.
 
     ``margin`` are cells around those of a file that also get values.
     """
-    bounds, bend = bounds_of(codes, transforms, shapes, grid.crs)
+    bounds, bend = rasters.bounds(grid.crs)
     lost = ~np.isfinite(bounds).all(axis=1)
     bounds[lost], bend[lost] = grid.bounds, 0.0
     turns = [0.0]
@@ -141,15 +139,13 @@ def boxes_on(
         first = math.ceil((grid.bounds[0] - high) / ROUND)
         turns = [k * ROUND for k in range(first, math.floor((grid.bounds[2] - low) / ROUND) + 1)]
     found = [_shifted(grid, bounds, bend, turn, margin) for turn in turns]
-    files = np.tile(np.arange(len(codes)), len(turns))
+    files = np.tile(np.arange(len(rasters)), len(turns))
     cells = np.concatenate(found) if found else np.empty((0, 4), np.int64)
     rows, columns = grid.shape
     inside = (cells[:, :2] < [rows, columns]).all(axis=1) & (cells[:, 2:] > 0).all(axis=1)
     inside &= (cells[:, 2:] > cells[:, :2]).all(axis=1)
-    every = np.repeat(np.asarray(turns, float), len(codes))
-    return Boxes(
-        files[inside], cells[inside], every[inside], scales(grid, codes, transforms, shapes)
-    )
+    every = np.repeat(np.asarray(turns, float), len(rasters))
+    return Boxes(files[inside], cells[inside], every[inside], scales(grid, rasters))
 
 
 def _shifted(
@@ -166,15 +162,13 @@ def _shifted(
     return np.concatenate(edges, axis=-1).astype(np.int64)
 
 
-def scales(
-    grid: Grid, codes: Sequence[str], transforms: NDArray, shapes: NDArray
-) -> NDArray[np.float64]:
-    """Give how many cells of the grid there are along one of each file; 1 where that is unknown."""
-    points, turns = outlines(codes, transforms, shapes, grid.crs)
+def scales(grid: Grid, rasters: Rasters) -> NDArray[np.float64]:
+    """Give how many cells of the grid there are along one of each file; NaN where that is unknown."""
+    points, turns = rasters.outlines(grid.crs)
     a, b, _, d, e, _ = grid.transform
-    own = areas(points) / np.prod(np.asarray(shapes, float), axis=1)
+    own = areas(points) / np.prod(rasters.shapes.astype(float), axis=1)
     out = np.sqrt(own / abs(a * e - b * d))
-    return np.where(np.isfinite(out) & (turns == 0), out, 1.0)
+    return np.where(turns == 0, out, np.nan)
 
 
 def offset(own: Transform, other: Transform) -> tuple[int, int] | None:

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from xpatch.catalogs import times
-from xpatch.catalogs.footprints import as_crs, footprints, text_of
+from xpatch.catalogs.footprints import Rasters, as_crs, text_of
 
 OPEN_AT_ONCE = 16  # headers are small: waiting for a disk or a network takes the time
 NEEDED = ("href", "proj:code", "proj:transform", "proj:shape", "bands", "dtype", "nodata")
@@ -120,9 +119,13 @@ def as_table(source: Any, pattern: Any, crs: str) -> Any:
             f"{missing[0]!r} has no CRS, so that nothing says where it is{_more(missing)}; write one, such as by "
             "rio edit-info --crs, or DataArray.rio.write_crs"
         )
-    codes = [row["proj:code"] for row in rows]
-    transforms = np.array([row["proj:transform"] for row in rows], float)
-    outlines = footprints(codes, transforms, np.array([row["proj:shape"] for row in rows]), crs)
+    outlines = rasters_of(pd.DataFrame(rows)).footprints(crs)
+    lost = [row["href"] for row, o in zip(rows, outlines, strict=True) if o.is_empty]
+    if lost:
+        raise ValueError(
+            f"{lost[0]!r} reaches beyond the area of {crs}, in which its footprint shall be{_more(lost)}; take "
+            "crs=4326"
+        )
     given = [row.pop("geometry", None) for row in rows]
     for k, polygon in enumerate(given):  # of valid data only, in degrees as STAC has them
         if polygon is not None:
@@ -259,24 +262,26 @@ def check_duplicates(hrefs: list[str]) -> None:
         )
 
 
-def columns_of(table: Any) -> tuple[list[str], NDArray[np.float64], NDArray[np.int64]]:
-    """Give CRSs, transforms and shapes of the files.
+def rasters_of(table: Any) -> Rasters:
+    """Give where the files lie.
 
     Raises
     ------
     ValueError
-        If a row has none.
+        If a row does not say so.
     """
-    codes = [text_of(c) if isinstance(c, str | int) else None for c in table["proj:code"]]
-    for name, column in (("proj:code", codes), ("proj:transform", table["proj:transform"])):
-        lost = [k for k, v in enumerate(column) if v is None or (np.ndim(v) == 0 and v != v)]
+    for name in ("proj:code", "proj:transform", "proj:shape"):
+        lost = [k for k, v in enumerate(table[name]) if v is None or (np.ndim(v) == 0 and v != v)]
         if lost:
             raise ValueError(
                 f"row {lost[0]}, {table['href'].iloc[lost[0]]!r}, has no {name!r}, which says where it is"
             )
-    transforms = np.array([np.asarray(t, float)[:6] for t in table["proj:transform"]])
-    shapes = np.array([np.asarray(s, int)[-2:] for s in table["proj:shape"]])
-    return [str(c) for c in codes], transforms.reshape(-1, 6), shapes.reshape(-1, 2)
+    codes = {c: text_of(c) for c in table["proj:code"].unique()}
+    transforms = [np.asarray(t, float)[:6] for t in table["proj:transform"]]
+    shapes = [np.asarray(s, np.int64)[-2:] for s in table["proj:shape"]]
+    return Rasters(
+        tuple(codes[c] for c in table["proj:code"]), np.stack(transforms), np.stack(shapes)
+    )
 
 
 def _more(found: list[Any]) -> str:
