@@ -34,7 +34,7 @@ def band_numbers(table: Any, bands: Any) -> tuple[NDArray[np.int64], NDArray[Any
     if bands is None:
         if len(set(counts.tolist())) > 1:
             raise ValueError(
-                f"files have different numbers of bands: {groups(table, counts)}; say which are meant, bands=[1]"
+                f"files have different numbers of bands: {groups(table, counts.tolist())}; say which are meant, bands=[1]"
             )
         bands = list(range(1, int(counts[0]) + 1))
     wanted = [bands] if isinstance(bands, str | int | np.integer) else list(bands)
