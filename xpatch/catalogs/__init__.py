@@ -1,0 +1,1 @@
+"""Catalogs: tables of files, one row each with a footprint and a date."""
