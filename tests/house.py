@@ -23,7 +23,7 @@ FLOORS = (
     ("accessor", "tree"),
     ("api",),
     ("run", "models", "multiscale", "plot"),
-    ("patches",),
+    ("patches", "catalogs"),
     ("patcher",),
     ("time", "sampler", "geometry", "window", "aggregation", "statistics", "registry"),
     ("domain",),

@@ -200,7 +200,8 @@ def _path(line: Any, move: Move) -> NDArray[np.float64]:
         lon, lat = move(*shapely.get_coordinates(_dense(line, pieces)).T)
         if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
             raise ValueError(f"bounds {line.bounds} reach to where their CRS has no longitudes")
-        lon, lat = _corners_at_poles(lon, lat)
+        if line.geom_type == "LinearRing":
+            lon, lat = _corners_at_poles(lon, lat)
         lon = np.unwrap(lon, period=TURN)
         steps = np.abs(np.diff(lon))[np.abs(lat[1:]) < AT_POLE]
         if not steps.size or steps.max() <= STEP:
