@@ -16,6 +16,7 @@ from xpatch.catalogs.footprints import Rasters, as_crs
 from xpatch.catalogs.grid import Grid, boxes_on
 from xpatch.catalogs.gridding import MARGIN, check_scale, grid_for, own_grid, transform_of
 from xpatch.catalogs.mosaic import OVERLAPS, Mosaic
+from xpatch.catalogs.optional import optional
 from xpatch.catalogs.scenes import Scene
 from xpatch.catalogs.storage import band_numbers, storage
 from xpatch.catalogs.table import check_table, rasters_of
@@ -274,9 +275,7 @@ def check_word(word: Any, words: Sequence[str], what: str) -> None:
 
 def check_resampling(word: Any) -> None:
     """Raise a ValueError unless a word is a resampling of GDAL."""
-    from xpatch.catalogs.table import import_rasterio
-
-    import_rasterio()
+    optional("rasterio")
     from rasterio.enums import Resampling
 
     check_word(word, [r.name for r in Resampling if r.name != "gauss"], "resampling")

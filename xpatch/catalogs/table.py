@@ -14,6 +14,7 @@ import xarray as xr
 
 from xpatch.catalogs import times
 from xpatch.catalogs.footprints import Rasters, as_crs, text_of
+from xpatch.catalogs.optional import optional
 
 OPEN_AT_ONCE = 16  # headers are small: waiting for a disk or a network takes the time
 NEEDED = ("href", "proj:code", "proj:transform", "proj:shape", "bands", "dtype", "nodata")
@@ -108,7 +109,7 @@ def is_parquet(source: Any) -> bool:
 
 def as_table(source: Any, pattern: Any, crs: str) -> Any:
     """Make the table of all files."""
-    geopandas = import_geopandas()
+    geopandas = optional("geopandas")
     if isinstance(source, pd.DataFrame):
         return check_table(source)
     rows = list(rows_of(source, pattern))
@@ -192,7 +193,7 @@ def rows_of_one(source: Any, pattern: Any) -> Iterable[dict[str, Any]]:
 
 def row_of_file(href: str, pattern: Any = None) -> dict[str, Any]:
     """Read the columns of a raster from its header."""
-    rasterio = import_rasterio()
+    rasterio = optional("rasterio")
     from xpatch.catalogs.scenes import alpha_band
 
     with rasterio.open(href) as file:
@@ -286,25 +287,3 @@ def rasters_of(table: Any) -> Rasters:
 
 def _more(found: list[Any]) -> str:
     return f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-
-
-def import_geopandas() -> Any:
-    """Import geopandas, or name the extra."""
-    try:
-        import geopandas
-    except ImportError as error:
-        raise ImportError(
-            "a catalog needs geopandas: pip install 'xarray-patch[catalog]'"
-        ) from error
-    return geopandas
-
-
-def import_rasterio() -> Any:
-    """Import rasterio, or name the extra."""
-    try:
-        import rasterio
-    except ImportError as error:
-        raise ImportError(
-            "reading files needs rasterio: pip install 'xarray-patch[catalog]'"
-        ) from error
-    return rasterio
