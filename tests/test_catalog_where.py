@@ -249,7 +249,7 @@ VALUES = st.recursive(
 )
 SIGNS = st.sampled_from(["<", "<=", "==", "!=", ">", ">="])
 TESTS = st.one_of(
-    st.tuples(VALUES, SIGNS, VALUES).map(" ".join),
+    st.tuples(VALUES, SIGNS, VALUES).map(" ".join).filter(names_in),
     st.tuples(
         st.sampled_from(["x", "y"]),
         st.sampled_from(["in", "not in"]),
@@ -296,8 +296,6 @@ def sql_rows(found, arrow):
 @given(CONDITIONS)
 @settings(max_examples=60, deadline=None)
 def test_any_expression_is_that_of_pandas_and_duckdb(where):
-    if set(names_in(where)) & set(WHOLE.columns) == set():
-        return
     arrow = pa.Table.from_pandas(WHOLE)
     found = condition(where, arrow.schema)
     expected = WHOLE.query(where, engine="python").index.tolist()
@@ -308,8 +306,6 @@ def test_any_expression_is_that_of_pandas_and_duckdb(where):
 @given(CONDITIONS)
 @settings(max_examples=60, deadline=None)
 def test_any_expression_is_that_of_duckdb_where_values_are_missing(where):
-    if not names_in(where):
-        return
     arrow = pa.Table.from_pandas(GAPS)
     found = condition(where, arrow.schema)
     rows = by_arrow(found, arrow)

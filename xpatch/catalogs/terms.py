@@ -55,15 +55,29 @@ class Term:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Condition:
-    """A condition on rows, as an expression of Arrow and as SQL of duckdb, with the columns it is on."""
+    """A condition on rows.
+
+    Parameters
+    ----------
+    arrow, sql
+        The condition for Arrow and for duckdb.
+    columns : tuple of str
+        The columns it is on.
+    skips : optional
+        For Arrow, what groups of rows may be left out by; None if any of the columns may hold NaN, of
+        which the statistics of a group do not know.
+    """
 
     arrow: Any
     sql: str
     columns: tuple[str, ...]
+    skips: Any = None
 
     def __and__(self, other: Condition) -> Condition:
         columns = tuple(dict.fromkeys((*self.columns, *other.columns)))
-        return Condition(self.arrow & other.arrow, f"({self.sql} AND {other.sql})", columns)
+        skips = [c.skips for c in (self, other) if c.skips is not None]
+        both = skips[0] & skips[1] if len(skips) == 2 else (skips or [None])[0]
+        return Condition(self.arrow & other.arrow, f"({self.sql} AND {other.sql})", columns, both)
 
 
 # ------------------------------------------------------------------------------------- columns

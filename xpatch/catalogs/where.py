@@ -78,7 +78,9 @@ def condition(where: str, schema: Any, known: Iterable[str] = ()) -> Condition:
         raise compiler.refused(f"gives {named(found)}, which is neither true nor false")
     if not compiler.columns:
         raise compiler.refused("names no column")
-    return Condition(found.arrow, found.sql, tuple(compiler.columns))
+    may_be_nan = any(c.type == optional("pyarrow").float64() for c in compiler.columns.values())
+    skips = None if may_be_nan else found.arrow
+    return Condition(found.arrow, found.sql, tuple(compiler.columns), skips)
 
 
 def during(interval: Any, schema: Any, name: str = "datetime") -> Condition:
@@ -112,7 +114,7 @@ def during(interval: Any, schema: Any, name: str = "datetime") -> Condition:
         found = [at_moment(column, op, value) for op, value in sides if value is not None]
     found = found or [null_test(column, False)]
     both = joined("AND", found)
-    return Condition(both.arrow, both.sql, (name,))
+    return Condition(both.arrow, both.sql, (name,), both.arrow)
 
 
 def names_in(where: str) -> list[str]:
