@@ -41,7 +41,9 @@ def by_sql(tmp_path_factory):
     path = tmp_path_factory.mktemp("where") / "table.parquet"
     pq.write_table(TABLE, path, row_group_size=2)
     connection = duckdb.connect()
-    connection.execute("SET parquet_can_have_nan = true")
+    settings = connection.sql("SELECT name FROM duckdb_settings()").fetchall()
+    if ("parquet_can_have_nan",) in settings:  # older versions do not ask
+        connection.execute("SET parquet_can_have_nan = true")
 
     def rows(found):
         text = f"SELECT file_row_number FROM read_parquet('{path}', file_row_number=true)"
@@ -74,6 +76,8 @@ def by_arrow(found, table=TABLE):
         ("f != f", []),
         ("f == None", [1, 2]),
         ("f is not None", [0, 3]),
+        ("f + 0 is None", [1, 2]),
+        ("(f > 1) is None", [1, 2]),
         ("single < 0.2", [0]),
         ("single is None", [2, 3]),
         ("s == 'a' or s is None", [0, 2]),

@@ -246,7 +246,8 @@ class _Compiler:
         double = optional("pyarrow").float64()
         (a, a_sql), (b, b_sql) = written_as(left, double), written_as(right, double)
         found = getattr(optional("pyarrow.compute"), ARROW_NAMES[sign])(a, b)
-        return Term("number", *without_nan(found, f"({a_sql} {sign} {b_sql})"), double)
+        sql = f"nullif({a_sql} {sign} {b_sql}, CAST('nan' AS DOUBLE))"
+        return Term("number", without_nan(found), sql, double)
 
     def compared(self, node: ast.Compare) -> Term:
         sides = [node.left, *node.comparators]
