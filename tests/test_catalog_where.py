@@ -41,7 +41,9 @@ def by_sql(tmp_path_factory):
     path = tmp_path_factory.mktemp("where") / "table.parquet"
     pq.write_table(TABLE, path, row_group_size=2)
     connection = duckdb.connect()
-    connection.execute("SET parquet_can_have_nan = true")
+    settings = connection.sql("SELECT name FROM duckdb_settings()").fetchall()
+    if ("parquet_can_have_nan",) in settings:  # older versions do not ask
+        connection.execute("SET parquet_can_have_nan = true")
 
     def rows(found):
         text = f"SELECT file_row_number FROM read_parquet('{path}', file_row_number=true)"
@@ -74,6 +76,8 @@ def by_arrow(found, table=TABLE):
         ("f != f", []),
         ("f == None", [1, 2]),
         ("f is not None", [0, 3]),
+        ("f + 0 is None", [1, 2]),
+        ("(f > 1) is None", [1, 2]),
         ("single < 0.2", [0]),
         ("single is None", [2, 3]),
         ("s == 'a' or s is None", [0, 2]),
@@ -249,7 +253,7 @@ VALUES = st.recursive(
 )
 SIGNS = st.sampled_from(["<", "<=", "==", "!=", ">", ">="])
 TESTS = st.one_of(
-    st.tuples(VALUES, SIGNS, VALUES).map(" ".join),
+    st.tuples(VALUES, SIGNS, VALUES).map(" ".join).filter(names_in),
     st.tuples(
         st.sampled_from(["x", "y"]),
         st.sampled_from(["in", "not in"]),
@@ -296,8 +300,6 @@ def sql_rows(found, arrow):
 @given(CONDITIONS)
 @settings(max_examples=60, deadline=None)
 def test_any_expression_is_that_of_pandas_and_duckdb(where):
-    if set(names_in(where)) & set(WHOLE.columns) == set():
-        return
     arrow = pa.Table.from_pandas(WHOLE)
     found = condition(where, arrow.schema)
     expected = WHOLE.query(where, engine="python").index.tolist()
@@ -308,8 +310,6 @@ def test_any_expression_is_that_of_pandas_and_duckdb(where):
 @given(CONDITIONS)
 @settings(max_examples=60, deadline=None)
 def test_any_expression_is_that_of_duckdb_where_values_are_missing(where):
-    if not names_in(where):
-        return
     arrow = pa.Table.from_pandas(GAPS)
     found = condition(where, arrow.schema)
     rows = by_arrow(found, arrow)
