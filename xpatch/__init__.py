@@ -29,6 +29,7 @@ from xpatch.aggregation import (
 from xpatch.api import apply, concat, merge, split
 from xpatch.domain import (
     Domain,
+    GeoSlice,
     GridDomain,
     MeshDomain,
     PointDomain,
@@ -37,7 +38,6 @@ from xpatch.domain import (
     domain_of,
     register_domain,
 )
-from xpatch.domain.geoslice import GeoSlice
 from xpatch.geometry import (
     Geometry,
     KHopGraph,
