@@ -102,7 +102,7 @@ def test_patches_of_one_row_know_its_height_by_the_transform():
     assert found[0].shape == (1, 6)
     assert found[0].bounds == (500_000, 5_999_990, 500_060, 6_000_000)
     bare = row.drop_vars("spatial_ref").patch.split(geometry={"y": 1, "x": 6})
-    with pytest.raises(ValueError, match="evenly spaced labels along 'y'"):
+    with pytest.raises(ValueError, match="how large the one cell along 'y' is"):
         bare.patch.slices()
 
 
@@ -153,7 +153,7 @@ def test_averages_over_several_steps_are_refused():
         ),
         (
             lambda: xr.DataArray(np.zeros((8, 8)), dims=("y", "x")).patch.split(geometry=2),
-            "labels in numbers along 'x'",
+            "where the cells along 'x' are",
         ),
     ],
 )

@@ -65,6 +65,7 @@ from xpatch.sampler import (
     RegularStride,
     Sampler,
     Valid,
+    Within,
 )
 from xpatch.time.aggregation import Forecast, Sequential, TemporalMean
 from xpatch.time.geometry import FixedLookback, LookbackHorizon, PhaseWindow
@@ -162,6 +163,7 @@ __all__ = [
     "VectorDomain",
     "WeightedSum",
     "Window",
+    "Within",
     "apply",
     "concat",
     "domain_of",

@@ -89,7 +89,7 @@ def moved_bounds(bounds: Bounds, source: Any, target: Any) -> Bounds:
     pyproj = ax.import_pyproj()
     own, other = read_crs(source), read_crs(target)
     move = pyproj.Transformer.from_crs(own, other, always_xy=True).transform_bounds
-    parts = _halves(bounds) if own.is_geographic else [bounds]
+    parts = halves(bounds) if own.is_geographic else [bounds]
     try:
         moved = [move(*part, densify_pts=ALONG, errcheck=True) for part in parts]
     except pyproj.exceptions.ProjError as error:
@@ -102,7 +102,7 @@ def moved_bounds(bounds: Bounds, source: Any, target: Any) -> Bounds:
     return min(lefts), min(bottoms), max(rights), max(tops)
 
 
-def _halves(bounds: Bounds) -> list[Bounds]:
+def halves(bounds: Bounds) -> list[Bounds]:
     """Give a box in longitude and latitude within ±180 and ±90, in two parts if it crosses the date line."""
     left, bottom, right, top = bounds
     bottom, top = max(bottom, -90.0), min(top, 90.0)  # edges of cells that are centered on a pole

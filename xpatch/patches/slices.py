@@ -15,6 +15,7 @@ from xpatch.domain import affine as af
 from xpatch.domain import places as pl
 from xpatch.domain.axes import coordinate_roles
 from xpatch.domain.bounds import crs_text
+from xpatch.domain.cells import evenly
 from xpatch.domain.dates import calendar_of, values_of
 from xpatch.patches.plan import Plan
 from xpatch.patches.properties import only_time, placed_plan_of
@@ -114,7 +115,7 @@ def _sides(
     plan: Plan, entries: NDArray[Any], source: Provenance, dim: Hashable
 ) -> tuple[Pair, float]:
     """Give the lower and the upper edge of each patch along ``dim``, and the size of a cell."""
-    edge, step = _cells(plan.domain, dim)
+    edge, step = _even(plan.domain, dim)
     if dim in plan.dims:
         boxes = plan.boxes.cropped(source.crop)
         k = plan.dims.index(dim)
@@ -126,37 +127,20 @@ def _sides(
     return (low, high), abs(step)
 
 
-def _cells(domain: Lattice, dim: Hashable) -> tuple[float, float]:
+def _even(domain: Lattice, dim: Hashable) -> tuple[float, float]:
     """Give the outer edge of the first cell along a dimension, and the step from cell to cell.
 
     Raises
     ------
     ValueError
-        If labels do not tell.
+        If cells differ in size.
     """
-    values, step = domain.coordinate(dim), domain.spacing(dim)
-    if values is None or values.dtype.kind not in "iuf":
-        raise ValueError(f"slices need labels in numbers along {dim!r}, which say where cells are")
-    if step is None and len(values) == 1:
-        step = _step_told(domain, dim)
-    if step is None:
+    found = evenly(domain, dim)
+    if found is None:
         raise ValueError(
-            f"slices need evenly spaced labels along {dim!r}, so that cells have one size; of "
-            f"{len(values)} as they are nothing says where cells end"
+            f"slices need evenly spaced labels along {dim!r}, so that cells have one size"
         )
-    exact = values.astype(float)
-    if len(exact) > 1:  # an int where the labels are
-        step = (exact[-1] - exact[0]) / (len(exact) - 1)
-    return float(exact[0] - step / 2), float(step)
-
-
-def _step_told(domain: Lattice, dim: Hashable) -> float | None:
-    """Give the size of the only cell along a dimension, if the transform of the raster tells it."""
-    affine = domain.affine or af.read(domain.transform)
-    dims = af.raster_dims(domain)
-    if affine is None or dims is None:
-        return None
-    return affine[4] if dim == dims[0] else affine[0]
+    return found
 
 
 # ------------------------------------------------------------------------------------- in time
