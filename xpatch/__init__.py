@@ -30,6 +30,7 @@ from xpatch.api import apply, concat, merge, split
 from xpatch.catalogs.table import catalog
 from xpatch.domain import (
     Domain,
+    GeoSlice,
     GridDomain,
     MeshDomain,
     PointDomain,
@@ -38,7 +39,6 @@ from xpatch.domain import (
     domain_of,
     register_domain,
 )
-from xpatch.domain.geoslice import GeoSlice
 from xpatch.geometry import (
     Geometry,
     KHopGraph,
@@ -66,6 +66,7 @@ from xpatch.sampler import (
     RegularStride,
     Sampler,
     Valid,
+    Within,
 )
 from xpatch.time.aggregation import Forecast, Sequential, TemporalMean
 from xpatch.time.geometry import FixedLookback, LookbackHorizon, PhaseWindow
@@ -163,6 +164,7 @@ __all__ = [
     "VectorDomain",
     "WeightedSum",
     "Window",
+    "Within",
     "apply",
     "catalog",
     "concat",
