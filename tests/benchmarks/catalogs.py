@@ -252,7 +252,7 @@ def main(repeats: int = 3) -> None:
         cat = xpatch.catalog(Path(folder) / "*.tif", time=r"_(\d{8})\.tif")
         speed(cat, repeats)
         dependent(cat)
-        # planned(cat)
+        planned(cat)
 
 
 if __name__ == "__main__":
