@@ -122,6 +122,7 @@ def merge(
     skipna: bool | None = None,
     fill_value: Any = None,
     scale: int | Mapping[Hashable, int] | None = None,
+    dim: Hashable | None = None,
 ) -> Field: ...
 @overload
 def merge(
@@ -141,6 +142,7 @@ def merge(
     skipna: bool | None = None,
     fill_value: Any = None,
     scale: int | Mapping[Hashable, int] | None = None,
+    dim: Hashable | None = None,
 ) -> Any:
     """Put patches back together to a field.
 
@@ -167,6 +169,9 @@ def merge(
     scale : int or mapping, optional
         By which integer the patches are finer than the field along each dimension; an int means
         the dimensions in space along which boxes were cut: all but time, bands and the like.
+    dim : str, optional
+        Which split to merge of patches that were split again; default: the last. An earlier one is merged
+        where the later ones cut along other dimensions.
 
     Returns
     -------
@@ -190,6 +195,7 @@ def merge(
     array([ 0.,  1.,  2.,  3., nan, nan, nan, nan, nan, nan])
     """
     from xpatch.patches.arguments import Options, check_words
+    from xpatch.patches.nested import focused
     from xpatch.patches.provenance import identified
 
     check_words(skipna, fill_value, scale)
@@ -198,12 +204,15 @@ def merge(
         from xpatch.multiscale import merge_scales
 
         return merge_scales(patches, aggregation, options, _merge_field)
+    patches, hidden = focused(patches, dim)
     patches, source = identified(patches, like)
     if len(source.plans) > 1 and not source.coarse:
         from xpatch.models.merge import merge_each
 
-        return merge_each(patches, source, aggregation, options, _merge_field)
-    return _merge_field(patches, source, aggregation, options)
+        merged = merge_each(patches, source, aggregation, options, _merge_field)
+    else:
+        merged = _merge_field(patches, source, aggregation, options)
+    return merged.assign_coords(hidden) if hidden else merged
 
 
 def _merge_field(patches: Any, source: Provenance, aggregation: Any, options: Options) -> Any:

@@ -16,7 +16,7 @@ from xarray.core import indexing
 from xpatch.engine.buffers import available_threads
 from xpatch.engine.cut import Cut
 from xpatch.engine.gather import needs_whole_axes, padded
-from xpatch.engine.joined import Joined, outer
+from xpatch.engine.joined import Joined, outer, read
 from xpatch.engine.reading import listed
 from xpatch.engine.regions import Piece, bounds_of, spans_of
 
@@ -67,6 +67,35 @@ class Deferred(BackendArray):
         return self
 
     def __deepcopy__(self, memo: object) -> Deferred:
+        return self
+
+
+class Turned(BackendArray):
+    """An array of which nothing was read, with its axes in another order. Copies are itself."""
+
+    def __init__(self, array: Any, axes: tuple[int, ...]):
+        self.array, self.axes = array, axes
+        self.shape = tuple(array.shape[k] for k in axes)
+        self.dtype = np.dtype(array.dtype)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        values = read(self.array, tuple(key[self.axes.index(k)] for k in range(len(key))))
+        kept = [
+            k
+            for k, part in zip(self.axes, key, strict=True)
+            if np.ndim(part) or isinstance(part, slice)
+        ]
+        return values.transpose([sorted(kept).index(k) for k in kept])
+
+    def __copy__(self) -> Turned:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Turned:
         return self
 
 

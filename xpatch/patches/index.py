@@ -14,11 +14,11 @@ from xarray import IndexVariable, Variable
 from xarray.indexes import Index, PandasIndex
 
 from xpatch.domain.axes import crs_names
-from xpatch.patches.encoding import RECIPE, recipe_of
+from xpatch.patches.encoding import RECIPE, recipe_of, recipes_in
 from xpatch.patches.plan import Plan
 from xpatch.patches.united import Scene, cut_further, scene_renamed, scenes_united, united
 
-__all__ = ["RECIPE", "PatchIndex", "patch_index", "with_index", "with_variables"]
+__all__ = ["RECIPE", "PatchIndex", "patch_index", "splits_of", "with_index", "with_variables"]
 
 
 class Numbered(IndexVariable):
@@ -332,9 +332,34 @@ def _names(plan: Plan) -> set[Hashable]:
 
 
 def patch_index(obj: xr.DataArray | xr.Dataset) -> PatchIndex | None:
-    """Give the PatchIndex of patches; None if they have none."""
-    found = (i for i in obj.xindexes.values() if isinstance(i, PatchIndex))
-    return next(found, None)
+    """Give the PatchIndex of patches, that of the last split; None if they have none."""
+    found = {i.dim: i for i in obj.xindexes.values() if isinstance(i, PatchIndex)}
+    if len(found) < 2:
+        return next(iter(found.values()), None)
+    return next(found[d] for d in reversed(splits_of(obj)) if d in found)
+
+
+def splits_of(obj: xr.DataArray | xr.Dataset) -> tuple[Hashable, ...]:
+    """Give the patch dimensions, that of the first split first: later ones carry those before."""
+    coords = obj.coords.variables
+    found = [d for d in obj.dims if d in coords and _counts_patches(coords[d], obj.xindexes.get(d))]
+    if len(found) < 2:
+        return tuple(found)
+    known = {d: _carried(coords[d], obj.xindexes.get(d)) for d in found}
+    return tuple(sorted(found, key=lambda d: len(known[d].intersection(found))))
+
+
+def _counts_patches(coord: Variable, index: Any) -> bool:
+    return isinstance(index, PatchIndex) or (coord.ndim == 1 and RECIPE in coord.attrs)
+
+
+def _carried(coord: Variable, index: Any) -> set[Hashable]:
+    """Give the dimensions of what was split; none where patches of different splits were put together."""
+    if isinstance(index, PatchIndex):
+        plans = index.plans or [p for s in index.scenes for p in s.plans]
+        return {d for p in plans for d in p.domain.sizes} - {index.dim}
+    orders = [order for r in recipes_in(coord.attrs[RECIPE]) for _, order in r.get("orders", ())]
+    return {d for order in orders for d in order}
 
 
 def with_index(obj: Any, index: PatchIndex) -> Any:
@@ -347,7 +372,8 @@ def with_index(obj: Any, index: PatchIndex) -> Any:
 def labels_of(obj: Any, names: Iterable[Hashable]) -> xr.Coordinates:
     """Give those of some coordinates that patches have, with their indexes."""
     known: xr.Dataset = obj.coords.to_dataset()
-    return known[[n for n in names if n in obj.coords]].coords
+    names = [*names]
+    return known[[n for n in names if n in known and {*known[n].dims} <= {*names}]].coords
 
 
 def whole_of(obj: Any) -> xr.Dataset:
