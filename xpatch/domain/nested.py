@@ -53,7 +53,7 @@ class Above:
 
     def check_placed(self, dims: Iterable[Hashable]) -> None:
         """Raise a ValueError if what is cut along ``dims`` lies elsewhere in each patch above."""
-        moving = [d for d in dims if d in self.differ]
+        moving = [d for d in dict.fromkeys(dims) if d in self.differ]
         if moving:
             raise ValueError(
                 f"cells along {moving} lie elsewhere in each patch along {self.dims[-1]!r}, so that patches in "

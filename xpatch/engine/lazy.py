@@ -52,16 +52,19 @@ class Deferred(BackendArray):
     def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         first = key[0]
         wanted = self.ordinals[first]
+        make, cells = self.make, key[1:]
+        if isinstance(make, Rows):
+            make, cells = make.narrowed(cells)
         try:
-            rows = self.make(np.atleast_1d(wanted))
+            rows = make(np.atleast_1d(wanted))
         except Exception as error:
             labels = listed(np.atleast_1d(wanted).tolist())
             error.add_note(f"raised for the patches with labels {labels}")
             raise
         if np.ndim(wanted) == 0:
             rows = rows[0]
-            return outer(rows, key[1:])
-        return outer(rows, (slice(None), *key[1:]))
+            return outer(rows, cells)
+        return outer(rows, (slice(None), *cells))
 
     def __copy__(self) -> Deferred:
         return self
@@ -139,6 +142,21 @@ class Rows:
         if around <= CROWDED * len(ordinals) * self.cut.hood.fine.width or self.cut.hood.lists:
             return self._region(ordinals)
         return np.concatenate([self._region(ordinals[k : k + 1]) for k in range(len(ordinals))])
+
+    def narrowed(self, key: tuple[Any, ...]) -> tuple[Rows, tuple[Any, ...]]:
+        """Read no more along axes that are not cut than ``key`` asks for; gives what is left to index."""
+        if self.in_memory or self.kept is not None:
+            return self, key
+        rest, cells = list(key), {}
+        for at, d in enumerate(self.cut.patch_dims):
+            k = self.cut.dims.index(d) if d in self.cut.dims else -1
+            if k < 0 or k in self.cut.axes or _is_whole(rest[at]):
+                continue
+            cells[k] = np.atleast_1d(np.arange(self.source.shape[k])[rest[at]])
+            rest[at] = slice(None) if np.ndim(rest[at]) or isinstance(rest[at], slice) else 0
+        if not cells or not all(map(len, cells.values())):  # some readers cannot read nothing
+            return self, key
+        return Rows(self.source.keeping(cells), self.cut), tuple(rest)
 
     def _in_batches(self, ordinals: NDArray[Any]) -> NDArray[Any]:
         """Cut in parts where patches are made smaller afterwards."""
@@ -268,3 +286,7 @@ def parts_of(array: Any) -> list[Any]:
         if isinstance(inner, Joined)
         else [array]
     )
+
+
+def _is_whole(key: Any) -> bool:
+    return isinstance(key, slice) and key == slice(None)

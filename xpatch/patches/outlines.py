@@ -94,6 +94,8 @@ def footprints(obj: Any, to_crs: Any = None) -> Any:
     )  # else labels of a file would be compared each time that the plan is asked for
     source, plan = in_space(obj)
     _check_in_space(plan)
+    if plan.domain.above is not None:
+        plan.domain.above.check_placed(plan.dims)
     if plan.members is not None:
         outlines, crs = listed.outlines(source, plan)
     elif plan.domain.curved:

@@ -25,6 +25,7 @@ from xpatch.patches.index import splits_of
 from xpatch.patches.names import free_names, renumbered, unusual_names
 from xpatch.patches.nested import check_asked, check_order, domain_in
 from xpatch.patches.plan import Plan
+from xpatch.patches.provenance import with_indexes
 from xpatch.patches.split import check_chunks, taken_names
 from xpatch.report import tell
 from xpatch.sampler.base import asked
@@ -46,7 +47,7 @@ def make_plan(
 ) -> tuple[Plan, NDArray[np.int64]]:
     """Plan a split. Gives the plan, and the labels of the patches."""
     check_name(dim)
-    domain = domain_in(obj)
+    domain = domain_in(with_indexes(obj))
     check_chunks(obj, "split")
     check_free(obj, domain, dim)
     check_asked(domain, patcher)

@@ -351,8 +351,9 @@ def anchor_coordinates(
         at = {ANCHOR: places.elements, f"{ANCHOR}_x": places.x, f"{ANCHOR}_y": places.y}
         found |= {plan.called(n): Variable(dim, values) for n, values in at.items()}
     boxed = plan.boxed
-    if boxed is None or (boxed.boxes.product and plan.domain.above is None):
-        return found  # whose labels say where they are
+    told = plan.domain.above is None or plan.hood.time_dims  # by labels, or by steps
+    if boxed is None or (boxed.boxes.product and told):
+        return found
     return found | start_coordinates(plan, dim, ordinals)
 
 
