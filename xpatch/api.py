@@ -200,11 +200,11 @@ def merge(
 
     check_words(skipna, fill_value, scale)
     options = Options(like, skipna, fill_value, scale)
+    patches, hidden = focused(patches, dim)
     if isinstance(patches, xr.DataTree):
         from xpatch.multiscale import merge_scales
 
         return merge_scales(patches, aggregation, options, _merge_field)
-    patches, hidden = focused(patches, dim)
     patches, source = identified(patches, like)
     if len(source.plans) > 1 and not source.coarse:
         from xpatch.models.merge import merge_each

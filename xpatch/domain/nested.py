@@ -64,6 +64,6 @@ class Above:
     def way_out(self) -> str:
         """What to do instead."""
         return (
-            "Split one patch, patches.patch[k].patch.split(…), which is a field with places of its own, or cut "
-            "the field itself"
+            "Split one patch, patches.patch[k].patch.split(…, dim='inner'), which is a field with places of its own, "
+            "or cut the field itself"
         )

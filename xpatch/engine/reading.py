@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from xarray.core import indexing
 
+from xpatch.engine.joined import read
+
 FEW = 10  # labels that a message lists
 
 
@@ -42,10 +44,10 @@ class Stored:
     def read(self, key: Sequence[slice]) -> NDArray[Any]:
         """Read a region; errors tell which, and of what."""
         own = tuple(_as_run(self.kept[k]) if k in self.kept else s for k, s in enumerate(key))
-        plain = all(isinstance(s, slice) for s in own)
-        how = indexing.BasicIndexer if plain else indexing.OuterIndexer
         try:
-            array = self.data[how(own)]
+            if not all(isinstance(s, slice) for s in own):
+                return read(self.data, own)
+            array = self.data[indexing.BasicIndexer(own)]
             return np.asarray(array.get_duck_array() if hasattr(array, "get_duck_array") else array)
         except Exception as error:
             what = "the field" if self.name is None else repr(self.name)

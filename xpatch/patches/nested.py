@@ -10,17 +10,27 @@ import xarray as xr
 from xarray import Variable
 
 from xpatch.domain import Lattice, domain_of
+from xpatch.domain.axes import even_spacing
 from xpatch.domain.nested import Above
 from xpatch.engine.lazy import Turned, lazily
 from xpatch.geometry import MemberGeometry
 from xpatch.neighborhood import Neighborhood
 from xpatch.patches.coords import refined
 from xpatch.patches.encoding import RECIPE, recipes_in
-from xpatch.patches.index import PatchIndex, splits_of
+from xpatch.patches.index import PatchIndex, splits_of, with_index
 from xpatch.patches.plan import Plan
 from xpatch.sampler import Valid
 
-__all__ = ["above_coordinates", "behind", "check_asked", "check_order", "domain_in", "focused"]
+__all__ = [
+    "above_coordinates",
+    "above_of",
+    "behind",
+    "check_asked",
+    "check_order",
+    "domain_in",
+    "focused",
+    "with_indexes_of",
+]
 
 
 def plans_along(obj: Any, dim: Hashable) -> tuple[Plan, ...]:
@@ -44,16 +54,24 @@ def above_of(obj: Any, dims: tuple[Hashable, ...]) -> Above | None:
     held = obj.coords.to_dataset()[[n for n, c in coords.items() if {*c.dims} - {*dims}]]
     labels = {d: obj.coords[d].variable.to_base_variable() for d in dims if d in obj.coords}
     held = held.drop_vars(dims, errors="ignore").assign_coords(labels)
-    return Above(dims, frozenset(differ), frozenset(slots), _steps(plans, slots), held)
+    steps = {d: _step(plans, d, v) for d, v in own.items() if d not in slots and v.ndim == 2}
+    known = {d: step for d, step in steps.items() if step is not None}
+    return Above(dims, frozenset(differ), frozenset(slots), known, held)
 
 
-def _steps(plans: list[Plan], slots: set[Hashable]) -> dict[Hashable, Any]:
-    """Give the distance of labels where all fields have the same."""
-    found: dict[Hashable, list[Any]] = {}
-    for plan in plans:
-        for d in {*plan.inner} - slots - {*plan.hood.coarse}:
-            found.setdefault(d, []).append(plan.domain.spacing(d))
-    return {d: steps[0] for d, steps in found.items() if None not in steps and len({*steps}) == 1}
+def _step(plans: list[Plan], d: Hashable, labels: Variable) -> Any:
+    """Give the distance of labels, where that of all fields is the same and a model left it."""
+    own = [p.domain.spacing(d) for p in plans if d in p.inner and d not in p.hood.coarse]
+    step = own[0] if own and all(other == own[0] for other in own) else None
+    if step is None or isinstance(step, np.timedelta64) or labels.chunks is not None:
+        return None
+    (rows,) = (e for e in labels.dims if e != d)
+    few = sorted(
+        {0, labels.sizes[rows] // 2, labels.sizes[rows] - 1} & {*range(labels.sizes[rows])}
+    )
+    far = [even_spacing(row) for row in labels.isel({rows: few}).transpose(rows, d).to_numpy()]
+    same = [found is not None and np.isclose(found, step, rtol=1e-3) for found in far]
+    return step if all(same) else None
 
 
 def domain_in(obj: Any) -> Lattice:
@@ -131,6 +149,15 @@ def _behind(variable: Variable, dims: tuple[Hashable, ...]) -> Variable:
     return Variable(order, lazily(Turned(variable._data, axes)), variable.attrs, variable.encoding)
 
 
+def with_indexes_of(patches: Any, obj: Any) -> Any:
+    """Give an object that has patch dimensions the indexes that patches have along them."""
+    for d in splits_of(patches):
+        index = patches.xindexes.get(d)
+        if isinstance(index, PatchIndex) and d in obj.dims:
+            obj = with_index(obj, index)
+    return obj
+
+
 # --------------------------------------------------------------------------------------- merge
 
 
@@ -145,6 +172,11 @@ def focused(patches: Any, dim: Hashable | None) -> tuple[Any, xr.Coordinates]:
         If a later split cut what this one did.
     """
     none = xr.Coordinates()
+    if dim is not None and isinstance(patches, xr.DataTree):
+        raise TypeError(
+            f"merge(dim={dim!r}) names a split of a DataArray or a Dataset; the scales of a DataTree are merged "
+            "together, and then the patches that were split: tree.patch.merge().patch.merge()"
+        )
     splits = splits_of(patches) if isinstance(patches, xr.DataArray | xr.Dataset) else ()
     if dim is None or not splits or dim == splits[-1]:
         return patches, none
