@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from xarray import Variable
 
@@ -69,8 +70,15 @@ def box_coordinates(
         where = (plan, merge.source.ordinals, merge.crop, merge.dim)
         bounded = bounds_of(patches.coords, plan.dims).get(name)
         values = turned_back(coord.variable, bounded, *where)
-        found[name] = in_order(place(values, *where, own), known)
+        found[name] = in_order(_as_was(place(values, *where, own), coord.dtype), known)
     return found
+
+
+def _as_was(placed: Variable, dtype: np.dtype) -> Variable:
+    """Give integers back their dtype, if none is missing."""
+    if placed.chunks is not None or dtype.kind not in "iu" or placed.isnull().any():
+        return placed
+    return placed.astype(dtype)
 
 
 def _is_placed(coord: xr.DataArray) -> bool:
