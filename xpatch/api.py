@@ -53,14 +53,14 @@ def split(
         Analysis window: the patches are multiplied by it, and `merge` divides by its sum. Of two
         geometries samplers and windows are pairs in the same order.
     dim : str, default: "patch"
-        Name of the new dimension.
+        Name of the new dimension; patches are split again along another, such as ``dim="inner"``.
     chunks : "auto", int or None, default: "auto"
         For dask arrays, the most patches in a chunk; "auto" follows dask's ``array.chunk-size``.
 
     Returns
     -------
     DataArray or Dataset, or DataTree
-        Patches with dims ``(dim, *dims of obj)``; of a `MultiScale` a DataTree with a node of patches
+        Patches with dims ``(dim, *dims of obj)``, of patches ``("patch", dim, …)``; of a `MultiScale` a DataTree with a node of patches
         for each scale. Coordinates of cut dimensions become per-patch
         labels such as ``y(patch, y)``, so that one patch, ``patches.isel(patch=0)``, is an
         ordinary small field. NumPy gives NumPy, dask gives dask, data on disk stay there.
