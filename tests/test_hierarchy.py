@@ -756,3 +756,73 @@ def test_a_dimension_that_is_carried_whole_is_periodic(whole):
     around = bands.patch.split(xpatch.Rectangular(x=5, boundary="wrap"), dim="inner")
     assert around["x"].values[-1].tolist() == [200, 205, 210, 215, 220]
     check_same(around.patch.merge(), bands)
+
+
+def test_models_are_fitted_to_patches_of_one_patch(tiles):
+    truth = 2 * tiles + xr.DataArray(np.arange(6.0), dims="patch")
+    chips = xr.Dataset({"a": tiles, "b": truth}).patch.split({"y": 4, "x": 4}, dim="inner")
+    with pytest.raises(ValueError, match=r"patches\.isel\(patch=k\)\.patch\.fit"):
+        chips.patch.fit(xpatch.LeastSquares(), y="b", x="a")
+    own = chips.isel(patch=3).patch.fit(xpatch.LeastSquares(), y="b", x="a")
+    np.testing.assert_allclose(own["coef"].values, [[3, 2]] * 4)
+    assert chips.patch.fit(xpatch.LeastSquares(), y="b", x="a", over="patch")["n"] == 6 * 128
+
+
+def test_what_xr_concat_put_together_is_split_again(whole, tiles):
+    moved = whole.assign_coords(x=whole.x + 1000).patch.split({"y": 8, "x": 8})
+    mixed = xr.concat([tiles, moved], "patch")
+    chips = mixed.patch.split({"y": 4, "x": 4}, dim="inner")
+    check_same(chips.patch.merge(), mixed)
+    some = [7, 0]  # of which one label is that of two patches: labels come from the chips
+    np.testing.assert_array_equal(
+        chips.isel(patch=some).patch.merge()["x"].values, mixed["x"].values[some]
+    )
+
+
+def test_numbers_for_missing_values_stay(whole):
+    counts = (whole * 100).astype("i2").assign_attrs(_FillValue=-1)
+    tiles = counts.patch.split({"y": 8, "x": 8})
+    geometry = xpatch.Rectangular(y=5, x=5, boundary="pad", pad_mode="constant")
+    chips = tiles.patch.split(geometry, dim="inner")
+    assert chips.dtype == np.int16
+    assert bool((chips == -1).any())
+    check_same(chips.patch.merge("first"), tiles)
+
+
+def test_lists_of_steps_have_no_order_to_cut():
+    uneven = series().isel(time=np.delete(np.arange(20), [5, 6, 13]))
+    weeks = uneven.patch.split(xpatch.FixedLookback("7D"))
+    with pytest.raises(ValueError, match="'time' is a list of members"):
+        weeks.patch.split({"time": 3}, dim="inner")
+    tiles = weeks.patch.split({"y": 4, "x": 4}, dim="inner")
+    check_same(tiles.patch.merge(), weeks)
+    xr.testing.assert_allclose(
+        tiles.patch.merge(dim="patch").patch.merge(), weeks.patch.merge("mean")
+    )
+
+
+def test_coordinates_are_renamed_between(whole, tiles, chips):
+    back = chips.rename(height="h").patch.merge()
+    np.testing.assert_array_equal(back["h"].values, tiles["height"].values)
+    assert "height" not in back.coords
+
+
+def test_numbers_that_were_computed_from_those_of_patches_count_none(whole, tiles):
+    members = xr.DataArray(np.arange(3), {"member": ("member", np.arange(3), tiles["patch"].attrs)})
+    several = tiles.expand_dims(member=3).assign_coords(member=members["member"])
+    chips = several.patch.split({"y": 4, "x": 4}, dim="inner")
+    assert chips.dims[:3] == ("patch", "inner", "member")
+    merged = chips.patch.merge().patch.merge()
+    np.testing.assert_allclose(merged.isel(member=1), whole)
+
+
+def test_some_windows_of_a_file(tmp_path):
+    whole = series()
+    weeks = whole.patch.split({"y": 4, "x": 4}).patch.split(xpatch.FixedLookback(5), dim="inner")
+    weeks.isel(inner=[3, 9], patch=[4, 0]).to_netcdf(tmp_path / "some.nc")
+    read = xr.open_dataset(tmp_path / "some.nc")["t"].patch.merge()
+    known = np.isfinite(read.values[0]).all((1, 2))
+    assert known.sum() == 10
+    np.testing.assert_allclose(
+        read.values[0][known], whole.values[[*range(3, 8), *range(9, 14)], 4:8, 4:8]
+    )

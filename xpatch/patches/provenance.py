@@ -93,7 +93,12 @@ def provenance(obj: xr.DataArray | xr.Dataset) -> Provenance:
 def with_indexes(obj: Any) -> Any:
     """Give patches that are split again their index, if they lost it; other fields as they are."""
     known = isinstance(obj, xr.DataArray | xr.Dataset) and splits_of(obj)
-    return indexed(obj) if known and scenes_written(obj) is None else obj
+    if not known or scenes_written(obj) is not None:
+        return obj
+    try:
+        return indexed(obj)
+    except ValueError:  # which merge raises; cells are cut without it
+        return obj
 
 
 def identified(patches: Any, like: Any) -> tuple[Any, Provenance]:
