@@ -115,6 +115,7 @@ def test_three_levels(whole, tiles, chips):
     mixed = bits.isel(some).isel(third=[3, 1, 0, 2])
     check_same(mixed.patch.merge(), chips.isel(some))
     check_same(mixed.patch.merge().patch.merge(), tiles.isel(patch=[2, 0]))
+    assert chips.patch.split({"y": 20.0}, dim="third").sizes["y"] == 2  # in units of the labels
 
 
 BOUNDARIES = st.sampled_from(["shift", "drop", "pad"])
@@ -396,8 +397,9 @@ def test_windows_in_windows_go_by_steps():
     )
     check_same(days.patch.merge(), weeks)
     check_same(days.patch.merge().patch.merge(), whole)
-    with pytest.raises(ValueError, match="windows along it are counted in steps"):
+    with pytest.raises(ValueError, match="windows along it are counted in steps") as error:
         weeks.patch.split(xpatch.FixedLookback("3D"), dim="inner")
+    assert "along ['time'] have no labels in common" in error.value.__notes__[0]
 
 
 def test_past_and_future_of_windows_in_boxes():

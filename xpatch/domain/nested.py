@@ -61,6 +61,15 @@ class Above:
             )
 
     @property
+    def note(self) -> str:
+        """What errors of other rooms do not know."""
+        moving = sorted(map(str, self.differ))
+        return (
+            f"these are patches along {self.dims[-1]!r}, whose cells along {moving} have no labels in common and are "
+            f"counted. {self.way_out}"
+        )
+
+    @property
     def way_out(self) -> str:
         """What to do instead."""
         return (

@@ -177,7 +177,7 @@ def unflatten(matrix: xr.DataArray, patches: Any = None) -> xr.DataArray:
         for n, c in patches.coords.items()
         if {*c.dims} <= {*bare.dims} and all(bare.sizes[d] == c.sizes[d] for d in c.dims)
     }
-    known.pop(index.dim, None)  # which are those that it has
+    known.pop(index.dim, None)
     order = [d for d in patches.dims if d in bare.dims]
     out = bare.transpose(*order, *(d for d in bare.dims if d not in order))
     found: xr.DataArray = with_indexes_of(patches, out.assign_coords(known))

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from xarray import Variable
 
@@ -54,7 +55,7 @@ def above_of(obj: Any, dims: tuple[Hashable, ...]) -> Above | None:
     held = obj.coords.to_dataset()[[n for n, c in coords.items() if {*c.dims} - {*dims}]]
     labels = {d: obj.coords[d].variable.to_base_variable() for d in dims if d in obj.coords}
     held = held.drop_vars(dims, errors="ignore").assign_coords(labels)
-    steps = {d: _step(plans, d, v) for d, v in own.items() if d not in slots and v.ndim == 2}
+    steps = {d: _step(plans, d, v) for d, v in own.items() if d not in slots}
     known = {d: step for d, step in steps.items() if step is not None}
     return Above(dims, frozenset(differ), frozenset(slots), known, held)
 
@@ -65,11 +66,10 @@ def _step(plans: list[Plan], d: Hashable, labels: Variable) -> Any:
     step = own[0] if own and all(other == own[0] for other in own) else None
     if step is None or isinstance(step, np.timedelta64) or labels.chunks is not None:
         return None
-    (rows,) = (e for e in labels.dims if e != d)
-    few = sorted(
-        {0, labels.sizes[rows] // 2, labels.sizes[rows] - 1} & {*range(labels.sizes[rows])}
-    )
-    far = [even_spacing(row) for row in labels.isel({rows: few}).transpose(rows, d).to_numpy()]
+    sizes = {e: n for e, n in labels.sizes.items() if e != d}
+    few = {e: sorted({0, n // 2, n - 1} & {*range(n)}) for e, n in sizes.items()}
+    rows = labels.isel(few).transpose(..., d).to_numpy().reshape(-1, labels.sizes[d])
+    far = [even_spacing(row) for row in rows]
     same = [found is not None and np.isclose(found, step, rtol=1e-3) for found in far]
     return step if all(same) else None
 
@@ -102,9 +102,7 @@ def check_asked(domain: Lattice, axes: Any) -> None:
             f"{above.way_out}; or leave them out after the split, patches.where(…)"
         )
     if isinstance(axes.geometry, MemberGeometry):
-        where = (*domain.spatial_dims, *domain.element_dims)
-        lost = [d for d in domain.sizes if d in above.slots]
-        above.check_placed([*where, *lost] if set(where) & above.differ else where)
+        above.check_placed((*domain.spatial_dims, *domain.element_dims))
 
 
 def check_order(hood: Neighborhood, above: Above | None) -> None:
@@ -212,33 +210,31 @@ def above_coordinates(
     above: Above | None, patches: Any, sizes: Mapping[Hashable, int], scale: Mapping[Hashable, int]
 ) -> dict[Hashable, Variable]:
     """Give the coordinates that the patches above had along what was cut out of them."""
-    rows: dict[Hashable, Any] = {}
-    for d in () if above is None else above.dims:
-        at = _rows(above, patches, d)
-        if at is not None:
-            rows[d] = at
-    if above is None or not rows:
+    if above is None:
         return {}
+    rows = {d: _rows(above.coords, patches, d) for d in above.dims}
     found = {}
     for name, coord in above.coords.variables.items():
-        own = [d for d in coord.dims if d in above.dims]
-        if name in above.dims or not all(d in rows for d in own):
+        own = {d: rows[d] for d in coord.dims if d in rows}
+        if name in rows or any(at is None for at in own.values()):
             continue
-        some = coord.isel({d: rows[d] for d in own})
+        some = coord.isel(own)
         some = refined(some, scale) if any(scale.get(d, 1) > 1 for d in some.dims) else some
         if all(sizes.get(d) == n for d, n in some.sizes.items()):
             found[name] = some
     return found
 
 
-def _rows(above: Above | None, patches: Any, dim: Hashable) -> Any:
+def _rows(held: xr.Dataset, patches: Any, dim: Hashable) -> Any:
     """Give which of the patches that were split those are that there are; None if nothing says so."""
-    if above is None or dim not in above.coords or dim not in patches.coords:
+    if dim not in held.coords or dim not in patches.coords:
         return None
-    held, here = (np.asarray(c.coords[dim].values) for c in (above.coords, patches))
-    if np.array_equal(held, here):
+    known, here = pd.Index(held.coords[dim].values), np.asarray(patches.coords[dim].values)
+    if here.ndim and known.equals(pd.Index(here)):
         return slice(None)
-    first = {label: k for k, label in reversed([*enumerate(held.tolist())])}
-    if len(first) < len(held) or not {*np.ravel(here).tolist()} <= {*first}:
+    if not known.is_unique:  # of several fields
         return None
-    return np.array([first[k] for k in here.tolist()]) if here.ndim else first[here.item()]
+    at = known.get_indexer(np.ravel(here))
+    if (at < 0).any():
+        return None
+    return at if here.ndim else int(at[0])

@@ -51,12 +51,7 @@ def make_plan(
     check_chunks(obj, "split")
     check_free(obj, domain, dim)
     check_asked(domain, patcher)
-    if isinstance(patcher, SpaceTimeAxes):
-        found = in_space_and_time(domain, patcher, obj)
-    elif isinstance(patcher, TimeAxes):
-        found = in_time(domain, patcher)
-    else:
-        found = in_space(domain, patcher, obj)
+    found = found_on(domain, patcher, obj)
     check_cut(found.hood)
     check_order(found.hood, domain.above)
     check_values(obj, found.hood.dims)
@@ -142,6 +137,20 @@ class Found:
     ids: NDArray[Any] | None = None
     matched: bool = False  # whether anchors are those of other patches
     closed: str | None = None  # what the sampler in time says of its windows
+
+
+def found_on(domain: Lattice, patcher: AnyAxes, obj: Any) -> Found:
+    """Find the neighborhoods of a patcher of any kind."""
+    try:
+        if isinstance(patcher, SpaceTimeAxes):
+            return in_space_and_time(domain, patcher, obj)
+        if isinstance(patcher, TimeAxes):
+            return in_time(domain, patcher)
+        return in_space(domain, patcher, obj)
+    except (KeyError, TypeError, ValueError) as error:
+        if domain.above is not None:
+            error.add_note(domain.above.note)
+        raise
 
 
 def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
