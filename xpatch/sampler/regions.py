@@ -49,6 +49,15 @@ class Stretches:
         which = np.searchsorted(ends, numbers, "right")
         return self.row[which], self.behind[which] - (ends[which] - numbers)
 
+    def holds(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which boxes are among them."""
+        if not len(self.row):
+            return np.zeros(len(row), bool)
+        wide = int(max(column.max(initial=0), self.behind.max())) + 1
+        at = np.searchsorted(self.row * wide + self.first, row * wide + column, "right") - 1
+        inside = (self.row[at] == row) & (column < self.behind[at])
+        return np.asarray(inside & (at >= 0))
+
     def every(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Give row and column of all boxes, row by row."""
         check_amount(len(self), "Within", "use a larger step, or a smaller area")
@@ -57,8 +66,29 @@ class Stretches:
         return np.repeat(self.row, counts), np.arange(len(shift)) + shift
 
 
-def meeting(shapes: NDArray[Any], rows: Spans, columns: Spans) -> Stretches:
-    """Give the boxes that overlap any of some polygons.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+    """What parts of polygons, each in one row of boxes, reach along it.
+
+    Parameters
+    ----------
+    row : int64 array (part,)
+        The row.
+    low, high : float64 array (part,)
+        The ends of the part.
+    inner_low, inner_high : float64 array (part,)
+        Between which it fills the row from side to side; the one is above the other where it does nowhere.
+    """
+
+    row: NDArray[np.int64]
+    low: NDArray[Any]
+    high: NDArray[Any]
+    inner_low: NDArray[Any]
+    inner_high: NDArray[Any]
+
+
+def meeting(shapes: NDArray[Any], rows: Spans, columns: Spans) -> tuple[Stretches, Stretches]:
+    """Give the boxes that overlap any of some polygons, and some that lie in one as a whole.
 
     A polygon cut to a row of boxes is made of connected parts. The inside of each has points at all x
     between its ends, so that it overlaps every box that reaches in between.
@@ -75,17 +105,74 @@ def meeting(shapes: NDArray[Any], rows: Spans, columns: Spans) -> Stretches:
     bounds = shapely.bounds(shapes)
     first, behind = _reached(rows, bounds[:, 1], bounds[:, 3])
     some = behind > first
-    shapes, bounds, first, behind = shapes[some], bounds[some], first[some], behind[some]
-    area = (bounds[:, 2] - bounds[:, 0]) * (bounds[:, 3] - bounds[:, 1])
-    straight = np.abs(shapely.area(shapes) - area) <= 1e-12 * area
-    row, which = _spread(first[straight], behind[straight])
-    ends = [bounds[straight][which][:, [0, 2]]]
-    found = [row]
-    for row, low, high in _by_rows(shapes[~straight], first[~straight], behind[~straight], rows):
-        found.append(row)
-        ends.append(np.stack([low, high], axis=-1))
-    row, (low, high) = np.concatenate(found), np.concatenate(ends).T
-    return _joined(row, *_reached(columns, low, high), len(columns[0]))
+    shapes, first, behind = shapes[some], first[some], behind[some]
+    simple = monotone(shapes)
+    parts = [along_edges(shapes[simple], rows)]
+    parts += _by_rows(shapes[~simple], first[~simple], behind[~simple], rows)
+    names = [f.name for f in dataclasses.fields(Rows)]
+    found = Rows(*(np.concatenate([getattr(p, n) for p in parts]) for n in names))
+    n = len(columns[0])
+    touched = _joined(found.row, *_reached(columns, found.low, found.high), n)
+    inner = (
+        np.searchsorted(columns[0], found.inner_low),
+        np.searchsorted(columns[1], found.inner_high, "right"),
+    )
+    return touched, _joined(found.row, *inner, n)
+
+
+def monotone(shapes: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which polygons every row cuts in one part: without holes, once up and once down."""
+    import shapely
+
+    points, owner = shapely.get_coordinates(shapely.get_exterior_ring(shapes), return_index=True)
+    step = np.sign(np.diff(points[:, 1]))
+    keep = (owner[1:] == owner[:-1]) & (step != 0)
+    step, owner = step[keep], owner[1:][keep]
+    ends = np.flatnonzero(np.diff(owner, append=-1))
+    before = np.roll(step, 1)
+    firsts = np.flatnonzero(np.diff(owner, prepend=-1))
+    before[firsts] = step[ends]
+    changes = np.bincount(owner, step != before, len(shapes))
+    return np.asarray((changes == 2) & (shapely.get_num_interior_rings(shapes) == 0))
+
+
+def along_edges(shapes: NDArray[Any], rows: Spans) -> Rows:
+    """Give what monotone polygons reach in each row, from their edges in it."""
+    import shapely
+
+    shapes = shapely.orient_polygons(shapes)
+    points, owner = shapely.get_coordinates(shapes, return_index=True)
+    edge = np.flatnonzero((owner[1:] == owner[:-1]) & (np.diff(points[:, 1]) != 0))
+    a, b, owner = points[edge], points[edge + 1], owner[edge]
+    left = (
+        a[:, 1] > b[:, 1]
+    )  # the inside is to the left of an edge, so that one that falls bounds it there
+    a, b = np.where(left[:, None], b, a), np.where(left[:, None], a, b)
+    row, which = _spread(*_reached(rows, a[:, 1], b[:, 1]))
+    a, b, owner, left = a[which], b[which], owner[which], left[which]
+    slope = (b[:, 0] - a[:, 0]) / (b[:, 1] - a[:, 1])
+    ends = [
+        np.clip(a[:, 0] + slope * (y - a[:, 1]), *np.sort([a[:, 0], b[:, 0]], axis=0))
+        for y in (np.maximum(a[:, 1], rows[0][row]), np.minimum(b[:, 1], rows[1][row]))
+    ]
+    low, high = np.minimum(*ends), np.maximum(*ends)
+    order = np.lexsort((row, owner))
+    row, owner, low, high, left = (v[order] for v in (row, owner, low, high, left))
+    begins = np.flatnonzero((np.diff(row, prepend=-1) != 0) | (np.diff(owner, prepend=-1) != 0))
+    if not len(begins):
+        return Rows(row, low, high, low, high)
+    _, bottom, _, top = shapely.bounds(shapes[owner[begins]]).T
+    own = row[begins]
+    full = (bottom <= rows[0][own]) & (top >= rows[1][own])
+    inner_low = np.maximum.reduceat(np.where(left, high, -np.inf), begins)
+    inner_high = np.minimum.reduceat(np.where(left, np.inf, low), begins)
+    return Rows(
+        own,
+        np.minimum.reduceat(low, begins),
+        np.maximum.reduceat(high, begins),
+        np.where(full, inner_low, np.inf),
+        np.where(full, inner_high, -np.inf),
+    )
 
 
 def _reached(spans: Spans, low: Any, high: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -101,8 +188,8 @@ def _spread(first: NDArray, behind: NDArray) -> tuple[NDArray[np.int64], NDArray
     return np.arange(len(which)) + np.repeat(behind - np.cumsum(counts), counts), which
 
 
-def _by_rows(shapes: NDArray[Any], first: NDArray, behind: NDArray, rows: Spans) -> Any:
-    """Cut polygons to rows of boxes; give the row of each part, and its ends."""
+def _by_rows(shapes: NDArray[Any], first: NDArray, behind: NDArray, rows: Spans) -> Iterator[Rows]:
+    """Cut polygons to rows of boxes."""
     import shapely
 
     while len(shapes):
@@ -118,13 +205,14 @@ def _by_rows(shapes: NDArray[Any], first: NDArray, behind: NDArray, rows: Spans)
         shapes, first, behind = pieces, first[which], behind[which]
 
 
-def _ends(shapes: NDArray[Any], row: NDArray, rows: Spans) -> Any:
+def _ends(shapes: NDArray[Any], row: NDArray, rows: Spans) -> Rows:
     import shapely
 
     pieces, which = _cut(shapes, rows[0][row], rows[1][row])
     low, bottom, high, top = shapely.bounds(pieces).T
     thick = top - bottom > TINY
-    return row[which][thick], low[thick], high[thick]
+    nowhere = np.full(int(thick.sum()), np.inf)
+    return Rows(row[which][thick], low[thick], high[thick], nowhere, -nowhere)
 
 
 def _cut(shapes: NDArray[Any], low: NDArray, high: NDArray) -> tuple[NDArray[Any], NDArray]:
