@@ -575,6 +575,8 @@ def test_compares_by_value():
         ([None, shapely.box(0, 0, 1, 1)], {}, TypeError, "area must be polygons"),
         ([shapely.box(0, 0, 1, 1), None], {}, ValueError, "missing"),
         (7, {}, TypeError, "area must be polygons"),
+        ([], {}, ValueError, "area is empty"),
+        ("everywhere", {}, ValueError, "no WKT of polygons"),
         ((4, 0, 1, 1), {}, ValueError, "left 4"),
         (geopandas.GeoSeries([shapely.box(0, 0, 1, 1)]), {}, ValueError, "knows no CRS"),
         (shapely.box(0, 0, 1, 1), {"min_fraction": 2}, ValueError, "between 0 and 1"),

@@ -35,13 +35,11 @@ def read_area(given: Any, crs: Any, target: Any) -> list[Group]:
     TypeError, ValueError
         If these are no polygons, or none that has an area.
     """
-    import shapely
-
     slices = slices_in(given)
     if slices is not None:
         return [(polygons(_box(s.bounds)), s.crs if s.crs is not None else crs) for s in slices]
     if isinstance(given, str):
-        return [(polygons(shapely.from_wkt(given)), crs)]
+        return [(polygons(_of_text(given)), crs)]
     if is_geometry(given):
         known = crs_of(given)
         if hasattr(given, "set_crs") and known is None and crs is None and target is not None:
@@ -50,12 +48,23 @@ def read_area(given: Any, crs: Any, target: Any) -> list[Group]:
                 "area.set_crs(…), or Within(sampler, area, crs=…)"
             )
         return [(polygons(getattr(given, "geometry", given)), crs if known is None else known)]
+    if isinstance(given, tuple | list | np.ndarray) and not len(given):
+        raise ValueError("the area is empty")
     if isinstance(given, tuple | list | np.ndarray) and all(map(is_number, given)):
         return [(polygons(_box(checked_bounds(given, crs))), crs)]
     raise TypeError(
         "area must be polygons of shapely or geopandas, GeoSlice, or bounds (left, bottom, right, top), got "
         f"{type(given).__name__}"
     )
+
+
+def _of_text(text: str) -> Any:
+    import shapely
+
+    try:
+        return shapely.from_wkt(text)
+    except shapely.errors.GEOSException as error:
+        raise ValueError(f"area={text[:60]!r} is no WKT of polygons: {error}") from None
 
 
 def _box(bounds: Bounds) -> Any:

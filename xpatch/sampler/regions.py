@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xpatch.spec import check_amount
 
 TINY = 1e-8  # of a cell: overlaps that are narrower are touching, by rounding
-FEW = 64  # vertices of polygons that are cut into rows one by one, not by halves
+FEW = 256  # vertices of polygons that are not divided
 BLOCK = 1 << 17  # boxes that are looked at together
 
 Spans = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -66,32 +66,12 @@ class Stretches:
         return np.repeat(self.row, counts), np.arange(len(shift)) + shift
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Rows:
-    """What parts of polygons, each in one row of boxes, reach along it.
-
-    Parameters
-    ----------
-    row : int64 array (part,)
-        The row.
-    low, high : float64 array (part,)
-        The ends of the part.
-    inner_low, inner_high : float64 array (part,)
-        Between which it fills the row from side to side; the one is above the other where it does nowhere.
-    """
-
-    row: NDArray[np.int64]
-    low: NDArray[Any]
-    high: NDArray[Any]
-    inner_low: NDArray[Any]
-    inner_high: NDArray[Any]
-
-
 def meeting(shapes: NDArray[Any], rows: Spans, columns: Spans) -> tuple[Stretches, Stretches]:
     """Give the boxes that overlap any of some polygons, and some that lie in one as a whole.
 
-    A polygon cut to a row of boxes is made of connected parts. The inside of each has points at all x
-    between its ends, so that it overlaps every box that reaches in between.
+    A box overlaps a polygon if an edge runs through its inside, or if it lies in the polygon as a whole.
+    Between the edges of a polygon in a row, boxes lie in it or beside it, as the number of edges before
+    them is odd or even.
 
     Parameters
     ----------
@@ -100,79 +80,93 @@ def meeting(shapes: NDArray[Any], rows: Spans, columns: Spans) -> tuple[Stretche
     rows, columns : pair of arrays
         Lower and upper edges of the boxes, both ascending.
     """
-    import shapely
-
-    bounds = shapely.bounds(shapes)
-    first, behind = _reached(rows, bounds[:, 1], bounds[:, 3])
-    some = behind > first
-    shapes, first, behind = shapes[some], first[some], behind[some]
-    simple = monotone(shapes)
-    parts = [along_edges(shapes[simple], rows)]
-    parts += _by_rows(shapes[~simple], first[~simple], behind[~simple], rows)
-    names = [f.name for f in dataclasses.fields(Rows)]
-    found = Rows(*(np.concatenate([getattr(p, n) for p in parts]) for n in names))
-    n = len(columns[0])
-    touched = _joined(found.row, *_reached(columns, found.low, found.high), n)
+    edges = Edges.of(shapes, rows)
+    first, behind = _reached(columns, edges.low, edges.high)
+    row, low, high = edges.filled()
     inner = (
-        np.searchsorted(columns[0], found.inner_low),
-        np.searchsorted(columns[1], found.inner_high, "right"),
+        np.searchsorted(columns[0], low - TINY),
+        np.searchsorted(columns[1], high + TINY, "right"),
     )
-    return touched, _joined(found.row, *inner, n)
-
-
-def monotone(shapes: NDArray[Any]) -> NDArray[np.bool_]:
-    """Tell which polygons every row cuts in one part: without holes, once up and once down."""
-    import shapely
-
-    points, owner = shapely.get_coordinates(shapely.get_exterior_ring(shapes), return_index=True)
-    step = np.sign(np.diff(points[:, 1]))
-    keep = (owner[1:] == owner[:-1]) & (step != 0)
-    step, owner = step[keep], owner[1:][keep]
-    ends = np.flatnonzero(np.diff(owner, append=-1))
-    before = np.roll(step, 1)
-    firsts = np.flatnonzero(np.diff(owner, prepend=-1))
-    before[firsts] = step[ends]
-    changes = np.bincount(owner, step != before, len(shapes))
-    return np.asarray((changes == 2) & (shapely.get_num_interior_rings(shapes) == 0))
-
-
-def along_edges(shapes: NDArray[Any], rows: Spans) -> Rows:
-    """Give what monotone polygons reach in each row, from their edges in it."""
-    import shapely
-
-    shapes = shapely.orient_polygons(shapes)
-    points, owner = shapely.get_coordinates(shapes, return_index=True)
-    edge = np.flatnonzero((owner[1:] == owner[:-1]) & (np.diff(points[:, 1]) != 0))
-    a, b, owner = points[edge], points[edge + 1], owner[edge]
-    left = (
-        a[:, 1] > b[:, 1]
-    )  # the inside is to the left of an edge, so that one that falls bounds it there
-    a, b = np.where(left[:, None], b, a), np.where(left[:, None], a, b)
-    row, which = _spread(*_reached(rows, a[:, 1], b[:, 1]))
-    a, b, owner, left = a[which], b[which], owner[which], left[which]
-    slope = (b[:, 0] - a[:, 0]) / (b[:, 1] - a[:, 1])
-    ends = [
-        np.clip(a[:, 0] + slope * (y - a[:, 1]), *np.sort([a[:, 0], b[:, 0]], axis=0))
-        for y in (np.maximum(a[:, 1], rows[0][row]), np.minimum(b[:, 1], rows[1][row]))
-    ]
-    low, high = np.minimum(*ends), np.maximum(*ends)
-    order = np.lexsort((row, owner))
-    row, owner, low, high, left = (v[order] for v in (row, owner, low, high, left))
-    begins = np.flatnonzero((np.diff(row, prepend=-1) != 0) | (np.diff(owner, prepend=-1) != 0))
-    if not len(begins):
-        return Rows(row, low, high, low, high)
-    _, bottom, _, top = shapely.bounds(shapes[owner[begins]]).T
-    own = row[begins]
-    full = (bottom <= rows[0][own]) & (top >= rows[1][own])
-    inner_low = np.maximum.reduceat(np.where(left, high, -np.inf), begins)
-    inner_high = np.minimum.reduceat(np.where(left, np.inf, low), begins)
-    return Rows(
-        own,
-        np.minimum.reduceat(low, begins),
-        np.maximum.reduceat(high, begins),
-        np.where(full, inner_low, np.inf),
-        np.where(full, inner_high, -np.inf),
+    n = len(columns[0])
+    whole = _joined(row, *inner, n)
+    every = (
+        np.concatenate([edges.row, whole.row]),
+        np.concatenate([first, whole.first]),
+        np.concatenate([behind, whole.behind]),
     )
+    return _joined(*every, n), whole
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Edges:
+    """The edges of polygons in rows of boxes, sorted by polygon, row and x.
+
+    Parameters
+    ----------
+    owner, row : int64 array (edge,)
+        The polygon and the row.
+    low, high : float64 array (edge,)
+        The ends along x of what of an edge is in the row.
+    crossing : float64 array (edge,)
+        Where it crosses the middle of the row, NaN if it does not.
+    """
+
+    owner: NDArray[np.int64]
+    row: NDArray[np.int64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    crossing: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, shapes: NDArray[Any], rows: Spans) -> Edges:
+        """Find the edges in each row; those along its side only are not."""
+        import shapely
+
+        rings, ring_owner = shapely.get_rings(shapes, return_index=True)
+        points, ring = shapely.get_coordinates(rings, return_index=True)
+        edge = np.flatnonzero(ring[1:] == ring[:-1])
+        a, b, owner = points[edge], points[edge + 1], ring_owner[ring[edge]]
+        falls = (a[:, 1] > b[:, 1])[:, None]
+        a, b = np.where(falls, b, a), np.where(falls, a, b)
+        row, which = _spread(*_reached(rows, a[:, 1], b[:, 1]))
+        (ax, ay), (bx, by), owner = a[which].T, b[which].T, owner[which]
+        height = by - ay
+        slope = np.divide(bx - ax, height, out=np.zeros_like(height), where=height > 0)
+
+        def at(y: NDArray) -> NDArray:
+            return np.clip(ax + slope * (y - ay), np.minimum(ax, bx), np.maximum(ax, bx))
+
+        ends = at(np.maximum(ay, rows[0][row])), at(np.minimum(by, rows[1][row]))
+        low = np.where(height > 0, np.minimum(*ends), np.minimum(ax, bx))
+        high = np.where(height > 0, np.maximum(*ends), np.maximum(ax, bx))
+        middle = (rows[0][row] + rows[1][row]) / 2
+        crossing = np.where((ay <= middle) & (middle < by), at(middle), np.nan)
+        order = np.lexsort((low, row, owner))
+        return cls(owner[order], row[order], low[order], high[order], crossing[order])
+
+    def filled(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Give the gaps between edges that lie in their polygon: row and ends."""
+        line = np.cumsum(
+            (np.diff(self.row, prepend=-1) != 0) | (np.diff(self.owner, prepend=-1) != 0)
+        )
+        far = _running(self.high, line)
+        gap = np.flatnonzero((line[1:] == line[:-1]) & (self.low[1:] > far[:-1]))
+        crosses = ~np.isnan(self.crossing)
+        # edges that begin before a gap lie before it, and so does where they cross
+        before = np.concatenate([[0], np.cumsum(crosses)])
+        firsts = np.flatnonzero(np.diff(line, prepend=0))
+        odd = (before[gap + 1] - before[firsts[line[gap] - 1]]) % 2 == 1
+        gap = gap[odd]
+        return self.row[gap], far[gap], self.low[gap + 1]
+
+
+def _running(values: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Give the largest value so far within each group."""
+    rank = np.empty(len(values), np.int64)
+    order = np.argsort(values, kind="stable")
+    rank[order] = np.arange(len(values))
+    best = np.maximum.accumulate(group * np.int64(len(values) + 1) + rank)
+    return values[order[best - group * np.int64(len(values) + 1)]]
 
 
 def _reached(spans: Spans, low: Any, high: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -186,47 +180,6 @@ def _spread(first: NDArray, behind: NDArray) -> tuple[NDArray[np.int64], NDArray
     counts = behind - first
     which = np.repeat(np.arange(len(counts)), counts)
     return np.arange(len(which)) + np.repeat(behind - np.cumsum(counts), counts), which
-
-
-def _by_rows(shapes: NDArray[Any], first: NDArray, behind: NDArray, rows: Spans) -> Iterator[Rows]:
-    """Cut polygons to rows of boxes."""
-    import shapely
-
-    while len(shapes):
-        plain = (behind - first == 1) | (shapely.get_num_coordinates(shapes) <= FEW)
-        row, which = _spread(first[plain], behind[plain])
-        for k in range(0, len(row), BLOCK):
-            yield _ends(shapes[plain][which[k : k + BLOCK]], row[k : k + BLOCK], rows)
-        shapes, first, behind = shapes[~plain], first[~plain], behind[~plain]
-        middle = (first + behind) // 2
-        shapes = np.concatenate([shapes, shapes])
-        first, behind = np.concatenate([first, middle]), np.concatenate([middle, behind])
-        pieces, which = _cut(shapes, rows[0][first], rows[1][behind - 1])
-        shapes, first, behind = pieces, first[which], behind[which]
-
-
-def _ends(shapes: NDArray[Any], row: NDArray, rows: Spans) -> Rows:
-    import shapely
-
-    pieces, which = _cut(shapes, rows[0][row], rows[1][row])
-    low, bottom, high, top = shapely.bounds(pieces).T
-    thick = top - bottom > TINY
-    nowhere = np.full(int(thick.sum()), np.inf)
-    return Rows(row[which][thick], low[thick], high[thick], nowhere, -nowhere)
-
-
-def _cut(shapes: NDArray[Any], low: NDArray, high: NDArray) -> tuple[NDArray[Any], NDArray]:
-    """Cut polygons to what is between two heights; give the parts that have an area."""
-    import shapely
-
-    if not len(shapes):
-        return shapes, np.empty(0, np.int64)
-    left, _, right, _ = shapely.bounds(shapes).T
-    found = shapely.intersection(shapes, shapely.box(left - 1, low, right + 1, high))
-    parts, which = shapely.get_parts(found, return_index=True)
-    parts, inner = shapely.get_parts(parts, return_index=True)
-    some = shapely.area(parts) > 0
-    return parts[some], which[inner][some]
 
 
 def _joined(row: NDArray, first: NDArray, behind: NDArray, n: int) -> Stretches:
@@ -296,7 +249,7 @@ def _divided(shapes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
 
     owner, found, owners = np.arange(len(shapes)), [], []
     while len(shapes):
-        few = shapely.get_num_coordinates(shapes) <= 4 * FEW
+        few = shapely.get_num_coordinates(shapes) <= FEW
         found.append(shapes[few])
         owners.append(owner[few])
         shapes, owner = shapes[~few], owner[~few]
