@@ -407,6 +407,14 @@ def test_footprints_over_a_pole_or_the_date_line_on_globes(first, bounds, crs):
     assert set(found) == expected
 
 
+def test_a_ring_around_a_pole_leaves_it_out():
+    ring = shapely.Point(0, 0).buffer(3.2e6, 200) - shapely.Point(0, 0).buffer(2.3e6, 200)
+    area = geopandas.GeoSeries([ring], crs=3413)  # of 61 to 69 degrees north
+    some = globe().patch.split(2, sampler=Within(RegularStride(), area))
+    assert some.sizes["patch"] == 36
+    assert set(starts(some)[:, 1]) == {67.5}
+
+
 def test_across_the_seam_of_a_periodic_field():
     boxes = Rectangular({"y": 2, "x": 4}, boundary={"x": "wrap"})
     some = globe().patch.split(boxes, sampler=Within(RegularStride(2), (1, 1, 4, 4)))

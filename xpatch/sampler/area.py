@@ -203,8 +203,9 @@ def moved(shapes: NDArray[Any], source: Any, target: Any, near: float) -> NDArra
             f"the area reaches where {ax.crs_name(target)} has no coordinates; cut it to the field first"
         )
     if turning:
-        there, ring = _unturned(there, ring, owner, shapes, pl.mover(target, source))
-    out = shapely.polygons(shapely.linearrings(there, indices=ring), indices=owner)
+        there, ring = _unturned(there, ring, rings, pl.mover(target, source))
+    lines = shapely.linearrings(there, indices=ring)
+    out = _less_holes(lines, owner) if turning else shapely.polygons(lines, indices=owner)
     valid = shapely.is_valid(out)
     if not valid.all():  # rings that now touch themselves
         out[~valid] = shapely.make_valid(out[~valid])
@@ -251,32 +252,41 @@ def _turned(step: NDArray[Any], turning: bool) -> NDArray[Any]:
 
 
 def _unturned(
-    there: NDArray[Any], ring: NDArray[Any], owner: NDArray[Any], shapes: NDArray[Any], back: Move
+    there: NDArray[Any], ring: NDArray[Any], rings: NDArray[Any], back: Move
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Let longitudes along rings go on past the date line; a ring around a pole goes along it."""
     out, which = [], []
     starts = np.flatnonzero(np.diff(ring, prepend=-1))
-    shell: dict[int, float] = {}
     for k, part in enumerate(np.split(there, starts[1:])):
         xy = part.copy()
         xy[:, 0] = np.unwrap(xy[:, 0], period=TURN)
-        turned = xy[-1, 0] - xy[0, 0]
-        if abs(turned) > TURN / 2:
-            pole = _pole_in(shapes[owner[k]], back)
-            ends = [[xy[-1, 0], pole], [xy[0, 0], pole], xy[0]]
-            xy = np.concatenate([xy, ends])
-        middle = float((xy[:, 0].min() + xy[:, 0].max()) / 2)
-        first = shell.setdefault(int(owner[k]), middle)
-        xy[:, 0] -= TURN * np.round((middle - first) / TURN)
+        if abs(xy[-1, 0] - xy[0, 0]) > TURN / 2:
+            pole = _pole_in(rings[k], back)
+            xy = np.concatenate([xy, [[xy[-1, 0], pole], [xy[0, 0], pole], xy[0]]])
         out.append(xy)
         which.append(np.full(len(xy), k))
     return np.concatenate(out), np.concatenate(which)
 
 
-def _pole_in(shape: Any, back: Move) -> float:
-    """Give the latitude of the pole that a polygon holds."""
+def _less_holes(lines: NDArray[Any], owner: NDArray[Any]) -> NDArray[Any]:
+    """Give polygons in longitude and latitude, whose holes may be a turn further, or reach a pole, too."""
     import shapely
 
+    parts = shapely.polygons(lines)
+    first = np.flatnonzero(np.diff(owner, prepend=-1))
+    out = parts[first]
+    for k in np.unique(np.delete(owner, first)):
+        holes = parts[owner == k][1:]
+        every = [shifted(holes, turn) for turn in (-TURN, 0.0, TURN)]
+        out[k] = shapely.difference(out[k], shapely.union_all(np.concatenate(every)))
+    return np.asarray(shapely.get_parts(out))
+
+
+def _pole_in(ring: Any, back: Move) -> float:
+    """Give the latitude of the pole that a ring goes around."""
+    import shapely
+
+    shape = shapely.polygons(ring)
     for pole in (90.0, -90.0):
         x, y = (float(v) for v in back(0.0, pole))
         if np.isfinite([x, y]).all() and shapely.intersects_xy(shape, x, y):

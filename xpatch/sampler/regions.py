@@ -43,12 +43,6 @@ class Stretches:
     def __len__(self) -> int:
         return int(self.counts.sum())
 
-    def at(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give row and column of boxes by their number."""
-        ends = np.cumsum(self.counts)
-        which = np.searchsorted(ends, numbers, "right")
-        return self.row[which], self.behind[which] - (ends[which] - numbers)
-
     def holds(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which boxes are among them."""
         if not len(self.row):
