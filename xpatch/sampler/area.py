@@ -17,6 +17,7 @@ from xpatch.sampler.slices import slices_in
 from xpatch.spec import is_number
 
 ROUNDS = 18  # in which an edge is halved, so that it follows a bent line
+SNAP = 1e-9  # degrees, by which the borders of holes are rounded
 Group = tuple[NDArray[Any], Any]  # polygons, and their CRS; None: that of the field
 
 
@@ -278,7 +279,8 @@ def _less_holes(lines: NDArray[Any], owner: NDArray[Any]) -> NDArray[Any]:
     for k in np.unique(np.delete(owner, first)):
         holes = parts[owner == k][1:]
         every = [shifted(holes, turn) for turn in (-TURN, 0.0, TURN)]
-        out[k] = shapely.difference(out[k], shapely.union_all(np.concatenate(every)))
+        gone = shapely.union_all(np.concatenate(every), grid_size=SNAP)  # no slit between turns
+        out[k] = shapely.difference(out[k], gone)
     return np.asarray(shapely.get_parts(out))
 
 
