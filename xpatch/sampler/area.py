@@ -278,7 +278,7 @@ def _less_holes(lines: NDArray[Any], owner: NDArray[Any]) -> NDArray[Any]:
     out = parts[first]
     for k in np.unique(np.delete(owner, first)):
         holes = parts[owner == k][1:]
-        every = [shifted(holes, turn) for turn in (-TURN, 0.0, TURN)]
+        every = [shifted(holes, k * TURN) for k in (-2, -1, 0, 1, 2)]
         gone = shapely.union_all(np.concatenate(every), grid_size=SNAP)  # no slit between turns
         out[k] = shapely.difference(out[k], gone)
     return np.asarray(shapely.get_parts(out))
