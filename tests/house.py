@@ -23,7 +23,7 @@ FLOORS = (
     ("accessor", "tree"),
     ("api",),
     ("run", "models", "multiscale", "plot"),
-    ("catalogs", "patches"),
+    ("patches", "catalogs"),
     ("patcher",),
     ("time", "sampler", "geometry", "window", "aggregation", "statistics", "registry"),
     ("domain",),

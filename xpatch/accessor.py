@@ -211,6 +211,7 @@ class CatalogAccessor:
         self._obj = table
 
     field = Forward("xpatch.catalogs.field")
+    split = Forward("xpatch.catalogs.cutting")
     scenes = Forward("xpatch.catalogs.field")
 
     def __repr__(self) -> str:

@@ -114,7 +114,10 @@ def reprojected(
     shape = (block[2] - block[0], block[3] - block[1])
     wide = np.dtype("f4") if dtype == np.float16 else dtype  # which GDAL has not
     out = np.stack(
-        [_warp(view, band.astype(wide, copy=False), moved, target, shape, nodata) for band in window]
+        [
+            _warp(view, band.astype(wide, copy=False), moved, target, shape, nodata)
+            for band in window
+        ]
     )
     if nodata is not None:
         return out.astype(dtype, copy=False), valid(out, nodata)

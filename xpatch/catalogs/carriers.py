@@ -295,12 +295,12 @@ def nodata_of_reader(source: Any) -> Any:
     fill = getattr(source, "fill_value_default", None)
     nodata = getattr(source, "nodata", fill)
     focus, whole = (getattr(source, n, None) for n in ("window_focus", "real_window"))
-    if focus is not None and whole is not None and _beyond(focus, whole):
-        if nodata is None or (nodata != fill and nodata == nodata):
-            raise ValueError(
-                f"the window of the reader reaches beyond its file, where it reads {fill!r}, and the nodata of the file "
-                f"is {nodata!r}: clip it, reader.set_window(window, boundless=False)"
-            )
+    beyond = focus is not None and whole is not None and _beyond(focus, whole)
+    if beyond and (nodata is None or (nodata != fill and nodata == nodata)):
+        raise ValueError(
+            f"the window of the reader reaches beyond its file, where it reads {fill!r}, and the nodata of the file "
+            f"is {nodata!r}: clip it, reader.set_window(window, boundless=False)"
+        )
     if nodata is None or nodata != nodata:
         return None
     held = nodata_of(xr.Variable((), np.zeros((), source.dtype), {"_FillValue": nodata}))
@@ -350,7 +350,7 @@ def href_of(source: Any) -> str:
     return href if indexes == every else f"{href}#bands={indexes}"
 
 
-def _dates(field: xr.DataArray, name: Hashable) -> NDArray[np.datetime64] | None:
+def _dates(field: xr.DataArray, name: Hashable) -> NDArray[Any] | None:
     """Give the dates under a name."""
-    found = field.coords[name].values if name in field.coords else np.zeros(0)
+    found: NDArray[Any] = field.coords[name].values if name in field.coords else np.zeros(0)
     return found if found.dtype.kind == "M" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 from xarray.core import indexing
 
 from xpatch.catalogs import times
-from xpatch.catalogs.footprints import as_crs
+from xpatch.catalogs.footprints import Rasters, as_crs
 from xpatch.catalogs.grid import Grid, boxes_on
-from xpatch.catalogs.gridding import MARGIN, check_scale, grid_for, own_grid
+from xpatch.catalogs.gridding import MARGIN, check_scale, grid_for, own_grid, transform_of
 from xpatch.catalogs.mosaic import OVERLAPS, Mosaic
+from xpatch.catalogs.optional import optional
 from xpatch.catalogs.scenes import Scene
 from xpatch.catalogs.storage import band_numbers, storage
-from xpatch.catalogs.table import check_table, columns_of
+from xpatch.catalogs.table import check_table, rasters_of
 from xpatch.domain.geoslice import GeoSlice
 
 CHUNK = 256  # cells that are best read together: the tiles of most files
@@ -137,15 +139,14 @@ def on_grid(
     open: Any,
 ) -> xr.DataArray:
     """Put the files on a grid."""
-    codes, transforms, shapes = columns_of(table)
+    rasters = rasters_of(table)
     steps, labels = times.steps(table, time, lambda: central_longitude(table))
     numbers, names = band_numbers(table, bands)
-    boxes = boxes_on(grid, codes, transforms, shapes, MARGIN)
-    check_scale(table, grid, boxes, shapes)
-    used = np.isin(np.arange(len(table)), boxes.files)
-    gaps = gaps_in(grid, table, steps, used)
+    boxes = boxes_on(grid, rasters, MARGIN)
+    check_scale(table, grid, boxes, rasters.shapes)
+    gaps = functools.partial(gaps_in, grid, rasters, steps)
     dtype, fill, attrs = storage(table, overlap, fill_value, gaps)
-    scenes = scenes_of(table, codes, transforms, shapes, open)
+    scenes = scenes_of(table, rasters, open)
     mosaic = Mosaic(scenes, numbers, steps, grid, boxes, resampling, overlap, dtype, fill)
     dims = ("time", "band", *grid.dims)
     chunks = {"time": 1, "band": len(names), grid.dims[0]: CHUNK, grid.dims[1]: CHUNK}
@@ -199,11 +200,10 @@ def central_longitude(table: Any) -> float:
     return float(np.rad2deg(np.arctan2((area * np.sin(turn)).sum(), (area * np.cos(turn)).sum())))
 
 
-def scenes_of(
-    table: Any, codes: Sequence[str], transforms: NDArray, shapes: NDArray, open: Any
-) -> list[Scene]:
+def scenes_of(table: Any, rasters: Rasters, open: Any) -> list[Scene]:
     """Give what is read of each file."""
     readers = list(table["reader"]) if "reader" in table else [None] * len(table)
+    readers = [r if hasattr(r, "read") else None for r in readers]  # those of files are NaN
     if open is not None:
         from xpatch.catalogs.carriers import Opened
 
@@ -212,36 +212,19 @@ def scenes_of(
     every = zip(table["href"], table["dtype"], table["nodata"], readers, strict=True)
     for k, (href, dtype, nodata, reader) in enumerate(every):
         missing = None if nodata is None or nodata != nodata else nodata
-        own = tuple(transforms[k].tolist())
-        shape = (int(shapes[k, 0]), int(shapes[k, 1]))
-        out.append(Scene(href, codes[k], own, shape, str(dtype), missing, reader))  # type: ignore[arg-type]
+        own, (rows, columns) = transform_of(rasters, k), rasters.shapes[k].tolist()
+        out.append(Scene(href, rasters.codes[k], own, (rows, columns), str(dtype), missing, reader))
     return out
 
 
-def gaps_in(
-    grid: Grid, table: Any, steps: NDArray[np.int64], used: NDArray[np.bool_]
-) -> str | None:
-    """Say where a field has cells that no file covers: by the outlines, without reading; None if nowhere."""
+def gaps_in(grid: Grid, rasters: Rasters, steps: NDArray[np.int64]) -> bool:
+    """Whether there are cells that no file of a time covers: by the outlines, without reading."""
     import shapely
 
-    from xpatch.catalogs.footprints import footprints, outlines
-
-    codes, transforms, shapes = columns_of(table)
-    if not grid.shape[0] * grid.shape[1]:
-        return None
     whole = shapely.box(*grid.bounds).buffer(-1e-3 * min(grid.resolution))
-    points, turns = outlines(codes, transforms, shapes, grid.crs)
-    lost = ~np.isfinite(points).all(axis=(1, 2)) | (turns != 0)
-    polygons = shapely.polygons(np.where(lost[:, None, None], 0.0, points))
-    if lost.any():
-        which = np.flatnonzero(lost)
-        args = ([codes[k] for k in which], transforms[which], shapes[which], grid.crs)
-        polygons[which] = footprints(*args) if as_crs(grid.crs).is_geographic else shapely.Point()
-    for step in range(int(steps.max(initial=0)) + 1):
-        own = polygons[(steps == step) & used]
-        if not shapely.covers(shapely.union_all(own), whole):
-            return "at one of the times" if steps.max(initial=0) else "of the grid"
-    return None
+    polygons = rasters.footprints(grid.crs)
+    times = (polygons[steps == step] for step in range(int(steps.max(initial=0)) + 1))
+    return not all(shapely.covers(shapely.union_all(own), whole) for own in times)
 
 
 def scenes(
@@ -293,9 +276,7 @@ def check_word(word: Any, words: Sequence[str], what: str) -> None:
 
 def check_resampling(word: Any) -> None:
     """Raise a ValueError unless a word is a resampling of GDAL."""
-    from xpatch.catalogs.table import import_rasterio
-
-    import_rasterio()
+    optional("rasterio")
     from rasterio.enums import Resampling
 
     check_word(word, [r.name for r in Resampling if r.name != "gauss"], "resampling")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -93,73 +93,117 @@ def unwrapped(points: NDArray) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return out, np.where(known, turns, 0).astype(np.int64)
 
 
-def outlines(
-    codes: Sequence[str], transforms: NDArray, shapes: NDArray, crs: str
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Give rings of rasters in one CRS, and how often each goes around the Earth: not 0 around a pole.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rasters:
+    """Where rasters lie: their outlines in any CRS, each found once.
 
-    Longitudes go on past ±180. A ring that cannot be transformed, because it leaves the area of the CRS, is NaN.
+    Parameters
+    ----------
+    codes : tuple of str
+        CRSs, as `text_of` writes them.
+    transforms : float array (raster, 6)
+        Affines (a, b, c, d, e, f), in the order of rasterio.
+    shapes : int array (raster, 2)
+        Rows and columns.
     """
-    points = rings(transforms, shapes)
-    turns = np.zeros(len(points), np.int64)
-    out = np.empty_like(points)
-    geographic = as_crs(crs).is_geographic
-    names = np.asarray(codes, object)
-    for code in dict.fromkeys(codes):
-        own = names == code
-        there = moved(points[own], code, crs)
-        there[~np.isfinite(there).all(axis=(1, 2))] = np.nan
-        if geographic and not as_crs(code).is_geographic:
-            there, turns[own] = unwrapped(there)
-        out[own] = there
-    return out, turns
 
+    codes: tuple[str, ...]
+    transforms: NDArray[np.float64]
+    shapes: NDArray[np.int64]
+    known: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-def poles(
-    codes: Sequence[str], transforms: NDArray, shapes: NDArray, crs: str
-) -> NDArray[np.float64]:
-    """Say which pole lies in each raster: its latitude, or 0."""
-    out = np.zeros(len(codes))
-    for k, code in enumerate(codes):
-        a, b, c, d, e, f = transforms[k]
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def outlines(self, crs: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Give rings (raster, point, 2), and how often each goes around the Earth: not 0 around a pole.
+
+        Longitudes go on past ±180. A ring that cannot be transformed, because it leaves the area of the CRS,
+        is NaN.
+        """
+        if crs not in self.known:
+            self.known[crs] = self._outlines(crs)
+        found: tuple[NDArray[np.float64], NDArray[np.int64]] = self.known[crs]
+        return found
+
+    def _outlines(self, crs: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        points = rings(self.transforms, self.shapes)
+        turns = np.zeros(len(points), np.int64)
+        out = np.empty_like(points)
+        geographic = as_crs(crs).is_geographic
+        names = np.asarray(self.codes, object)
+        for code in dict.fromkeys(self.codes):
+            own = names == code
+            there = moved(points[own], code, crs)
+            there[~np.isfinite(there).all(axis=(1, 2))] = np.nan
+            if as_crs(code).is_geographic and not geographic:
+                wide = np.ptp(points[own][..., 0], axis=1) >= ROUND / 2  # its edges enclose nothing
+                there[wide] = np.nan
+            if geographic and not as_crs(code).is_geographic:
+                there, turns[own] = unwrapped(there)
+            out[own] = there
+        return out, turns
+
+    def bounds(self, crs: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give left, bottom, right, top (raster, 4) in a CRS; NaN where they are unknown.
+
+        Longitudes of one across ±180 go on, so that left is less than right. What comes second is how far
+        edges may bend beyond the bounds: the outline through every other point tells, whose error is four times
+        that of all.
+        """
+        points, turns = self.outlines(crs)
+        low, high = points.min(axis=1), points.max(axis=1)
+        coarse = points[:, ::2]
+        bend = np.maximum(coarse.min(axis=1) - low, high - coarse.max(axis=1)).max(axis=1)
+        out = np.concatenate([low, high], axis=1)
+        for k in np.flatnonzero(turns).tolist():
+            pole = self.pole(k, crs)
+            out[k, 0], out[k, 2] = -ROUND / 2, ROUND / 2
+            out[k, 3 if pole > 0 else 1] = pole
+        return out, bend
+
+    def pole(self, k: int, crs: str) -> float:
+        """Give the latitude of the pole that a raster which goes around the Earth holds."""
+        a, b, c, d, e, f = self.transforms[k]
+        rows, columns = self.shapes[k]
         for pole in (90.0, -90.0):
-            x, y = _of_pole(code, crs, pole)
+            x, y = of_pole(self.codes[k], crs, pole)
             column = (e * (x - c) - b * (y - f)) / (a * e - b * d)
             row = (a * (y - f) - d * (x - c)) / (a * e - b * d)
-            if 0 <= column <= shapes[k][1] and 0 <= row <= shapes[k][0]:
-                out[k] = pole
-    return out
+            if 0 <= column <= columns and 0 <= row <= rows:
+                return pole
+        raise ValueError(f"a raster in {self.codes[k]} goes around the Earth, and holds no pole")
+
+    def footprints(self, crs: str) -> NDArray[Any]:
+        """Give the outlines as polygons.
+
+        In degrees one across ±180 is two polygons, and one around a pole reaches up to it, as RFC 7946 has it; one
+        that cannot be transformed is the whole Earth. In other CRSs that one is empty.
+        """
+        import shapely
+
+        points, turns = self.outlines(crs)
+        lost = ~np.isfinite(points).all(axis=(1, 2))
+        geographic = as_crs(crs).is_geographic
+        out = shapely.polygons(np.where(lost[:, None, None], 0.0, points))
+        out[lost] = shapely.box(-ROUND / 2, -90, ROUND / 2, 90) if geographic else shapely.Polygon()
+        if geographic:
+            for k in np.flatnonzero(turns).tolist():
+                out[k] = cap(points[k], self.pole(k, crs))
+            beyond = (np.abs(points[..., 0]) > ROUND / 2).any(axis=1)
+            for k in np.flatnonzero(beyond & (turns == 0) & ~lost):
+                out[k] = split(out[k])
+        return out
 
 
 @functools.lru_cache(1024)
-def _of_pole(code: str, crs: str, pole: float) -> tuple[float, float]:
+def of_pole(code: str, crs: str, pole: float) -> tuple[float, float]:
+    """Give x and y of a pole in a CRS, NaN where it has none."""
     transformer = between(code, crs)
     if transformer is None:
         return np.nan, np.nan
     x, y = transformer.transform(0.0, pole, direction="INVERSE")
     return (x, y) if np.isfinite(x) and np.isfinite(y) else (np.nan, np.nan)
-
-
-def bounds_of(
-    codes: Sequence[str], transforms: NDArray, shapes: NDArray, crs: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the bounds (raster, 4) of rasters in a CRS: left, bottom, right, top; NaN where they are unknown.
-
-    Longitudes of one across ±180 go on, so that left is less than right. What comes second is how far
-    edges may bend beyond the bounds: the outline through every other point tells, whose error is four times that of all.
-    """
-    points, turns = outlines(codes, transforms, shapes, crs)
-    low, high = points.min(axis=1), points.max(axis=1)
-    coarse = points[:, ::2]
-    bend = np.maximum(coarse.min(axis=1) - low, high - coarse.max(axis=1)).max(axis=1, initial=0)
-    out = np.concatenate([low, high], axis=1)
-    if (around := turns != 0).any():
-        which = np.flatnonzero(around)
-        pole = poles([codes[k] for k in which], transforms[which], shapes[which], crs)
-        out[which, 0], out[which, 2] = -ROUND / 2, ROUND / 2
-        out[which, 3] = np.where(pole > 0, 90.0, out[which, 3])
-        out[which, 1] = np.where(pole < 0, -90.0, out[which, 1])
-    return out, bend
 
 
 def areas(points: NDArray) -> NDArray[np.float64]:
@@ -169,40 +213,6 @@ def areas(points: NDArray) -> NDArray[np.float64]:
     x, y = x - x0, y - y0
     turned = x * np.roll(y, -1, axis=-1) - y * np.roll(x, -1, axis=-1)
     return np.abs(turned.sum(axis=-1)) / 2
-
-
-def footprints(codes: Sequence[str], transforms: NDArray, shapes: NDArray, crs: str) -> NDArray:
-    """Give the outlines of rasters as polygons in a CRS.
-
-    In degrees one across ±180 is two polygons, and one around a pole reaches up to it, as RFC 7946 has it.
-
-    Raises
-    ------
-    ValueError
-        If one cannot be transformed.
-    """
-    import shapely
-
-    points, turns = outlines(codes, transforms, shapes, crs)
-    lost = ~np.isfinite(points).all(axis=(1, 2))
-    if lost.any() and as_crs(crs).is_geographic is False:
-        raise ValueError(
-            f"the outline of row {int(np.flatnonzero(lost)[0])} in {codes[int(np.flatnonzero(lost)[0])]} "
-            f"cannot be transformed to {crs}, whose area it leaves; use crs=4326"
-        )
-    out = shapely.polygons(np.where(lost[:, None, None], 0.0, points))
-    if not as_crs(crs).is_geographic:
-        return out
-    for k in np.flatnonzero(lost):
-        out[k] = shapely.box(-ROUND / 2, -90, ROUND / 2, 90)
-    around = np.flatnonzero(turns)
-    if len(around):
-        pole = poles([codes[k] for k in around], transforms[around], shapes[around], crs)
-        for k, latitude in zip(around, pole, strict=True):
-            out[k] = cap(points[k], latitude)
-    for k in np.flatnonzero((np.abs(points[..., 0]) > ROUND / 2).any(axis=1) & ~lost):
-        out[k] = split(out[k])
-    return out
 
 
 def cap(ring: NDArray, pole: float) -> Any:

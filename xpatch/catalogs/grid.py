@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.catalogs.footprints import ROUND, areas, as_crs, bounds_of, outlines, text_of
+from xpatch.catalogs.footprints import ROUND, Rasters, areas, as_crs, text_of
 from xpatch.domain import domain_of
 
 Transform = tuple[float, float, float, float, float, float]
@@ -127,14 +127,12 @@ class Boxes:
     scales: NDArray[np.float64]
 
 
-def boxes_on(
-    grid: Grid, codes: Sequence[str], transforms: NDArray, shapes: NDArray, margin: float = 0.0
-) -> Boxes:
+def boxes_on(grid: Grid, rasters: Rasters, margin: float = 0.0) -> Boxes:
     """Find the cells of files on a grid; a file that leaves the area of its CRS may lie anywhere.
 
     ``margin`` are cells around those of a file that also get values.
     """
-    bounds, bend = bounds_of(codes, transforms, shapes, grid.crs)
+    bounds, bend = rasters.bounds(grid.crs)
     lost = ~np.isfinite(bounds).all(axis=1)
     bounds[lost], bend[lost] = grid.bounds, 0.0
     turns = [0.0]
@@ -143,15 +141,13 @@ def boxes_on(
         first = math.ceil((grid.bounds[0] - high) / ROUND)
         turns = [k * ROUND for k in range(first, math.floor((grid.bounds[2] - low) / ROUND) + 1)]
     found = [_shifted(grid, bounds, bend, turn, margin) for turn in turns]
-    files = np.tile(np.arange(len(codes)), len(turns))
+    files = np.tile(np.arange(len(rasters)), len(turns))
     cells = np.concatenate(found) if found else np.empty((0, 4), np.int64)
     rows, columns = grid.shape
     inside = (cells[:, :2] < [rows, columns]).all(axis=1) & (cells[:, 2:] > 0).all(axis=1)
     inside &= (cells[:, 2:] > cells[:, :2]).all(axis=1)
-    every = np.repeat(np.asarray(turns, float), len(codes))
-    return Boxes(
-        files[inside], cells[inside], every[inside], scales(grid, codes, transforms, shapes)
-    )
+    every = np.repeat(np.asarray(turns, float), len(rasters))
+    return Boxes(files[inside], cells[inside], every[inside], scales(grid, rasters))
 
 
 def _shifted(
@@ -168,15 +164,13 @@ def _shifted(
     return np.concatenate(edges, axis=-1).astype(np.int64)
 
 
-def scales(
-    grid: Grid, codes: Sequence[str], transforms: NDArray, shapes: NDArray
-) -> NDArray[np.float64]:
-    """Give how many cells of the grid there are along one of each file; 1 where that is unknown."""
-    points, turns = outlines(codes, transforms, shapes, grid.crs)
+def scales(grid: Grid, rasters: Rasters) -> NDArray[np.float64]:
+    """Give how many cells of the grid there are along one of each file; NaN where that is unknown."""
+    points, turns = rasters.outlines(grid.crs)
     a, b, _, d, e, _ = grid.transform
-    own = areas(points) / np.prod(np.asarray(shapes, float), axis=1)
+    own = areas(points) / np.prod(rasters.shapes.astype(float), axis=1)
     out = np.sqrt(own / abs(a * e - b * d))
-    return np.where(np.isfinite(out) & (turns == 0), out, 1.0)
+    return np.where(turns == 0, out, np.nan)
 
 
 def offset(own: Transform, other: Transform) -> tuple[int, int] | None:
@@ -222,13 +216,6 @@ def grid_of(field: Any, what: str) -> Grid:
         raise ValueError(
             f"{what} has uneven or single labels along {uneven!r}, so that the size of its cells is not known"
         )
-    (dy, dx), (y, x) = steps, labels
-    transform = (
-        float(dx),
-        0.0,
-        float(x[0]) - float(dx) / 2,
-        0.0,
-        float(dy),
-        float(y[0]) - float(dy) / 2,
-    )
-    return Grid(text_of(crs), transform, shape, dims, (y, x))
+    (dy, dx), (y, x) = map(float, steps), (np.asarray(v) for v in labels)
+    left, top = float(x[0]) - dx / 2, float(y[0]) - dy / 2
+    return Grid(text_of(crs), (dx, 0.0, left, 0.0, dy, top), shape, dims, (y, x))

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.catalogs.footprints import ROUND, as_crs, bounds_of, text_of
+from xpatch.catalogs.footprints import ROUND, Rasters, as_crs, text_of
 from xpatch.catalogs.grid import Boxes, Grid, Transform, grid_of, offset
 from xpatch.catalogs.storage import groups
-from xpatch.catalogs.table import columns_of
+from xpatch.catalogs.table import rasters_of
 from xpatch.domain.geoslice import GeoSlice, as_bounds
 from xpatch.spec import is_number
 
@@ -35,12 +35,12 @@ def grid_for(table: Any, crs: Any, resolution: Any, bounds: Any, like: Any) -> G
     if isinstance(bounds, GeoSlice):
         crs = bounds.crs if crs is None else crs
         resolution = bounds.resolution if resolution is None else resolution
-    codes, transforms, _ = columns_of(table)
-    code = text_of(crs) if crs is not None else one_crs(table, codes)
+    rasters = rasters_of(table)
+    code = text_of(crs) if crs is not None else one_crs(table, rasters.codes)
     if resolution is None:
-        lattice = common_lattice(table, codes, transforms, code)
-        return covering(lattice, area_of(table, code, bounds), code)
-    return Grid.over(area_of(table, code, bounds), pair_of(resolution), code)
+        lattice = common_lattice(table, rasters, code)
+        return covering(lattice, area_of(table, rasters, code, bounds), code)
+    return Grid.over(area_of(table, rasters, code, bounds), pair_of(resolution), code)
 
 
 def pair_of(resolution: Any) -> tuple[float, float]:
@@ -55,7 +55,7 @@ def pair_of(resolution: Any) -> tuple[float, float]:
     return float(pair[0]), float(pair[1])
 
 
-def one_crs(table: Any, codes: list[str]) -> str:
+def one_crs(table: Any, codes: tuple[str, ...]) -> str:
     """Give the CRS that all files have."""
     if len(set(codes)) > 1:
         raise ValueError(
@@ -65,16 +65,17 @@ def one_crs(table: Any, codes: list[str]) -> str:
     return codes[0]
 
 
-def common_lattice(table: Any, codes: list[str], transforms: NDArray, code: str) -> Transform:
+def common_lattice(table: Any, rasters: Rasters, code: str) -> Transform:
     """Give the transform of the first file, if all lie on its lattice."""
-    first: Transform = tuple(transforms[0].tolist())  # type: ignore[assignment]
-    if any(c != code for c in codes):
+    first: Transform = transform_of(rasters, 0)
+    if any(c != code for c in rasters.codes):
         raise ValueError(
             f"field(crs={code!r}) needs a resolution in its units, as files are in other CRSs: "
-            f"{groups(table, codes)}"
+            f"{groups(table, rasters.codes)}"
         )
-    for k, transform in enumerate(transforms):
-        if offset(first, tuple(transform.tolist())) is None:
+    for k in range(len(rasters)):
+        transform = transform_of(rasters, k)
+        if offset(first, transform) is None:
             raise ValueError(
                 f"the files do not lie on one lattice: row {k}, {table['href'].iloc[k]!r}, has cells of "
                 f"{abs(transform[0]):g} from {transform[2]:.12g}, {transform[5]:.12g}, row 0 of {abs(first[0]):g} from "
@@ -96,10 +97,11 @@ def covering(lattice: Transform, bounds: Any, code: str) -> Grid:
     return Grid(code, moved, (max(r1 - r0, 0), max(c1 - c0, 0)))
 
 
-def area_of(table: Any, code: str, bounds: Any) -> tuple[float, float, float, float]:
+def area_of(
+    table: Any, rasters: Rasters, code: str, bounds: Any
+) -> tuple[float, float, float, float]:
     """Give the bounds of a field: as asked for, or those of all files."""
-    codes, transforms, shapes = columns_of(table)
-    each, _ = bounds_of(codes, transforms, shapes, code)
+    each, _ = rasters.bounds(code)
     known = np.isfinite(each).all(axis=1)
     geographic = as_crs(code).is_geographic
     if bounds is None:
@@ -162,8 +164,15 @@ def meets(each: NDArray, bounds: tuple[float, float, float, float], geographic: 
 
 def own_grid(row: Any) -> Grid:
     """Give the grid of one file."""
-    codes, transforms, shapes = columns_of(row)
-    return Grid(codes[0], tuple(transforms[0].tolist()), tuple(shapes[0].tolist()))  # type: ignore[arg-type]
+    rasters = rasters_of(row)
+    rows, columns = rasters.shapes[0].tolist()
+    return Grid(rasters.codes[0], transform_of(rasters, 0), (rows, columns))
+
+
+def transform_of(rasters: Rasters, k: int) -> Transform:
+    """Give the affine of a raster as plain numbers."""
+    a, b, c, d, e, f = rasters.transforms[k].tolist()
+    return a, b, c, d, e, f
 
 
 def grid_like(like: Any) -> Grid:
@@ -192,6 +201,9 @@ def check_scale(table: Any, grid: Grid, boxes: Boxes, shapes: NDArray) -> None:
             f"no file lies on the grid, which is {tuple(round(v, 6) for v in grid.bounds)} in {grid.crs}"
         )
     files = np.unique(boxes.files)
+    files = files[np.isfinite(boxes.scales[files])]
+    if not len(files):
+        return
     scale = boxes.scales[files]
     across = scale * shapes[files].max(axis=1)
     k = int(files[np.argmax(scale)])

@@ -14,6 +14,7 @@ from xarray.core import indexing
 
 from xpatch.catalogs.grid import Boxes, Grid
 from xpatch.catalogs.scenes import Scene
+from xpatch.catalogs.storage import MEND
 from xpatch.catalogs.warping import View
 
 APART = 256  # cells between two wanted ones, from which on they are read on their own
@@ -38,7 +39,7 @@ class Mosaic(BackendArray):
     resampling, overlap : str
         How cells are warped, and how those of several files become one.
     dtype, fill : dtype, scalar
-        Of the array, and its value where there is none.
+        Of the array, and its value where there is none; a fill of None: there are no such cells.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Mosaic(BackendArray):
     def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         """Read what is asked for, in runs of cells that lie close together."""
         wanted = [numbers_of(k, n) for k, n in zip(key, self.shape, strict=True)]
-        out = np.full(tuple(map(len, wanted)), self.fill, self.dtype)
+        out = np.empty(tuple(map(len, wanted)), self.dtype)
         for rows in runs(wanted[2]):
             for columns in runs(wanted[3]):
                 y, x = wanted[2][rows], wanted[3][columns]
@@ -155,7 +156,7 @@ class Together:
 
     def __init__(self, overlap: str, shape: tuple[int, ...], dtype: np.dtype, fill: Any):
         self.overlap, self.fill = overlap, fill
-        self.values = np.full(shape, fill, dtype)
+        self.values = np.full(shape, 0 if fill is None else fill, dtype)
         self.count = np.zeros(shape, np.int64 if overlap in ("mean", "count") else bool)
         self.sum = np.zeros(shape) if overlap == "mean" else None
 
@@ -183,7 +184,18 @@ class Together:
         count |= there
 
     def finished(self) -> NDArray[Any]:
-        """Give the values."""
+        """Give the values.
+
+        Raises
+        ------
+        ValueError
+            If cells have none, and there is no number for that.
+        """
+        if self.fill is None and not self.count.all():
+            raise ValueError(
+                f"the files leave {int((self.count == 0).sum())} cells of {self.values.dtype} without a value, by "
+                f"their masks or outlines, and have no nodata: say what {MEND}"
+            )
         if self.overlap == "count":
             return self.count
         if self.sum is not None:

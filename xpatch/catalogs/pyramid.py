@@ -7,7 +7,7 @@ from typing import Any
 from xpatch.catalogs.footprints import text_of
 from xpatch.catalogs.grid import Grid
 from xpatch.catalogs.gridding import area_of, one_crs, pair_of
-from xpatch.catalogs.table import columns_of
+from xpatch.catalogs.table import rasters_of
 from xpatch.domain.geoslice import GeoSlice
 
 
@@ -30,8 +30,9 @@ def pyramid(
         raise ValueError(f"each resolution must be given once, got {resolutions!r}")
     if isinstance(bounds, GeoSlice):
         crs = bounds.crs if crs is None else crs
-    code = text_of(crs) if crs is not None else one_crs(table, columns_of(table)[0])
-    area = area_of(table, code, bounds)
+    rasters = rasters_of(table)
+    code = text_of(crs) if crs is not None else one_crs(table, rasters.codes)
+    area = area_of(table, rasters, code, bounds)
     coarsest = (max(p[0] for p in pairs.values()), max(p[1] for p in pairs.values()))
     area = Grid.over(area, coarsest, code).bounds
     return {name: Grid.over(area, pair, code) for name, pair in pairs.items()}

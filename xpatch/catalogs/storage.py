@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 ASSET = "asset"
+MEND = "shall stand for missing, fill_value=255, or fill_value=np.nan for floats"
 
 
 def band_numbers(table: Any, bands: Any) -> tuple[NDArray[np.int64], NDArray[Any]]:
@@ -32,7 +34,7 @@ def band_numbers(table: Any, bands: Any) -> tuple[NDArray[np.int64], NDArray[Any
     if bands is None:
         if len(set(counts.tolist())) > 1:
             raise ValueError(
-                f"files have different numbers of bands: {groups(table, counts)}; say which are meant, bands=[1]"
+                f"files have different numbers of bands: {groups(table, counts.tolist())}; say which are meant, bands=[1]"
             )
         bands = list(range(1, int(counts[0]) + 1))
     wanted = [bands] if isinstance(bands, str | int | np.integer) else list(bands)
@@ -85,7 +87,7 @@ def _index(names: Any, band: str) -> int:
 
 
 def storage(
-    table: Any, overlap: str, fill_value: Any, gaps: str | None
+    table: Any, overlap: str, fill_value: Any, gaps: Callable[[], bool]
 ) -> tuple[np.dtype, Any, dict[str, Any]]:
     """Give the dtype of a field, what stands for missing, and the attributes that say so.
 
@@ -116,7 +118,12 @@ def storage(
 
 
 def _integers(
-    table: Any, dtype: np.dtype, nodata: list[Any], fill_value: Any, gaps: str | None, attrs: Any
+    table: Any,
+    dtype: np.dtype,
+    nodata: list[Any],
+    fill_value: Any,
+    gaps: Callable[[], bool],
+    attrs: Any,
 ) -> tuple[np.dtype, Any, dict[str, Any]]:
     if fill_value is not None and fill_value != fill_value:
         wide = np.dtype(np.float32 if dtype.itemsize < 3 else np.float64)
@@ -128,12 +135,12 @@ def _integers(
             "fill_value=0, or fill_value=np.nan for floats"
         )
     if fill_value is None and not known:
-        if gaps is not None or "reader" in table:
+        if gaps():
             raise ValueError(
-                f"files of {dtype} have no nodata, and there are cells {gaps or 'of the grid'} that no file covers: say what "
-                "shall stand for missing, fill_value=255, or fill_value=np.nan for floats"
+                f"files of {dtype} have no nodata, and there are cells that no file of a time covers: say what "
+                f"{MEND}"
             )
-        return dtype, 0, attrs
+        return dtype, None, attrs  # the mosaic raises where a mask leaves a gap
     fill = next(iter(known)) if fill_value is None else fill_value
     info = np.iinfo(dtype)
     if fill != int(fill) or not info.min <= fill <= info.max:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from xpatch.catalogs import times
-from xpatch.catalogs.footprints import as_crs, footprints, text_of
+from xpatch.catalogs.carriers import is_geodata, rows_of_carrier
+from xpatch.catalogs.footprints import Rasters, as_crs, text_of
+from xpatch.catalogs.optional import optional
 
 OPEN_AT_ONCE = 16  # headers are small: waiting for a disk or a network takes the time
 NEEDED = ("href", "proj:code", "proj:transform", "proj:shape", "bands", "dtype", "nodata")
@@ -109,7 +110,7 @@ def is_parquet(source: Any) -> bool:
 
 def as_table(source: Any, pattern: Any, crs: str) -> Any:
     """Make the table of all files."""
-    geopandas = import_geopandas()
+    geopandas = optional("geopandas")
     if isinstance(source, pd.DataFrame):
         return check_table(source)
     rows = list(rows_of(source, pattern))
@@ -120,9 +121,13 @@ def as_table(source: Any, pattern: Any, crs: str) -> Any:
             f"{missing[0]!r} has no CRS, so that nothing says where it is{_more(missing)}; write one, such as by "
             "rio edit-info --crs, or DataArray.rio.write_crs"
         )
-    codes = [row["proj:code"] for row in rows]
-    transforms = np.array([row["proj:transform"] for row in rows], float)
-    outlines = footprints(codes, transforms, np.array([row["proj:shape"] for row in rows]), crs)
+    outlines = rasters_of(pd.DataFrame(rows)).footprints(crs)
+    lost = [row["href"] for row, o in zip(rows, outlines, strict=True) if o.is_empty]
+    if lost:
+        raise ValueError(
+            f"{lost[0]!r} reaches beyond the area of {crs}, in which its footprint shall be{_more(lost)}; take "
+            "crs=4326"
+        )
     given = [row.pop("geometry", None) for row in rows]
     for k, polygon in enumerate(given):  # of valid data only, in degrees as STAC has them
         if polygon is not None:
@@ -136,7 +141,7 @@ def as_table(source: Any, pattern: Any, crs: str) -> Any:
 
 def rows_of(source: Any, pattern: Any) -> Iterator[dict[str, Any]]:
     """Give the columns of each file of a source."""
-    sources = [source] if is_one(source) else list(source)
+    sources = [source] if is_one(source) else listed(source)
     paths = [p for s in sources for p in (expanded(s) if isinstance(s, str | os.PathLike) else [s])]
     if not paths:
         raise ValueError("no files: the source of the catalog is empty")
@@ -148,9 +153,19 @@ def rows_of(source: Any, pattern: Any) -> Iterator[dict[str, Any]]:
 def is_one(source: Any) -> bool:
     """Whether a source is one file, item or raster, rather than several."""
     lone = (str, os.PathLike, Mapping, xr.DataArray, xr.Dataset)
-    return (
-        isinstance(source, lone) or hasattr(source, "assets") or hasattr(source, "read_from_window")
-    ) and not (isinstance(source, Mapping) and source.get("type") == "FeatureCollection")
+    alone = isinstance(source, lone) or hasattr(source, "assets") or is_geodata(source)
+    return alone and not is_collection(source)
+
+
+def is_collection(source: Any) -> bool:
+    """Whether a source is a dictionary that lists STAC items."""
+    return isinstance(source, Mapping) and source.get("type") == "FeatureCollection"
+
+
+def listed(source: Any) -> list[Any]:
+    """Give the files, items and rasters of several; what is no sequence is refused by its row."""
+    found = source["features"] if is_collection(source) else source
+    return list(found) if isinstance(found, Iterable) else [found]
 
 
 def expanded(path: Any) -> list[str]:
@@ -181,15 +196,13 @@ def rows_of_one(source: Any, pattern: Any) -> Iterable[dict[str, Any]]:
     if isinstance(source, Mapping) or hasattr(source, "assets"):
         from xpatch.catalogs.stac import rows_of_item
 
-        return rows_of_item(source)
-    from xpatch.catalogs.carriers import rows_of_carrier
-
-    return rows_of_carrier(source)
+        return rows_of_item(source, row_of_file)
+    return rows_of_carrier(source, pattern)
 
 
 def row_of_file(href: str, pattern: Any = None) -> dict[str, Any]:
     """Read the columns of a raster from its header."""
-    rasterio = import_rasterio()
+    rasterio = optional("rasterio")
     from xpatch.catalogs.scenes import alpha_band
 
     with rasterio.open(href) as file:
@@ -259,47 +272,27 @@ def check_duplicates(hrefs: list[str]) -> None:
         )
 
 
-def columns_of(table: Any) -> tuple[list[str], NDArray[np.float64], NDArray[np.int64]]:
-    """Give CRSs, transforms and shapes of the files.
+def rasters_of(table: Any) -> Rasters:
+    """Give where the files lie.
 
     Raises
     ------
     ValueError
-        If a row has none.
+        If a row does not say so.
     """
-    codes = [text_of(c) if isinstance(c, str | int) else None for c in table["proj:code"]]
-    for name, column in (("proj:code", codes), ("proj:transform", table["proj:transform"])):
-        lost = [k for k, v in enumerate(column) if v is None or (np.ndim(v) == 0 and v != v)]
+    for name in ("proj:code", "proj:transform", "proj:shape"):
+        lost = [k for k, v in enumerate(table[name]) if v is None or (np.ndim(v) == 0 and v != v)]
         if lost:
             raise ValueError(
                 f"row {lost[0]}, {table['href'].iloc[lost[0]]!r}, has no {name!r}, which says where it is"
             )
-    transforms = np.array([np.asarray(t, float)[:6] for t in table["proj:transform"]])
-    shapes = np.array([np.asarray(s, int)[-2:] for s in table["proj:shape"]])
-    return [str(c) for c in codes], transforms.reshape(-1, 6), shapes.reshape(-1, 2)
+    codes = {c: text_of(c) for c in table["proj:code"].unique()}
+    transforms = [np.asarray(t, float)[:6] for t in table["proj:transform"]]
+    shapes = [np.asarray(s, np.int64)[-2:] for s in table["proj:shape"]]
+    return Rasters(
+        tuple(codes[c] for c in table["proj:code"]), np.stack(transforms), np.stack(shapes)
+    )
 
 
 def _more(found: list[Any]) -> str:
     return f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-
-
-def import_geopandas() -> Any:
-    """Import geopandas, or name the extra."""
-    try:
-        import geopandas
-    except ImportError as error:
-        raise ImportError(
-            "a catalog needs geopandas: pip install 'xarray-patch[catalog]'"
-        ) from error
-    return geopandas
-
-
-def import_rasterio() -> Any:
-    """Import rasterio, or name the extra."""
-    try:
-        import rasterio
-    except ImportError as error:
-        raise ImportError(
-            "reading files needs rasterio: pip install 'xarray-patch[catalog]'"
-        ) from error
-    return rasterio

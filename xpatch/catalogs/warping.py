@@ -37,7 +37,7 @@ class View:
     cells : tuple of int
         Its cells on the grid.
     scale : float
-        Cells of the grid along one of the file.
+        Cells of the grid along one of the file; 1 where that is unknown, so that nothing is averaged.
     resampling : str
         A word of rasterio.
     """
@@ -55,7 +55,8 @@ class View:
     ) -> View:
         """Put a file on a grid."""
         transform = grid.part(cells[0], cells[1], turn)
-        return cls(scene, grid.crs, transform, cells, scale, resampling)
+        known = scale if scale == scale else 1.0
+        return cls(scene, grid.crs, transform, cells, known, resampling)
 
     @property
     def own(self) -> tuple[int, int] | None:
@@ -84,7 +85,7 @@ class View:
         return self.cells[2] - self.cells[0], self.cells[3] - self.cells[1]
 
     def _warped(self, bands: Sequence[int], cells: Cells) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        vrt, masked = opened(self, lambda: Warped(*self._view())).pair
+        vrt, masked = opened((self, self.scene.version), lambda: Warped(*self._view())).pair
         wanted = [*bands, vrt.count] if masked else list(bands)
         values = np.empty((len(wanted), cells[2] - cells[0], cells[3] - cells[1]), vrt.dtypes[0])
         for part, window in blocks(cells, vrt.block_shapes[0]):

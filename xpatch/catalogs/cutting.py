@@ -1,0 +1,100 @@
+"""`split`: patches of the field over a catalog, where there is a file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable
+from typing import Any
+
+from xpatch.catalogs.field import field
+from xpatch.catalogs.footprints import text_of
+from xpatch.catalogs.optional import optional
+from xpatch.catalogs.table import check_table, rasters_of
+from xpatch.patcher import TimeAxes
+from xpatch.patches.planning import chosen
+from xpatch.sampler import EveryElement, Explicit, Within
+
+
+def split(
+    table: Any,
+    patcher: Any = None,
+    *,
+    geometry: Any = None,
+    sampler: Any = None,
+    window: Any = None,
+    dim: Hashable = "patch",
+    chunks: Any = "auto",
+    crs: Any = None,
+    resolution: Any = None,
+    bounds: Any = None,
+    like: Any = None,
+    time: Any = "exact",
+    bands: Any = None,
+    resampling: str = "nearest",
+    overlap: str = "first",
+    fill_value: Any = None,
+    open: Any = None,
+) -> Any:
+    """Cut the field over the files of a catalog into patches, where there is a file.
+
+    Short for ``table.patch.field(…).patch.split(…)`` with a sampler `Within` the files, so that planning takes
+    as long as there are files, however large the grid is.
+
+    Parameters
+    ----------
+    table : GeoDataFrame
+        A catalog.
+    patcher, geometry, sampler, window, dim, chunks
+        As in `xpatch.split`.
+    crs, resolution, bounds, like, time, bands, resampling, overlap, fill_value, open
+        As in `field`; one resolution.
+
+    Returns
+    -------
+    DataArray
+        Patches ``(patch, time, band, y, x)``, which are read when they are looked at.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        As `field` and `xpatch.split` do.
+    """
+    check_table(table)
+    if isinstance(resolution, list):
+        raise ValueError(
+            f"split takes one resolution, got {resolution!r}; of a pyramid split the fields: "
+            "tree = cat.patch.field(resolution=[…]), fine = tree['10'].to_dataset().patch.split(…), and the others with "
+            "sampler=Explicit(fine)"
+        )
+    whole = field(
+        table,
+        crs=crs,
+        resolution=resolution,
+        bounds=bounds,
+        like=like,
+        time=time,
+        bands=bands,
+        resampling=resampling,
+        overlap=overlap,
+        fill_value=fill_value,
+        open=open,
+    )
+    axes = within(chosen(patcher, geometry, sampler, window), outlines(table, whole))
+    return whole.patch.split(axes, dim=dim, chunks=chunks)
+
+
+def outlines(table: Any, whole: Any) -> Any:
+    """Give where files lie, in the CRS of a field over them."""
+    code = text_of(whole["spatial_ref"].attrs["crs_wkt"])
+    return optional("geopandas").GeoSeries(rasters_of(table).footprints(code), crs=code)
+
+
+def within(axes: Any, area: Any) -> Any:
+    """Let patches in space be anchored in an area; those at given places are where they are."""
+    spatial = getattr(axes, "spatial", None)
+    if spatial is not None:
+        return dataclasses.replace(axes, spatial=within(spatial, area))
+    sampler = axes.sampler
+    if isinstance(axes, TimeAxes) or isinstance(sampler, Explicit | EveryElement | Within):
+        return axes
+    return dataclasses.replace(axes, sampler=Within(sampler, area))
