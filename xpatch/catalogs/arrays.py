@@ -157,6 +157,7 @@ def _warp(
         resampling=Resampling[view.resampling],
         tolerance=0,  # exact coordinates, which do not depend on their neighbors
         num_threads=1,
+        UNIFIED_SRC_NODATA="NO",
         XSCALE=scale,
         YSCALE=scale,
     )
