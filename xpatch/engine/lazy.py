@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -163,13 +163,14 @@ class Rows:
 
         def fetch(pieces: Sequence[Piece]) -> tuple[NDArray[Any], Sequence[int]]:
             base = [int(e[p.chunk]) for e, p in zip(edges, pieces, strict=True)]
-            if self.kept is None:
-                bounds = [bounds_of(p.source) for p in pieces]
-                cells = [slice(o + a, o + b) for o, (a, b) in zip(base, bounds, strict=True)]
-                return self._read(cells), [a for a, _ in bounds]
-            cells = [slice(o, o + p.size) for o, p in zip(base, pieces, strict=True)]
-            chunk = tuple(p.chunk for p in pieces)
-            return self.kept(chunk, lambda: self._read(cells)), [0] * len(pieces)
+            if self.kept is not None:
+                cells = [slice(o, o + p.size) for o, p in zip(base, pieces, strict=True)]
+                chunk = tuple(p.chunk for p in pieces)
+                with suppress(Exception):  # of a chunk that cannot be read a part may be
+                    return self.kept(chunk, lambda: self._read(cells)), [0] * len(pieces)
+            bounds = [bounds_of(p.source) for p in pieces]
+            cells = [slice(o + a, o + b) for o, (a, b) in zip(base, bounds, strict=True)]
+            return self._read(cells), [a for a, _ in bounds]
 
         return self.cut.out_of_parts(ordinals, spans, fetch)
 
