@@ -152,15 +152,21 @@ def rows_of_carrier(source: Any, pattern: Any = None) -> list[dict[str, Any]]:
             "dataset.to_dataarray('band')"
         )
     elif is_geodata(source):
-        rows = list(rows_of_reader(source, pattern))
+        rows = list(rows_of_reader(source))
     else:
         known = "a path, a STAC item, a DataArray with a CRS, or a reader of georeader"
         path = getattr(source, "name", None)  # of an open file
         hint = f": xpatch.catalog({path!r})" if hasattr(source, "colorinterp") else ""
         raise TypeError(f"a row of a catalog is {known}, got {type(source).__name__}{hint}")
-    if pattern is not None:
-        for row in rows:
-            row.setdefault("datetime", times.from_name(pattern, row["href"]))
+    if len(rows) > 1 and "datetime" not in rows[0] and pattern is None:
+        raise ValueError(
+            f"{type(source).__name__} of shape {tuple(source.shape)} has no dates, of which each row of a catalog needs "
+            "one: give them, reader.attrs['time'] = [...], or say where they stand in the names of its files, "
+            r"xpatch.catalog(reader, time=r'_(\d{8})')"
+        )
+    for row in rows:
+        if pattern is not None and "datetime" not in row:
+            row["datetime"] = times.from_name(pattern, row["href"])
     return rows
 
 
@@ -201,8 +207,8 @@ def rows_of_field(field: xr.DataArray) -> Iterator[dict[str, Any]]:
         yield {"href": f"{href}[{dated[0]}={date}]", **row, **when, "reader": carrier}
 
 
-def rows_of_reader(source: Any, pattern: Any) -> Iterator[dict[str, Any]]:
-    """Give the rows of a reader or a tensor."""
+def rows_of_reader(source: Any) -> Iterator[dict[str, Any]]:
+    """Give the rows of a reader or a tensor, with dates where it has some."""
     kind = type(source).__name__
     dtype = getattr(source, "dtype", None)
     if dtype is None or source.crs is None or not 2 <= len(source.shape) <= 4:
@@ -227,12 +233,6 @@ def rows_of_reader(source: Any, pattern: Any) -> Iterator[dict[str, Any]]:
         # a reader of files would open all of them for each time
         part = source.isel({"time": [k]}) if paths else source
         own = href_of(part) if paths else f"{href}[time={k}]"
-        if dates is None and (pattern is None or not paths):
-            raise ValueError(
-                f"{kind} of shape {shape} has no dates, of which each row of a catalog needs one: give them, "
-                "reader.attrs['time'] = [...], or say where they stand in the names of its files, "
-                r"xpatch.catalog(reader, time=r'_(\d{8})')"
-            )
         when = {} if dates is None else {"datetime": dates[k]}
         yield {"href": own, **row, **when, "reader": OfReader(part, 0 if paths else k)}
 

@@ -171,7 +171,9 @@ def labels_of(grid: Grid) -> dict[Any, Any]:
         else (("projection_y_coordinate", None, "Y"), ("projection_x_coordinate", None, "X"))
     )
     out: dict[Any, Any] = {}
-    for axis, (dim, (name, units, kind)) in enumerate(zip(grid.dims, words, strict=True)):
+    straight = b == d == 0  # cells of a rotated grid have no labels along one dimension
+    named = list(zip(grid.dims, words, strict=True)) if straight else []
+    for axis, (dim, (name, units, kind)) in enumerate(named):
         attrs = {"axis": kind, "standard_name": name, "units": units or _units(crs, axis)}
         out[dim] = (dim, grid.coordinate(axis), attrs)
     attrs = {"crs_wkt": crs.to_wkt(), "spatial_ref": crs.to_wkt()} | _cf(crs)
