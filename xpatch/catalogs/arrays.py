@@ -29,19 +29,16 @@ def warped(view: Any, bands: Sequence[int], wanted: Cells) -> tuple[NDArray, NDA
     top, left, bottom, right = wanted
     values = np.zeros((len(bands), bottom - top, right - left), view.scene.dtype)
     there = np.zeros(values.shape, bool)
-    parts = [(b, s) for b in blocks(view, wanted) if (s := source(view, b)) is not None]
-    windows = windows_of(view.scene, bands, [s[0] for _, s in parts])
-    for (block, (own, turn)), window in zip(parts, windows, strict=True):
+    parts = [(block, *source) for block in blocks(view, wanted) for source in sources(view, block)]
+    windows = windows_of(view.scene, bands, [own for _, own, _ in parts])
+    for (block, own, turn), window in zip(parts, windows, strict=True):
         r0, r1 = max(block[0], top), min(block[2], bottom)
         c0, c1 = max(block[1], left), min(block[3], right)
         part = (slice(None), slice(r0 - top, r1 - top), slice(c0 - left, c1 - left))
-        inner = (
-            slice(None),
-            slice(r0 - block[0], r1 - block[0]),
-            slice(c0 - block[1], c1 - block[1]),
-        )
-        new, known = reprojected(view, window, own, turn, block)
-        values[part], there[part] = new[inner], known[inner]
+        rows, columns = slice(r0 - block[0], r1 - block[0]), slice(c0 - block[1], c1 - block[1])
+        new, known = (v[:, rows, columns] for v in reprojected(view, window, own, turn, block))
+        np.copyto(values[part], new, where=known & ~there[part])
+        there[part] |= known
     return values, there
 
 
@@ -55,23 +52,30 @@ def blocks(view: Any, wanted: Cells) -> Iterator[Cells]:
             yield r, c, min(r + side, rows), min(c + side, columns)
 
 
-def source(view: Any, block: Cells) -> tuple[Cells, float] | None:
-    """Give the cells of the raster that a block is warped from, and by how many degrees it is west of them."""
-    row, column, turn = located(view, *(np.linspace(a, b, STEPS + 1) for a, b in _sides(block)))
-    bent = 0.0
-    if np.isfinite(row).all() and np.isfinite(column).all():
-        bent = max(_bend(row), _bend(column))
-    else:  # the block leaves the area of the CRS, somewhere
+def sources(view: Any, block: Cells) -> Iterator[tuple[Cells, float]]:
+    """Give the cells of the raster that a block is warped from, and by how many degrees they are shifted to the east.
+
+    In degrees a block may take cells on both sides of the seam of a raster around the Earth.
+    """
+    row, column, around = located(view, *(np.linspace(a, b, STEPS + 1) for a, b in _sides(block)))
+    if not np.isfinite(row + column).all():  # the block leaves the area of the CRS, somewhere
         centers = (np.arange(a, b) + 0.5 for a, b in _sides(block))
-        row, column, turn = located(view, *centers)
-    known = np.isfinite(row) & np.isfinite(column)
-    if not known.any():
-        return None
-    margin = bent + 2 + RADII.get(view.resampling, 2) * max(1.0, 1 / view.scale)
+        row, column, around = located(view, *centers)
+    turn = ROUND / view.scene.transform[0] if as_crs(view.scene.code).is_geographic else 0.0
+    whole = column + around * turn
+    margin = 2 + RADII.get(view.resampling, 2) * max(1.0, 1 / view.scale)
+    reach = margin + max(_step(row), _step(whole)) + _bend(row) + _bend(whole)
     rows, columns = view.scene.shape
-    r0, r1 = _range(row[known], margin, rows)
-    c0, c1 = _range(column[known], margin, columns)
-    return ((r0, c0, r1, c1), turn) if r1 > r0 and c1 > c0 else None
+    for k in np.unique(around[np.isfinite(whole)]):
+        for shift in (-1, 0, 1) if turn else (0,):
+            moved = column + shift * turn
+            near = (around == k) & (moved > -reach) & (moved < columns + reach)
+            near &= (row > -reach) & (row < rows + reach)
+            if near.any():
+                r0, r1 = _range(row[near], reach, rows)
+                c0, c1 = _range(moved[near], reach, columns)
+                if r1 > r0 and c1 > c0:
+                    yield (r0, c0, r1, c1), shift * ROUND
 
 
 def _sides(block: Cells) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -83,24 +87,28 @@ def _range(found: NDArray, margin: float, length: int) -> tuple[int, int]:
     return int(low), int(np.clip(np.ceil(found.max() + margin), 0, length))
 
 
+def _step(found: NDArray) -> float:
+    steps = [np.abs(np.diff(found, axis=k)) for k in (0, 1)]
+    return float(max(v[np.isfinite(v)].max(initial=0.0) for v in steps))
+
+
 def _bend(found: NDArray) -> float:
     """Bound how far a transformation is from linear between points: an eighth of the bend along each axis."""
-    bends = [np.abs(np.diff(found, 2, axis=k)).max(initial=0.0) for k in (0, 1)]
-    return float(sum(bends)) / 4  # twice the bound
+    bends = [np.abs(np.diff(found, 2, axis=k)) for k in (0, 1)]
+    return float(sum(v[np.isfinite(v)].max(initial=0.0) for v in bends)) / 4  # twice the bound
 
 
-def located(view: Any, row: NDArray, column: NDArray) -> tuple[NDArray, NDArray, float]:
-    """Give rows and columns of the raster of those of a view, and by how many degrees it is west of them."""
+def located(view: Any, row: NDArray, column: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Give rows and columns of the raster of those of a view, and how often each is further around the Earth."""
     scene = view.scene
     x, y = np.broadcast_arrays(*at(view.transform, row[:, None], column[None, :]))
-    transformer, turn = between(view.crs, scene.code), 0.0
+    transformer, around = between(view.crs, scene.code), np.zeros(x.shape)
     if transformer is not None:
         x, y = transformer.transform(x, y)
-        if as_crs(scene.code).is_geographic and np.isfinite(x).any():
-            rows, columns = scene.shape
-            middle = float(at(scene.transform, rows / 2, columns / 2)[0])
-            turn = ROUND * round((middle - float(np.median(x[np.isfinite(x)]))) / ROUND)
-    return (*cells(scene.transform, x + turn, y), turn)
+        if as_crs(scene.code).is_geographic:
+            smooth = np.unwrap(np.unwrap(x, period=ROUND, axis=1), period=ROUND, axis=0)
+            around = np.rint((smooth - x) / ROUND)
+    return (*cells(scene.transform, x, y), around)
 
 
 def reprojected(
@@ -155,7 +163,6 @@ def _warp(
         dst_crs=view.crs,
         dst_nodata=nodata,
         resampling=Resampling[view.resampling],
-        tolerance=0,  # exact coordinates, which do not depend on their neighbors
         num_threads=1,
         UNIFIED_SRC_NODATA="NO",
         XSCALE=scale,

@@ -181,7 +181,7 @@ def of_bands(asset: Mapping[str, Any], href: str) -> dict[str, Any]:
     """Give the columns that the extensions raster and eo, or the common metadata, tell of bands."""
     bands = asset.get("bands") or asset.get("raster:bands") or ()
     named = asset.get("bands") or asset.get("eo:bands") or ()
-    every = [{**asset, **band} for band in bands] or [asset]
+    every = [{**asset, **band} for band in bands] or [dict(asset)]
     out: dict[str, Any] = {}
     if bands or named:
         out["bands"] = len(bands or named)
@@ -214,6 +214,11 @@ def same(bands: Sequence[Mapping[str, Any]], names: tuple[str, ...], href: str) 
             f"the bands of {href!r} differ in {names[0]!r}: {values}; a field has one of each, so leave the asset out"
         )
     return values[0]
+
+
+def holds_items(table: Any) -> bool:
+    """Whether a table is one of items, as stac-geoparquet writes them, and none of files."""
+    return "assets" in table and "href" not in table
 
 
 def items_of(table: Any) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from xpatch.catalogs import times
 from xpatch.catalogs.carriers import is_geodata, rows_of_carrier
 from xpatch.catalogs.footprints import Rasters, as_crs, text_of
 from xpatch.catalogs.optional import optional
+from xpatch.catalogs.stac import holds_items, items_of, rows_of_item
 
 OPEN_AT_ONCE = 16  # headers are small: waiting for a disk or a network takes the time
 NEEDED = ("href", "proj:code", "proj:transform", "proj:shape", "bands", "dtype", "nodata")
@@ -92,7 +93,8 @@ def catalog(
     if is_parquet(source):
         from xpatch.catalogs import query
 
-        return query.read(source, **asked)
+        found = query.read(source, **asked)
+        return as_table(found, None, text_of(crs)) if holds_items(found) else found
     pattern = None if interval is time else times.as_pattern(time)
     table = as_table(source, pattern, text_of(crs))
     if bounds is None and interval is None and where is None:
@@ -112,7 +114,9 @@ def as_table(source: Any, pattern: Any, crs: str) -> Any:
     """Make the table of all files."""
     geopandas = optional("geopandas")
     if isinstance(source, pd.DataFrame):
-        return check_table(source)
+        if not holds_items(source):
+            return check_table(source)
+        source = list(items_of(source))
     rows = list(rows_of(source, pattern))
     check_duplicates([row["href"] for row in rows])
     missing = [row["href"] for row in rows if row["proj:code"] is None]
@@ -193,9 +197,8 @@ def rows_of_one(source: Any, pattern: Any) -> Iterable[dict[str, Any]]:
     """Give the columns of one file, of the assets of an item, or of a raster in memory."""
     if isinstance(source, str | os.PathLike):
         return [row_of_file(os.fspath(source), pattern)]
-    if isinstance(source, Mapping) or hasattr(source, "assets"):
-        from xpatch.catalogs.stac import rows_of_item
-
+    mapping = isinstance(source, Mapping) and not isinstance(source, xr.Dataset)
+    if mapping or hasattr(source, "assets"):
         return rows_of_item(source, row_of_file)
     return rows_of_carrier(source, pattern)
 
