@@ -48,7 +48,7 @@ class Loop:
 
     async def reader(self, open: Callable[[str], Any], href: str) -> Any:
         """Give the reader of an href, opened on this loop once for all threads."""
-        key = (id(open), href)
+        key = key_of(open, href)
         held = self._readers.pop(key, None)
         task = asyncio.ensure_future(self._open(open, href)) if held is None else held[1]
         self._readers[key] = (open, task)
@@ -63,6 +63,15 @@ class Loop:
     async def _open(self, open: Callable[[str], Any], href: str) -> Any:
         async with self.slots:
             return await settled(open(href))
+
+
+def key_of(open: Callable[[str], Any], href: str) -> Any:
+    """Give what a reader is known by: equal functions, such as a method that is looked up anew, open one."""
+    try:
+        hash(open)
+    except TypeError:
+        return id(open), href
+    return open, href
 
 
 def running() -> Loop:

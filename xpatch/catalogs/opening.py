@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xpatch.catalogs.grid import Cells
 from xpatch.catalogs.handles import opened
-from xpatch.catalogs.loop import FLIGHT, running, settled
+from xpatch.catalogs.loop import FLIGHT, key_of, running, settled
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,7 +56,8 @@ class Opened:
         """Give the reader of this thread; None if it is opened on the loop, and is that of all."""
         if inspect.iscoroutinefunction(self.open):
             return None
-        return opened((id(self.open), self.href), lambda: Handle(self.open, self.href)).reader
+        key = key_of(self.open, self.href)
+        return opened(key, lambda: Handle(self.open, self.href)).reader
 
     async def _window(self, reader: Any, cells: Cells) -> Any:
         loop = running()
