@@ -6,7 +6,7 @@ import os
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -92,10 +92,9 @@ def absolute(href: str, item: Mapping[str, Any]) -> str:
     if urlsplit(href).scheme or os.path.isabs(href):
         return href
     links = [link for link in item.get("links") or () if link.get("rel") == "self"]
-    base = str(links[0]["href"]) if links else ""
-    if urlsplit(base).scheme in ("http", "https", "file"):
-        return urljoin(base, href)
-    return posixpath.normpath(posixpath.join(posixpath.dirname(base), href)) if base else href
+    base = urlsplit(str(links[0]["href"]) if links else "")
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(base.path), href))
+    return base._replace(path=path, query="", fragment="").geturl() if base.path else href
 
 
 def of_item(item: Mapping[str, Any]) -> dict[str, Any]:
