@@ -93,6 +93,7 @@ def scenes(
     nodata: float | None = None,
     overviews: Sequence[int] = (),
     hole: bool = False,
+    **words: Any,
 ) -> list[str]:
     """Write tiles × tiles files a zone and day, which overlap by some cells, on both sides of a border of zones."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +110,7 @@ def scenes(
                 values[:, : size // 8, : size // 8] = np.nan if nodata is None else nodata
             path = folder / f"T{zone}_{i}{j}_{day}.tif"
             args = (path, values.astype(dtype), transform, f"EPSG:{32600 + zone}")
-            out.append(write(*args, nodata=nodata, overviews=overviews))
+            out.append(write(*args, nodata=nodata, overviews=overviews, **words))
     return sorted(out)
 
 

@@ -41,7 +41,9 @@ def by_sql(tmp_path_factory):
     path = tmp_path_factory.mktemp("where") / "table.parquet"
     pq.write_table(TABLE, path, row_group_size=2)
     connection = duckdb.connect()
-    connection.execute("SET parquet_can_have_nan = true")
+    settings = connection.sql("SELECT name FROM duckdb_settings()").fetchall()
+    if ("parquet_can_have_nan",) in settings:  # older versions do not ask
+        connection.execute("SET parquet_can_have_nan = true")
 
     def rows(found):
         text = f"SELECT file_row_number FROM read_parquet('{path}', file_row_number=true)"
@@ -74,6 +76,8 @@ def by_arrow(found, table=TABLE):
         ("f != f", []),
         ("f == None", [1, 2]),
         ("f is not None", [0, 3]),
+        ("f + 0 is None", [1, 2]),
+        ("(f > 1) is None", [1, 2]),
         ("single < 0.2", [0]),
         ("single is None", [2, 3]),
         ("s == 'a' or s is None", [0, 2]),
@@ -150,14 +154,14 @@ def test_intervals_of_columns_without_dates(by_sql):
 @pytest.mark.parametrize(
     ("interval", "error", "message"),
     [
-        (("2024", "2023"), ValueError, "ends before it starts"),
-        ("2024", ValueError, "pair"),
-        (("2024",), ValueError, "pair"),
-        ((1, 2), TypeError, "the start of the interval must be a date.*got 1"),
-        ((None, "today"), ValueError, "the end of the interval.*ISO 8601"),
+        (("2024", "2023"), ValueError, "after its end"),
+        ("2024", ValueError, "names a period"),
+        (("2024",), TypeError, "start, end"),
+        ((1, 2), TypeError, "a time must be text, a datetime.*got 1"),
+        ((None, "today"), ValueError, "'today' is no time.*ISO 8601"),
         (("01/02/2024", None), ValueError, "ISO 8601"),
-        ((pd.NaT, None), ValueError, "missing"),
-        (("2024-13", None), ValueError, "ISO 8601"),
+        ((pd.NaT, None), ValueError, "no time"),
+        (("2024-13", None), ValueError, "month must be in 1..12"),
     ],
 )
 def test_intervals_that_are_none(interval, error, message):
@@ -249,7 +253,7 @@ VALUES = st.recursive(
 )
 SIGNS = st.sampled_from(["<", "<=", "==", "!=", ">", ">="])
 TESTS = st.one_of(
-    st.tuples(VALUES, SIGNS, VALUES).map(" ".join),
+    st.tuples(VALUES, SIGNS, VALUES).map(" ".join).filter(names_in),
     st.tuples(
         st.sampled_from(["x", "y"]),
         st.sampled_from(["in", "not in"]),
@@ -296,8 +300,6 @@ def sql_rows(found, arrow):
 @given(CONDITIONS)
 @settings(max_examples=60, deadline=None)
 def test_any_expression_is_that_of_pandas_and_duckdb(where):
-    if set(names_in(where)) & set(WHOLE.columns) == set():
-        return
     arrow = pa.Table.from_pandas(WHOLE)
     found = condition(where, arrow.schema)
     expected = WHOLE.query(where, engine="python").index.tolist()
@@ -308,8 +310,6 @@ def test_any_expression_is_that_of_pandas_and_duckdb(where):
 @given(CONDITIONS)
 @settings(max_examples=60, deadline=None)
 def test_any_expression_is_that_of_duckdb_where_values_are_missing(where):
-    if not names_in(where):
-        return
     arrow = pa.Table.from_pandas(GAPS)
     found = condition(where, arrow.schema)
     rows = by_arrow(found, arrow)

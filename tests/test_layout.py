@@ -12,7 +12,7 @@ import xpatch
 from tests import house
 
 OPTIONAL = ["rioxarray", "xvec", "geopandas", "shapely", "uxarray", "matplotlib", "pyproj", "flox"]
-OPTIONAL += ["pyarrow", "duckdb", "rasterio"]
+OPTIONAL += ["duckdb", "rasterio"]
 LEFT = """
 """  # imports that still point up; none comes to them
 

@@ -31,6 +31,7 @@ from xpatch.catalogs.geodata import field
 from xpatch.catalogs.table import catalog
 from xpatch.domain import (
     Domain,
+    GeoSlice,
     GridDomain,
     MeshDomain,
     PointDomain,
@@ -39,7 +40,6 @@ from xpatch.domain import (
     domain_of,
     register_domain,
 )
-from xpatch.domain.geoslice import GeoSlice
 from xpatch.geometry import (
     Geometry,
     KHopGraph,
@@ -67,6 +67,7 @@ from xpatch.sampler import (
     RegularStride,
     Sampler,
     Valid,
+    Within,
 )
 from xpatch.time.aggregation import Forecast, Sequential, TemporalMean
 from xpatch.time.geometry import FixedLookback, LookbackHorizon, PhaseWindow
@@ -164,6 +165,7 @@ __all__ = [
     "VectorDomain",
     "WeightedSum",
     "Window",
+    "Within",
     "apply",
     "catalog",
     "concat",

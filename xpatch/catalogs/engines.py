@@ -97,17 +97,21 @@ def by_pyarrow(query: Query, columns: list[str]) -> Any:
     Groups of rows are left out by their statistics, and of others the columns of the query are read.
     """
     pa, parts = optional("pyarrow"), query.parts
-    predicate = _arrow_predicate(query)
-    if predicate is None:
+    boxes, asked = _arrow_boxes(query), query.condition
+    predicates = [p for p in (boxes, asked and asked.arrow) if p is not None]
+    if not predicates:
         return pa.table({ROW: np.arange(len(parts))})
-    names = list(query.condition.columns) if query.condition is not None else []
-    if query.boxes is not None:
+    skips = [p for p in (boxes, asked and asked.skips) if p is not None]
+    predicate = functools.reduce(operator.and_, predicates)
+    skip = functools.reduce(operator.and_, skips) if skips else None
+    names = list(asked.columns) if asked is not None else []
+    if boxes is not None:
         names += [path[0] for path in parts.need_covering()]
     found, offset = [pa.table({ROW: np.zeros(0, np.int64)})], 0
     for fragment, count in zip(parts.fragments, parts.counts, strict=True):
         sizes = [fragment.metadata.row_group(k).num_rows for k in range(fragment.num_row_groups)]
         starts = offset + np.cumsum([0, *sizes])
-        for group in fragment.split_by_row_group(predicate, schema=parts.schema):
+        for group in fragment.split_by_row_group(skip, schema=parts.schema):
             k = group.row_groups[0].id
             table = group.to_table(schema=parts.schema, columns=list(dict.fromkeys(names)))
             rows = np.arange(starts[k], starts[k + 1])
@@ -116,30 +120,21 @@ def by_pyarrow(query: Query, columns: list[str]) -> Any:
     return pa.concat_tables(found)
 
 
-def _arrow_predicate(query: Query) -> Any:
-    pc, found = optional("pyarrow.compute"), []
-    if query.boxes is not None:
-        sides = [pc.field(*path) for path in query.parts.need_covering()]
-        compare = {"<=": operator.le, ">=": operator.ge}
-        boxes = [
-            functools.reduce(operator.and_, [compare[s](sides[k], v) for s, k, v in box])
-            for box in sides_of(query)
-        ]
-        if query.wraps:
-            boxes.append(_wrapped(sides, operator.and_))
-        found.append(functools.reduce(operator.or_, boxes))
-    if query.condition is not None:
-        found.append(query.condition.arrow)
-    return functools.reduce(operator.and_, found) if found else None
-
-
-def _wrapped(sides: list[Any], both: Any) -> Any:
-    """Rows across the dateline whose bounds run from the east to the west.
-
-    Signs and not only xmin > xmax, by which no group of rows could be left out; bounds that wrap and are
-    wider than half of the globe would be missed, and are written as -180 to 180.
-    """
-    return both(both(sides[0] >= 0, sides[2] <= 0), sides[0] > sides[2])
+def _arrow_boxes(query: Query) -> Any:
+    if query.boxes is None:
+        return None
+    pc = optional("pyarrow.compute")
+    sides = [pc.field(*path) for path in query.parts.need_covering()]
+    compare = {"<=": operator.le, ">=": operator.ge}
+    boxes = [
+        functools.reduce(operator.and_, [compare[s](sides[k], v) for s, k, v in box])
+        for box in sides_of(query)
+    ]
+    if query.wraps:
+        # Signs and not only xmin > xmax, by which no group of rows could be left out; bounds that wrap
+        # and are wider than half of the globe would be missed, and are written as -180 to 180.
+        boxes.append((sides[0] >= 0) & (sides[2] <= 0) & (sides[0] > sides[2]))
+    return functools.reduce(operator.or_, boxes)
 
 
 # -------------------------------------------------------------------------------------- duckdb

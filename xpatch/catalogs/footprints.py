@@ -183,7 +183,7 @@ class Rasters:
         import shapely
 
         points, turns = self.outlines(crs)
-        lost = ~np.isfinite(points).all(axis=(1, 2))
+        lost = np.asarray(~np.isfinite(points).all(axis=(1, 2)))
         geographic = as_crs(crs).is_geographic
         out = shapely.polygons(np.where(lost[:, None, None], 0.0, points))
         out[lost] = shapely.box(-ROUND / 2, -90, ROUND / 2, 90) if geographic else shapely.Polygon()
@@ -191,7 +191,7 @@ class Rasters:
             for k in np.flatnonzero(turns).tolist():
                 out[k] = cap(points[k], self.pole(k, crs))
             beyond = (np.abs(points[..., 0]) > ROUND / 2).any(axis=1)
-            for k in np.flatnonzero(beyond & (turns == 0) & ~lost):
+            for k in np.flatnonzero(beyond & (turns == 0) & ~lost).tolist():
                 out[k] = split(out[k])
         return out
 

@@ -143,14 +143,15 @@ class Parts:
                 table = group.to_table(schema=self.schema, columns=plain)
                 pieces.append(table.take(pa.array(mine - start)))
             start += count
-        found = pa.concat_tables(pieces)
+        plain_columns = pa.concat_tables(pieces)
+        found = dict(zip(plain, plain_columns.columns, strict=True))
         for name in coded:  # categories are those of the whole table, not of a row group
             whole = pa.concat_tables(
                 f.to_table(schema=self.schema, columns=[name]) for f in self.fragments
             )
-            column = whole[name].unify_dictionaries().take(pa.array(rows))
-            found = found.append_column(self.schema.field(name), column)
-        return found.select(list(columns))
+            found[name] = whole[name].unify_dictionaries().take(pa.array(rows))
+        fields = [self.schema.field(n) for n in columns]
+        return pa.table([found[n] for n in columns], schema=pa.schema(fields))
 
     def _groups(self) -> list[tuple[Any, int]]:
         """Give the row groups of all files, in order, with their numbers of rows."""

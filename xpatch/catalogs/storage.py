@@ -37,7 +37,7 @@ def band_numbers(table: Any, bands: Any) -> tuple[NDArray[np.int64], NDArray[Any
                 f"files have different numbers of bands: {groups(table, counts.tolist())}; say which are meant, bands=[1]"
             )
         bands = list(range(1, int(counts[0]) + 1))
-    wanted = [bands] if isinstance(bands, str | int | np.integer) else list(bands)
+    wanted: list[Any] = [bands] if isinstance(bands, str | int | np.integer) else list(bands or ())
     if not wanted:
         raise ValueError("bands is empty; give numbers from 1, or names")
     numbers = np.stack([_one(table, counts, assets, band) for band in wanted], axis=1)

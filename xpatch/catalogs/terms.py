@@ -55,15 +55,29 @@ class Term:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Condition:
-    """A condition on rows, as an expression of Arrow and as SQL of duckdb, with the columns it is on."""
+    """A condition on rows.
+
+    Parameters
+    ----------
+    arrow, sql
+        The condition for Arrow and for duckdb.
+    columns : tuple of str
+        The columns it is on.
+    skips : optional
+        For Arrow, what groups of rows may be left out by; None if any of the columns may hold NaN, of
+        which the statistics of a group do not know.
+    """
 
     arrow: Any
     sql: str
     columns: tuple[str, ...]
+    skips: Any = None
 
     def __and__(self, other: Condition) -> Condition:
         columns = tuple(dict.fromkeys((*self.columns, *other.columns)))
-        return Condition(self.arrow & other.arrow, f"({self.sql} AND {other.sql})", columns)
+        skips = [c.skips for c in (self, other) if c.skips is not None]
+        both = skips[0] & skips[1] if len(skips) == 2 else (skips or [None])[0]
+        return Condition(self.arrow & other.arrow, f"({self.sql} AND {other.sql})", columns, both)
 
 
 # ------------------------------------------------------------------------------------- columns
@@ -87,8 +101,10 @@ def column_of(name: str, schema: Any) -> Term:
     if of.is_integer(kind):
         return Term("number", field, sql, kind, name=what)
     if of.is_floating(kind) or of.is_decimal(kind):
-        both = field.cast(pa.float64(), safe=False), f"CAST({sql} AS DOUBLE)"
-        return Term("number", *without_nan(*both), pa.float64(), name=what)
+        arrow, sql = field.cast(pa.float64(), safe=False), f"CAST({sql} AS DOUBLE)"
+        # duckdb folds nullif(…) by statistics, which leave NaN out
+        sql = f"(CASE WHEN isnan({sql}) THEN NULL ELSE {sql} END)"
+        return Term("number", without_nan(arrow), sql, pa.float64(), name=what)
     if of.is_string(kind) or of.is_large_string(kind):
         return Term("text", field, sql, kind, name=what)
     if of.is_date(kind):
@@ -146,11 +162,10 @@ def as_double(value: float) -> float:
         return float("inf") if value > 0 else float("-inf")
 
 
-def without_nan(arrow: Any, sql: str) -> tuple[Any, str]:
+def without_nan(arrow: Any) -> Any:
     """Make NaN missing."""
     pc = optional("pyarrow.compute")
-    clean = pc.if_else(pc.is_nan(arrow), scalar(None, "float64"), arrow)
-    return clean, f"nullif({sql}, CAST('nan' AS DOUBLE))"
+    return pc.if_else(pc.is_nan(arrow), scalar(None, "float64"), arrow)
 
 
 def null_test(found: Term, is_null: bool) -> Term:

@@ -106,7 +106,10 @@ class View:
         if fits:
             scale *= source.overviews(1)[fits[-1]]
             source = self.scene.open(fits[-1])
-        words: dict[str, Any] = {"UNIFIED_SRC_NODATA": "NO"}  # bands are missing each for itself
+        words: dict[str, Any] = {
+            "UNIFIED_SRC_NODATA": "NO",
+            "tolerance": 0.001,
+        }  # bands are missing each for itself
         # GDAL finds the scale for each window anew; at equal resolution sqrt(2) of it is noise.
         words["XSCALE"] = words["YSCALE"] = repr(1.0 if scale > SAME else float(scale))
         nodata, by = self.scene.nodata, masking(source)

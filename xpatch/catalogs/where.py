@@ -78,7 +78,9 @@ def condition(where: str, schema: Any, known: Iterable[str] = ()) -> Condition:
         raise compiler.refused(f"gives {named(found)}, which is neither true nor false")
     if not compiler.columns:
         raise compiler.refused("names no column")
-    return Condition(found.arrow, found.sql, tuple(compiler.columns))
+    may_be_nan = any(c.type == optional("pyarrow").float64() for c in compiler.columns.values())
+    skips = None if may_be_nan else found.arrow
+    return Condition(found.arrow, found.sql, tuple(compiler.columns), skips)
 
 
 def during(interval: Any, schema: Any, name: str = "datetime") -> Condition:
@@ -112,7 +114,7 @@ def during(interval: Any, schema: Any, name: str = "datetime") -> Condition:
         found = [at_moment(column, op, value) for op, value in sides if value is not None]
     found = found or [null_test(column, False)]
     both = joined("AND", found)
-    return Condition(both.arrow, both.sql, (name,))
+    return Condition(both.arrow, both.sql, (name,), both.arrow)
 
 
 def names_in(where: str) -> list[str]:
@@ -244,7 +246,8 @@ class _Compiler:
         double = optional("pyarrow").float64()
         (a, a_sql), (b, b_sql) = written_as(left, double), written_as(right, double)
         found = getattr(optional("pyarrow.compute"), ARROW_NAMES[sign])(a, b)
-        return Term("number", *without_nan(found, f"({a_sql} {sign} {b_sql})"), double)
+        sql = f"nullif({a_sql} {sign} {b_sql}, CAST('nan' AS DOUBLE))"
+        return Term("number", without_nan(found), sql, double)
 
     def compared(self, node: ast.Compare) -> Term:
         sides = [node.left, *node.comparators]

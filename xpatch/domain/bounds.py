@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -27,8 +28,11 @@ def checked_bounds(bounds: Any, crs: Any = None) -> Bounds:
     left, bottom, right, top = values
     if not bottom < top:
         raise ValueError(f"bounds are {ORDER}: bottom {bottom!r} is not smaller than top {top!r}")
-    geographic = crs is not None and ax.as_crs(crs).is_geographic
-    if left == right or (left > right and not (geographic and left - right < TURN)):
+    known = None if crs is None else read_crs(crs)
+    if left < right:
+        return left, bottom, right, top
+    geographic = known is not None and known.is_geographic
+    if left == right or not geographic or left - right >= TURN:
         across = "" if geographic else ", which means across the date line in a geographic CRS only"
         raise ValueError(
             f"bounds are {ORDER}: left {left!r} is not smaller than right {right!r}{across}"
@@ -36,11 +40,40 @@ def checked_bounds(bounds: Any, crs: Any = None) -> Bounds:
     return left, bottom, right, top
 
 
+# -------------------------------------------------------------------------------------- in CRSs
+
+
+def read_crs(crs: Any) -> Any:
+    """Give the `pyproj.CRS`; what many slices name by text is read once."""
+    if hasattr(crs, "to_wkt"):
+        return crs
+    return _read(crs) if isinstance(crs, str | int) else ax.as_crs(crs)
+
+
+_read = functools.lru_cache(maxsize=128)(ax.as_crs)
+
+
 def same(a: Any, b: Any) -> bool:
     """Whether two CRSs are the same, or both not known."""
     if a is None or b is None:
         return a is b
-    return (type(a) is type(b) and bool(a == b)) or ax.same_crs(ax.as_crs(a), ax.as_crs(b))
+    if a is b or (isinstance(a, str) and a == b):
+        return True
+    return ax.same_crs(read_crs(a), read_crs(b))
+
+
+def crs_text(crs: Any) -> Any:
+    """Give text, or a number, as it was given; of a CRS its code, or else itself in WKT."""
+    return crs if isinstance(crs, str | int) else _crs_text(read_crs(crs))
+
+
+@functools.lru_cache(maxsize=128)
+def _crs_text(crs: Any) -> str:
+    authority = crs.to_authority()
+    code = None if authority is None else ":".join(authority)
+    if code is not None and crs.equals(ax.as_crs(code), ignore_axis_order=True):
+        return code
+    return str(crs.to_wkt())
 
 
 def moved_bounds(bounds: Bounds, source: Any, target: Any) -> Bounds:
@@ -54,9 +87,9 @@ def moved_bounds(bounds: Bounds, source: Any, target: Any) -> Bounds:
     if same(source, target):
         return bounds
     pyproj = ax.import_pyproj()
-    own, other = ax.as_crs(source), ax.as_crs(target)
+    own, other = read_crs(source), read_crs(target)
     move = pyproj.Transformer.from_crs(own, other, always_xy=True).transform_bounds
-    parts = _halves(bounds) if own.is_geographic else [bounds]
+    parts = halves(bounds) if own.is_geographic else [bounds]
     try:
         moved = [move(*part, densify_pts=ALONG, errcheck=True) for part in parts]
     except pyproj.exceptions.ProjError as error:
@@ -69,7 +102,7 @@ def moved_bounds(bounds: Bounds, source: Any, target: Any) -> Bounds:
     return min(lefts), min(bottoms), max(rights), max(tops)
 
 
-def _halves(bounds: Bounds) -> list[Bounds]:
+def halves(bounds: Bounds) -> list[Bounds]:
     """Give a box in longitude and latitude within ±180 and ±90, in two parts if it crosses the date line."""
     left, bottom, right, top = bounds
     bottom, top = max(bottom, -90.0), min(top, 90.0)  # edges of cells that are centered on a pole

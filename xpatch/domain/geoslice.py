@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import xpatch.domain.axes as ax
-from xpatch.domain.bounds import Bounds, checked_bounds, moved_bounds, same
+from xpatch.domain.bounds import Bounds, checked_bounds, crs_text, moved_bounds, read_crs, same
 from xpatch.domain.interval import Interval, as_interval, within, written
 from xpatch.domain.turns import TURN
 from xpatch.spec import Spec, is_number
@@ -71,7 +71,7 @@ class GeoSlice(Spec):
         if self.interval is not None:
             parts.append(f"interval={tuple(map(written, self.interval))!r}")
         parts += [f"resolution={self.resolution!r}"] if self.resolution is not None else []
-        parts += [f"crs={_crs_text(self.crs)!r}"] if self.crs is not None else []
+        parts += [] if self.crs is None else [f"crs={_short(crs_text(self.crs))}"]
         return f"GeoSlice({', '.join(parts)})"
 
     def __eq__(self, other: object) -> bool:
@@ -94,7 +94,7 @@ class GeoSlice(Spec):
             "bounds": list(self.bounds),
             "interval": None if self.interval is None else list(map(written, self.interval)),
             "resolution": list(resolution) if isinstance(resolution, tuple) else resolution,
-            "crs": None if self.crs is None else _crs_text(self.crs, True),
+            "crs": None if self.crs is None else crs_text(self.crs),
         }
 
     # ------------------------------------------------------------------------------- on the ground
@@ -268,21 +268,16 @@ def _checked_resolution(value: Any) -> Any:
     return plain if isinstance(value, tuple) else plain[0]
 
 
+def _short(crs: Any) -> str:
+    """Write text that is no WKT as it is; a CRS that has no code by its name."""
+    whole = isinstance(crs, str) and len(crs) > 60
+    return f"<CRS {ax.crs_name(read_crs(crs))}>" if whole else repr(crs)
+
+
 def _span(one: float, other: float) -> tuple[float, float]:
     """Give the first edge and the length, whole where the edges are."""
     ends = [round(v) if abs(v - round(v)) <= NEAR else v for v in (one, other)]
     return min(ends), abs(ends[1] - ends[0])
-
-
-def _crs_text(crs: Any, complete: bool = False) -> Any:
-    """Give text, or a number, as it was given; of objects the code, or a name (``complete``: the WKT)."""
-    if isinstance(crs, str | int):
-        return crs
-    known = ax.as_crs(crs)
-    found = known.to_authority()
-    if found:
-        return ":".join(found)
-    return known.to_wkt() if complete else ax.crs_name(known)
 
 
 # -------------------------------------------------------------------------------------- as bounds
@@ -317,7 +312,7 @@ def as_bounds(value: Any, crs: Any = None) -> Bounds:
         return found
     if crs is None:
         raise ValueError(
-            f"bounds are in {ax.crs_name(ax.as_crs(known))}, and nothing says the CRS they shall be in"
+            f"bounds are in {ax.crs_name(read_crs(known))}, and nothing says the CRS they shall be in"
         )
     return moved_bounds(found, known, crs)
 

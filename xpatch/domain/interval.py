@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Interval = tuple[pd.Timestamp | None, pd.Timestamp | None]
 TIMES = (str, datetime.date, np.datetime64)  # a datetime, and a Timestamp, are dates
+ISO = re.compile(r"\s*\d{4}(-\d\d|\d{4}|\s*$)")  # pandas reads "now" and "01/02/2024", too
 PERIOD = re.compile(r"\s*\d{4}(-?\d{2})?\s*")  # a year, or a month
 
 
@@ -56,6 +57,8 @@ def instant(value: Any) -> pd.Timestamp:
             f"a time must be text, a datetime, numpy.datetime64 or pandas.Timestamp, got {value!r}"
         )
     try:
+        if isinstance(value, str) and not ISO.match(value):
+            raise ValueError("it does not begin with a year, as ISO 8601 has it")
         found = pd.Timestamp(value)
     except ValueError as error:
         raise ValueError(f"{value!r} is no time that pandas can read: {error}") from None

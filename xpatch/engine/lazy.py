@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -50,10 +50,13 @@ class Deferred(BackendArray):
         )
 
     def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
-        first = key[0]
+        make, first = self.make, key[0]
         wanted = self.ordinals[first]
+        if isinstance(make, Rows):
+            make, inner = make.narrowed(key[1:])
+            key = (first, *inner)
         try:
-            rows = self.make(np.atleast_1d(wanted))
+            rows = make(np.atleast_1d(wanted))
         except Exception as error:
             labels = listed(np.atleast_1d(wanted).tolist())
             error.add_note(f"raised for the patches with labels {labels}")
@@ -94,6 +97,22 @@ class Rows:
     def in_memory(self) -> bool:
         """Whether the field is in memory."""
         return isinstance(self.source, np.ndarray)
+
+    def narrowed(self, key: Sequence[Any]) -> tuple[Rows, tuple[Any, ...]]:
+        """Read no more than is asked for of axes that are not cut, such as one time of many.
+
+        Chunks that are kept serve other patches as well, and stay whole.
+        """
+        if self.in_memory or self.kept is not None:
+            return self, tuple(key)
+        region, inner = {}, list(key)
+        for k, d in enumerate(self.cut.patch_dims):
+            if d in self.cut.hood.dims or d not in self.cut.dims:
+                continue
+            axis = self.cut.dims.index(d)
+            region[axis], inner[k] = within_reach(key[k], self.source.shape[axis])
+        part = Part(self.source, region)
+        return Rows(part, self.cut, self.stored), tuple(inner)
 
     def __call__(self, ordinals: NDArray[Any]) -> NDArray[Any]:
         ordinals = np.asarray(ordinals)
@@ -190,6 +209,33 @@ class Rows:
         key = tuple(region.get(k, slice(None)) for k in range(len(self.source.shape)))
         found: NDArray[Any] = self.source.read(key)
         return found
+
+
+class Part:
+    """Some cells of a stored array along some axes, as an array of its own."""
+
+    def __init__(self, source: Any, region: Mapping[int, slice]):
+        self.source, self.region, self.dtype = source, region, source.dtype
+        shape = enumerate(source.shape)
+        self.shape = tuple(len(range(n)[region.get(k, slice(None))]) for k, n in shape)
+
+    def read(self, key: Sequence[slice]) -> NDArray[Any]:
+        """Read a region, whose slices are those of the part."""
+        ends = [s.indices(n)[:2] for s, n in zip(key, self.shape, strict=True)]
+        low = [self.region[k].start if k in self.region else 0 for k in range(len(ends))]
+        found: NDArray[Any] = self.source.read(
+            tuple(slice(o + a, o + b) for o, (a, b) in zip(low, ends, strict=True))
+        )
+        return found
+
+
+def within_reach(key: Any, n: int) -> tuple[slice, Any]:
+    """Give the cells around those that a key selects, and the key among them."""
+    cells = np.arange(n)[key]
+    if not np.size(cells):
+        return slice(0, min(1, n)), cells  # some readers cannot read nothing
+    low, high = int(cells.min()), int(cells.max()) + 1
+    return slice(low, high), cells - low
 
 
 class Kept:

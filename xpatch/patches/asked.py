@@ -6,7 +6,7 @@ from typing import Any
 
 import xarray as xr
 
-from xpatch.domain import Domain
+from xpatch.domain import Domain, GeoSlice
 from xpatch.patches.operators import NotTheCoordinate
 
 
@@ -108,3 +108,9 @@ class Asked(NotTheCoordinate):
         from xpatch.patches import outlines
 
         return outlines.footprints(self._obj, to_crs)
+
+    def slices(self) -> list[GeoSlice]:
+        """The patches as boxes on the ground with times, resolution and CRS; see `slices.slices`."""
+        from xpatch.patches.slices import slices
+
+        return slices(self._obj)

@@ -258,6 +258,8 @@ def _without_anchors(spec: Mapping[str, Any]) -> dict[str, Any]:
             value = _without_anchors(value)
         elif name == "sampler" and "anchors" in (value or {}):
             value = {"class": value["class"], "anchors": None}
+        elif name == "sampler" and isinstance((value or {}).get("sampler"), Mapping):
+            value = {**value, **_without_anchors({"sampler": value["sampler"]})}  # one in another
         out[name] = value
     return out
 

@@ -6,6 +6,7 @@ from xpatch.sampler.located import AlongTrack, FibonacciSphere
 from xpatch.sampler.random import PoissonDisk, Random
 from xpatch.sampler.stride import EveryElement, JitteredStride, RegularStride
 from xpatch.sampler.valid import Valid
+from xpatch.sampler.within import Within
 
 __all__ = [
     "AlongTrack",
@@ -18,4 +19,5 @@ __all__ = [
     "RegularStride",
     "Sampler",
     "Valid",
+    "Within",
 ]

@@ -52,12 +52,14 @@ class Explicit(Sampler):
 
     Parameters
     ----------
-    anchors : array-like, mapping, data frame, shapely points, GeoSeries, field or patches
+    anchors : array-like, mapping, data frame, shapely points, GeoSeries, slices, field or patches
         - Index positions, shape (patch, dim) in the order of the field's dimensions (of a Dataset: of
           the variable with most of them), or (patch,) for one dimension.
         - A mapping, a data frame or a Dataset whose columns share a dimension: labels for each cut
           dimension, ``lon`` and ``lat`` in degrees whatever the CRS of the field, or ``x`` and ``y``.
         - Shapely points, a GeoSeries or a GeoDataFrame.
+        - A `GeoSlice`, or a list of them in one CRS or several: their mid-points. The geometry says how
+          large patches are; the resolution and the interval are not looked at.
         - A field: its sites (stations, or the cells of a grid).
         - The patches of another field, whose places are taken and whose labels then align with the
           new patches.

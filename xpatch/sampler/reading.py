@@ -23,6 +23,7 @@ from xpatch.domain.places import (
     moved_to,
 )
 from xpatch.geometry import Places
+from xpatch.sampler.slices import points_of_slices, slices_in
 
 LONGITUDE = ("lon", "longitude")
 LATITUDE = ("lat", "latitude")
@@ -40,8 +41,8 @@ def read_points(
     Parameters
     ----------
     given : object
-        Shapely points, a GeoSeries or GeoDataFrame, a mapping, Dataset or data frame of labels, or a
-        field, whose sites are taken.
+        Shapely points, a GeoSeries or GeoDataFrame, slices, a mapping, Dataset or data frame of labels, or
+        a field, whose sites are taken.
     domain : Lattice
         The field that will be cut.
     dims : tuple of hashable
@@ -49,6 +50,9 @@ def read_points(
     crs : optional
         CRS of x and y, where they do not know it.
     """
+    slices = slices_in(given)
+    if slices is not None:
+        return _checked(points_of_slices(slices, domain, crs))
     if is_geometry(given):
         x, y = point_xy(given)
         known = crs_of(given) or crs
