@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+from affine import Affine
+from georeader.geotensor import GeoTensor
 from obstore.store import LocalStore
 
 import xpatch
@@ -290,3 +292,12 @@ def test_what_is_no_window_is_refused(files, values, error):
     lazy = dated(files[0]).patch.field(open=Other.open)
     with pytest.raises((TypeError, ValueError), match=error):
         lazy[0, :, :3, :4].load()
+
+
+def test_only_files_are_opened(files):
+    with rasterio.open(files[0]) as file:
+        values, place = file.read(), {"transform": file.transform, "crs": file.crs}
+    east = GeoTensor(values, place["transform"] @ Affine.translation(150, 0), place["crs"], -9)
+    out = xpatch.catalog([files[0], east]).patch.field(open=Reader.open)
+    np.testing.assert_array_equal(out, np.concatenate([values, values], axis=-1))
+    assert list(Reader.log.opened) == [files[0]]

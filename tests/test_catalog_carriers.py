@@ -145,7 +145,7 @@ def test_a_window_is_the_whole(floats, data):
 
 def test_threads_and_chunks_read_the_same(floats):
     words = {"crs": "EPSG:32632", "resolution": 12.0, "resampling": "bilinear"}
-    lazy = xpatch.catalog([RasterioReader(f) for f in floats]).patch.field(**words)
+    lazy = xpatch.catalog([RasterioReader(f) for f in floats[1:5]]).patch.field(**words)
     whole = lazy.values
     np.testing.assert_array_equal(
         lazy.chunk({"y": 33, "x": 47}).compute(scheduler="threads"), whole

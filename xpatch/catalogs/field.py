@@ -73,8 +73,9 @@ def field(
     fill_value : scalar, optional
         What stands for missing; default: NaN for floats, the nodata of the files for integers.
     open : callable, optional
-        Opens a file in place of rasterio: takes the href and gives a reader with a method ``read_from_window(window)``,
-        which may be awaitable.
+        Opens a file in place of rasterio: takes the href and gives a reader with a method ``read_from_window(window)``;
+        both may be awaitable. All bands of the window are to come, (band, row, column). Of what a file leaves out only
+        its nodata is known then, no mask or alpha band.
 
     Returns
     -------
@@ -209,7 +210,10 @@ def scenes_of(table: Any, rasters: Rasters, open: Any) -> list[Scene]:
     if open is not None:
         from xpatch.catalogs.carriers import Opened
 
-        readers = [Opened(open, href) for href in table["href"]]
+        readers = [
+            Opened(open, href) if reader is None else reader
+            for href, reader in zip(table["href"], readers, strict=True)
+        ]
     out = []
     every = zip(table["href"], table["dtype"], table["nodata"], readers, strict=True)
     for k, (href, dtype, nodata, reader) in enumerate(every):

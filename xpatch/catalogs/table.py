@@ -35,7 +35,8 @@ def catalog(
           sorted, others keep their order.
         - STAC items (pystac's, or dictionaries): each asset that is a raster; nothing is opened where the
           projection extension tells all.
-        - DataArrays with a CRS, readers and tensors of georeader.
+        - DataArrays with a CRS, each time of which is a row; readers and tensors of georeader, as `xpatch.field`
+          takes them: a ``fill_value_default`` is missing. They are read in windows, and stay in the table as ``reader``.
         - The path of a GeoParquet file, of which the rows that match are read: by duckdb if that is
           installed, else by pyarrow.
         - A GeoDataFrame, of which the rows that match are taken.
