@@ -474,3 +474,43 @@ def test_what_is_no_reader_is_refused(files):
         xpatch.field(Fake(image(), crs=None))
     with rasterio.open(files[0]) as source, pytest.raises(TypeError, match=r"xpatch.catalog\('"):
         xpatch.catalog([source])
+
+
+def test_what_cannot_be_read_in_windows_is_read_once():
+    class Whole:
+        transform, crs, shape, dtype = UTM, "EPSG:32632", (2, 30, 20), np.dtype("uint8")
+        loads = 0
+
+        def load(self):
+            Whole.loads += 1
+            return image(self.shape)
+
+    out = xpatch.field(Whole())
+    assert not Whole.loads
+    np.testing.assert_array_equal(out[:, 3:9], image((2, 30, 20))[:, 3:9])
+    np.testing.assert_array_equal(out[1], image((2, 30, 20))[1])
+    assert Whole.loads == 1
+    assert xpatch.catalog(Whole())["nodata"].isna().all()
+
+
+@pytest.mark.parametrize("turn", [0, 30])
+def test_scenes_are_fields_on_their_own_grids(turn):
+    transform = UTM @ Affine.rotation(turn)
+    tensor = GeoTensor(image((2, 30, 20)), transform, "EPSG:32632", 0)
+    cat = xpatch.catalog(tensor)
+    for out in (next(cat.patch.scenes()), cat.patch.field()):
+        np.testing.assert_array_equal(out, tensor.values)
+        assert out.rio.transform().almost_equals(transform)
+        assert ("x" in out.coords) == (turn == 0)
+
+
+def test_bands_of_a_reader_have_their_names(tmp_path):
+    values = image((3, 20, 20))
+    names = ["red", "nir", "swir"]
+    file = write(tmp_path / "a.tif", values, UTM, "EPSG:32632", nodata=0, names=names)
+    reader = RasterioReader(file, indexes=[3, 1])
+    assert xpatch.field(reader).band.values.tolist() == ["swir", "red"]
+    cat = xpatch.catalog([reader, RasterioReader(file)])
+    assert cat["href"].tolist() == [f"{file}#bands=[3, 1]", file]
+    np.testing.assert_array_equal(cat.iloc[:1].patch.field(bands=["red"])[0], values[0])
+    np.testing.assert_array_equal(xpatch.field(reader), values[[2, 0]])
