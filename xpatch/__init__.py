@@ -27,6 +27,7 @@ from xpatch.aggregation import (
     WeightedSum,
 )
 from xpatch.api import apply, concat, merge, split
+from xpatch.catalogs.geodata import field
 from xpatch.catalogs.table import catalog
 from xpatch.domain import (
     Domain,
@@ -169,6 +170,7 @@ __all__ = [
     "catalog",
     "concat",
     "domain_of",
+    "field",
     "fit_predict",
     "merge",
     "register_aggregation",

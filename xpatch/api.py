@@ -38,7 +38,7 @@ def split(
     Parameters
     ----------
     obj : DataArray or Dataset
-        The field. Of a Dataset every variable with a cut dimension is cut, along those it has;
+        The field, or a reader or tensor of georeader. Of a Dataset every variable with a cut dimension is cut, along those it has;
         the others are carried. Of CF ragged arrays the samples are cut with their instances.
     patcher : Patcher, or Geometry, int or mapping
         The composed axes, in place of ``geometry``, ``sampler`` and ``window``; or the geometry,
@@ -88,6 +88,10 @@ def split(
     from xpatch.patches.samples import sample_plans
     from xpatch.patches.split import cut_field
 
+    if not isinstance(obj, xr.DataArray | xr.Dataset):
+        from xpatch.catalogs.geodata import as_field
+
+        obj = as_field(obj)
     shape = getattr(patcher, "geometry", geometry if patcher is None else patcher)
     axes = chosen(patcher, geometry, sampler, window)
     patches: Any

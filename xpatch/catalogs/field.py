@@ -73,8 +73,9 @@ def field(
     fill_value : scalar, optional
         What stands for missing; default: NaN for floats, the nodata of the files for integers.
     open : callable, optional
-        Opens a file in place of rasterio: takes the href and gives a reader with a method ``read_from_window(window)``,
-        which may be awaitable.
+        Opens a file in place of rasterio: takes the href and gives a reader with a method ``read_from_window(window)``;
+        both may be awaitable. All bands of the window are to come, (band, row, column). Of what a file leaves out only
+        its nodata is known then, no mask or alpha band.
 
     Returns
     -------
@@ -171,7 +172,9 @@ def labels_of(grid: Grid) -> dict[Any, Any]:
         else (("projection_y_coordinate", None, "Y"), ("projection_x_coordinate", None, "X"))
     )
     out: dict[Any, Any] = {}
-    for axis, (dim, (name, units, kind)) in enumerate(zip(grid.dims, words, strict=True)):
+    straight = b == d == 0  # cells of a rotated grid have no labels along one dimension
+    named = list(zip(grid.dims, words, strict=True)) if straight else []
+    for axis, (dim, (name, units, kind)) in enumerate(named):
         attrs = {"axis": kind, "standard_name": name, "units": units or _units(crs, axis)}
         out[dim] = (dim, grid.coordinate(axis), attrs)
     attrs = {"crs_wkt": crs.to_wkt(), "spatial_ref": crs.to_wkt()} | _cf(crs)
@@ -202,10 +205,14 @@ def central_longitude(rasters: Rasters) -> float:
 def scenes_of(table: Any, rasters: Rasters, open: Any) -> list[Scene]:
     """Give what is read of each file."""
     readers = list(table["reader"]) if "reader" in table else [None] * len(table)
+    readers = [r if hasattr(r, "read") else None for r in readers]  # those of files are NaN
     if open is not None:
         from xpatch.catalogs.carriers import Opened
 
-        readers = [Opened(open, href) for href in table["href"]]
+        readers = [
+            Opened(open, href) if reader is None else reader
+            for href, reader in zip(table["href"], readers, strict=True)
+        ]
     out = []
     every = zip(table["href"], table["dtype"], table["nodata"], readers, strict=True)
     for k, (href, dtype, nodata, reader) in enumerate(every):

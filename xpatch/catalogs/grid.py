@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.catalogs.footprints import ROUND, Rasters, areas, as_crs
+from xpatch.catalogs.footprints import ROUND, Rasters, areas, as_crs, text_of
+from xpatch.domain import domain_of
 
 Transform = tuple[float, float, float, float, float, float]
+Cells = tuple[int, int, int, int]  # first row and column, and the ones after the last
 
 WHOLE = 1e-6  # of a cell, within which borders are the same
 
@@ -183,3 +185,37 @@ def offset(own: Transform, other: Transform) -> tuple[int, int] | None:
 def _steps(transform: Transform) -> NDArray[np.float64]:
     a, b, _, d, e, _ = transform
     return np.array([a, b, d, e])
+
+
+def grid_of(field: Any, what: str) -> Grid:
+    """Give the grid that a field lies on.
+
+    Raises
+    ------
+    ValueError
+        If it has no CRS, or is no raster with even rows and columns; ``what`` is its name there.
+    """
+    domain = domain_of(field)
+    crs = domain.crs if domain.crs is not None else ("EPSG:4326" if domain.geographic else None)
+    if crs is None:
+        raise ValueError(
+            f"{what} has no CRS, so that nothing says where its cells are; write one: {what}.rio.write_crs(…)"
+        )
+    dims = domain.spatial_dims
+    if len(dims) != 2 or domain.curvilinear:
+        raise ValueError(
+            f"{what} must be a raster with rows and columns, not {type(domain).__name__} along {list(dims)}"
+        )
+    shape = (domain.sizes[dims[0]], domain.sizes[dims[1]])
+    if domain.affine is not None:
+        return Grid(text_of(crs), domain.affine, shape, dims)
+    steps = [domain.spacing(d) for d in dims]
+    labels = [domain.coordinate(d) for d in dims]
+    if any(s is None for s in steps) or any(v is None for v in labels):
+        uneven = dims[0] if steps[0] is None else dims[1]
+        raise ValueError(
+            f"{what} has uneven or single labels along {uneven!r}, so that the size of its cells is not known"
+        )
+    (dy, dx), (y, x) = map(float, steps), (np.asarray(v) for v in labels)
+    left, top = float(x[0]) - dx / 2, float(y[0]) - dy / 2
+    return Grid(text_of(crs), (dx, 0.0, left, 0.0, dy, top), shape, dims, (y, x))

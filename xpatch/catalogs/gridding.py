@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.catalogs.footprints import ROUND, Rasters, as_crs, text_of
-from xpatch.catalogs.grid import Boxes, Grid, Transform, offset
+from xpatch.catalogs.grid import Boxes, Grid, Transform, grid_of, offset
 from xpatch.catalogs.storage import groups
 from xpatch.catalogs.table import rasters_of
-from xpatch.domain import domain_of
 from xpatch.domain.geoslice import GeoSlice, as_bounds
 from xpatch.spec import is_number
 
@@ -192,35 +191,7 @@ def grid_like(like: Any) -> Grid:
         raise TypeError(
             f"like must be a DataArray, a Dataset, a GeoSlice or a GeoBox, got {type(like).__name__}"
         )
-    return _grid_of_field(like)
-
-
-def _grid_of_field(like: Any) -> Grid:
-    domain = domain_of(like)
-    crs = domain.crs if domain.crs is not None else ("EPSG:4326" if domain.geographic else None)
-    if crs is None:
-        raise ValueError(
-            "like has no CRS, so that nothing says where its cells are; write one: like.rio.write_crs(…)"
-        )
-    dims = domain.spatial_dims
-    if len(dims) != 2 or domain.curvilinear:
-        raise ValueError(
-            f"like must be a raster with rows and columns, not {type(domain).__name__} along {list(dims)}"
-        )
-    shape = (domain.sizes[dims[0]], domain.sizes[dims[1]])
-    if domain.affine is not None:
-        return Grid(text_of(crs), domain.affine, shape, dims)
-    steps = [domain.spacing(d) for d in dims]
-    labels = [domain.coordinate(d) for d in dims]
-    if any(s is None for s in steps) or any(v is None for v in labels):
-        uneven = dims[0] if steps[0] is None else dims[1]
-        raise ValueError(
-            f"like has uneven or single labels along {uneven!r}, so that the size of its cells is not known; give crs, "
-            "resolution and bounds"
-        )
-    (dy, dx), (y, x) = map(float, steps), (np.asarray(v) for v in labels)
-    left, top = float(x[0]) - dx / 2, float(y[0]) - dy / 2
-    return Grid(text_of(crs), (dx, 0.0, left, 0.0, dy, top), shape, dims, (y, x))
+    return grid_of(like, "like")
 
 
 def check_scale(table: Any, grid: Grid, boxes: Boxes, shapes: NDArray) -> None:

@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.catalogs.footprints import as_crs, text_of
-from xpatch.catalogs.grid import Transform
+from xpatch.catalogs.grid import Cells, Transform
 from xpatch.catalogs.handles import opened
-
-Cells = tuple[int, int, int, int]  # first row and column, and the ones after the last
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +64,9 @@ class Scene:
 
     def _read(self, bands: Sequence[int], cells: Cells) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         if self.carrier is not None:
-            values = self.carrier.read(bands, cells)
+            from xpatch.catalogs.carriers import window_of
+
+            values = window_of(self, bands, cells)
             return values, valid(values, self.nodata)
         from rasterio.windows import Window
 

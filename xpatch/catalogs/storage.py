@@ -135,7 +135,7 @@ def _integers(
             "fill_value=0, or fill_value=np.nan for floats"
         )
     if fill_value is None and not known:
-        if "reader" in table or gaps():
+        if gaps():
             raise ValueError(
                 f"files of {dtype} have no nodata, and there are cells that no file of a time covers: say what "
                 f"{MEND}"

@@ -13,8 +13,10 @@ import pandas as pd
 import xarray as xr
 
 from xpatch.catalogs import times
+from xpatch.catalogs.carriers import is_geodata, rows_of_carrier
 from xpatch.catalogs.footprints import Rasters, as_crs, text_of
 from xpatch.catalogs.optional import optional
+from xpatch.catalogs.stac import holds_items, items_of, rows_of_item
 
 OPEN_AT_ONCE = 16  # headers are small: waiting for a disk or a network takes the time
 NEEDED = ("href", "proj:code", "proj:transform", "proj:shape", "bands", "dtype", "nodata")
@@ -33,7 +35,8 @@ def catalog(
           sorted, others keep their order.
         - STAC items (pystac's, or dictionaries): each asset that is a raster; nothing is opened where the
           projection extension tells all.
-        - DataArrays with a CRS, readers and tensors of georeader.
+        - DataArrays with a CRS, each time of which is a row; readers and tensors of georeader, as `xpatch.field`
+          takes them: a ``fill_value_default`` is missing. They are read in windows, and stay in the table as ``reader``.
         - The path of a GeoParquet file, of which the rows that match are read: by duckdb if that is
           installed, else by pyarrow.
         - A GeoDataFrame, of which the rows that match are taken.
@@ -91,7 +94,8 @@ def catalog(
     if is_parquet(source):
         from xpatch.catalogs import query
 
-        return query.read(source, **asked)
+        found = query.read(source, **asked)
+        return as_table(found, None, text_of(crs)) if holds_items(found) else found
     pattern = None if interval is time else times.as_pattern(time)
     table = as_table(source, pattern, text_of(crs))
     if bounds is None and interval is None and where is None:
@@ -111,7 +115,9 @@ def as_table(source: Any, pattern: Any, crs: str) -> Any:
     """Make the table of all files."""
     geopandas = optional("geopandas")
     if isinstance(source, pd.DataFrame):
-        return check_table(source)
+        if not holds_items(source):
+            return check_table(source)
+        source = list(items_of(source))
     rows = list(rows_of(source, pattern))
     check_duplicates([row["href"] for row in rows])
     missing = [row["href"] for row in rows if row["proj:code"] is None]
@@ -140,7 +146,7 @@ def as_table(source: Any, pattern: Any, crs: str) -> Any:
 
 def rows_of(source: Any, pattern: Any) -> Iterator[dict[str, Any]]:
     """Give the columns of each file of a source."""
-    sources = [source] if is_one(source) else list(source)
+    sources = [source] if is_one(source) else listed(source)
     paths = [p for s in sources for p in (expanded(s) if isinstance(s, str | os.PathLike) else [s])]
     if not paths:
         raise ValueError("no files: the source of the catalog is empty")
@@ -152,9 +158,19 @@ def rows_of(source: Any, pattern: Any) -> Iterator[dict[str, Any]]:
 def is_one(source: Any) -> bool:
     """Whether a source is one file, item or raster, rather than several."""
     lone = (str, os.PathLike, Mapping, xr.DataArray, xr.Dataset)
-    return (
-        isinstance(source, lone) or hasattr(source, "assets") or hasattr(source, "read_from_window")
-    ) and not (isinstance(source, Mapping) and source.get("type") == "FeatureCollection")
+    alone = isinstance(source, lone) or hasattr(source, "assets") or is_geodata(source)
+    return alone and not is_collection(source)
+
+
+def is_collection(source: Any) -> bool:
+    """Whether a source is a dictionary that lists STAC items."""
+    return isinstance(source, Mapping) and source.get("type") == "FeatureCollection"
+
+
+def listed(source: Any) -> list[Any]:
+    """Give the files, items and rasters of several; what is no sequence is refused by its row."""
+    found = source["features"] if is_collection(source) else source
+    return list(found) if isinstance(found, Iterable) else [found]
 
 
 def expanded(path: Any) -> list[str]:
@@ -182,13 +198,10 @@ def rows_of_one(source: Any, pattern: Any) -> Iterable[dict[str, Any]]:
     """Give the columns of one file, of the assets of an item, or of a raster in memory."""
     if isinstance(source, str | os.PathLike):
         return [row_of_file(os.fspath(source), pattern)]
-    if isinstance(source, Mapping) or hasattr(source, "assets"):
-        from xpatch.catalogs.stac import rows_of_item
-
-        return rows_of_item(source)
-    from xpatch.catalogs.carriers import rows_of_carrier
-
-    return rows_of_carrier(source)
+    mapping = isinstance(source, Mapping) and not isinstance(source, xr.Dataset)
+    if mapping or hasattr(source, "assets"):
+        return rows_of_item(source, row_of_file)
+    return rows_of_carrier(source, pattern)
 
 
 def row_of_file(href: str, pattern: Any = None) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class View:
             shifted = (inner[0] + row, inner[1] + column, inner[2] + row, inner[3] + column)
             return self.scene.window(bands, shifted)
         if self.scene.carrier is not None:
-            from xpatch.catalogs.carriers import warped
+            from xpatch.catalogs.arrays import warped
 
             return warped(self, bands, inner)
         with self.scene.reading(inner):
