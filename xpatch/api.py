@@ -94,26 +94,22 @@ def split(
         obj = as_field(obj)
     shape = getattr(patcher, "geometry", geometry if patcher is None else patcher)
     axes = chosen(patcher, geometry, sampler, window)
-    patches: Any
     if several_grids(shape, getattr(obj, "dims", ())):
         from xpatch.patches.grids import split_grids
 
-        patches = split_grids(obj, axes, dim, chunks)
-        return patches
+        return split_grids(obj, axes, dim, chunks)
     plan, ordinals = make_plan(obj, axes, dim)
     more: Any = sample_plans(obj, plan) if counts_of(obj) else ()
     if more:
         from xpatch.patches.ragged import split_ragged
 
-        patches = split_ragged(obj, (plan, *more), ordinals, dim, chunks)
-        return patches
+        return split_ragged(obj, (plan, *more), ordinals, dim, chunks)
     check_room(variables_of(obj), plan, ordinals)
     groups = patch_groups(variables_of(obj), plan, ordinals, chunks)
     if several_scales(axes):
         from xpatch.multiscale import split_scales
 
-        patches = split_scales(obj, axes, plan, dim, ordinals, groups)
-        return patches
+        return split_scales(obj, axes, plan, dim, ordinals, groups)
     return cut_field(obj, plan, dim, ordinals, groups)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.catalogs.footprints import ROUND, Rasters, as_crs, text_of
-from xpatch.catalogs.grid import Boxes, Grid, Transform, grid_of, offset
+from xpatch.catalogs.grid import WHOLE, Boxes, Grid, Transform, cells, grid_of, offset
 from xpatch.catalogs.storage import groups
 from xpatch.catalogs.table import rasters_of
 from xpatch.domain.geoslice import GeoSlice, as_bounds
@@ -38,7 +40,10 @@ def grid_for(table: Any, crs: Any, resolution: Any, bounds: Any, like: Any) -> G
     rasters = rasters_of(table)
     code = text_of(crs) if crs is not None else one_crs(table, rasters.codes)
     if resolution is None:
-        lattice = common_lattice(table, rasters, code)
+        lattice, starts = common_lattice(table, rasters, code)
+        if bounds is None:
+            low, high = starts.min(axis=0), (starts + rasters.shapes).max(axis=0)
+            return part_of(lattice, low.tolist(), high.tolist(), code)
         return covering(lattice, area_of(table, rasters, code, bounds), code)
     return Grid.over(area_of(table, rasters, code, bounds), pair_of(resolution), code)
 
@@ -65,34 +70,45 @@ def one_crs(table: Any, codes: tuple[str, ...]) -> str:
     return codes[0]
 
 
-def common_lattice(table: Any, rasters: Rasters, code: str) -> Transform:
-    """Give the transform of the first file, if all lie on its lattice."""
+def common_lattice(table: Any, rasters: Rasters, code: str) -> tuple[Transform, NDArray[np.int64]]:
+    """Give the transform of the first file, and at which row and column of its lattice each file begins.
+
+    Raises
+    ------
+    ValueError
+        If they do not lie on it.
+    """
     first: Transform = transform_of(rasters, 0)
     if any(c != code for c in rasters.codes):
         raise ValueError(
             f"field(crs={code!r}) needs a resolution in its units, as files are in other CRSs: "
             f"{groups(table, rasters.codes)}"
         )
-    for k in range(len(rasters)):
-        transform = transform_of(rasters, k)
-        if offset(first, transform) is None:
-            raise ValueError(
-                f"the files do not lie on one lattice: row {k}, {table['href'].iloc[k]!r}, has cells of "
-                f"{abs(transform[0]):g} from {transform[2]:.12g}, {transform[5]:.12g}, row 0 of {abs(first[0]):g} from "
-                f"{first[2]:.12g}, {first[5]:.12g}; say the resolution of the field, or like=another field"
-            )
-    return first
+    starts = [offset(first, transform_of(rasters, k)) for k in range(len(rasters))]
+    if None in starts:
+        k = starts.index(None)
+        other = transform_of(rasters, k)
+        raise ValueError(
+            f"the files do not lie on one lattice: row {k}, {table['href'].iloc[k]!r}, has cells of "
+            f"{abs(other[0]):g} from {other[2]:.12g}, {other[5]:.12g}, row 0 of {abs(first[0]):g} from "
+            f"{first[2]:.12g}, {first[5]:.12g}; say the resolution of the field, or like=another field"
+        )
+    return first, np.array(starts, np.int64)
 
 
 def covering(lattice: Transform, bounds: Any, code: str) -> Grid:
     """Cover bounds with the cells of a lattice."""
-    from xpatch.catalogs.grid import WHOLE, cells
-
     left, bottom, right, top = bounds
     row, column = cells(lattice, [left, right, left, right], [bottom, bottom, top, top])
-    r0, c0 = int(np.floor(row.min() + WHOLE)), int(np.floor(column.min() + WHOLE))
-    r1, c1 = int(np.ceil(row.max() - WHOLE)), int(np.ceil(column.max() - WHOLE))
+    low = [math.floor(row.min() + WHOLE), math.floor(column.min() + WHOLE)]
+    high = [math.ceil(row.max() - WHOLE), math.ceil(column.max() - WHOLE)]
+    return part_of(lattice, low, high, code)
+
+
+def part_of(lattice: Transform, low: Sequence[int], high: Sequence[int], code: str) -> Grid:
+    """Give the part of a lattice from one row and column to those after the last."""
     a, b, c, d, e, f = lattice
+    (r0, c0), (r1, c1) = low, high
     moved = (a, b, c + a * c0 + b * r0, d, e, f + d * c0 + e * r0)
     return Grid(code, moved, (max(r1 - r0, 0), max(c1 - c0, 0)))
 
