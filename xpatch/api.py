@@ -97,7 +97,8 @@ def split(
     if several_grids(shape, getattr(obj, "dims", ())):
         from xpatch.patches.grids import split_grids
 
-        return split_grids(obj, axes, dim, chunks)
+        cut: Any = split_grids(obj, axes, dim, chunks)
+        return cut
     plan, ordinals = make_plan(obj, axes, dim)
     more: Any = sample_plans(obj, plan) if counts_of(obj) else ()
     if more:
@@ -109,7 +110,8 @@ def split(
     if several_scales(axes):
         from xpatch.multiscale import split_scales
 
-        return split_scales(obj, axes, plan, dim, ordinals, groups)
+        tree: Any = split_scales(obj, axes, plan, dim, ordinals, groups)
+        return tree
     return cut_field(obj, plan, dim, ordinals, groups)
 
 

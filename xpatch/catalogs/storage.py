@@ -74,7 +74,8 @@ def _one(table: Any, counts: NDArray, assets: list[str] | None, band: Any) -> ND
     found = np.array([_index(own, band) for own in names])
     if (found == 0).any():
         k = int(np.flatnonzero(found == 0)[0])
-        own = list(names[k]) if isinstance(names[k], list | tuple | np.ndarray) else "no names"
+        own: Any = names[k]
+        own = list(own) if isinstance(own, list | tuple | np.ndarray) else "no names"
         raise KeyError(
             f"row {k}, {table['href'].iloc[k]!r}, has no band {band!r}; its bands have {own}"
         )

@@ -14,8 +14,8 @@ from xpatch.sampler.plane import Plane
 from xpatch.sampler.random import Random, limits_of
 from xpatch.sampler.regions import Shares, Stretches, meeting
 
-FEW = 200_000  # starts that are listed rather than tried
-TRIES = 1_000  # for each anchor, before it is taken that there are hardly any
+FEW = 4_096  # starts that are listed rather than tried
+TRIES = 1_000, 50_000  # for each anchor and in all, before it is taken that there are hardly any
 Enough = Callable[[Shares, NDArray, NDArray], NDArray[np.bool_]]
 
 
@@ -117,7 +117,7 @@ def _drawn(
     shares, tried = Shares(shapes), 0
     found = np.empty((0, 3), np.int64)
     while len(found) < n:
-        if tried > TRIES * n + FEW:
+        if tried > TRIES[0] * n + TRIES[1]:
             raise ValueError(
                 f"{sampler!r} found {len(found)} patches in the area in {tried:,} draws, so that there are "
                 "hardly any; ask for fewer, or for a smaller min_fraction"
