@@ -254,3 +254,28 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(out.stdout) < 150  # MB, of which labels are 7
+
+
+def test_a_scene_in_tiles_and_a_tile_in_chips_in_one_expression(cat, monkeypatch):
+    scene = next(cat.patch.scenes())
+    found = counting(monkeypatch)
+    chips = scene.patch.split({"y": 50, "x": 50}).patch.split({"y": 10, "x": 25}, dim="inner")
+    assert dict(chips.sizes) == {"patch": 4, "inner": 10, "band": 1, "y": 10, "x": 25}
+    assert found == []
+    np.testing.assert_array_equal(
+        chips.isel(patch=3, inner=4).values, scene.values[:, 70:80, 50:75]
+    )
+    back = (chips * 1).patch.merge().patch.merge()
+    xr.testing.assert_equal(back, scene.load())
+    means = chips.mean(("y", "x")).patch.merge().patch.merge()
+    coarse = scene.coarsen(y=10, x=25).mean().values
+    np.testing.assert_allclose(means.values[:, ::10, ::25], coarse, rtol=1e-6)
+
+
+def test_chips_of_tiles_of_a_field_over_many_files(field, loaded):
+    chips, expected = (
+        f.patch.split({"y": 60, "x": 60}).patch.split({"y": 20, "x": 20}, dim="inner")
+        for f in (field, loaded)
+    )
+    some = {"patch": [0, 7, 11], "inner": [8, 1], "time": 1}
+    xr.testing.assert_equal(chips.isel(some).load(), expected.isel(some))

@@ -53,14 +53,14 @@ def split(
         Analysis window: the patches are multiplied by it, and `merge` divides by its sum. Of two
         geometries samplers and windows are pairs in the same order.
     dim : str, default: "patch"
-        Name of the new dimension.
+        Name of the new dimension; patches are split again along another, such as ``dim="inner"``.
     chunks : "auto", int or None, default: "auto"
         For dask arrays, the most patches in a chunk; "auto" follows dask's ``array.chunk-size``.
 
     Returns
     -------
     DataArray or Dataset, or DataTree
-        Patches with dims ``(dim, *dims of obj)``; of a `MultiScale` a DataTree with a node of patches
+        Patches with dims ``(dim, *dims of obj)``, of patches ``("patch", dim, …)``; of a `MultiScale` a DataTree with a node of patches
         for each scale. Coordinates of cut dimensions become per-patch
         labels such as ``y(patch, y)``, so that one patch, ``patches.isel(patch=0)``, is an
         ordinary small field. NumPy gives NumPy, dask gives dask, data on disk stay there.
@@ -126,6 +126,7 @@ def merge(
     skipna: bool | None = None,
     fill_value: Any = None,
     scale: int | Mapping[Hashable, int] | None = None,
+    dim: Hashable | None = None,
 ) -> Field: ...
 @overload
 def merge(
@@ -145,6 +146,7 @@ def merge(
     skipna: bool | None = None,
     fill_value: Any = None,
     scale: int | Mapping[Hashable, int] | None = None,
+    dim: Hashable | None = None,
 ) -> Any:
     """Put patches back together to a field.
 
@@ -171,6 +173,9 @@ def merge(
     scale : int or mapping, optional
         By which integer the patches are finer than the field along each dimension; an int means
         the dimensions in space along which boxes were cut: all but time, bands and the like.
+    dim : str, optional
+        Which split to merge of patches that were split again; default: the last. An earlier one is merged
+        where the later ones cut along other dimensions.
 
     Returns
     -------
@@ -194,10 +199,12 @@ def merge(
     array([ 0.,  1.,  2.,  3., nan, nan, nan, nan, nan, nan])
     """
     from xpatch.patches.arguments import Options, check_words
+    from xpatch.patches.nested import focused
     from xpatch.patches.provenance import identified
 
     check_words(skipna, fill_value, scale)
     options = Options(like, skipna, fill_value, scale)
+    patches, hidden = focused(patches, dim)
     if isinstance(patches, xr.DataTree):
         from xpatch.multiscale import merge_scales
 
@@ -206,8 +213,10 @@ def merge(
     if len(source.plans) > 1 and not source.coarse:
         from xpatch.models.merge import merge_each
 
-        return merge_each(patches, source, aggregation, options, _merge_field)
-    return _merge_field(patches, source, aggregation, options)
+        merged = merge_each(patches, source, aggregation, options, _merge_field)
+    else:
+        merged = _merge_field(patches, source, aggregation, options)
+    return merged.assign_coords(hidden) if hidden else merged
 
 
 def _merge_field(patches: Any, source: Provenance, aggregation: Any, options: Options) -> Any:

@@ -237,8 +237,14 @@ def by_torchgeo(day: list[str], bounds: Any, shape: tuple[int, int]) -> tuple[An
 
     def part(r: int, c: int, h: int, w: int) -> Any:
         left, top = bounds[0] + c * STEP, bounds[3] - r * STEP
-        found = data[left : left + w * STEP, top - h * STEP : top]["image"].numpy()[0]
-        return np.where((found == -9999) | (found == 0), np.nan, found)
+        out = np.full((h, w), np.nan, "f4")
+        try:
+            found = data[left : left + w * STEP, top - h * STEP : top]["image"].numpy()[0]
+        except IndexError:  # no file is there
+            return out
+        part = out[: found.shape[0], : found.shape[1]]
+        part[...] = np.where(found == -9999, np.nan, found)[: part.shape[0], : part.shape[1]]
+        return np.where(out == 0, np.nan, out)
 
     return part(0, 0, *shape), part
 

@@ -141,7 +141,7 @@ def on_grid(
 ) -> xr.DataArray:
     """Put the files on a grid."""
     rasters = rasters_of(table)
-    steps, labels = times.steps(table, time, lambda: central_longitude(table))
+    steps, labels = times.steps(table, time, functools.partial(central_longitude, rasters))
     numbers, names = band_numbers(table, bands)
     boxes = boxes_on(grid, rasters, MARGIN)
     check_scale(table, grid, boxes, rasters.shapes)
@@ -192,12 +192,11 @@ def _cf(crs: Any) -> dict[str, Any]:
     return {k: v for k, v in crs.to_cf().items() if k != "crs_wkt"}
 
 
-def central_longitude(table: Any) -> float:
+def central_longitude(rasters: Rasters) -> float:
     """Give the longitude of the centroid of all footprints, also of ones at the dateline."""
     import shapely
 
-    shapes = table.geometry if table.crs is None else table.geometry.to_crs(4326)
-    parts = shapely.get_parts(shapes.values)
+    parts = shapely.get_parts(rasters.footprints("EPSG:4326"))
     turn = np.deg2rad(shapely.get_x(shapely.centroid(parts)))
     area = shapely.area(parts)
     return float(np.rad2deg(np.arctan2((area * np.sin(turn)).sum(), (area * np.cos(turn)).sum())))

@@ -82,9 +82,9 @@ class Scene:
             there &= source.dataset_mask(window=window) > 0
         return values, there
 
-    def open(self, level: int | None = None) -> Any:
-        """Give the open file of this thread, or one of its overviews."""
-        return opened((self.href, self.version, level), lambda: self._opened(level))
+    def open(self) -> Any:
+        """Give the open file of this thread."""
+        return opened((self.href, self.version), self.opened)
 
     @property
     def version(self) -> tuple[int, int] | None:
@@ -94,7 +94,8 @@ class Scene:
         found = os.stat(self.href)
         return found.st_mtime_ns, found.st_size
 
-    def _opened(self, level: int | None) -> Any:
+    def opened(self, level: int | None = None) -> Any:
+        """Open the file, or one of its overviews."""
         import rasterio
 
         source = rasterio.open(self.href, **({} if level is None else {"overview_level": level}))

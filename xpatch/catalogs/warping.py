@@ -18,8 +18,14 @@ from xpatch.catalogs.grid import Grid, Transform, offset
 from xpatch.catalogs.handles import opened
 from xpatch.catalogs.scenes import Cells, Scene, alpha_band, masking, read, valid
 
+OPTIONS = {
+    "tolerance": 0.001,  # of a cell, by which GDAL may misplace one: a 125th of its own, for a 20th of the time
+    "UNIFIED_SRC_NODATA": "NO",  # bands are missing each for itself
+}
 FINER = 1.05  # an overview may be coarser than the grid by this
-SAME = 0.95  # cells of the file in one of the grid, above which nothing is averaged
+# Cells of the grid along one of the file, above which nothing is averaged. GDAL finds the scale for each
+# window anew, and takes a turned file for a finer one, which at equal resolution only blurs.
+SAME = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +91,8 @@ class View:
         return self.cells[2] - self.cells[0], self.cells[3] - self.cells[1]
 
     def _warped(self, bands: Sequence[int], cells: Cells) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        vrt, masked = opened((self, self.scene.version), lambda: Warped(*self._view())).pair
+        view = opened((self, self.scene.version), lambda: Warped(self))
+        vrt, masked = view.vrt, view.masked
         wanted = [*bands, vrt.count] if masked else list(bands)
         values = np.empty((len(wanted), cells[2] - cells[0], cells[3] - cells[1]), vrt.dtypes[0])
         for part, window in blocks(cells, vrt.block_shapes[0]):
@@ -94,53 +101,54 @@ class View:
             return values, valid(values, vrt.nodata)
         return values[:-1], np.broadcast_to(values[-1] > 0, values[:-1].shape)
 
-    def _view(self) -> tuple[Any, bool]:
-        """Open the file as GDAL warps it, and say whether its last band is where it has values."""
+    def source(self) -> tuple[Any, float]:
+        """Open what is warped: the coarsest overview that is fine enough; and its cells of the grid."""
+        file = self.scene.opened()
+        overviews = file.overviews(1)
+        fits = [k for k, factor in enumerate(overviews) if factor * self.scale <= FINER]
+        if not fits:
+            return file, self.scale
+        file.close()
+        best = max(fits, key=lambda k: overviews[k])
+        return self.scene.opened(best), self.scale * overviews[best]
+
+    def words(self, file: Any, scale: float) -> dict[str, Any]:
+        """Say how GDAL warps a file."""
+        fixed = repr(1.0 if scale > SAME else float(scale))
+        words: dict[str, Any] = {**OPTIONS, "XSCALE": fixed, "YSCALE": fixed}
+        nodata, by = self.scene.nodata, masking(file)
+        if nodata is None and by is None and np.dtype(self.scene.dtype).kind == "f":
+            nodata = np.nan  # which would spread else
+        if nodata is not None:
+            return words | {"src_nodata": nodata, "nodata": nodata}
+        return words if by == "alpha" else words | {"add_alpha": True}
+
+
+class Warped:
+    """A view that is open, with a file of its own: GDAL does not see that one was closed under it."""
+
+    def __init__(self, view: View):
         from affine import Affine
         from rasterio.enums import Resampling
         from rasterio.vrt import WarpedVRT
 
-        source = self.scene.open()
-        scale = self.scale
-        fits = [k for k, f in enumerate(source.overviews(1)) if f * scale <= FINER]
-        if fits:
-            scale *= source.overviews(1)[fits[-1]]
-            source = self.scene.open(fits[-1])
-        words: dict[str, Any] = {
-            "UNIFIED_SRC_NODATA": "NO",
-            "tolerance": 0.001,
-        }  # bands are missing each for itself
-        # GDAL finds the scale for each window anew; at equal resolution sqrt(2) of it is noise.
-        words["XSCALE"] = words["YSCALE"] = repr(1.0 if scale > SAME else float(scale))
-        nodata, by = self.scene.nodata, masking(source)
-        if nodata is None and by is None and np.dtype(self.scene.dtype).kind == "f":
-            nodata = np.nan  # which would spread else
-        if nodata is not None:
-            words |= {"src_nodata": nodata, "nodata": nodata}
-        elif by != "alpha":
-            words["add_alpha"] = True
-        rows, columns = self.shape
-        vrt = WarpedVRT(
-            source,
-            crs=self.crs,
-            transform=Affine(*self.transform),
+        self.file, scale = view.source()
+        rows, columns = view.shape
+        self.vrt = WarpedVRT(
+            self.file,
+            crs=view.crs,
+            transform=Affine(*view.transform),
             height=rows,
             width=columns,
-            resampling=Resampling[self.resampling],
-            **words,
+            resampling=Resampling[view.resampling],
+            **view.words(self.file, scale),
         )
-        return vrt, alpha_band(vrt) is not None
-
-
-class Warped:
-    """A view that is open."""
-
-    def __init__(self, vrt: Any, masked: bool):
-        self.pair = vrt, masked
+        self.masked = alpha_band(self.vrt) is not None
 
     def close(self) -> None:
-        """Close the view; its file may serve others."""
-        self.pair[0].close()
+        """Close both."""
+        self.vrt.close()
+        self.file.close()
 
 
 def blocks(cells: Cells, block: tuple[int, int]) -> Iterator[tuple[Any, Any]]:

@@ -15,6 +15,7 @@ import xpatch.domain.axes as ax
 from xpatch.domain.affine import Affine, GridMapping, affine_of, right_transform
 from xpatch.domain.describe import described
 from xpatch.domain.lonlat import flat_pair
+from xpatch.domain.nested import Above
 from xpatch.spec import hint_of
 
 Chunks = dict[Hashable, tuple[int, ...]]
@@ -59,6 +60,7 @@ class Domain:
         self.mappings = dict(mappings or {})
         self.mapping = mapping
         self.held: dict[Hashable, xr.Variable] = {}
+        self.above: Above | None = None
 
     @classmethod
     def of(cls, obj: xr.DataArray | xr.Dataset) -> Self:
@@ -68,6 +70,12 @@ class Domain:
     def with_held(self, held: Mapping[Hashable, xr.Variable]) -> Self:
         """Give the domain with the latitude and longitude that are data variables of the field."""
         self.held = dict(held)
+        return self
+
+    def with_above(self, above: Above | None) -> Self:
+        """Give the domain of patches that are split again with what the splits above know."""
+        self.above = above
+        self.__dict__.pop("spatial_dims", None)  # among which patches are not
         return self
 
     @cached_property
@@ -89,7 +97,9 @@ class Domain:
     @cached_property
     def spatial_dims(self) -> tuple[Hashable, ...]:
         """Horizontal dimensions in the order of the field."""
-        return ax.spatial_dims(self.located, self.dims, self.roles, self.curvilinear)
+        above = () if self.above is None else self.above.dims
+        dims = tuple(d for d in self.dims if d not in above)
+        return ax.spatial_dims(self.located, dims, self.roles, self.curvilinear)
 
     @cached_property
     def curvilinear(self) -> tuple[Hashable, ...]:
@@ -141,7 +151,7 @@ class Domain:
         if mapping is not None:
             mapping = dataclasses.replace(mapping, name=names.get(mapping.name, mapping.name))
         known = {n: m for n, m in names.items() if n in template.variables or n in template.dims}
-        return type(self)(
+        out = type(self)(
             template.rename(known),
             dict(zip(new(self.sizes), self.sizes.values(), strict=True)),
             {name: new(dims) for name, dims in self.orders.items()},
@@ -153,6 +163,7 @@ class Domain:
             {name: names.get(known, known) for name, known in self.mappings.items()},
             mapping,
         ).with_held({names.get(n, n): _renamed(v, names) for n, v in self.held.items()})
+        return out.with_above(None if self.above is None else self.above.renamed(names))
 
     def check_dims(self, dims: Iterable[Hashable], what: str) -> None:
         """Raise a KeyError if any of ``dims`` is not a dimension of the field."""

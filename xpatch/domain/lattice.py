@@ -32,7 +32,10 @@ class Lattice(Domain):
         if values is None:
             if dim not in self.template.variables:
                 return self.made_labels.get(dim)
-            values = self._labels[dim] = values_of(self.template.variables[dim])
+            variable = self.template.variables[dim]
+            if variable.dims != (dim,):  # which has the name alone in common
+                return None
+            values = self._labels[dim] = values_of(variable)
         return None if values.dtype == object and isinstance(values.flat[0], tuple) else values
 
     @cached_property
@@ -79,7 +82,9 @@ class Lattice(Domain):
     def spacing(self, dim: Hashable) -> Any:
         """Give the distance of labels along ``dim``; None where they are uneven or missing."""
         values = self.coordinate(dim)
-        return None if values is None else ax.even_spacing(values)
+        if values is None:
+            return None if self.above is None else self.above.steps.get(dim)
+        return ax.even_spacing(values)
 
     def cells(self, dim: Hashable, value: Any, what: str) -> int:
         """Turn a length along ``dim`` into cells: ints are cells, floats coordinate units.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -16,7 +16,7 @@ from xarray.core import indexing
 from xpatch.engine.buffers import available_threads
 from xpatch.engine.cut import Cut
 from xpatch.engine.gather import needs_whole_axes, padded
-from xpatch.engine.joined import Joined, outer
+from xpatch.engine.joined import Joined, outer, read
 from xpatch.engine.reading import listed
 from xpatch.engine.regions import Piece, bounds_of, spans_of
 
@@ -50,11 +50,11 @@ class Deferred(BackendArray):
         )
 
     def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
-        make, first = self.make, key[0]
+        first = key[0]
         wanted = self.ordinals[first]
+        make, cells = self.make, key[1:]
         if isinstance(make, Rows):
-            make, inner = make.narrowed(key[1:])
-            key = (first, *inner)
+            make, cells = make.narrowed(cells)
         try:
             rows = make(np.atleast_1d(wanted))
         except Exception as error:
@@ -63,13 +63,42 @@ class Deferred(BackendArray):
             raise
         if np.ndim(wanted) == 0:
             rows = rows[0]
-            return outer(rows, key[1:])
-        return outer(rows, (slice(None), *key[1:]))
+            return outer(rows, cells)
+        return outer(rows, (slice(None), *cells))
 
     def __copy__(self) -> Deferred:
         return self
 
     def __deepcopy__(self, memo: object) -> Deferred:
+        return self
+
+
+class Turned(BackendArray):
+    """An array of which nothing was read, with its axes in another order. Copies are itself."""
+
+    def __init__(self, array: Any, axes: tuple[int, ...]):
+        self.array, self.axes = array, axes
+        self.shape = tuple(array.shape[k] for k in axes)
+        self.dtype = np.dtype(array.dtype)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        values = read(self.array, tuple(key[self.axes.index(k)] for k in range(len(key))))
+        kept = [
+            k
+            for k, part in zip(self.axes, key, strict=True)
+            if np.ndim(part) or isinstance(part, slice)
+        ]
+        return values.transpose([sorted(kept).index(k) for k in kept])
+
+    def __copy__(self) -> Turned:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Turned:
         return self
 
 
@@ -98,22 +127,6 @@ class Rows:
         """Whether the field is in memory."""
         return isinstance(self.source, np.ndarray)
 
-    def narrowed(self, key: Sequence[Any]) -> tuple[Rows, tuple[Any, ...]]:
-        """Read no more than is asked for of axes that are not cut, such as one time of many.
-
-        Chunks that are kept serve other patches as well, and stay whole.
-        """
-        if self.in_memory or self.kept is not None:
-            return self, tuple(key)
-        region, inner = {}, list(key)
-        for k, d in enumerate(self.cut.patch_dims):
-            if d in self.cut.hood.dims or d not in self.cut.dims:
-                continue
-            axis = self.cut.dims.index(d)
-            region[axis], inner[k] = within_reach(key[k], self.source.shape[axis])
-        part = Part(self.source, region)
-        return Rows(part, self.cut, self.stored), tuple(inner)
-
     def __call__(self, ordinals: NDArray[Any]) -> NDArray[Any]:
         ordinals = np.asarray(ordinals)
         if self._needs_all(ordinals):
@@ -129,6 +142,21 @@ class Rows:
         if around <= CROWDED * len(ordinals) * self.cut.hood.fine.width or self.cut.hood.lists:
             return self._region(ordinals)
         return np.concatenate([self._region(ordinals[k : k + 1]) for k in range(len(ordinals))])
+
+    def narrowed(self, key: tuple[Any, ...]) -> tuple[Rows, tuple[Any, ...]]:
+        """Read no more along axes that are not cut than ``key`` asks for; gives what is left to index."""
+        if self.in_memory or self.kept is not None:
+            return self, key
+        rest, cells = list(key), {}
+        for at, d in enumerate(self.cut.patch_dims):
+            k = self.cut.dims.index(d) if d in self.cut.dims else -1
+            if k < 0 or k in self.cut.axes or _is_whole(rest[at]):
+                continue
+            cells[k] = np.atleast_1d(np.arange(self.source.shape[k])[rest[at]])
+            rest[at] = slice(None) if np.ndim(rest[at]) or isinstance(rest[at], slice) else 0
+        if not cells or not all(map(len, cells.values())):  # some readers cannot read nothing
+            return self, key
+        return Rows(self.source.keeping(cells), self.cut), tuple(rest)
 
     def _in_batches(self, ordinals: NDArray[Any]) -> NDArray[Any]:
         """Cut in parts where patches are made smaller afterwards."""
@@ -211,33 +239,6 @@ class Rows:
         return found
 
 
-class Part:
-    """Some cells of a stored array along some axes, as an array of its own."""
-
-    def __init__(self, source: Any, region: Mapping[int, slice]):
-        self.source, self.region, self.dtype = source, region, source.dtype
-        shape = enumerate(source.shape)
-        self.shape = tuple(len(range(n)[region.get(k, slice(None))]) for k, n in shape)
-
-    def read(self, key: Sequence[slice]) -> NDArray[Any]:
-        """Read a region, whose slices are those of the part."""
-        ends = [s.indices(n)[:2] for s, n in zip(key, self.shape, strict=True)]
-        low = [self.region[k].start if k in self.region else 0 for k in range(len(ends))]
-        found: NDArray[Any] = self.source.read(
-            tuple(slice(o + a, o + b) for o, (a, b) in zip(low, ends, strict=True))
-        )
-        return found
-
-
-def within_reach(key: Any, n: int) -> tuple[slice, Any]:
-    """Give the cells around those that a key selects, and the key among them."""
-    cells = np.arange(n)[key]
-    if not np.size(cells):
-        return slice(0, min(1, n)), cells  # some readers cannot read nothing
-    low, high = int(cells.min()), int(cells.max()) + 1
-    return slice(low, high), cells - low
-
-
 class Kept:
     """The chunks that were read last, up to some bytes."""
 
@@ -286,3 +287,7 @@ def parts_of(array: Any) -> list[Any]:
         if isinstance(inner, Joined)
         else [array]
     )
+
+
+def _is_whole(key: Any) -> bool:
+    return isinstance(key, slice) and key == slice(None)

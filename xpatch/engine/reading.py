@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from xarray.core import indexing
+
+from xpatch.engine.joined import read
 
 FEW = 10  # labels that a message lists
 
@@ -20,11 +22,14 @@ class Stored:
     data: Any
     dims: tuple[Hashable, ...]
     name: Hashable | None
+    kept: Mapping[int, NDArray[np.int64]] = dataclasses.field(default_factory=dict)  # by axis
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Cells along each of ``dims``."""
-        return tuple(self.data.shape)
+        """Cells along each of ``dims``: those that are kept."""
+        return tuple(
+            len(self.kept[k]) if k in self.kept else n for k, n in enumerate(self.data.shape)
+        )
 
     @property
     def dtype(self) -> np.dtype:
@@ -32,10 +37,17 @@ class Stored:
         found: np.dtype = self.data.dtype
         return found
 
+    def keeping(self, cells: Mapping[int, NDArray[np.int64]]) -> Stored:
+        """Leave out all but some cells along axes that are read whole."""
+        return dataclasses.replace(self, kept={**self.kept, **cells})
+
     def read(self, key: Sequence[slice]) -> NDArray[Any]:
         """Read a region; errors tell which, and of what."""
+        own = tuple(_as_run(self.kept[k]) if k in self.kept else s for k, s in enumerate(key))
         try:
-            array = self.data[indexing.BasicIndexer(tuple(key))]
+            if not all(isinstance(s, slice) for s in own):
+                return read(self.data, own)
+            array = self.data[indexing.BasicIndexer(own)]
             return np.asarray(array.get_duck_array() if hasattr(array, "get_duck_array") else array)
         except Exception as error:
             what = "the field" if self.name is None else repr(self.name)
@@ -47,6 +59,12 @@ class Stored:
         every = zip(self.dims, runs, self.shape, strict=True)
         parts = [f"{d}={a}:{b}" for d, (a, b), n in every if (a, b) != (0, n)]
         return f" at the cells {', '.join(parts)}" if parts else ""
+
+
+def _as_run(cells: NDArray[np.int64]) -> Any:
+    """Give cells that follow each other as a slice."""
+    run = len(cells) and (np.diff(cells) == 1).all()
+    return slice(int(cells[0]), int(cells[-1]) + 1) if run else cells
 
 
 def listed(labels: Sequence[int]) -> str:

@@ -14,7 +14,7 @@ from xpatch.models.estimators import Groups, How, estimated
 from xpatch.models.least_squares import LeastSquares
 from xpatch.models.parts import WORDS, coordinates, file_coordinates, part_of, unweighted
 from xpatch.models.regression import regression
-from xpatch.patches.index import PatchIndex, labels_of
+from xpatch.patches.index import PatchIndex, labels_of, splits_of
 from xpatch.patches.plan import Plan
 from xpatch.spec import check_flag
 
@@ -117,6 +117,7 @@ def fit(
     """
     _check_words(over, min_samples, on_error, progress)
     own, index = as_patches(patches, "fit")
+    _check_one_split(own, index, over)
     linear = isinstance(model, LeastSquares)
     if not own.sizes[index.dim]:
         raise ValueError(f"there is no patch to fit: {index.dim!r} has size 0")
@@ -147,6 +148,17 @@ def fit(
     }
     attrs = {n: value for n, value in known.items() if value is not None}
     return xr.Dataset(found, attrs=attrs).assign_coords(coords | more)
+
+
+def _check_one_split(patches: xr.Dataset, index: PatchIndex, over: str | None) -> None:
+    """Raise a ValueError if a model of a patch of patches would be one of those in all patches above."""
+    above = [d for d in splits_of(patches) if d != index.dim]
+    if above and over != "patch":
+        raise ValueError(
+            f"these are patches of patches, and a model for each along {index.dim!r} would be one for all along "
+            f"{above}; fit those of one, patches.isel({above[-1]}=k).patch.fit(…), the patches before they were "
+            "split again, or over='patch' for all"
+        )
 
 
 def _check_free(patches: xr.Dataset, dim: Hashable, names: Sequence[str]) -> None:

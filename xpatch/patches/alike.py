@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xpatch.patches.index import patch_index, with_index
+from xpatch.patches.index import patch_index, splits_of
+from xpatch.patches.nested import with_indexes_of
 from xpatch.patches.provenance import NEVER_SPLIT
 from xpatch.patches.recall import indexed
 
@@ -54,27 +56,39 @@ def like(patches: Any, bare: Any) -> Any:
     if index is None:
         raise ValueError(NEVER_SPLIT)
     dim, labels = index.dim, index.to_pandas_index()
-    if bare.sizes.get(dim) != len(labels):
+    above = [d for d in splits_of(own) if d != dim and d in bare.dims]
+    for d in above:
+        _check_labels(bare, d, own.coords[d].values)
+    if dim not in bare.dims:
         raise ValueError(
-            f"like takes what has {len(labels)} patches along {dim!r}, got {dict(bare.sizes)}; of fewer patches "
-            "select the same first, patches.isel(…)"
+            f"like takes what has {len(labels)} patches along {dim!r}, got {dict(bare.sizes)}"
         )
     given = patch_index(bare)
     if given is not None and not given._same_anchors(index):
         raise ValueError("these are patches of another split already, which lie elsewhere")
-    if dim in bare.coords and not np.array_equal(bare.coords[dim].values, labels):
-        raise ValueError(
-            f"the labels along {dim!r} are not those of the patches, or in another order: "
-            f"bare.sel({dim}=patches[{dim!r}]) puts them in order, drop_vars({dim!r}) goes by position"
-        )
+    _check_labels(bare, dim, labels)
     names = {*bare.coords, *(bare.data_vars if isinstance(bare, xr.Dataset) else ())}
     known = {
         n: c.variable
         for n, c in own.coords.items()
         if n not in names
-        and dim in c.dims
-        and n != dim
+        and {dim, *above} & {*c.dims}
+        and n not in (dim, *above)
         and all(bare.sizes.get(d) == k for d, k in c.sizes.items())
     }
-    out = bare.assign_coords(known).assign_coords({dim: own.coords[dim].variable})
-    return with_index(out, index)
+    labeled = {d: own.coords[d].variable for d in (dim, *above)}
+    return with_indexes_of(own, bare.assign_coords(known).assign_coords(labeled))
+
+
+def _check_labels(bare: Any, dim: Hashable, labels: Any) -> None:
+    """Raise a ValueError if labels are there, and others than those of the patches."""
+    if bare.sizes[dim] != len(labels):
+        raise ValueError(
+            f"like takes what has {len(labels)} patches along {dim!r}, got {dict(bare.sizes)}; of fewer patches "
+            "select the same first, patches.isel(…)"
+        )
+    if dim in bare.coords and not np.array_equal(bare.coords[dim].values, labels):
+        raise ValueError(
+            f"the labels along {dim!r} are not those of the patches, or in another order: "
+            f"bare.sel({dim}=patches[{dim!r}]) puts them in order, drop_vars({dim!r}) goes by position"
+        )

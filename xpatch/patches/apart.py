@@ -69,6 +69,12 @@ def apart(patches: Any, test: Any, buffer: Any = 0) -> xr.DataArray:
     array([False, False, False, False,  True,  True,  True,  True,  True])
     """
     source, plan = placed_plan_of(patches)
+    if plan.domain.above is not None:
+        above = plan.domain.above.dims[-1]
+        raise ValueError(
+            f"patches along {source.dim!r} may share cells with those in other patches along {above!r}; ask the "
+            f"patches before they are split again, and select those of {above!r} that are apart"
+        )
     chosen = _chosen(patches, source, test)
     near = Nearness(source, plan, buffer)(chosen)
     kept = ~(near | chosen)

@@ -23,7 +23,7 @@ from xpatch.patches.concat_variables import (
     per_patch,
 )
 from xpatch.patches.encoding import VERSION, recipe_of
-from xpatch.patches.index import RECIPE, PatchIndex, as_given, patch_index, whole_of
+from xpatch.patches.index import RECIPE, PatchIndex, as_given, patch_index, splits_of, whole_of
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance, provenance
 from xpatch.patches.scene import CRS_ATTRS, alone, scene_rows
@@ -93,7 +93,12 @@ def _listed(sets: Any) -> list[Any]:
 
 def _parts_of(obj: Any, number: int) -> list[tuple[Any, Provenance, Any]]:
     """Give patches scene by scene, with where they are from, and the names that they have."""
-    index = patch_index(obj)
+    index, splits = patch_index(obj), splits_of(obj)
+    if len(splits) > 1:
+        raise ValueError(
+            f"set {number} of concat has patches of patches, along {list(splits)}; put the patches together before "
+            "they are split again: xpatch.concat([…]).patch.split(…, dim='inner')"
+        )
     if index is not None and index.mixed and not index.scenes:
         raise ValueError(
             f"set {number} of concat was put together by xr.concat and does not know where its patches "

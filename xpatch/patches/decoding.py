@@ -19,7 +19,9 @@ from xpatch.domain.lattice import lattice_of
 from xpatch.geometry import Places
 from xpatch.neighborhood import Members, Neighborhood, Part
 from xpatch.patches.encoding import ANCHOR, RECIPE, SPEC, VERSION, landmarks_read, unpack
+from xpatch.patches.index import splits_of
 from xpatch.patches.mapping import crs_of, mapping_read
+from xpatch.patches.nested import above_of
 from xpatch.patches.plan import Plan, start_name
 from xpatch.patches.rules import MOST_TEXT, DamagedRecipe, check, check_listed, check_starts
 from xpatch.spec import decode_as
@@ -40,6 +42,7 @@ def find_recipe(obj: xr.DataArray | xr.Dataset) -> tuple[Hashable, dict[str, Any
     if not found:
         return None
     along = [n for n, c in found.items() if c.dims == (n,)]
+    along = [n for n in splits_of(obj)[-1:] if n in along] or along
     known = {n: parsed(n, found[n].attrs[RECIPE]) for n in (along or found)}
     for name, recipe in known.items():
         wanted = recipe.get("dim", name)
@@ -114,6 +117,8 @@ def read_plan(obj: xr.DataArray | xr.Dataset, dim: Hashable, recipe: Mapping[str
     every = dict.fromkeys(d for order in orders.values() for d in order)
     sizes = {d: shape.get(str(d), carried.get(d, 0)) for d in every}
     domain = _domain(coords, sizes, orders, mapping_read(recipe))
+    splits = splits_of(obj)
+    domain = domain.with_above(above_of(obj, splits[: splits.index(dim)] if dim in splits else ()))
     try:
         window, aggregation = _decoded(recipe, hood)
     except ValueError as error:

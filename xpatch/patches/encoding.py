@@ -99,8 +99,10 @@ def unwritten(plan: Plan) -> Mapping[Hashable, tuple[Hashable, ...]]:
     """Give the dimensions, in order, of coordinates along cut dimensions that are no labels."""
     if plan.recalled is not None:
         return plan.recalled
-    coords = plan.domain.template.variables.items()
-    return {n: v.dims for n, v in coords if v.dims != (n,) and set(v.dims) & set(plan.dims)}
+    above = plan.domain.above
+    coords = {**({} if above is None else above.coords.variables), **plan.domain.template.variables}
+    own = {n: v.dims for n, v in coords.items() if v.dims != (n,)}
+    return {n: dims for n, dims in own.items() if set(dims) & set(plan.dims)}
 
 
 def fingerprint(plan: Plan, own: Mapping[str, Any] | None = None) -> str:
@@ -152,8 +154,12 @@ def named_apart(plan: Plan) -> dict[str, Hashable]:
     arrays += tuple(m.anchors for m in plan.lists if m.anchors is not None)
     found += [np.ascontiguousarray(a).tobytes() for a in arrays]
     mark = _digest(*found)[:6]
-    names = [*map(start_name, plan.dims), ANCHOR, f"{ANCHOR}_x", f"{ANCHOR}_y"]
-    return {n: f"{n}_{mark}" for n in names}
+    return {n: f"{n}_{mark}" for n in helper_names(plan)}
+
+
+def helper_names(plan: Plan) -> list[str]:
+    """Give the names that coordinates have which only serve files."""
+    return [*map(start_name, plan.dims), ANCHOR, f"{ANCHOR}_x", f"{ANCHOR}_y"]
 
 
 def _renamed(plan: Plan) -> dict[str, Any]:
@@ -207,6 +213,7 @@ def _axes(boxes: Neighborhood) -> tuple[NDArray[Any], ...]:
 def _boxes(plan: Plan, boxes: Neighborhood) -> dict[str, Any]:
     """Say what boxes there are; where these are no outer product, starts stand in coordinates."""
     product, first = boxes.product, boxes.slices[0]
+    named = [plan.called(start_name(d)) for d in boxes.dims]
     return {
         "sizes": list(boxes.sizes),
         "wrap": list(boxes.wrap),
@@ -214,7 +221,7 @@ def _boxes(plan: Plan, boxes: Neighborhood) -> dict[str, Any]:
         "pad_mode": first.pad_mode,
         "pad_value": first.pad_value,
         "starts": [pack(a) for a in _axes(boxes)] if product else None,
-        "at": None if product else [str(plan.called(start_name(d))) for d in boxes.dims],
+        "at": None if product and plan.domain.above is None else [*map(str, named)],
         **_lattice(plan, boxes, True),
     }
 

@@ -11,8 +11,9 @@ import numpy as np
 import xarray as xr
 from xarray import Variable
 
-from xpatch.patches.index import patch_index, with_index
+from xpatch.patches.index import patch_index, splits_of
 from xpatch.patches.labels import label_variable
+from xpatch.patches.nested import with_indexes_of
 from xpatch.patches.provenance import NEVER_SPLIT
 from xpatch.patches.recall import indexed
 
@@ -62,7 +63,7 @@ def flatten(obj: Any, sample: Any = None, feature: Any = None) -> xr.DataArray:
     index = patch_index(patches)
     if index is None or index.dim not in patches.dims:
         raise ValueError(NEVER_SPLIT)
-    rows, columns = _split(patches.dims, index.dim, sample, feature)
+    rows, columns = _split(patches.dims, index.dim, splits_of(patches), sample, feature)
     for name in (SAMPLE, FEATURE):
         if name in patches.dims or name in patches.coords:
             raise ValueError(
@@ -91,12 +92,16 @@ def _along(variable: Variable, dims: Sequence[Hashable], sizes: Any, target: Has
 
 
 def _split(
-    dims: tuple[Hashable, ...], patch: Hashable, sample: Any, feature: Any
+    dims: tuple[Hashable, ...],
+    patch: Hashable,
+    splits: tuple[Hashable, ...],
+    sample: Any,
+    feature: Any,
 ) -> tuple[list[Hashable], list[Hashable]]:
     """Share the dimensions out among rows and columns."""
     rows, columns = (_names(v, what) for v, what in ((sample, SAMPLE), (feature, FEATURE)))
     if rows is None:
-        rows = [d for d in dims if d not in (columns or dims[1:])] if columns else [patch]
+        rows = [d for d in dims if d not in columns] if columns else [*splits]
     if columns is None:
         columns = [d for d in dims if d not in rows]
     both = [*rows, *columns]
@@ -175,7 +180,7 @@ def unflatten(matrix: xr.DataArray, patches: Any = None) -> xr.DataArray:
     known.pop(index.dim, None)
     order = [d for d in patches.dims if d in bare.dims]
     out = bare.transpose(*order, *(d for d in bare.dims if d not in order))
-    found: xr.DataArray = with_index(out.assign_coords(known), index)
+    found: xr.DataArray = with_indexes_of(patches, out.assign_coords(known))
     return found
 
 
@@ -241,7 +246,8 @@ def _labeled(patches: xr.DataArray) -> xr.DataArray:
             if boxed is not None and whole and plan.domain.coordinate(d) is not None:
                 attrs = plan.domain.template.coords[d].attrs
                 found[d] = label_variable(d, attrs, boxed, index.dim, index.ordinals)
-    first = dict.fromkeys([index.dim, *(d for p in index.plans for d in p.domain.dims)])
+    known = (d for p in index.plans for d in p.domain.dims)
+    first = dict.fromkeys([*splits_of(patches), index.dim, *known])
     order = [d for d in first if d in patches.dims]
     out = patches.transpose(*order, *(d for d in patches.dims if d not in order))
     return out.assign_coords(found)

@@ -10,48 +10,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from xarray import IndexVariable, Variable
+from xarray import Variable
 from xarray.indexes import Index, PandasIndex
 
 from xpatch.domain.axes import crs_names
-from xpatch.patches.encoding import RECIPE, recipe_of
+from xpatch.patches.encoding import RECIPE, read_text, recipe_of, recipes_in
+from xpatch.patches.numbered import Numbered
 from xpatch.patches.plan import Plan
 from xpatch.patches.united import Scene, cut_further, scene_renamed, scenes_united, united
 
-__all__ = ["RECIPE", "PatchIndex", "patch_index", "with_index", "with_variables"]
-
-
-class Numbered(IndexVariable):
-    """Labels of patches of several fields: who puts on the attributes of one field keeps the recipe.
-
-    So does xarray where it aligns the patches of several fields.
-    """
-
-    __slots__ = ("_recipe",)
-    _recipe: str
-
-    @classmethod
-    def of(cls, variable: Variable, recipe: str) -> Numbered:
-        """Give labels that know the recipe of all fields."""
-        out = cls(variable.dims, variable._data, variable._attrs, variable._encoding, fastpath=True)
-        out._recipe = recipe
-        return out
-
-    @property
-    def attrs(self) -> dict[Any, Any]:
-        return super().attrs
-
-    @attrs.setter
-    def attrs(self, value: Mapping[Any, Any]) -> None:
-        recipe = getattr(self, "_recipe", None)
-        own = {**value, RECIPE: recipe} if RECIPE in value and recipe is not None else dict(value)
-        self._attrs = own
-
-    def _replace(self, *args: Any, **kwargs: Any) -> Any:
-        out = super()._replace(*args, **kwargs)
-        if hasattr(self, "_recipe"):
-            out._recipe = self._recipe
-        return out
+__all__ = ["RECIPE", "PatchIndex", "patch_index", "splits_of", "with_index", "with_variables"]
 
 
 class PatchIndex(Index):
@@ -326,15 +294,50 @@ def _names(plan: Plan) -> set[Hashable]:
     """Give all names that a plan knows."""
     known = {*plan.domain.template.variables, *plan.dims, *plan.inner, *plan.domain.sizes}
     known |= {plan.variable}
+    known |= set() if plan.domain.above is None else {*plan.domain.above.coords.variables}
     return (
         known | {m.numbers for m in plan.lists} | {*plan.helpers.values(), *(plan.recalled or ())}
     )
 
 
 def patch_index(obj: xr.DataArray | xr.Dataset) -> PatchIndex | None:
-    """Give the PatchIndex of patches; None if they have none."""
-    found = (i for i in obj.xindexes.values() if isinstance(i, PatchIndex))
-    return next(found, None)
+    """Give the PatchIndex of patches, that of the last split; None if they have none."""
+    found = {i.dim: i for i in obj.xindexes.values() if isinstance(i, PatchIndex)}
+    if len(found) < 2:
+        return next(iter(found.values()), None)
+    return next(found[d] for d in reversed(splits_of(obj)) if d in found)
+
+
+def splits_of(obj: xr.DataArray | xr.Dataset) -> tuple[Hashable, ...]:
+    """Give the patch dimensions, that of the first split first: later ones carry those before."""
+    coords = obj.coords.variables
+    found = [d for d in obj.dims if d in coords and _counts_patches(coords[d], obj.xindexes.get(d))]
+    if len(found) < 2:
+        return tuple(found)
+    found = [d for d in found if _is_own(coords[d], obj.xindexes.get(d), found)]
+    known = {d: _carried(coords[d], obj.xindexes.get(d)) for d in found}
+    return tuple(sorted(found, key=lambda d: len(known[d].intersection(found))))
+
+
+def _counts_patches(coord: Variable, index: Any) -> bool:
+    return isinstance(index, PatchIndex) or (coord.ndim == 1 and RECIPE in coord.attrs)
+
+
+def _is_own(coord: Variable, index: Any, others: Iterable[Hashable]) -> bool:
+    """Whether numbers are those of patches, and not computed from others, whose attributes they have."""
+    if isinstance(index, PatchIndex):
+        return True
+    said = read_text(coord.attrs[RECIPE]).get("dim", *coord.dims)
+    return said == coord.dims[0] or said not in others
+
+
+def _carried(coord: Variable, index: Any) -> set[Hashable]:
+    """Give the dimensions of what was split; none where patches of different splits were put together."""
+    if isinstance(index, PatchIndex):
+        plans = index.plans or [p for s in index.scenes for p in s.plans]
+        return {d for p in plans for d in p.domain.sizes} - {index.dim}
+    orders = [order for r in recipes_in(coord.attrs[RECIPE]) for _, order in r.get("orders", ())]
+    return {d for order in orders for d in order}
 
 
 def with_index(obj: Any, index: PatchIndex) -> Any:
@@ -347,7 +350,8 @@ def with_index(obj: Any, index: PatchIndex) -> Any:
 def labels_of(obj: Any, names: Iterable[Hashable]) -> xr.Coordinates:
     """Give those of some coordinates that patches have, with their indexes."""
     known: xr.Dataset = obj.coords.to_dataset()
-    return known[[n for n in names if n in obj.coords]].coords
+    names = [*names]
+    return known[[n for n in names if n in known and {*known[n].dims} <= {*names}]].coords
 
 
 def whole_of(obj: Any) -> xr.Dataset:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.aggregation import as_aggregation
-from xpatch.domain import Lattice, domain_of
+from xpatch.domain import Lattice
 from xpatch.domain.nodata import nodata_of, without_nodata
 from xpatch.neighborhood import Members, Neighborhood
 from xpatch.patches.arguments import Options, factors
@@ -24,6 +24,7 @@ from xpatch.patches.encoding import without_recipes
 from xpatch.patches.fields import best_plan
 from xpatch.patches.labels import part_of, same_numbers
 from xpatch.patches.mapping import with_mapping
+from xpatch.patches.nested import above_coordinates, domain_in
 from xpatch.patches.plan import is_carried
 from xpatch.patches.provenance import Provenance, check_like, ordered
 from xpatch.patches.read_back import box_coordinates, element_coordinates
@@ -91,7 +92,7 @@ class Merge:
         self.plan = best_plan(source.plans, patches.sizes, options.like)
         self.domain: Lattice = self.plan.domain
         if options.like is not None:
-            self.domain = domain_of(options.like)
+            self.domain = domain_in(options.like)
             check_like(self.plan, self.domain)
         self.chunks, self.present = chunks, present
         self.cut = (*self.plan.dims, *cut)
@@ -241,7 +242,10 @@ class Merge:
         coords = restored_coords(bare, self.domain, cut, self.dim, sizes, self.scale)
         merged = without_recipes(merged)
         out = with_mapping(merged.assign_coords(coords), self.domain, self.scale, self.patches)
-        if self.plan.recalled is None:
+        above = self.domain.above
+        known = above_coordinates(above, bare, {**sizes, **merged.sizes}, self.scale)
+        out = out.assign_coords({n: v for n, v in known.items() if n not in out.coords})
+        if self.plan.recalled is None and (above is None or self.scale):
             return out
         out = out.assign_coords(element_coordinates(self, out, bare))
         return out.assign_coords(box_coordinates(self, out, bare))

@@ -42,6 +42,8 @@ def offsets(obj: Any) -> xr.Dataset:
         If patches that were read from a file do not know where their members are.
     """
     source, plan = placed_plan_of(obj)
+    if plan.domain.above is not None:
+        plan.domain.above.check_placed(plan.dims)
     found: dict[Hashable, Any] = {}
     for members in plan.lists:
         if members.timed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from xpatch.patches.index import patch_index
+from xpatch.patches.index import splits_of
 
 SIGNS = {
     "==": "eq",
@@ -79,8 +79,7 @@ class NotTheCoordinate:
 
 def patch_labels(obj: Any) -> str:
     """Say how the labels of the patches of ``obj`` are had."""
-    index = patch_index(obj)
-    return f'obj["{"patch" if index is None else index.dim}"]'
+    return " and ".join(f'obj["{d}"]' for d in splits_of(obj) or ("patch",))
 
 
 for _use, _name in (SIGNS | CALLS).items():

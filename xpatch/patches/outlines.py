@@ -60,6 +60,8 @@ def plane(domain: Lattice, dims: tuple[Hashable, ...]) -> tuple[Hashable, Hashab
 def rectangles(obj: Any) -> tuple[NDArray[np.float64], tuple[Hashable, Hashable]]:
     """Give the outline of each patch as (x0, y0, x1, y1), shape (patch, 4), and the (y, x) dims."""
     source, plan = in_space(obj)
+    if plan.domain.above is not None:
+        plan.domain.above.check_placed(plan.dims)
     boxes = plan.boxes.cropped(source.crop)
     starts = boxes.starts(source.ordinals)
     y, x = plane(plan.domain, plan.dims)
@@ -94,6 +96,8 @@ def footprints(obj: Any, to_crs: Any = None) -> Any:
     )  # else labels of a file would be compared each time that the plan is asked for
     source, plan = in_space(obj)
     _check_in_space(plan)
+    if plan.domain.above is not None:  # also of curved and rotated grids
+        plan.domain.above.check_placed(plan.dims)
     if plan.members is not None:
         outlines, crs = listed.outlines(source, plan)
     elif plan.domain.curved:

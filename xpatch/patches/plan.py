@@ -230,6 +230,8 @@ class Plan:
     ) -> pl.Points:
         """Give the places at positions along the dimensions of boxes."""
         domain = self.domain
+        if domain.above is not None:
+            domain.above.check_placed(positions)
         pair: tuple[Hashable, Hashable] | None = None
         columns: dict[Hashable, NDArray[Any]] = {}
         flat: tuple[Hashable, ...] = ()

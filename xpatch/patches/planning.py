@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.domain import Lattice, PointDomain, domain_of, variables_of
+from xpatch.domain import Lattice, PointDomain, variables_of
 from xpatch.domain.dates import calendar_of
 from xpatch.domain.ragged import counts_of
 from xpatch.engine.distinct import distinct
@@ -20,9 +20,12 @@ from xpatch.engine.slices import INDEX_PADS
 from xpatch.geometry import Geometry, MemberGeometry, Places
 from xpatch.neighborhood import Members, Neighborhood, Part
 from xpatch.patcher import Axes, SpaceTimeAxes, TimeAxes, check_first, check_name, composed
-from xpatch.patches.encoding import named_apart, told_apart
+from xpatch.patches.encoding import helper_names, named_apart, told_apart
+from xpatch.patches.index import splits_of
 from xpatch.patches.names import free_names, renumbered, unusual_names
+from xpatch.patches.nested import check_asked, check_order, domain_in
 from xpatch.patches.plan import Plan
+from xpatch.patches.provenance import with_indexes
 from xpatch.patches.split import check_chunks, taken_names
 from xpatch.report import tell
 from xpatch.sampler.base import asked
@@ -44,19 +47,13 @@ def make_plan(
 ) -> tuple[Plan, NDArray[np.int64]]:
     """Plan a split. Gives the plan, and the labels of the patches."""
     check_name(dim)
-    domain = domain_of(obj)
+    domain = domain_in(with_indexes(obj))
     check_chunks(obj, "split")
-    if dim in domain.sizes or dim in domain.template.variables:
-        raise ValueError(
-            f"the field already has {dim!r}; name the patch dimension otherwise: split(…, dim=…)"
-        )
-    if isinstance(patcher, SpaceTimeAxes):
-        found = in_space_and_time(domain, patcher, obj)
-    elif isinstance(patcher, TimeAxes):
-        found = in_time(domain, patcher)
-    else:
-        found = in_space(domain, patcher, obj)
+    check_free(obj, domain, dim)
+    check_asked(domain, patcher)
+    found = found_on(domain, patcher, obj)
     check_cut(found.hood)
+    check_order(found.hood, domain.above)
     check_values(obj, found.hood.dims)
     hood, names = named(found.hood, obj, patcher)
     plan = Plan(
@@ -76,7 +73,22 @@ def make_plan(
     )
     if found.matched:
         plan = dataclasses.replace(plan, helpers=named_apart(plan))
+    elif domain.above is not None:
+        plan = dataclasses.replace(plan, helpers={n: f"{n}_{dim}" for n in helper_names(plan)})
     return plan, np.arange(len(plan)) if found.ordinals is None else found.ordinals
+
+
+def check_free(obj: Any, domain: Lattice, dim: Hashable) -> None:
+    """Raise a ValueError if there is something called as the new dimension shall be."""
+    if dim in splits_of(obj):
+        raise ValueError(
+            f"these are patches along {dim!r} already; patches of patches need a dimension of their own: "
+            "patches.patch.split(…, dim='inner')"
+        )
+    if dim in domain.sizes or dim in domain.template.variables:
+        raise ValueError(
+            f"the field already has {dim!r}; name the patch dimension otherwise: split(…, dim=…)"
+        )
 
 
 def chosen(patcher: Any, geometry: Any, sampler: Any, window: Any) -> AnyAxes:
@@ -125,6 +137,20 @@ class Found:
     ids: NDArray[Any] | None = None
     matched: bool = False  # whether anchors are those of other patches
     closed: str | None = None  # what the sampler in time says of its windows
+
+
+def found_on(domain: Lattice, patcher: AnyAxes, obj: Any) -> Found:
+    """Find the neighborhoods of a patcher of any kind."""
+    try:
+        if isinstance(patcher, SpaceTimeAxes):
+            return in_space_and_time(domain, patcher, obj)
+        if isinstance(patcher, TimeAxes):
+            return in_time(domain, patcher)
+        return in_space(domain, patcher, obj)
+    except (KeyError, TypeError, ValueError) as error:
+        if domain.above is not None:
+            error.add_note(domain.above.note)
+        raise
 
 
 def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:

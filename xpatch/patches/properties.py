@@ -17,7 +17,7 @@ from xpatch.domain.places import DEGREES
 from xpatch.neighborhood import Neighborhood
 from xpatch.patches import member_properties as listed
 from xpatch.patches.encoding import ANCHOR, RECIPE
-from xpatch.patches.index import labels_of, patch_index, with_index
+from xpatch.patches.index import labels_of, patch_index, splits_of, with_index
 from xpatch.patches.labels import part_of, same_numbers
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance, provenance, with_part
@@ -312,6 +312,8 @@ def summary(obj: Any) -> str:
     found += [f"{p.dim}: {p.size} of {p.n}" for p in plan.hood.slices]
     sizes = ", ".join(found)
     lines = [f"<{len(index.ordinals)} of {len(plan)} patches ({sizes})>", *_without_place(plan)]
+    above = [d for d in splits_of(obj) if d != index.dim]
+    lines += [f"  in each of {obj.sizes[d]} along {d}" for d in reversed(above)]
     for part in ("spatial", "temporal"):
         if plan.spec.get(part) is not None:
             lines += [f"  {part}:", *(f"  {line}" for line in _axes(plan.spec[part]))]

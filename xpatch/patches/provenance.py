@@ -18,11 +18,11 @@ from xpatch.engine import dtypes
 from xpatch.neighborhood import Members, Neighborhood
 from xpatch.patches.encoding import RECIPE, recipes_in
 from xpatch.patches.fields import of_one_field, told_plans
-from xpatch.patches.index import PatchIndex, patch_index
+from xpatch.patches.index import PatchIndex, patch_index, splits_of
 from xpatch.patches.labels import agree, few_tell, missing, tolerance
 from xpatch.patches.plan import Plan
 from xpatch.patches.recall import indexed, recalled
-from xpatch.patches.scene import alone
+from xpatch.patches.scene import alone, scenes_written
 
 NEVER_SPLIT = (
     "these are not patches: they carry neither a PatchIndex nor a recipe in the attributes of the "
@@ -88,6 +88,17 @@ def provenance(obj: xr.DataArray | xr.Dataset) -> Provenance:
     if found is None:
         raise ValueError(NEVER_SPLIT)
     return Provenance.of(found.index)
+
+
+def with_indexes(obj: Any) -> Any:
+    """Give patches that are split again their index, if they lost it; other fields as they are."""
+    known = isinstance(obj, xr.DataArray | xr.Dataset) and splits_of(obj)
+    if not known or scenes_written(obj) is not None:
+        return obj
+    try:
+        return indexed(obj)
+    except ValueError:  # which merge raises; cells are cut without it
+        return obj
 
 
 def identified(patches: Any, like: Any) -> tuple[Any, Provenance]:

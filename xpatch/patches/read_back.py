@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from xarray import Variable
 
@@ -49,24 +50,35 @@ def box_coordinates(
     merge: Any, merged: xr.Dataset, patches: xr.DataArray | xr.Dataset
 ) -> dict[Hashable, Variable]:
     """Put auxiliary coordinates of boxes back, and labels that are not numbers."""
-    boxed, found = merge.boxed, {}
+    boxed, found, above = merge.boxed, {}, merge.domain.above
     placed = {*merged.coords, *merge.domain.made_labels}
+    held = {} if above is None else {n: c.dims for n, c in above.coords.variables.items()}
+    recalled = held if merge.plan.recalled is None else merge.plan.recalled
     for name, coord in patches.coords.items() if boxed is not None else ():
         dims = [d for d in coord.dims if d in boxed.dims]
         if merge.dim not in coord.dims or not dims or name in placed:
             continue
         if name not in boxed.dims and not _is_placed(coord):
             continue
+        if merge.plan.recalled is None and name not in held:  # which a model added
+            continue
         if set(coord.dims) & {m.dim for m in merge.plan.lists}:
             continue
         plan = dataclasses.replace(boxed, hood=boxed.boxes.only(dims), window=None)
-        known = (merge.plan.recalled or {}).get(name)
+        known = recalled.get(name)
         own = name if known is not None or name in dims else None
         where = (plan, merge.source.ordinals, merge.crop, merge.dim)
         bounded = bounds_of(patches.coords, plan.dims).get(name)
         values = turned_back(coord.variable, bounded, *where)
-        found[name] = in_order(place(values, *where, own), known)
+        found[name] = in_order(_as_was(place(values, *where, own), coord.dtype), known)
     return found
+
+
+def _as_was(placed: Variable, dtype: np.dtype) -> Variable:
+    """Give integers back their dtype, if none is missing."""
+    if placed.chunks is not None or dtype.kind not in "iu" or placed.isnull().any():
+        return placed
+    return placed.astype(dtype)
 
 
 def _is_placed(coord: xr.DataArray) -> bool:

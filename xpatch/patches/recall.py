@@ -278,7 +278,8 @@ def _same_starts(obj: Any, dim: Hashable, ordinals: NDArray[Any], plan: Plan) ->
         return False
     names = [plan.called(start_name(d)) for d in boxed.dims]
     given = [obj.coords[n].variable if n in obj.coords else None for n in names]
-    if any(v is None or v.chunks is not None or not {*v.dims} <= {dim} for v in given):
+    read = plan.domain.above is not None  # whose labels say nothing of patches in patches
+    if any(v is None or (v.chunks and not read) or not {*v.dims} <= {dim} for v in given):
         return False
     starts = boxed.boxes.starts(ordinals)
     for k, (name, v) in enumerate(zip(names, given, strict=True)):

@@ -13,7 +13,7 @@ from xarray import Variable
 from xarray.indexes import PandasIndex
 
 from xpatch.patches.encoding import read_text
-from xpatch.patches.index import RECIPE, PatchIndex, patch_index, with_index
+from xpatch.patches.index import RECIPE, PatchIndex, patch_index, splits_of, with_index
 
 __all__ = ["CRS_ATTRS", "alone", "scene_rows", "scenes_written"]
 
@@ -53,7 +53,10 @@ def _indexed(obj: Any, index: PatchIndex) -> Any:
 
 def scenes_written(obj: Any) -> tuple[Hashable, dict[str, Any]] | None:
     """Give the patch coordinate of what `xpatch.concat` put together, and the recipes of its scenes."""
+    last = splits_of(obj)[-1:]
     for name, coord in obj.coords.items():
+        if last and name not in last:  # patches of which these are patches
+            continue
         recipe = read_text(coord.attrs.get(RECIPE)) if coord.ndim <= 1 else {}
         if isinstance(recipe.get("scenes"), list):
             return name, recipe

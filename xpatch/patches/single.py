@@ -17,7 +17,7 @@ from xpatch.neighborhood import Members
 from xpatch.patches.coords import refined
 from xpatch.patches.decoding import find_recipe
 from xpatch.patches.fields import best_plan
-from xpatch.patches.index import patch_index, whole_of
+from xpatch.patches.index import patch_index, splits_of, whole_of
 from xpatch.patches.mapping import in_space
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import NEVER_SPLIT, Provenance, provenance
@@ -112,6 +112,12 @@ def _checked(obj: Any, number: Any) -> Hashable:
         raise ValueError(
             f"this is one patch already: {dim!r} is {int(obj.coords[dim])}, and no dimension; take "
             "patches.patch[i] of the patches that it was selected from"
+        )
+    above = [d for d in splits_of(obj) if d != dim]
+    if above:
+        raise ValueError(
+            f"these are patches of patches, of which there is one along {dim!r} in each along {above}; select one of "
+            f"those first: patches.isel({above[-1]}=0).patch[{number}]"
         )
     n = obj.sizes[dim]
     if not -n <= number < n:

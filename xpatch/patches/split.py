@@ -28,6 +28,7 @@ from xpatch.patches.index import RECIPE, PatchIndex
 from xpatch.patches.labels import Numbers, label_variable
 from xpatch.patches.mapping import labeled, without_transform
 from xpatch.patches.names import is_lead
+from xpatch.patches.nested import behind
 from xpatch.patches.plan import Plan, start_name
 from xpatch.patches.steps import lead_coordinate, number_attrs, step_coordinates
 from xpatch.patches.weights import Taper
@@ -173,7 +174,7 @@ def cut_field(
         else v
         for name, v in variables_of(obj).items()
     }
-    parts = without_transform(parts, plan.domain, plan.dims)
+    parts = behind(without_transform(parts, plan.domain, plan.dims), plan.domain.above)
     coords = cut_coordinates(labeled(obj, plan.domain, plan.dims), plan, dim, ordinals, groups)
     if isinstance(obj, xr.DataArray):
         out: Any = xr.DataArray(parts[None], coords=coords, name=obj.name)
@@ -226,7 +227,7 @@ def cut_coordinates(
         if not own:
             variables[name] = variable.copy(deep=False)
             index = obj.xindexes.get(name)
-            if isinstance(index, PandasMultiIndex) or (
+            if isinstance(index, PandasMultiIndex | PatchIndex) or (
                 type(index) is PandasIndex and variable.dims == (name,)
             ):
                 indexes[name] = index
@@ -259,7 +260,7 @@ def cut_coordinates(
     patch = PatchIndex(index, (plan,))
     variables |= patch.create_variables({dim: Variable(dim, ordinals)})
     indexes[dim] = patch
-    variables = without_transform(variables, plan.domain, plan.dims)
+    variables = behind(without_transform(variables, plan.domain, plan.dims), plan.domain.above)
     for variable in variables.values():
         variable.encoding = {}
     remember(variables, bounds, obj.coords)
@@ -350,7 +351,8 @@ def anchor_coordinates(
         at = {ANCHOR: places.elements, f"{ANCHOR}_x": places.x, f"{ANCHOR}_y": places.y}
         found |= {plan.called(n): Variable(dim, values) for n, values in at.items()}
     boxed = plan.boxed
-    if boxed is None or boxed.boxes.product:
+    told = plan.domain.above is None or plan.hood.time_dims  # by labels, or by steps
+    if boxed is None or (boxed.boxes.product and told):
         return found
     return found | start_coordinates(plan, dim, ordinals)
 

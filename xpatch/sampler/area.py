@@ -17,6 +17,7 @@ from xpatch.sampler.slices import slices_in
 from xpatch.spec import is_number
 
 ROUNDS = 18  # in which an edge is halved, so that it follows a bent line
+SNAP = 1e-9  # degrees, by which the borders of holes are rounded
 Group = tuple[NDArray[Any], Any]  # polygons, and their CRS; None: that of the field
 
 
@@ -35,13 +36,11 @@ def read_area(given: Any, crs: Any, target: Any) -> list[Group]:
     TypeError, ValueError
         If these are no polygons, or none that has an area.
     """
-    import shapely
-
     slices = slices_in(given)
     if slices is not None:
         return [(polygons(_box(s.bounds)), s.crs if s.crs is not None else crs) for s in slices]
     if isinstance(given, str):
-        return [(polygons(shapely.from_wkt(given)), crs)]
+        return [(polygons(_of_text(given)), crs)]
     if is_geometry(given):
         known = crs_of(given)
         if hasattr(given, "set_crs") and known is None and crs is None and target is not None:
@@ -50,12 +49,23 @@ def read_area(given: Any, crs: Any, target: Any) -> list[Group]:
                 "area.set_crs(…), or Within(sampler, area, crs=…)"
             )
         return [(polygons(getattr(given, "geometry", given)), crs if known is None else known)]
+    if isinstance(given, tuple | list | np.ndarray) and not len(given):
+        raise ValueError("the area is empty")
     if isinstance(given, tuple | list | np.ndarray) and all(map(is_number, given)):
         return [(polygons(_box(checked_bounds(given, crs))), crs)]
     raise TypeError(
         "area must be polygons of shapely or geopandas, GeoSlice, or bounds (left, bottom, right, top), got "
         f"{type(given).__name__}"
     )
+
+
+def _of_text(text: str) -> Any:
+    import shapely
+
+    try:
+        return shapely.from_wkt(text)
+    except shapely.errors.GEOSException as error:
+        raise ValueError(f"area={text[:60]!r} is no WKT of polygons: {error}") from None
 
 
 def _box(bounds: Bounds) -> Any:
@@ -194,8 +204,9 @@ def moved(shapes: NDArray[Any], source: Any, target: Any, near: float) -> NDArra
             f"the area reaches where {ax.crs_name(target)} has no coordinates; cut it to the field first"
         )
     if turning:
-        there, ring = _unturned(there, ring, owner, shapes, pl.mover(target, source))
-    out = shapely.polygons(shapely.linearrings(there, indices=ring), indices=owner)
+        there, ring = _unturned(there, ring, rings, pl.mover(target, source))
+    lines = shapely.linearrings(there, indices=ring)
+    out = _less_holes(lines, owner) if turning else shapely.polygons(lines, indices=owner)
     valid = shapely.is_valid(out)
     if not valid.all():  # rings that now touch themselves
         out[~valid] = shapely.make_valid(out[~valid])
@@ -242,32 +253,42 @@ def _turned(step: NDArray[Any], turning: bool) -> NDArray[Any]:
 
 
 def _unturned(
-    there: NDArray[Any], ring: NDArray[Any], owner: NDArray[Any], shapes: NDArray[Any], back: Move
+    there: NDArray[Any], ring: NDArray[Any], rings: NDArray[Any], back: Move
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Let longitudes along rings go on past the date line; a ring around a pole goes along it."""
     out, which = [], []
     starts = np.flatnonzero(np.diff(ring, prepend=-1))
-    shell: dict[int, float] = {}
     for k, part in enumerate(np.split(there, starts[1:])):
         xy = part.copy()
         xy[:, 0] = np.unwrap(xy[:, 0], period=TURN)
-        turned = xy[-1, 0] - xy[0, 0]
-        if abs(turned) > TURN / 2:
-            pole = _pole_in(shapes[owner[k]], back)
-            ends = [[xy[-1, 0], pole], [xy[0, 0], pole], xy[0]]
-            xy = np.concatenate([xy, ends])
-        middle = float((xy[:, 0].min() + xy[:, 0].max()) / 2)
-        first = shell.setdefault(int(owner[k]), middle)
-        xy[:, 0] -= TURN * np.round((middle - first) / TURN)
+        if abs(xy[-1, 0] - xy[0, 0]) > TURN / 2:
+            pole = _pole_in(rings[k], back)
+            xy = np.concatenate([xy, [[xy[-1, 0], pole], [xy[0, 0], pole], xy[0]]])
         out.append(xy)
         which.append(np.full(len(xy), k))
     return np.concatenate(out), np.concatenate(which)
 
 
-def _pole_in(shape: Any, back: Move) -> float:
-    """Give the latitude of the pole that a polygon holds."""
+def _less_holes(lines: NDArray[Any], owner: NDArray[Any]) -> NDArray[Any]:
+    """Give polygons in longitude and latitude, whose holes may be a turn further, or reach a pole, too."""
     import shapely
 
+    parts = shapely.polygons(lines)
+    first = np.flatnonzero(np.diff(owner, prepend=-1))
+    out = parts[first]
+    for k in np.unique(np.delete(owner, first)):
+        holes = parts[owner == k][1:]
+        every = [shifted(holes, k * TURN) for k in (-2, -1, 0, 1, 2)]
+        gone = shapely.union_all(np.concatenate(every), grid_size=SNAP)  # no slit between turns
+        out[k] = shapely.difference(out[k], gone)
+    return np.asarray(shapely.get_parts(out))
+
+
+def _pole_in(ring: Any, back: Move) -> float:
+    """Give the latitude of the pole that a ring goes around."""
+    import shapely
+
+    shape = shapely.polygons(ring)
     for pole in (90.0, -90.0):
         x, y = (float(v) for v in back(0.0, pole))
         if np.isfinite([x, y]).all() and shapely.intersects_xy(shape, x, y):

@@ -52,7 +52,7 @@ class Starts:
         low, _ = self.plane.spans(self.first[0] + self.step[0] * rows, 0)
         _, high = self.plane.spans(self.first[0] + self.step[0] * last, 0)
         columns = self.first[1] + self.step[1] * np.arange(self.count[1])
-        return meeting(shapes, (low, high), self.plane.spans(columns, 1))
+        return meeting(shapes, (low, high), self.plane.spans(columns, 1))[0]
 
 
 def drawn(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xpatch.spec import check_amount
 
 TINY = 1e-8  # of a cell: overlaps that are narrower are touching, by rounding
-FEW = 64  # vertices of polygons that are cut into rows one by one, not by halves
+FEW = 256  # vertices of polygons that are not divided
 BLOCK = 1 << 17  # boxes that are looked at together
 
 Spans = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -43,11 +43,14 @@ class Stretches:
     def __len__(self) -> int:
         return int(self.counts.sum())
 
-    def at(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give row and column of boxes by their number."""
-        ends = np.cumsum(self.counts)
-        which = np.searchsorted(ends, numbers, "right")
-        return self.row[which], self.behind[which] - (ends[which] - numbers)
+    def holds(self, row: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which boxes are among them."""
+        if not len(self.row):
+            return np.zeros(len(row), bool)
+        wide = int(max(column.max(initial=0), self.behind.max())) + 1
+        at = np.searchsorted(self.row * wide + self.first, row * wide + column, "right") - 1
+        inside = (self.row[at] == row) & (column < self.behind[at])
+        return np.asarray(inside & (at >= 0))
 
     def every(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Give row and column of all boxes, row by row."""
@@ -57,11 +60,12 @@ class Stretches:
         return np.repeat(self.row, counts), np.arange(len(shift)) + shift
 
 
-def meeting(shapes: NDArray[Any], rows: Spans, columns: Spans) -> Stretches:
-    """Give the boxes that overlap any of some polygons.
+def meeting(shapes: NDArray[Any], rows: Spans, columns: Spans) -> tuple[Stretches, Stretches]:
+    """Give the boxes that overlap any of some polygons, and some that lie in one as a whole.
 
-    A polygon cut to a row of boxes is made of connected parts. The inside of each has points at all x
-    between its ends, so that it overlaps every box that reaches in between.
+    A box overlaps a polygon if an edge runs through its inside, or if it lies in the polygon as a whole.
+    Between the edges of a polygon in a row, boxes lie in it or beside it, as the number of edges before
+    them is odd or even.
 
     Parameters
     ----------
@@ -70,22 +74,93 @@ def meeting(shapes: NDArray[Any], rows: Spans, columns: Spans) -> Stretches:
     rows, columns : pair of arrays
         Lower and upper edges of the boxes, both ascending.
     """
-    import shapely
+    edges = Edges.of(shapes, rows)
+    first, behind = _reached(columns, edges.low, edges.high)
+    row, low, high = edges.filled()
+    inner = (
+        np.searchsorted(columns[0], low - TINY),
+        np.searchsorted(columns[1], high + TINY, "right"),
+    )
+    n = len(columns[0])
+    whole = _joined(row, *inner, n)
+    every = (
+        np.concatenate([edges.row, whole.row]),
+        np.concatenate([first, whole.first]),
+        np.concatenate([behind, whole.behind]),
+    )
+    return _joined(*every, n), whole
 
-    bounds = shapely.bounds(shapes)
-    first, behind = _reached(rows, bounds[:, 1], bounds[:, 3])
-    some = behind > first
-    shapes, bounds, first, behind = shapes[some], bounds[some], first[some], behind[some]
-    area = (bounds[:, 2] - bounds[:, 0]) * (bounds[:, 3] - bounds[:, 1])
-    straight = np.abs(shapely.area(shapes) - area) <= 1e-12 * area
-    row, which = _spread(first[straight], behind[straight])
-    ends = [bounds[straight][which][:, [0, 2]]]
-    found = [row]
-    for row, low, high in _by_rows(shapes[~straight], first[~straight], behind[~straight], rows):
-        found.append(row)
-        ends.append(np.stack([low, high], axis=-1))
-    row, (low, high) = np.concatenate(found), np.concatenate(ends).T
-    return _joined(row, *_reached(columns, low, high), len(columns[0]))
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Edges:
+    """The edges of polygons in rows of boxes, sorted by polygon, row and x.
+
+    Parameters
+    ----------
+    owner, row : int64 array (edge,)
+        The polygon and the row.
+    low, high : float64 array (edge,)
+        The ends along x of what of an edge is in the row.
+    crossing : float64 array (edge,)
+        Where it crosses the middle of the row, NaN if it does not.
+    """
+
+    owner: NDArray[np.int64]
+    row: NDArray[np.int64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    crossing: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, shapes: NDArray[Any], rows: Spans) -> Edges:
+        """Find the edges in each row; those along its side only are not."""
+        import shapely
+
+        rings, ring_owner = shapely.get_rings(shapes, return_index=True)
+        points, ring = shapely.get_coordinates(rings, return_index=True)
+        edge = np.flatnonzero(ring[1:] == ring[:-1])
+        a, b, owner = points[edge], points[edge + 1], ring_owner[ring[edge]]
+        falls = (a[:, 1] > b[:, 1])[:, None]
+        a, b = np.where(falls, b, a), np.where(falls, a, b)
+        row, which = _spread(*_reached(rows, a[:, 1], b[:, 1]))
+        (ax, ay), (bx, by), owner = a[which].T, b[which].T, owner[which]
+        height = by - ay
+        slope = np.divide(bx - ax, height, out=np.zeros_like(height), where=height > 0)
+
+        def at(y: NDArray) -> NDArray:
+            return np.clip(ax + slope * (y - ay), np.minimum(ax, bx), np.maximum(ax, bx))
+
+        ends = at(np.maximum(ay, rows[0][row])), at(np.minimum(by, rows[1][row]))
+        low = np.where(height > 0, np.minimum(*ends), np.minimum(ax, bx))
+        high = np.where(height > 0, np.maximum(*ends), np.maximum(ax, bx))
+        middle = (rows[0][row] + rows[1][row]) / 2
+        crossing = np.where((ay <= middle) & (middle < by), at(middle), np.nan)
+        order = np.lexsort((low, row, owner))
+        return cls(owner[order], row[order], low[order], high[order], crossing[order])
+
+    def filled(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Give the gaps between edges that lie in their polygon: row and ends."""
+        line = np.cumsum(
+            (np.diff(self.row, prepend=-1) != 0) | (np.diff(self.owner, prepend=-1) != 0)
+        )
+        far = _running(self.high, line)
+        gap = np.flatnonzero((line[1:] == line[:-1]) & (self.low[1:] > far[:-1]))
+        crosses = ~np.isnan(self.crossing)
+        # edges that begin before a gap lie before it, and so does where they cross
+        before = np.concatenate([[0], np.cumsum(crosses)])
+        firsts = np.flatnonzero(np.diff(line, prepend=0))
+        odd = (before[gap + 1] - before[firsts[line[gap] - 1]]) % 2 == 1
+        gap = gap[odd]
+        return self.row[gap], far[gap], self.low[gap + 1]
+
+
+def _running(values: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Give the largest value so far within each group."""
+    rank = np.empty(len(values), np.int64)
+    order = np.argsort(values, kind="stable")
+    rank[order] = np.arange(len(values))
+    best = np.maximum.accumulate(group * np.int64(len(values) + 1) + rank)
+    return values[order[best - group * np.int64(len(values) + 1)]]
 
 
 def _reached(spans: Spans, low: Any, high: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -99,46 +174,6 @@ def _spread(first: NDArray, behind: NDArray) -> tuple[NDArray[np.int64], NDArray
     counts = behind - first
     which = np.repeat(np.arange(len(counts)), counts)
     return np.arange(len(which)) + np.repeat(behind - np.cumsum(counts), counts), which
-
-
-def _by_rows(shapes: NDArray[Any], first: NDArray, behind: NDArray, rows: Spans) -> Any:
-    """Cut polygons to rows of boxes; give the row of each part, and its ends."""
-    import shapely
-
-    while len(shapes):
-        plain = (behind - first == 1) | (shapely.get_num_coordinates(shapes) <= FEW)
-        row, which = _spread(first[plain], behind[plain])
-        for k in range(0, len(row), BLOCK):
-            yield _ends(shapes[plain][which[k : k + BLOCK]], row[k : k + BLOCK], rows)
-        shapes, first, behind = shapes[~plain], first[~plain], behind[~plain]
-        middle = (first + behind) // 2
-        shapes = np.concatenate([shapes, shapes])
-        first, behind = np.concatenate([first, middle]), np.concatenate([middle, behind])
-        pieces, which = _cut(shapes, rows[0][first], rows[1][behind - 1])
-        shapes, first, behind = pieces, first[which], behind[which]
-
-
-def _ends(shapes: NDArray[Any], row: NDArray, rows: Spans) -> Any:
-    import shapely
-
-    pieces, which = _cut(shapes, rows[0][row], rows[1][row])
-    low, bottom, high, top = shapely.bounds(pieces).T
-    thick = top - bottom > TINY
-    return row[which][thick], low[thick], high[thick]
-
-
-def _cut(shapes: NDArray[Any], low: NDArray, high: NDArray) -> tuple[NDArray[Any], NDArray]:
-    """Cut polygons to what is between two heights; give the parts that have an area."""
-    import shapely
-
-    if not len(shapes):
-        return shapes, np.empty(0, np.int64)
-    left, _, right, _ = shapely.bounds(shapes).T
-    found = shapely.intersection(shapes, shapely.box(left - 1, low, right + 1, high))
-    parts, which = shapely.get_parts(found, return_index=True)
-    parts, inner = shapely.get_parts(parts, return_index=True)
-    some = shapely.area(parts) > 0
-    return parts[some], which[inner][some]
 
 
 def _joined(row: NDArray, first: NDArray, behind: NDArray, n: int) -> Stretches:
@@ -208,7 +243,7 @@ def _divided(shapes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
 
     owner, found, owners = np.arange(len(shapes)), [], []
     while len(shapes):
-        few = shapely.get_num_coordinates(shapes) <= 4 * FEW
+        few = shapely.get_num_coordinates(shapes) <= FEW
         found.append(shapes[few])
         owners.append(owner[few])
         shapes, owner = shapes[~few], owner[~few]

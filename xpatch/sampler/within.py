@@ -103,10 +103,14 @@ class Within(Sampler):
         given = dict(zip(frame.dims, proposed.axes, strict=True))
         starts = [given.get(d, np.zeros(1, np.int64)) for d in plane.dims]
         spans = [plane.spans(own, k) for k, own in enumerate(starts)]
-        kept = np.stack(meeting(shapes, *spans).every())
+        touched, whole = meeting(shapes, *spans)
+        kept = np.stack(touched.every())
         if self.min_fraction:
-            sides = [(low[k], high[k]) for k, (low, high) in zip(kept, spans, strict=True)]
-            kept = kept[:, self._enough(Shares(shapes), *_corners(sides))]
+            enough = whole.holds(*kept)
+            rest = kept[:, ~enough]
+            sides = [(low[k], high[k]) for k, (low, high) in zip(rest, spans, strict=True)]
+            enough[~enough] = self._enough(Shares(shapes), *_corners(sides))
+            kept = kept[:, enough]
         if kept.shape[1] == len(starts[0]) * len(starts[1]):
             return proposed
         others = [d for d in frame.dims if d not in plane.dims]
