@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import xarray as xr
 
 from xpatch.aggregation import Aggregation
+from xpatch.catalogs.geodata import as_field
 from xpatch.domain import variables_of
 from xpatch.domain.ragged import counts_of
 from xpatch.geometry import several_grids
@@ -38,8 +39,8 @@ def split(
     Parameters
     ----------
     obj : DataArray or Dataset
-        The field, or a reader or tensor of georeader. Of a Dataset every variable with a cut dimension is cut, along those it has;
-        the others are carried. Of CF ragged arrays the samples are cut with their instances.
+        The field, or a reader or tensor of georeader. Of a Dataset every variable with a cut dimension is
+        cut, along those it has; the others are carried. Of CF ragged arrays the samples are cut with their instances.
     patcher : Patcher, or Geometry, int or mapping
         The composed axes, in place of ``geometry``, ``sampler`` and ``window``; or the geometry,
         which may come first without its name.
@@ -88,10 +89,7 @@ def split(
     from xpatch.patches.samples import sample_plans
     from xpatch.patches.split import cut_field
 
-    if not isinstance(obj, xr.DataArray | xr.Dataset):
-        from xpatch.catalogs.geodata import as_field
-
-        obj = as_field(obj)
+    obj = as_field(obj)
     shape = getattr(patcher, "geometry", geometry if patcher is None else patcher)
     axes = chosen(patcher, geometry, sampler, window)
     if several_grids(shape, getattr(obj, "dims", ())):

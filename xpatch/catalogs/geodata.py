@@ -113,4 +113,5 @@ def attributes(row: dict[str, Any]) -> dict[str, Any]:
 
 def as_field(obj: Any) -> Any:
     """Give what has a transform, a CRS and a shape as a field, and anything else as it is."""
-    return field(obj) if is_geodata(obj) else obj
+    known = isinstance(obj, xr.DataArray | xr.Dataset)
+    return field(obj) if not known and is_geodata(obj) else obj
