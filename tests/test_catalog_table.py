@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pandas as pd
-import pyproj
 import pytest
 import rasterio
 import shapely
@@ -324,7 +323,13 @@ def test_nothing_is_imported_before_it_is_used():
     assert out.stdout.strip() == "[]"
 
 
-def test_the_frame_of_pandas_is_untouched():
-    frame = pd.DataFrame({"patch": [1, 2]})
-    assert frame["patch"].tolist() == [1, 2]
-    assert pyproj is not None
+def test_a_column_of_a_frame_that_is_called_patch_stays_a_column():
+    frame = pd.DataFrame({"patch": [1, 2], "a": [3, 4]})
+    assert (frame.patch < 2).tolist() == [True, False]
+    frame.patch = [5, 6]
+    frame["patch"] += 1
+    assert frame.patch.tolist() == frame["patch"].tolist() == [6, 7]
+    assert [row.patch for row in frame.itertuples()] == [6, 7]
+    with pytest.raises(AttributeError, match=r"table\['patch'\] = …"):
+        pd.DataFrame({"a": [1]}).patch = [1]
+    assert "no catalog" in repr(pd.DataFrame({"a": [1]}).patch)

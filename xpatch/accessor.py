@@ -219,9 +219,28 @@ class CatalogAccessor:
         return f"<{files}: .field(), .split(geometry), .scenes()>"
 
 
+class OfTables:
+    """The accessor of data frames, which leaves a column that is called ``patch`` alone.
+
+    Frames of patches, ``patches.to_dataframe().reset_index()``, have one; a catalog has none.
+    """
+
+    def __get__(self, table: Any, owner: type) -> Any:
+        if table is None:
+            return CatalogAccessor
+        column = "patch" in table.columns and "href" not in table.columns
+        return table["patch"] if column else CatalogAccessor(table)
+
+    def __set__(self, table: Any, value: Any) -> None:
+        if "patch" not in table.columns:
+            raise AttributeError("a column is added by its name, table['patch'] = …")
+        table["patch"] = value
+
+
 def register() -> None:
     """Register ``.patch``."""
     pd.api.extensions.register_dataframe_accessor("patch")(CatalogAccessor)
+    pd.DataFrame.patch = OfTables()
     xr.register_datatree_accessor("patch")(TreeAccessor)
     xr.register_dataarray_accessor("patch")(PatchAccessor)
     xr.register_dataset_accessor("patch")(PatchAccessor)
