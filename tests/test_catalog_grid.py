@@ -212,6 +212,22 @@ def test_longitudes_from_0_to_360_of_a_file_from_minus_180(tmp_path):
     np.testing.assert_array_equal(across.values, values[:, :, [35, 0]])
 
 
+@pytest.mark.parametrize("crs", [32660, 32701, 3413, 3031, 3857])
+def test_a_file_of_the_whole_earth_is_the_same_from_0_to_360(tmp_path, crs):
+    """GDAL looks for longitudes from −180 to 180 only, and finds half of such a file."""
+    values = numbered((90, 180))
+    west = write(tmp_path / "w.tif", values, Affine(2, 0, -180, 0, -2, 90), "EPSG:4326")
+    turned = np.roll(values, 90, axis=2)
+    east = write(tmp_path / "e.tif", turned, Affine(2, 0, 0, 0, -2, 90), "EPSG:4326")
+    bounds = (-2e6, -2e6, 3e6, 3e6) if crs in (3413, 3031) else (2e5, 5e6, 1e6, 5.8e6)
+    words = {"crs": crs, "resolution": 5e4, "bounds": bounds}
+    a, b = (xpatch.catalog(path).patch.field(**words).values for path in (west, east))
+    assert np.isfinite(b).all()
+    assert (a == b).mean() > 0.95  # others lie at borders of cells
+    part = xpatch.catalog(east).patch.field(**words)[:, 2:5, 3:7].values
+    np.testing.assert_array_equal(part, b[:, 2:5, 3:7])
+
+
 @pytest.mark.parametrize(
     ("crs", "bounds", "step"),
     [

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from xpatch.catalogs.carriers import windows_of
 from xpatch.catalogs.footprints import ROUND, as_crs, between
 from xpatch.catalogs.grid import Cells, Transform, at, cells
-from xpatch.catalogs.scenes import valid
+from xpatch.catalogs.scenes import valid, warping_words
 
 BLOCK = 128  # cells along a block of the view
 SOURCE = 1024  # cells that a block may take along the raster: what bounds memory
 STEPS = 16  # along a block, between which the transformation is nearly linear
 RADII = {"nearest": 1, "bilinear": 2, "cubic": 3, "cubic_spline": 3, "lanczos": 4}
-SAME = 0.95  # as of files
 
 
 def warped(view: Any, bands: Sequence[int], wanted: Cells) -> tuple[NDArray, NDArray[np.bool_]]:
@@ -147,25 +146,22 @@ def _warp(
     shape: tuple[int, int],
     nodata: Any,
 ) -> NDArray[Any]:
+    """Warp as files are warped; `rasterio.warp.reproject` takes no tolerance."""
     from affine import Affine
     from rasterio.enums import Resampling
-    from rasterio.warp import reproject
+    from rasterio.io import MemoryFile
+    from rasterio.vrt import WarpedVRT
 
-    out = np.full(shape, 0 if nodata is None else nodata, band.dtype)
-    scale = repr(1.0 if view.scale > SAME else float(view.scale))
-    reproject(
-        np.ascontiguousarray(band),
-        out,
-        src_transform=Affine(*own),
-        src_crs=view.scene.code,
-        src_nodata=nodata,
-        dst_transform=Affine(*target),
-        dst_crs=view.crs,
-        dst_nodata=nodata,
-        resampling=Resampling[view.resampling],
-        num_threads=1,
-        UNIFIED_SRC_NODATA="NO",
-        XSCALE=scale,
-        YSCALE=scale,
-    )
-    return out
+    (rows, columns), words = shape, warping_words(view.scale)
+    words |= {} if nodata is None else {"src_nodata": nodata, "nodata": nodata}
+    profile = {"crs": view.scene.code, "transform": Affine(*own), "dtype": band.dtype}
+    with MemoryFile() as memory:
+        sizes = {"height": band.shape[0], "width": band.shape[1], "count": 1}
+        with memory.open(driver="GTiff", **sizes, **profile) as file:
+            file.write(band, 1)
+        words |= {"height": rows, "width": columns, "resampling": Resampling[view.resampling]}
+        with (
+            memory.open() as file,
+            WarpedVRT(file, crs=view.crs, transform=Affine(*target), **words) as vrt,
+        ):
+            return np.asarray(vrt.read(1))

@@ -98,7 +98,7 @@ def window_of(scene: Any, bands: Sequence[int], cells: Cells) -> NDArray[Any]:
 
 def windows_of(scene: Any, bands: Sequence[int], parts: Sequence[Cells]) -> Iterator[NDArray[Any]]:
     """Read several windows, some at once if the carrier can, and check them."""
-    carrier = scene.carrier
+    carrier = scene if scene.carrier is None else scene.carrier
     many = getattr(carrier, "reads", None)
     found = many(bands, parts) if many else (carrier.read(bands, cells) for cells in parts)
     for cells in parts:

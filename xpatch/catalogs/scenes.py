@@ -11,9 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.catalogs.footprints import as_crs, text_of
-from xpatch.catalogs.grid import Cells, Transform
+from xpatch.catalogs.footprints import ROUND, as_crs, text_of
+from xpatch.catalogs.grid import Cells, Transform, at, corners
 from xpatch.catalogs.handles import opened
+
+NEAR = 1e-6  # degrees
+# Cells of the grid along one of the file, above which nothing is averaged. GDAL finds the scale for each
+# window anew, and takes a turned file for a finer one, which at equal resolution only blurs.
+SAME = 0.95
+OPTIONS = {
+    "tolerance": 0.001,  # of a cell, by which GDAL may misplace one: a 125th of its own, for a 20th of the time
+    "UNIFIED_SRC_NODATA": "NO",  # bands are missing each for itself
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +91,29 @@ class Scene:
             there &= source.dataset_mask(window=window) > 0
         return values, there
 
+    @property
+    def beyond(self) -> bool:
+        """Whether longitudes go on past ±180, where GDAL, which counts from −180 to 180, finds no file."""
+        if not as_crs(self.code).is_geographic:
+            return False
+        x, _ = at(self.transform, *corners(*self.shape))
+        return bool(x.min() < -ROUND / 2 - NEAR or x.max() > ROUND / 2 + NEAR)
+
+    def read(self, bands: Sequence[int], cells: Cells) -> NDArray[Any]:
+        """Read own cells as a carrier gives them, in which a number says what is missing.
+
+        Raises
+        ------
+        ValueError
+            If it is a mask or an alpha band that says so.
+        """
+        if self.nodata is None and masking(self.open()) is not None:
+            raise ValueError(
+                f"{self.href!r} has longitudes past ±180 and a mask, which cannot be warped together: write the file from "
+                "−180 to 180, or with nodata"
+            )
+        return self.window(bands, cells)[0]
+
     def open(self) -> Any:
         """Give the open file of this thread."""
         return opened((self.href, self.version), self.opened)
@@ -141,3 +173,9 @@ def masking(source: Any) -> str | None:
     if alpha_band(source) is not None:
         return "alpha"
     return "mask" if "per_dataset" in {f.name for f in source.mask_flag_enums[0]} else None
+
+
+def warping_words(scale: float) -> dict[str, Any]:
+    """Say how GDAL warps; ``scale`` are cells of the grid along one of the file."""
+    fixed = repr(1.0 if scale > SAME else float(scale))
+    return {**OPTIONS, "XSCALE": fixed, "YSCALE": fixed}

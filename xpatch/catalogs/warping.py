@@ -16,16 +16,9 @@ from numpy.typing import NDArray
 
 from xpatch.catalogs.grid import Grid, Transform, offset
 from xpatch.catalogs.handles import opened
-from xpatch.catalogs.scenes import Cells, Scene, alpha_band, masking, read, valid
+from xpatch.catalogs.scenes import Cells, Scene, alpha_band, masking, read, valid, warping_words
 
-OPTIONS = {
-    "tolerance": 0.001,  # of a cell, by which GDAL may misplace one: a 125th of its own, for a 20th of the time
-    "UNIFIED_SRC_NODATA": "NO",  # bands are missing each for itself
-}
 FINER = 1.05  # an overview may be coarser than the grid by this
-# Cells of the grid along one of the file, above which nothing is averaged. GDAL finds the scale for each
-# window anew, and takes a turned file for a finer one, which at equal resolution only blurs.
-SAME = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +71,7 @@ class View:
             row, column = own
             shifted = (inner[0] + row, inner[1] + column, inner[2] + row, inner[3] + column)
             return self.scene.window(bands, shifted)
-        if self.scene.carrier is not None:
+        if self.scene.carrier is not None or self.scene.beyond:
             from xpatch.catalogs.arrays import warped
 
             return warped(self, bands, inner)
@@ -114,8 +107,7 @@ class View:
 
     def words(self, file: Any, scale: float) -> dict[str, Any]:
         """Say how GDAL warps a file."""
-        fixed = repr(1.0 if scale > SAME else float(scale))
-        words: dict[str, Any] = {**OPTIONS, "XSCALE": fixed, "YSCALE": fixed}
+        words = warping_words(scale)
         nodata, by = self.scene.nodata, masking(file)
         if nodata is None and by is None and np.dtype(self.scene.dtype).kind == "f":
             nodata = np.nan  # which would spread else
