@@ -57,9 +57,9 @@ def field(
         Size of a cell in units of the CRS; edges of the field are whole multiples of it. Default: that of the files, with
         their edges, if they lie on one lattice. A list gives a DataTree with a field for each, the nodes
         ``"10"``, ``"20"`` …
-    bounds : (left, bottom, right, top), GeoSlice or geometry, optional
-        What the field covers, in its CRS; default: all files. Of a `GeoSlice` the CRS, the interval and the
-        resolution count.
+    bounds : (left, bottom, right, top), GeoSlice, shapely geometry, GeoSeries or GeoDataFrame, optional
+        What the field covers, in its CRS, or in that which they bring; default: all files. Of a `GeoSlice` the
+        interval and the resolution count as well, and its CRS is that of the field if ``crs`` is not given.
     like : DataArray, Dataset, GeoSlice or GeoBox of odc, optional
         The grid of the field, in place of ``crs``, ``resolution`` and ``bounds``.
     time : "exact", "solar_day", offset or None, default: "exact"
@@ -72,7 +72,8 @@ def field(
     overlap : {"first", "last", "mean", "min", "max", "count"}, default: "first"
         What a cell is of which several files of one time have a value, in the order of the rows.
     fill_value : scalar, optional
-        What stands for missing; default: NaN for floats, the nodata of the files for integers.
+        What stands for missing; default: NaN for floats, the nodata of the files for integers. NaN makes
+        integers floats, which arithmetic needs.
     open : callable, optional
         Opens a file in place of rasterio: takes the href and gives a reader with a method ``read_from_window(window)``;
         both may be awaitable. All bands of the window are to come, (band, row, column). Of what a file leaves out only
@@ -149,7 +150,7 @@ def on_grid(
     gaps = functools.partial(gaps_in, grid, rasters, steps)
     dtype, fill, attrs = storage(table, numbers, overlap, fill_value, gaps)
     scenes = scenes_of(table, rasters, open)
-    attrs |= long_names(table, numbers)
+    attrs |= long_names(table, numbers) if names.dtype.kind in "iu" else {}
     mosaic = Mosaic(scenes, numbers, steps, grid, boxes, resampling, overlap, dtype, fill)
     dims = ("time", "band", *grid.dims)
     chunks = {"time": 1, "band": len(names), grid.dims[0]: CHUNK, grid.dims[1]: CHUNK}
