@@ -128,6 +128,14 @@ class Scene:
         found = os.stat(path)
         return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
 
+    @property
+    def known_version(self) -> tuple[int, ...] | None:
+        """The version, or None of a file that is gone."""
+        try:
+            return self.version
+        except OSError:
+            return None
+
     def opened(self, level: int | None = None) -> Any:
         """Open the file, or one of its overviews."""
         import rasterio
