@@ -194,7 +194,7 @@ def scales(grid: Grid, rasters: Rasters) -> NDArray[np.float64]:
     steps = np.stack(
         [r[:, 1:] - r[:, :1], c[:, 1:] - c[:, :1]], axis=1
     )  # of the grid, by row and column of the file
-    det = np.linalg.det(steps)
+    det = steps[:, 0, 0] * steps[:, 1, 1] - steps[:, 0, 1] * steps[:, 1, 0]
     known = np.isfinite(det) & (det != 0) & np.isfinite(rasters.bounds(grid.crs)[0]).all(axis=1)
     steps[~known] = np.eye(2)
     back = np.linalg.inv(steps)  # cells of the file by one row, and one column, of the grid

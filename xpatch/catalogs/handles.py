@@ -28,7 +28,8 @@ def _hold() -> None:
 
 
 # Before a fork, as a child drops the handles of other threads before it runs anything of ours.
-os.register_at_fork(before=_hold, after_in_parent=_left.clear)
+if hasattr(os, "register_at_fork"):  # where there are forks
+    os.register_at_fork(before=_hold, after_in_parent=_left.clear)
 
 
 def opened(key: Hashable, make: Callable[[], Any]) -> Any:

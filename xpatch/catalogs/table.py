@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
 import re
@@ -283,9 +284,14 @@ def rasters_of(table: Any) -> Rasters:
             )
     transforms = [np.asarray(t, float)[:6] for t in table["proj:transform"]]
     shapes = [np.asarray(s, np.int64)[-2:] for s in table["proj:shape"]]
-    return Rasters(
-        tuple(codes[c] for c in table["proj:code"]), np.stack(transforms), np.stack(shapes)
-    )
+    own = tuple(codes[c] for c in table["proj:code"])
+    return _rasters(own, np.stack(transforms).tobytes(), np.stack(shapes).tobytes())
+
+
+@functools.lru_cache(2)  # outlines of a table are asked for several times
+def _rasters(codes: tuple[str, ...], transforms: bytes, shapes: bytes) -> Rasters:
+    places = np.frombuffer(transforms).reshape(-1, 6)
+    return Rasters(codes, places, np.frombuffer(shapes, np.int64).reshape(-1, 2))
 
 
 def _more(found: list[Any]) -> str:
