@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch.domain.areas import cap, cut
+
 STEPS = 16  # points along each side: 1e-4 of a cell of 10 m on a tile of 110 km
 ROUND = 360.0  # degrees
 
@@ -215,28 +217,12 @@ def areas(points: NDArray) -> NDArray[np.float64]:
     return np.abs(turned.sum(axis=-1)) / 2
 
 
-def cap(ring: NDArray, pole: float) -> Any:
-    """Give the polygon of a ring around a pole: from −180 to 180, between the ring and the pole."""
-    import shapely
-
-    ring = ring if ring[-1, 0] >= ring[0, 0] else ring[::-1]
-    copies = np.concatenate([ring + np.array([k * ROUND, 0]) for k in (-2, -1, 0, 1, 2)])
-    ends = [[copies[-1, 0], pole], [copies[0, 0], pole]]
-    return shapely.intersection(
-        shapely.make_valid(shapely.Polygon(np.concatenate([copies, ends]))),
-        shapely.box(-ROUND / 2, -90, ROUND / 2, 90),
-    )
-
-
 def split(polygon: Any) -> Any:
     """Cut a polygon whose longitudes go on past ±180 at the dateline."""
     import shapely
 
     if not polygon.is_valid:
         polygon = shapely.make_valid(polygon)
-    parts = []
-    for turn in (-1, 0, 1):
-        moved = shapely.transform(polygon, lambda p, turn=turn: p + np.array([turn * ROUND, 0]))
-        part = shapely.intersection(moved, shapely.box(-ROUND / 2, -90, ROUND / 2, 90))
-        parts += [p for p in shapely.get_parts(part) if p.geom_type == "Polygon" and p.area > 0]
-    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
+    parts = cut(polygon)
+    parts = parts[shapely.area(parts) > 0]
+    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(list(parts))
