@@ -214,6 +214,14 @@ class CatalogAccessor:
     split = Forward("xpatch.catalogs.cutting")
     scenes = Forward("xpatch.catalogs.field")
 
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and hasattr(PatchAccessor, name):
+            raise AttributeError(
+                f".patch.{name} is asked of a field or of patches, and this is a table of files; make the field first: "
+                f"table.patch.field(crs=…, resolution=…).patch.{name}(…)"
+            )
+        raise AttributeError(f"the catalog has no {name!r}; it has field, split and scenes")
+
     def __repr__(self) -> str:
         files = f"{len(self._obj)} files" if "href" in self._obj else "no catalog"
         return f"<{files}: .field(), .split(geometry), .scenes()>"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xpatch.catalogs.carriers import windows_of
 from xpatch.catalogs.footprints import ROUND, as_crs, between
 from xpatch.catalogs.grid import Cells, Transform, at, cells
-from xpatch.catalogs.scenes import valid, warping_words
+from xpatch.catalogs.scenes import check_doubles, valid, warping_words
 
 BLOCK = 128  # cells along a block of the view
 SOURCE = 1024  # cells that a block may take along the raster: what bounds memory
@@ -45,7 +45,7 @@ def blocks(view: Any, wanted: Cells) -> Iterator[Cells]:
     """Give the whole blocks of a view in which cells lie."""
     top, left, bottom, right = wanted
     rows, columns = view.shape
-    side = max(min(BLOCK, int(SOURCE * view.scale)), 1)
+    side = max(min(BLOCK, int(SOURCE * min(view.scale))), 1)
     for r in range(top // side * side, bottom, side):
         for c in range(left // side * side, right, side):
             yield r, c, min(r + side, rows), min(c + side, columns)
@@ -62,7 +62,7 @@ def sources(view: Any, block: Cells) -> Iterator[tuple[Cells, float]]:
         row, column, around = located(view, *centers)
     turn = ROUND / view.scene.transform[0] if as_crs(view.scene.code).is_geographic else 0.0
     whole = column + around * turn
-    margin = 2 + RADII.get(view.resampling, 2) * max(1.0, 1 / view.scale)
+    margin = 2 + RADII.get(view.resampling, 2) * max(1.0, 1 / min(view.scale))
     reach = margin + max(_step(row), _step(whole)) + _bend(row) + _bend(whole)
     rows, columns = view.scene.shape
     for k in np.unique(around[np.isfinite(whole)]):
@@ -164,4 +164,6 @@ def _warp(
             memory.open() as file,
             WarpedVRT(file, crs=view.crs, transform=Affine(*target), **words) as vrt,
         ):
-            return np.asarray(vrt.read(1))
+            values = np.asarray(vrt.read(1))
+    check_doubles(values, view.scene.href)
+    return values

@@ -35,7 +35,9 @@ class OfField:
         """Read a window: values (band, row, column)."""
         top, left, bottom, right = cells
         part = self.array[..., top:bottom, left:right]
-        values = part.values[None] if part.ndim == 2 else part[[b - 1 for b in bands]].values
+        every = part.values[None] if part.ndim == 2 else None
+        which = [b - 1 for b in bands]
+        values = part[which].values if every is None else every[which]
         if self.nodata is not None and len(self.nodata.values) > 1:
             values = np.where(self.nodata.where(values), self.nodata.values[0], values)
         return np.asarray(values)

@@ -94,7 +94,14 @@ def within(axes: Any, area: Any) -> Any:
     spatial = getattr(axes, "spatial", None)
     if spatial is not None:
         return dataclasses.replace(axes, spatial=within(spatial, area))
-    sampler = axes.sampler
-    if isinstance(axes, TimeAxes) or isinstance(sampler, Explicit | EveryElement | Within):
+    if isinstance(axes, TimeAxes):
         return axes
-    return dataclasses.replace(axes, sampler=Within(sampler, area))
+    return dataclasses.replace(axes, sampler=narrowed(axes.sampler, area))
+
+
+def narrowed(sampler: Any, area: Any) -> Any:
+    """Let a sampler propose anchors in an area, also inside another area."""
+    if isinstance(sampler, Within):
+        return dataclasses.replace(sampler, sampler=narrowed(sampler.sampler, area))
+    known = isinstance(sampler, Explicit | EveryElement)
+    return sampler if known else Within(sampler, area)

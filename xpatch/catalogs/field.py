@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,13 +13,13 @@ from numpy.typing import NDArray
 from xarray.core import indexing
 
 from xpatch.catalogs import times
-from xpatch.catalogs.footprints import Rasters, as_crs
+from xpatch.catalogs.footprints import ROUND, Rasters, as_crs
 from xpatch.catalogs.grid import Grid, boxes_on
 from xpatch.catalogs.gridding import MARGIN, check_scale, grid_for, own_grid, transform_of
 from xpatch.catalogs.mosaic import OVERLAPS, Mosaic
 from xpatch.catalogs.optional import optional
 from xpatch.catalogs.scenes import Scene
-from xpatch.catalogs.storage import band_numbers, storage
+from xpatch.catalogs.storage import band_numbers, missing, storage
 from xpatch.catalogs.table import check_table, rasters_of
 from xpatch.domain.geoslice import GeoSlice
 
@@ -146,8 +147,9 @@ def on_grid(
     boxes = boxes_on(grid, rasters, MARGIN)
     check_scale(table, grid, boxes, rasters.shapes)
     gaps = functools.partial(gaps_in, grid, rasters, steps)
-    dtype, fill, attrs = storage(table, overlap, fill_value, gaps)
+    dtype, fill, attrs = storage(table, numbers, overlap, fill_value, gaps)
     scenes = scenes_of(table, rasters, open)
+    attrs |= long_names(table, numbers)
     mosaic = Mosaic(scenes, numbers, steps, grid, boxes, resampling, overlap, dtype, fill)
     dims = ("time", "band", *grid.dims)
     chunks = {"time": 1, "band": len(names), grid.dims[0]: CHUNK, grid.dims[1]: CHUNK}
@@ -160,6 +162,22 @@ def on_grid(
     out = xr.DataArray(variable if labels is not None else variable[0], coords)
     out.encoding["grid_mapping"] = "spatial_ref"
     return out
+
+
+def long_names(table: Any, numbers: NDArray[np.int64]) -> dict[str, Any]:
+    """Give the names of bands, if all files have the same, as rioxarray has them."""
+    known = (
+        {
+            tuple(n) if isinstance(n, list | tuple | np.ndarray) else None
+            for n in table["band_names"]
+        }
+        if "band_names" in table
+        else {None}
+    )
+    names = next(iter(known))
+    if len(known) > 1 or names is None or (numbers != numbers[0]).any():
+        return {}
+    return {"long_name": tuple(str(names[n - 1]) for n in numbers[0].tolist())}
 
 
 def labels_of(grid: Grid) -> dict[Any, Any]:
@@ -216,9 +234,13 @@ def scenes_of(table: Any, rasters: Rasters, open: Any) -> list[Scene]:
     out = []
     every = zip(table["href"], table["dtype"], table["nodata"], readers, strict=True)
     for k, (href, dtype, nodata, reader) in enumerate(every):
-        missing = None if nodata is None or nodata != nodata else nodata
+        number = missing(nodata, np.dtype(dtype), href)
         own, (rows, columns) = transform_of(rasters, k), rasters.shapes[k].tolist()
-        out.append(Scene(href, rasters.codes[k], own, (rows, columns), str(dtype), missing, reader))
+        out.append(
+            Scene(
+                os.fspath(href), rasters.codes[k], own, (rows, columns), str(dtype), number, reader
+            )
+        )
     return out
 
 
@@ -228,6 +250,12 @@ def gaps_in(grid: Grid, rasters: Rasters, steps: NDArray[np.int64]) -> bool:
 
     whole = shapely.box(*grid.bounds).buffer(-1e-3 * min(grid.resolution))
     polygons = rasters.footprints(grid.crs)
+    if as_crs(grid.crs).is_geographic:  # whose longitudes may be counted otherwise
+        turned = [
+            shapely.transform(polygons, lambda p, t=t: p + np.array([t, 0.0]))
+            for t in (-ROUND, ROUND)
+        ]
+        polygons, steps = np.concatenate([polygons, *turned]), np.tile(steps, 3)
     times = (polygons[steps == step] for step in range(int(steps.max(initial=0)) + 1))
     return not all(shapely.covers(shapely.union_all(own), whole) for own in times)
 

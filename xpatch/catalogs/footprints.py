@@ -129,22 +129,23 @@ class Rasters:
         return found
 
     def _outlines(self, crs: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        points = rings(self.transforms, self.shapes)
-        turns = np.zeros(len(points), np.int64)
-        out = np.empty_like(points)
-        geographic = as_crs(crs).is_geographic
-        names = np.asarray(self.codes, object)
+        points, geographic = rings(self.transforms, self.shapes), as_crs(crs).is_geographic
+        out, turns = self.moved(points, crs), np.zeros(len(points), np.int64)
+        out[~np.isfinite(out).all(axis=(1, 2))] = np.nan
+        own = np.array([as_crs(code).is_geographic for code in self.codes], bool)
+        if geographic:
+            out[~own], turns[~own] = unwrapped(out[~own])
+        else:  # edges of half the Earth enclose nothing
+            out[own & (np.ptp(points[..., 0], axis=1) >= ROUND / 2)] = np.nan
+        return out, turns
+
+    def moved(self, points: NDArray, crs: str) -> NDArray[np.float64]:
+        """Transform points (raster, point, 2), those of each raster from its CRS; NaN where that is not defined."""
+        out, names = np.empty_like(points), np.asarray(self.codes, object)
         for code in dict.fromkeys(self.codes):
             own = names == code
-            there = moved(points[own], code, crs)
-            there[~np.isfinite(there).all(axis=(1, 2))] = np.nan
-            if as_crs(code).is_geographic and not geographic:
-                wide = np.ptp(points[own][..., 0], axis=1) >= ROUND / 2  # its edges enclose nothing
-                there[wide] = np.nan
-            if geographic and not as_crs(code).is_geographic:
-                there, turns[own] = unwrapped(there)
-            out[own] = there
-        return out, turns
+            out[own] = moved(points[own], code, crs)
+        return out
 
     def bounds(self, crs: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Give left, bottom, right, top (raster, 4) in a CRS; NaN where they are unknown.
@@ -206,15 +207,6 @@ def of_pole(code: str, crs: str, pole: float) -> tuple[float, float]:
         return np.nan, np.nan
     x, y = transformer.transform(0.0, pole, direction="INVERSE")
     return (x, y) if np.isfinite(x) and np.isfinite(y) else (np.nan, np.nan)
-
-
-def areas(points: NDArray) -> NDArray[np.float64]:
-    """Give the areas of rings (ring, point, 2)."""
-    x, y = points[..., 0], points[..., 1]
-    x0, y0 = x[..., :1], y[..., :1]  # northings of millions would cost digits
-    x, y = x - x0, y - y0
-    turned = x * np.roll(y, -1, axis=-1) - y * np.roll(x, -1, axis=-1)
-    return np.abs(turned.sum(axis=-1)) / 2
 
 
 def split(polygon: Any) -> Any:

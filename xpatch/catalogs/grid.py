@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.catalogs.footprints import ROUND, Rasters, areas, as_crs, text_of
+from xpatch.catalogs.footprints import ROUND, Rasters, as_crs, text_of
 from xpatch.domain import domain_of
+from xpatch.domain.affine import raster_dims, read
 
 Transform = tuple[float, float, float, float, float, float]
 Cells = tuple[int, int, int, int]  # first row and column, and the ones after the last
 
+FAR = 1 << 12  # cells: multiples of the blocks of all views
 WHOLE = 1e-6  # of a cell, within which borders are the same
 
 
@@ -117,8 +119,8 @@ class Boxes:
         First row, first column, and the ones after the last; also beyond the grid.
     turns : float array (box,)
         By how many degrees the grid is east of the file, a multiple of 360.
-    scales : float array (file,)
-        Cells of the grid along one of the file.
+    scales : float array (file, 2)
+        Cells of the grid along one of the file, to x and to y.
     """
 
     files: NDArray[np.int64]
@@ -141,6 +143,8 @@ def boxes_on(grid: Grid, rasters: Rasters, margin: float = 0.0) -> Boxes:
         first = math.ceil((grid.bounds[0] - high) / ROUND)
         turns = [k * ROUND for k in range(first, math.floor((grid.bounds[2] - low) / ROUND) + 1)]
     found = [_shifted(grid, bounds, bend, turn, margin) for turn in turns]
+    for part in found:
+        part[lost] = _anchored(grid, part[lost])
     files = np.tile(np.arange(len(rasters)), len(turns))
     cells = np.concatenate(found) if found else np.empty((0, 4), np.int64)
     rows, columns = grid.shape
@@ -148,6 +152,15 @@ def boxes_on(grid: Grid, rasters: Rasters, margin: float = 0.0) -> Boxes:
     inside &= (cells[:, 2:] > cells[:, :2]).all(axis=1)
     every = np.repeat(np.asarray(turns, float), len(rasters))
     return Boxes(files[inside], cells[inside], every[inside], scales(grid, rasters))
+
+
+def _anchored(grid: Grid, boxes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Let boxes begin and end at multiples of `FAR`, counted from where x and y are 0, whatever the bounds."""
+    row, column = cells(grid.transform, 0.0, 0.0)
+    zero = np.tile(np.rint([row, column]).astype(np.int64), 2)
+    out = boxes - zero
+    out[:, :2], out[:, 2:] = out[:, :2] // FAR * FAR, -(-out[:, 2:] // FAR) * FAR
+    return out + zero
 
 
 def _shifted(
@@ -165,12 +178,28 @@ def _shifted(
 
 
 def scales(grid: Grid, rasters: Rasters) -> NDArray[np.float64]:
-    """Give how many cells of the grid there are along one of each file; NaN where that is unknown."""
-    points, turns = rasters.outlines(grid.crs)
-    a, b, _, d, e, _ = grid.transform
-    own = areas(points) / np.prod(rasters.shapes.astype(float), axis=1)
-    out = np.sqrt(own / abs(a * e - b * d))
-    return np.where(turns == 0, out, np.nan)
+    """Give how many cells of the grid there are along one of each file (file, 2), to x and to y of the grid.
+
+    Found in the middle of a file; NaN of one that leaves the area of the CRS.
+    """
+    middle, (rows, columns) = rasters.transforms, rasters.shapes.T
+    row = rows[:, None] / 2 + np.array([0.0, 1.0, 0.0])
+    column = columns[:, None] / 2 + np.array([0.0, 0.0, 1.0])
+    x, y = at(tuple(middle.T[..., None]), row, column)
+    points = rasters.moved(np.stack([x, y], axis=-1), grid.crs)
+    r, c = cells(grid.transform, points[..., 0], points[..., 1])
+    if as_crs(grid.crs).is_geographic:
+        turn = ROUND / grid.resolution[0]
+        c = c - np.rint((c - c[:, :1]) / turn) * turn
+    steps = np.stack(
+        [r[:, 1:] - r[:, :1], c[:, 1:] - c[:, :1]], axis=1
+    )  # of the grid, by row and column of the file
+    det = np.linalg.det(steps)
+    known = np.isfinite(det) & (det != 0) & np.isfinite(rasters.bounds(grid.crs)[0]).all(axis=1)
+    steps[~known] = np.eye(2)
+    back = np.linalg.inv(steps)  # cells of the file by one row, and one column, of the grid
+    out = 1 / np.hypot(back[:, 0], back[:, 1])[:, ::-1]
+    return np.where(known[:, None], out, np.nan)
 
 
 def offset(own: Transform, other: Transform) -> tuple[int, int] | None:
@@ -201,7 +230,7 @@ def grid_of(field: Any, what: str) -> Grid:
         raise ValueError(
             f"{what} has no CRS, so that nothing says where its cells are; write one: {what}.rio.write_crs(…)"
         )
-    dims = domain.spatial_dims
+    dims = raster_dims(domain) or domain.spatial_dims
     if len(dims) != 2 or domain.curvilinear:
         raise ValueError(
             f"{what} must be a raster with rows and columns, not {type(domain).__name__} along {list(dims)}"
@@ -209,13 +238,16 @@ def grid_of(field: Any, what: str) -> Grid:
     shape = (domain.sizes[dims[0]], domain.sizes[dims[1]])
     if domain.affine is not None:
         return Grid(text_of(crs), domain.affine, shape, dims)
-    steps = [domain.spacing(d) for d in dims]
+    steps: list[Any] = [domain.spacing(d) for d in dims]
     labels = [domain.coordinate(d) for d in dims]
     if any(s is None for s in steps) or any(v is None for v in labels):
         uneven = dims[0] if steps[0] is None else dims[1]
         raise ValueError(
             f"{what} has uneven or single labels along {uneven!r}, so that the size of its cells is not known"
         )
-    (dy, dx), (y, x) = map(float, steps), (np.asarray(v) for v in labels)
+    y, x = (np.asarray(v) for v in labels)
+    if (told := read(domain.transform)) is not None:  # the same numbers as it was made of
+        return Grid(text_of(crs), told, shape, dims, (y, x))
+    dy, dx = map(float, steps)
     left, top = float(x[0]) - dx / 2, float(y[0]) - dy / 2
     return Grid(text_of(crs), (dx, 0.0, left, 0.0, dy, top), shape, dims, (y, x))

@@ -13,6 +13,7 @@ from xpatch.catalogs.footprints import ROUND, Rasters, as_crs, text_of
 from xpatch.catalogs.grid import WHOLE, Boxes, Grid, Transform, cells, grid_of, offset
 from xpatch.catalogs.storage import groups
 from xpatch.catalogs.table import rasters_of
+from xpatch.domain.affine import is_straight
 from xpatch.domain.geoslice import GeoSlice, as_bounds
 from xpatch.spec import is_number
 
@@ -41,7 +42,7 @@ def grid_for(table: Any, crs: Any, resolution: Any, bounds: Any, like: Any) -> G
     code = text_of(crs) if crs is not None else one_crs(table, rasters.codes)
     if resolution is None:
         lattice, starts = common_lattice(table, rasters, code)
-        if bounds is None:
+        if bounds is None and not (as_crs(code).is_geographic and is_straight(lattice)):
             low, high = starts.min(axis=0), (starts + rasters.shapes).max(axis=0)
             return part_of(lattice, low.tolist(), high.tolist(), code)
         return covering(lattice, area_of(table, rasters, code, bounds), code)
@@ -198,6 +199,7 @@ def grid_like(like: Any) -> Grid:
             raise ValueError(f"like={like!r} has no crs; give one, GeoSlice(…, crs=…)")
         return Grid(text_of(like.crs), tuple(like.transform)[:6], like.shape)
     transform = getattr(like, "transform", getattr(like, "affine", None))
+    transform = None if callable(transform) else transform
     if hasattr(like, "crs") and hasattr(like, "shape") and transform is not None:
         if like.crs is None:
             raise ValueError("like has no crs")
@@ -212,20 +214,25 @@ def grid_like(like: Any) -> Grid:
 
 def check_scale(table: Any, grid: Grid, boxes: Boxes, shapes: NDArray) -> None:
     """Raise a ValueError if the resolution is in other units than the CRS."""
+    if 0 in grid.shape:
+        raise ValueError(
+            f"the field would have {grid.shape[0]} × {grid.shape[1]} cells of {grid.resolution[0]:g} × "
+            f"{grid.resolution[1]:g}: its bounds are thinner than one; give wider ones, or a finer resolution"
+        )
     if not len(boxes.files):
         raise ValueError(
             f"no file lies on the grid, which is {tuple(round(v, 6) for v in grid.bounds)} in {grid.crs}"
         )
     files = np.unique(boxes.files)
-    files = files[np.isfinite(boxes.scales[files])]
+    files = files[np.isfinite(boxes.scales[files]).all(axis=1)]
     if not len(files):
         return
-    scale = boxes.scales[files]
+    scale = boxes.scales[files].max(axis=1)
     across = scale * shapes[files].max(axis=1)
     k = int(files[np.argmax(scale)])
     units = "degrees" if as_crs(grid.crs).is_geographic else "meters or feet"
     if (across < 1).all() or scale.max() > EXTREME:
-        cells = boxes.scales[k] * shapes[k]
+        cells = boxes.scales[k][::-1] * shapes[k]
         size = f"{grid.resolution[0]:g} × {grid.resolution[1]:g}"
         raise ValueError(
             f"cells of {size} in {grid.crs}, which counts {units}: row {k}, {table['href'].iloc[k]!r}, of "

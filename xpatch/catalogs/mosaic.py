@@ -17,7 +17,8 @@ from xpatch.catalogs.scenes import Scene
 from xpatch.catalogs.storage import MEND
 from xpatch.catalogs.warping import View
 
-APART = 256  # cells between two wanted ones, from which on they are read on their own
+APART = 64  # cells between two wanted ones, from which on they are read on their own
+SPAN = 1 << 11  # cells along a side that are read at a time, of which memory holds a square
 OVERLAPS = ("first", "last", "mean", "min", "max", "count")
 
 
@@ -115,8 +116,9 @@ class Mosaic(BackendArray):
     def _view(self, box: int) -> View:
         file = int(self.boxes.files[box])
         r0, c0, r1, c1 = self.boxes.cells[box].tolist()
-        turn, scale = float(self.boxes.turns[box]), float(self.boxes.scales[file])
-        return View.on(self.grid, self.scenes[file], (r0, c0, r1, c1), turn, scale, self.resampling)
+        turn, (x, y) = float(self.boxes.turns[box]), self.boxes.scales[file].tolist()
+        cells, scene = (r0, c0, r1, c1), self.scenes[file]
+        return View.on(self.grid, scene, cells, turn, (x, y), self.resampling)
 
     def window(self, step: int, bands: NDArray[Any], span: Sequence[int]) -> NDArray[Any]:
         """Give the values (band, row, column) of one time in some cells."""
@@ -145,10 +147,14 @@ def numbers_of(key: Any, n: int) -> NDArray[Any]:
 
 
 def runs(wanted: NDArray[Any]) -> list[Any]:
-    """Give slices of positions that lie close together."""
-    breaks = np.flatnonzero(np.abs(np.diff(wanted)) > APART) + 1
-    edges = [0, *breaks.tolist(), len(wanted)]
-    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+    """Give slices of positions that lie close together, and span no more than `SPAN` cells."""
+    edges, start = [0], 0
+    for k in range(1, len(wanted)):
+        apart = abs(int(wanted[k]) - int(wanted[k - 1])) > APART
+        if apart or abs(int(wanted[k]) - int(wanted[start])) >= SPAN:
+            edges.append(k)
+            start = k
+    return [slice(a, b) for a, b in itertools.pairwise([*edges, len(wanted)])]
 
 
 class Together:
@@ -158,7 +164,8 @@ class Together:
         self.overlap, self.fill = overlap, fill
         self.values = np.full(shape, 0 if fill is None else fill, dtype)
         self.count = np.zeros(shape, np.int64 if overlap in ("mean", "count") else bool)
-        self.sum = np.zeros(shape) if overlap == "mean" else None
+        total = np.result_type(dtype, float)
+        self.sum = np.zeros(shape, total) if overlap == "mean" else None
 
     def open(self, bands: NDArray[Any], part: tuple[slice, slice]) -> bool:
         """Whether a further file can change cells of a part."""

@@ -16,6 +16,7 @@ from xpatch.catalogs.grid import Cells, Transform, at, corners
 from xpatch.catalogs.handles import opened
 
 NEAR = 1e-6  # degrees
+EXACT = 2**53  # up to which doubles hold integers
 # Cells of the grid along one of the file, above which nothing is averaged. GDAL finds the scale for each
 # window anew, and takes a turned file for a finer one, which at equal resolution only blurs.
 SAME = 0.95
@@ -116,15 +117,16 @@ class Scene:
 
     def open(self) -> Any:
         """Give the open file of this thread."""
-        return opened((self.href, self.version), self.opened)
+        return opened((self, self.version), self.opened)
 
     @property
-    def version(self) -> tuple[int, int] | None:
+    def version(self) -> tuple[int, ...] | None:
         """Tell apart what a file was and is: one that was written anew is opened anew."""
-        if "://" in self.href or self.href.startswith("/vsi"):
+        path = self.href.removeprefix("file://")
+        if "://" in path or path.startswith("/vsi") or not os.path.isabs(path):
             return None
-        found = os.stat(self.href)
-        return found.st_mtime_ns, found.st_size
+        found = os.stat(path)
+        return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
 
     def opened(self, level: int | None = None) -> Any:
         """Open the file, or one of its overviews."""
@@ -141,6 +143,8 @@ class Scene:
         other = [n for n, a, b in zip(("shape", "dtype"), mine, theirs, strict=True) if a != b]
         if not np.allclose(self.transform, tuple(source.transform)[:6], 1e-9, 0):
             other.append("transform")
+        if source.nodata is not None and not same_number(source.nodata, self.nodata):
+            other.append("nodata")
         if source.crs is not None and as_crs(self.code) != as_crs(text_of(source.crs)):
             other.append("CRS")
         if other:
@@ -154,6 +158,11 @@ class Scene:
 def read(source: Any, bands: Any, window: Any) -> NDArray[Any]:
     """Read from an open dataset: the one place where values of files come from."""
     return np.asarray(source.read(bands, window=window))
+
+
+def same_number(a: float, b: float | None) -> bool:
+    """Whether two nodata are one; None is that of floats without one, NaN."""
+    return a == b or (a != a and (b is None or b != b))
 
 
 def valid(values: NDArray, nodata: float | None) -> NDArray[np.bool_]:
@@ -175,7 +184,18 @@ def masking(source: Any) -> str | None:
     return "mask" if "per_dataset" in {f.name for f in source.mask_flag_enums[0]} else None
 
 
-def warping_words(scale: float) -> dict[str, Any]:
-    """Say how GDAL warps; ``scale`` are cells of the grid along one of the file."""
-    fixed = repr(1.0 if scale > SAME else float(scale))
-    return {**OPTIONS, "XSCALE": fixed, "YSCALE": fixed}
+def warping_words(scale: tuple[float, float]) -> dict[str, Any]:
+    """Say how GDAL warps; ``scale`` are cells of the grid along one of the file, to x and to y."""
+    x, y = (repr(1.0 if own > SAME else float(own)) for own in scale)
+    return {**OPTIONS, "XSCALE": x, "YSCALE": y}
+
+
+def check_doubles(values: NDArray, href: str) -> None:
+    """Raise a ValueError if integers were warped that doubles, in which GDAL warps, do not hold."""
+    if values.dtype.kind in "iu" and values.dtype.itemsize == 8 and values.size:
+        most = max(abs(int(values.min())), abs(int(values.max())))
+        if most >= EXACT:
+            raise ValueError(
+                f"{href!r} has integers as large as {most}, which GDAL, that warps in doubles, would change: read it on "
+                "its own grid, or convert it"
+            )

@@ -37,7 +37,8 @@ def band_numbers(table: Any, bands: Any) -> tuple[NDArray[np.int64], NDArray[Any
                 f"files have different numbers of bands: {groups(table, counts.tolist())}; say which are meant, bands=[1]"
             )
         bands = list(range(1, int(counts[0]) + 1))
-    wanted: list[Any] = [bands] if isinstance(bands, str | int | np.integer) else list(bands or ())
+    one = isinstance(bands, str | int | np.integer)
+    wanted: list[Any] = [bands] if one else np.asarray(bands, object).tolist()
     if not wanted:
         raise ValueError("bands is empty; give numbers from 1, or names")
     numbers = np.stack([_one(table, counts, assets, band) for band in wanted], axis=1)
@@ -88,7 +89,11 @@ def _index(names: Any, band: str) -> int:
 
 
 def storage(
-    table: Any, overlap: str, fill_value: Any, gaps: Callable[[], bool]
+    table: Any,
+    numbers: NDArray[np.int64],
+    overlap: str,
+    fill_value: Any,
+    gaps: Callable[[], bool],
 ) -> tuple[np.dtype, Any, dict[str, Any]]:
     """Give the dtype of a field, what stands for missing, and the attributes that say so.
 
@@ -103,11 +108,12 @@ def storage(
             f"files have different dtypes: {groups(table, dtypes)}; make a field of each, and convert one, "
             "field.astype(…)"
         )
-    attrs = packing(table)
+    attrs = packing(table, numbers)
     dtype = np.dtype(dtypes[0])
+    check_kind(dtype, overlap)
     if overlap == "count":
         return np.dtype(np.int64), 0, {}
-    nodata = [None if v is None or v != v else v for v in table["nodata"]]
+    nodata = [missing(v, dtype, h) for v, h in zip(table["nodata"], table["href"], strict=True)]
     if dtype.kind in "fc":
         fill = np.nan if fill_value is None else fill_value
         dtype = np.result_type(dtype, np.complex64) if isinstance(fill, complex) else dtype
@@ -129,8 +135,8 @@ def _integers(
     if fill_value is not None and fill_value != fill_value:
         wide = np.dtype(np.float32 if dtype.itemsize < 3 else np.float64)
         return wide, np.nan, attrs
-    known = {v for v in nodata if v is not None}
-    if fill_value is None and len(known) > 1:
+    known = set(nodata) - {None}
+    if fill_value is None and len(set(nodata)) > 1:
         raise ValueError(
             f"files of {dtype} have different nodata: {groups(table, nodata)}; say what shall stand for missing, "
             "fill_value=0, or fill_value=np.nan for floats"
@@ -152,7 +158,36 @@ def _integers(
     return dtype, dtype.type(fill), attrs | {"_FillValue": dtype.type(fill)}
 
 
-def packing(table: Any) -> dict[str, Any]:
+def check_kind(dtype: np.dtype, overlap: str) -> None:
+    """Raise a TypeError if values cannot be put together."""
+    if dtype.kind not in "iufc":
+        raise TypeError(f"files hold integers, floats or complex numbers, got {dtype}")
+    if dtype.kind == "c" and overlap in ("min", "max"):
+        raise TypeError(f"complex numbers have no {overlap}; take overlap='first' or 'mean'")
+
+
+def missing(nodata: Any, dtype: np.dtype, href: str) -> Any:
+    """Give the number that stands for missing in a file; None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If it is none that the dtype holds.
+    """
+    if nodata is None or str(nodata) in ("nan", "<NA>"):
+        return None
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        if not info.min <= nodata <= info.max or int(nodata) != nodata:
+            raise ValueError(
+                f"{href!r} has nodata={nodata!r}, which is none that {dtype} holds; give a whole number from {info.min} to "
+                f"{info.max}, or None, cat['nodata'] = …"
+            )
+        return int(nodata)
+    return float(nodata)
+
+
+def packing(table: Any, numbers: NDArray[np.int64]) -> dict[str, Any]:
     """Give scale and offset of the values, which are left as they are stored.
 
     Raises
@@ -165,15 +200,23 @@ def packing(table: Any) -> dict[str, Any]:
         ("raster:scale", "scale_factor", 1.0),
         ("raster:offset", "add_offset", 0.0),
     ):
-        values = list(table[column]) if column in table else [plain]
-        values = [plain if v is None or v != v else float(v) for v in values]
-        if len(set(values)) > 1:
+        values = list(table[column]) if column in table else [plain] * len(table)
+        own = [_of_bands(v, n, plain) for v, n in zip(values, numbers, strict=True)]
+        if len(set().union(*own)) > 1:
+            each = [tuple(sorted(v)) if len(v) > 1 else v[0] for v in own]
             raise ValueError(
-                f"files differ in {column!r}, so that equal numbers mean different things: {groups(table, values)}; make "
-                "a field of each and scale it, field * scale + offset"
+                f"files or bands differ in {column!r}, so that equal numbers mean different things: {groups(table, each)}; "
+                "make a field of each and scale it, field * scale + offset"
             )
-        out[name] = values[0]
+        out[name] = own[0][0]
     return out if out != {"scale_factor": 1.0, "add_offset": 0.0} else {}
+
+
+def _of_bands(value: Any, numbers: NDArray[np.int64], plain: float) -> list[float]:
+    """Give what the bands of a file that are taken have: one for all, or one for each."""
+    if isinstance(value, list | tuple | np.ndarray):
+        return [float(value[n - 1]) for n in numbers.tolist() if n]
+    return [plain if value is None or value != value else float(value)]
 
 
 def groups(table: Any, values: Any) -> str:

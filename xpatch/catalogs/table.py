@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,11 +16,15 @@ import xarray as xr
 from xpatch.catalogs import times
 from xpatch.catalogs.carriers import is_geodata, rows_of_carrier
 from xpatch.catalogs.footprints import Rasters, as_crs, text_of
+from xpatch.catalogs.headers import row_of_file
 from xpatch.catalogs.optional import optional
 from xpatch.catalogs.stac import holds_items, items_of, rows_of_item
+from xpatch.domain.geoslice import GeoSlice
+from xpatch.domain.interval import as_interval
 
 OPEN_AT_ONCE = 16  # headers are small: waiting for a disk or a network takes the time
 NEEDED = ("href", "proj:code", "proj:transform", "proj:shape", "bands", "dtype", "nodata")
+SCHEME = re.compile(r"/vsi|[A-Za-z0-9_+.-]{2,}:")  # addresses, and what is in a file: netcdf:a.nc:t
 PARQUET = (".parquet", ".geoparquet", ".pq")
 
 
@@ -87,10 +92,14 @@ def catalog(
     >>> dict(cat.patch.field().sizes)
     {'time': 2, 'band': 1, 'y': 32, 'x': 52}
     """
-    interval = time if isinstance(time, tuple | list) else None
-    if hasattr(bounds, "interval"):
-        interval = interval or bounds.interval
-    asked = {"bounds": bounds, "crs": crs, "interval": interval, "where": where}
+    stored = is_parquet(source) or (isinstance(source, pd.DataFrame) and not holds_items(source))
+    interval = time if stored or isinstance(time, tuple | list) else None
+    if isinstance(bounds, GeoSlice):
+        interval = bounds.interval if interval is None else interval
+        bounds, crs_of = bounds.bounds, bounds.crs if bounds.crs is not None else crs
+    else:
+        crs_of = crs
+    asked = {"bounds": bounds, "crs": crs_of, "interval": as_interval(interval), "where": where}
     if is_parquet(source):
         from xpatch.catalogs import query
 
@@ -98,7 +107,12 @@ def catalog(
         return as_table(found, None, text_of(crs)) if holds_items(found) else found
     pattern = None if interval is time else times.as_pattern(time)
     table = as_table(source, pattern, text_of(crs))
-    if bounds is None and interval is None and where is None:
+    if asked["interval"] is not None and "datetime" not in table:
+        raise ValueError(
+            f"the files have no dates, of which {interval!r} could select; say where they stand in the names of files, "
+            r"cat = xpatch.catalog(files, time=r'_(\d{8})\.tif'), and then xpatch.catalog(cat, time=(start, end))"
+        )
+    if bounds is None and asked["interval"] is None and where is None:
         return table
     from xpatch.catalogs import query
 
@@ -119,12 +133,15 @@ def as_table(source: Any, pattern: Any, crs: str) -> Any:
             return check_table(source)
         source = list(items_of(source))
     rows = list(rows_of(source, pattern))
+    if not rows:
+        raise ValueError("no files: the source of the catalog is empty")
     check_duplicates([row["href"] for row in rows])
+    check_duplicates([os.path.realpath(row["href"]) for row in rows if os.path.exists(row["href"])])
     missing = [row["href"] for row in rows if row["proj:code"] is None]
     if missing:
         raise ValueError(
-            f"{missing[0]!r} has no CRS, so that nothing says where it is{_more(missing)}; write one, such as by "
-            "rio edit-info --crs, or DataArray.rio.write_crs"
+            f"{missing[0]!r} has no CRS, so that nothing says where it is{_more(missing)}; write one, such as by rio "
+            "edit-info --crs, or open it and give the field: xr.open_dataset(…)[name].rio.write_crs(4326)"
         )
     outlines = rasters_of(pd.DataFrame(rows)).footprints(crs)
     lost = [row["href"] for row, o in zip(rows, outlines, strict=True) if o.is_empty]
@@ -182,7 +199,7 @@ def expanded(path: Any) -> list[str]:
         If there is none.
     """
     path = os.fspath(path)
-    if "://" in path or path.startswith("/vsi"):
+    if SCHEME.match(path):
         return [path]
     if os.path.isdir(path):
         raise ValueError(
@@ -191,7 +208,7 @@ def expanded(path: Any) -> list[str]:
     found = [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True))
     if not found:
         raise ValueError(f"no files: nothing matches {path!r} in {os.getcwd()!r}")
-    return found
+    return list(map(os.path.abspath, found))  # wherever they are read from
 
 
 def rows_of_one(source: Any, pattern: Any) -> Iterable[dict[str, Any]]:
@@ -202,40 +219,6 @@ def rows_of_one(source: Any, pattern: Any) -> Iterable[dict[str, Any]]:
     if mapping or hasattr(source, "assets"):
         return rows_of_item(source, row_of_file)
     return rows_of_carrier(source, pattern)
-
-
-def row_of_file(href: str, pattern: Any = None) -> dict[str, Any]:
-    """Read the columns of a raster from its header."""
-    rasterio = optional("rasterio")
-    from xpatch.catalogs.scenes import alpha_band
-
-    with rasterio.open(href) as file:
-        kinds = {(d, str(n)) for d, n in zip(file.dtypes, file.nodatavals, strict=True)}
-        alpha = alpha_band(file)
-        if len(kinds) > 1 and alpha is None:
-            raise ValueError(
-                f"the bands of {href!r} differ in dtype or nodata: {sorted(kinds)}; a field has one of each, so "
-                "write them as files of their own"
-            )
-        row: dict[str, Any] = {
-            "href": href,
-            "proj:code": None if file.crs is None else text_of(file.crs),
-            "proj:transform": list(map(float, tuple(file.transform)[:6])),
-            "proj:shape": [file.height, file.width],
-            "bands": file.count - (alpha is not None),
-            "dtype": file.dtypes[0],
-            "nodata": file.nodata,
-        }
-        if any(file.descriptions):
-            row["band_names"] = [
-                d or str(k + 1) for k, d in enumerate(file.descriptions) if k + 1 != alpha
-            ]
-        packed = {"raster:scale": file.scales[0], "raster:offset": file.offsets[0]}
-        if packed != {"raster:scale": 1.0, "raster:offset": 0.0}:
-            row |= packed
-    if pattern is not None:
-        row["datetime"] = times.from_name(pattern, href)
-    return row
 
 
 def check_table(table: Any) -> Any:
@@ -291,6 +274,13 @@ def rasters_of(table: Any) -> Rasters:
                 f"row {lost[0]}, {table['href'].iloc[lost[0]]!r}, has no {name!r}, which says where it is"
             )
     codes = {c: text_of(c) for c in table["proj:code"].unique()}
+    for name in ("proj:transform", "proj:shape"):
+        text = [k for k, v in enumerate(table[name]) if isinstance(v, str)]
+        if text:
+            raise ValueError(
+                f"row {text[0]}, {table['href'].iloc[text[0]]!r}, has {name}={table[name].iloc[text[0]]!r} as text; make it "
+                "numbers, table[name].map(json.loads), or write tables as GeoParquet"
+            )
     transforms = [np.asarray(t, float)[:6] for t in table["proj:transform"]]
     shapes = [np.asarray(s, np.int64)[-2:] for s in table["proj:shape"]]
     return Rasters(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from typing import Any
@@ -10,7 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xpatch.domain.interval import instant
+
 DIGITS = {4: "%Y", 6: "%Y%m", 7: "%Y%j", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M"}
+GROUP = r"; put the date alone into a group, r'_(\d{8})\.tif'"
 MOST = 10_000  # times of a field that takes each date for itself
 EXACT = "time='solar_day', an offset such as time='1D' or '1MS', or time=None for one mosaic of all"
 
@@ -30,11 +34,15 @@ def from_name(pattern: re.Pattern[str], href: str) -> pd.Timestamp:
     text = "".join(g or "" for g in match.groups()) or match.group()
     try:
         known = DIGITS.get(len(text)) if text.isdigit() else None
-        return utc(pd.to_datetime(text, format=known) if known else pd.Timestamp(text))
+        found = pd.to_datetime(text, format=known) if known else instant(text)
+        if not 1850 <= found.year <= 2150:
+            raise ValueError(f"the year would be {found.year}")
     except ValueError as error:
         raise ValueError(
-            f"{text!r} in the name of {href!r}, by the pattern {pattern.pattern!r}, is no date: {error}"
+            f"{text!r} in the name of {href!r}, by the pattern {pattern.pattern!r}, is no date as YYYYMMDD or ISO 8601 have "
+            f"it: {error}{GROUP if not pattern.groups else ''}"
         ) from None
+    return utc(found)
 
 
 def as_pattern(time: Any) -> re.Pattern[str] | None:
@@ -66,6 +74,11 @@ def as_utc(column: pd.Series) -> pd.Series:
     """
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         return column.dt.tz_convert("UTC")
+    if column.dtype.kind in "iufb":
+        raise ValueError(
+            f"'datetime' must hold dates, got {column.dtype} such as {column.iloc[0]!r}; make it dates, "
+            "pd.to_datetime(column, format='%Y%m%d')"
+        )
     if column.dtype.kind != "M":
         zones = [getattr(t, "tzinfo", None) is not None for t in column if not pd.isna(t)]
         if any(zones) and not all(zones):
@@ -106,7 +119,9 @@ def steps(
             f"row {k}, {table['href'].iloc[k]!r}, has no datetime, of which time={time!r} makes the times of the "
             "field: leave such rows out, or take time=None for one mosaic of all"
         )
-    found = pd.DatetimeIndex(dates).tz_localize(None).as_unit("ns")
+    found = pd.DatetimeIndex(dates).tz_localize(None)
+    with contextlib.suppress(pd.errors.OutOfBoundsDatetime):  # of other centuries
+        found = found.as_unit("ns")
     labels, which = np.unique(_floored(found, time, longitude).values, return_inverse=True)
     if time == "exact" and len(labels) > MOST:
         raise ValueError(
@@ -137,12 +152,13 @@ def _floored(dates: pd.DatetimeIndex, time: Any, longitude: Any) -> pd.DatetimeI
 
 def _rolled(day: pd.Timestamp, offset: Any) -> pd.Timestamp:
     """Give the first day of the period: months and years are counted from the year 0."""
-    if offset.n == 1:
-        return offset.rollback(day)
     months = {"MonthBegin": 1, "YearBegin": 12}.get(type(offset).__name__)
-    if months is None:
+    if offset.n == 1 and isinstance(offset, pd.offsets.Week | pd.offsets.QuarterBegin):
+        return offset.rollback(day)
+    if months is None or getattr(offset, "month", 1) != 1:
         raise ValueError(
-            f"time={offset.freqstr!r} has no fixed length: several of them are 'MS' or 'YS', such as '3MS'"
+            f"time={offset.freqstr!r} is no period that files can be grouped by their beginning: take 'MS', '3MS', 'QS', "
+            "'YS', 'W', days or hours"
         )
     first = (day.year * 12 + day.month - 1) // (offset.n * months) * offset.n * months
     return pd.Timestamp(first // 12, first % 12 + 1, 1)

@@ -16,8 +16,18 @@ from numpy.typing import NDArray
 
 from xpatch.catalogs.grid import Grid, Transform, offset
 from xpatch.catalogs.handles import opened
-from xpatch.catalogs.scenes import Cells, Scene, alpha_band, masking, read, valid, warping_words
+from xpatch.catalogs.scenes import (
+    Cells,
+    Scene,
+    alpha_band,
+    check_doubles,
+    masking,
+    read,
+    valid,
+    warping_words,
+)
 
+SMOOTH = ("nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average")
 FINER = 1.05  # an overview may be coarser than the grid by this
 
 
@@ -35,8 +45,8 @@ class View:
         The affine of the view, in the order of rasterio.
     cells : tuple of int
         Its cells on the grid.
-    scale : float
-        Cells of the grid along one of the file; 1 where that is unknown, so that nothing is averaged.
+    scale : tuple of float
+        Cells of the grid along one of the file, to x and to y; 1 where that is unknown, so that nothing is averaged.
     resampling : str
         A word of rasterio.
     """
@@ -45,16 +55,22 @@ class View:
     crs: str
     transform: Transform
     cells: Cells
-    scale: float
+    scale: tuple[float, float]
     resampling: str
 
     @classmethod
     def on(
-        cls, grid: Grid, scene: Scene, cells: Cells, turn: float, scale: float, resampling: str
+        cls,
+        grid: Grid,
+        scene: Scene,
+        cells: Cells,
+        turn: float,
+        scale: tuple[float, float],
+        resampling: str,
     ) -> View:
         """Put a file on a grid."""
         transform = grid.part(cells[0], cells[1], turn)
-        known = scale if scale == scale else 1.0
+        known = scale if all(s == s for s in scale) else (1.0, 1.0)
         return cls(scene, grid.crs, transform, cells, known, resampling)
 
     @property
@@ -90,25 +106,41 @@ class View:
         values = np.empty((len(wanted), cells[2] - cells[0], cells[3] - cells[1]), vrt.dtypes[0])
         for part, window in blocks(cells, vrt.block_shapes[0]):
             values[part] = read(vrt, wanted, window)
+        check_doubles(values, self.scene.href)
         if not masked:
             return values, valid(values, vrt.nodata)
         return values[:-1], np.broadcast_to(values[-1] > 0, values[:-1].shape)
 
-    def source(self) -> tuple[Any, float]:
-        """Open what is warped: the coarsest overview that is fine enough; and its cells of the grid."""
+    def source(self) -> tuple[Any, tuple[float, float]]:
+        """Open what is warped: the coarsest overview that is fine enough; and its cells of the grid.
+
+        Overviews hold means, as a rule: sums, extremes and quantiles are those of the cells themselves.
+        """
         file = self.scene.opened()
-        overviews = file.overviews(1)
-        fits = [k for k, factor in enumerate(overviews) if factor * self.scale <= FINER]
+        factors = file.overviews(1) if self.resampling in SMOOTH else []
+        fits = [k for k, factor in enumerate(factors) if factor * max(self.scale) <= FINER]
         if not fits:
             return file, self.scale
         file.close()
-        best = max(fits, key=lambda k: overviews[k])
-        return self.scene.opened(best), self.scale * overviews[best]
+        best = max(fits, key=lambda k: factors[k])
+        x, y = (own * factors[best] for own in self.scale)
+        return self.scene.opened(best), (x, y)
 
-    def words(self, file: Any, scale: float) -> dict[str, Any]:
-        """Say how GDAL warps a file."""
+    def words(self, file: Any, scale: tuple[float, float]) -> dict[str, Any]:
+        """Say how GDAL warps a file.
+
+        Raises
+        ------
+        ValueError
+            If both a number and a mask say what is missing, of which GDAL takes one.
+        """
         words = warping_words(scale)
         nodata, by = self.scene.nodata, masking(file)
+        if nodata is not None and by is not None:
+            raise ValueError(
+                f"{self.scene.href!r} has nodata={nodata!r} and {'an alpha band' if by == 'alpha' else 'a mask'}, of which "
+                "GDAL takes one where it warps: write the file with one of them, or read it on its own grid"
+            )
         if nodata is None and by is None and np.dtype(self.scene.dtype).kind == "f":
             nodata = np.nan  # which would spread else
         if nodata is not None:

@@ -59,6 +59,8 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
         return obj
     if not isinstance(obj, xr.DataArray | xr.Dataset):
         hint = ": xr.DataArray(values, dims=('y', 'x'))" if hasattr(obj, "shape") else ""
+        if hasattr(obj, "columns"):  # a data frame
+            hint = ": of a catalog of files, table.patch.field(…) is one, and table.patch.split(…) its patches"
         raise TypeError(f"expected a DataArray or a Dataset, got {type(obj).__name__}{hint}")
     for predicate, cls in reversed(REGISTERED):
         if predicate(obj):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -89,13 +90,29 @@ class Within(Sampler):
         frame = geometry.outline(domain)
         plane = Plane.of(domain, frame)
         shapes = self._shapes(plane)
-        if isinstance(self.sampler, Random):
-            anchors = drawn(self.sampler, frame, plane, shapes, self._enough)
+        *inner, last = self._all()
+        if isinstance(last, Random):
+            others = [(each, Shares(each._shapes(plane))) for each in inner]
+            anchors = drawn(last, frame, plane, shapes, functools.partial(self._in_all, others))
             return self._some(anchors, plane)
         proposed = asked(self.sampler.places, domain, geometry, field)
         if proposed.product and all((np.diff(axis) > 0).all() for axis in proposed.axes):
             return self._some(self._of_product(proposed, frame, plane, shapes), plane)
         return self._some(self._listed(proposed, frame, plane, shapes), plane)
+
+    def _all(self) -> list[Any]:
+        """Give the samplers inside, the last of which proposes."""
+        inner = self.sampler
+        return [inner, *inner._all()] if isinstance(inner, Within) else [inner]
+
+    def _in_all(
+        self, others: list[tuple[Within, Shares]], shares: Shares, low: NDArray, high: NDArray
+    ) -> NDArray[np.bool_]:
+        """Tell which boxes have enough of this area and of those inside."""
+        kept = self._enough(shares, low, high)
+        for each, own in others:
+            kept[kept] = each._enough(own, low[kept], high[kept])
+        return kept
 
     def _of_product(
         self, proposed: Anchors, frame: Frame, plane: Plane, shapes: NDArray[Any]
