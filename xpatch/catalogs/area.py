@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 import xpatch.domain.axes as ax
 from xpatch.catalogs.optional import optional
 from xpatch.domain.areas import cut, moved, shifted
+from xpatch.domain.bounds import checked_bounds, read_crs, same
 from xpatch.domain.turns import TURN
 
 
@@ -64,15 +65,15 @@ def area_of(bounds: Any, crs: Any, table_crs: Any) -> Area:
     """
     source = getattr(bounds, "crs", None)
     source = crs if source is None else source
-    source = None if source is None else ax.as_crs(source)
+    source = None if source is None else read_crs(source)
     if source is not None and table_crs is None:
         raise ValueError(
             f"bounds are in {ax.crs_name(source)}, and the table has no CRS; say which it is in: "
             "gdf.set_crs(…), or that the bounds are in the same: crs=None"
         )
     source = table_crs if source is None else source
-    geometry = _geometry(bounds, source is not None and source.is_geographic)
-    if source is not None and not ax.same_crs(source, table_crs):
+    geometry = _geometry(bounds, source)
+    if not same(source, table_crs):
         parts = geometry
         if source.is_geographic and not table_crs.is_geographic:
             parts = cut(parts)
@@ -82,7 +83,7 @@ def area_of(bounds: Any, crs: Any, table_crs: Any) -> Area:
     return Area(tuple(shifted(geometry, turns * TURN) for turns in (-1, 0, 1)), True)
 
 
-def _geometry(bounds: Any, geographic: bool) -> Any:
+def _geometry(bounds: Any, crs: Any) -> Any:
     """Give bounds as a geometry; longitudes of a box across the dateline go on beyond 180."""
     shapely = optional("shapely")
     if hasattr(bounds, "geom_type") or hasattr(bounds, "geometry"):
@@ -91,23 +92,15 @@ def _geometry(bounds: Any, geographic: bool) -> Any:
         if found.is_empty:
             raise ValueError(f"bounds must be a geometry that is not empty, got {bounds!r}")
         return found
-    try:
-        west, south, east, north = (float(v) for v in bounds)
-    except (TypeError, ValueError):
-        raise TypeError(
-            "bounds must be (west, south, east, north), a shapely geometry or a GeoSeries, got "
-            f"{bounds!r}"
-        ) from None
-    if not np.isfinite([west, south, east, north]).all() or south > north:
-        raise ValueError(f"bounds must be finite (west, south ≤ north, east …), got {bounds!r}")
-    reach = max(abs(south), abs(north)), max(abs(west), abs(east))
-    if geographic and (reach[0] > 90 or reach[1] > TURN):
+    values = bounds if isinstance(bounds, tuple | list) else np.asarray(bounds)
+    west, south, east, north = checked_bounds(values, crs, flat=True)
+    if (
+        crs is not None
+        and crs.is_geographic
+        and (max(abs(south), abs(north)) > 90 or max(abs(west), abs(east)) > TURN)
+    ):
         raise ValueError(
             f"bounds={bounds!r} are no (west, south, east, north) in degrees; name their CRS: crs=…"
         )
-    if west > east and not geographic:
-        raise ValueError(
-            f"bounds must be (west, south, east, north) with west ≤ east, got {bounds!r}"
-        )
     box = shapely.box(west, south, east + TURN * (west > east), north)
-    return box if south < north and west != east else shapely.make_valid(box)  # a line or a point
+    return box if box.area > 0 else shapely.make_valid(box)  # a line or a point
