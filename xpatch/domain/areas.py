@@ -65,20 +65,19 @@ def moved(shapes: Any, source: Any, target: Any, near: float | None = None) -> N
     lines = np.concatenate([rings, parts[~flat]])
     if not len(lines):
         return parts
-    turning, back = bool(other.is_geographic), mover(other, own)
-    poles = _poles(back) if turning and not own.is_geographic else []
-    path = _followed(lines, poles, mover(own, other), near, ax.crs_name(other), turning)
-    count = len(rings)
-    inner = path[1] < count
-    there, line = path[0][inner], path[1][inner]
+    turning = bool(other.is_geographic)
+    poles = _poles(mover(other, own)) if turning else []
+    there, line = _followed(lines, poles, mover(own, other), near, ax.crs_name(other), turning)
+    ends = np.searchsorted(line, len(rings))
     if turning:
-        out = _less_holes(there, line, rings, owner, poles)
+        out = _less_holes(there[:ends], line[:ends], rings, owner, poles)
     else:
-        out = shapely.polygons(shapely.linearrings(there, indices=line), indices=owner)
+        out = shapely.linearrings(there[:ends], indices=line[:ends])
+        out = shapely.polygons(out, indices=owner)
     bad = ~shapely.is_valid(out)  # rings that now touch themselves
     out[bad] = shapely.make_valid(out[bad])
     single = shapely.get_type_id(parts[~flat]) == 0
-    others = _points_and_lines(single, path[0][~inner], path[1][~inner] - count)
+    others = _points_and_lines(single, there[ends:], line[ends:] - len(rings))
     return parts_of(np.concatenate([out, others]))
 
 
