@@ -331,3 +331,12 @@ def test_times_of_other_calendars_are_refused():
 
 def test_exported():
     assert xpatch.GeoSlice is GeoSlice
+
+
+def test_the_crs_of_rasterio_is_one():
+    for code in (4326, 32632):
+        crs = rasterio.crs.CRS.from_epsg(code)
+        mine, plain = GeoSlice((0, 0, 1, 1), crs=crs), GeoSlice((0, 0, 1, 1), crs=code)
+        assert mine == plain
+        assert mine.to_dict() == {**plain.to_dict(), "crs": f"EPSG:{code}"}
+        assert mine.to_crs(3857).bounds == plain.to_crs(3857).bounds

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.catalogs.carriers import windows_of
-from xpatch.catalogs.footprints import ROUND, as_crs, between
+from xpatch.catalogs.footprints import between
 from xpatch.catalogs.grid import Cells, Transform, at, cells
 from xpatch.catalogs.scenes import check_doubles, valid, warping_words
+from xpatch.domain.bounds import read_crs
+from xpatch.domain.turns import TURN
 
 BLOCK = 128  # cells along a block of the view
 SOURCE = 1024  # cells that a block may take along the raster: what bounds memory
@@ -60,7 +62,7 @@ def sources(view: Any, block: Cells) -> Iterator[tuple[Cells, float]]:
     if not np.isfinite(row + column).all():  # the block leaves the area of the CRS, somewhere
         centers = (np.arange(a, b) + 0.5 for a, b in _sides(block))
         row, column, around = located(view, *centers)
-    turn = ROUND / view.scene.transform[0] if as_crs(view.scene.code).is_geographic else 0.0
+    turn = TURN / view.scene.transform[0] if read_crs(view.scene.code).is_geographic else 0.0
     whole = column + around * turn
     margin = 2 + RADII.get(view.resampling, 2) * max(1.0, 1 / min(view.scale))
     reach = margin + max(_step(row), _step(whole)) + _bend(row) + _bend(whole)
@@ -74,7 +76,7 @@ def sources(view: Any, block: Cells) -> Iterator[tuple[Cells, float]]:
                 r0, r1 = _range(row[near], reach, rows)
                 c0, c1 = _range(moved[near], reach, columns)
                 if r1 > r0 and c1 > c0:
-                    yield (r0, c0, r1, c1), shift * ROUND
+                    yield (r0, c0, r1, c1), shift * TURN
 
 
 def _sides(block: Cells) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -104,9 +106,9 @@ def located(view: Any, row: NDArray, column: NDArray) -> tuple[NDArray, NDArray,
     transformer, around = between(view.crs, scene.code), np.zeros(x.shape)
     if transformer is not None:
         x, y = transformer.transform(x, y)
-        if as_crs(scene.code).is_geographic:
-            smooth = np.unwrap(np.unwrap(x, period=ROUND, axis=1), period=ROUND, axis=0)
-            around = np.rint((smooth - x) / ROUND)
+        if read_crs(scene.code).is_geographic:
+            smooth = np.unwrap(np.unwrap(x, period=TURN, axis=1), period=TURN, axis=0)
+            around = np.rint((smooth - x) / TURN)
     return (*cells(scene.transform, x, y), around)
 
 

@@ -14,9 +14,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.catalogs import times
-from xpatch.catalogs.footprints import text_of
 from xpatch.catalogs.grid import Cells, Grid, Transform, grid_of
 from xpatch.catalogs.opening import Opened, array_of, picked, window
+from xpatch.domain.bounds import crs_code
 from xpatch.domain.nodata import Nodata, nodata_of
 
 __all__ = ["Opened", "is_geodata", "rows_of_carrier", "window_of", "windows_of"]
@@ -283,7 +283,7 @@ def grid_of_reader(source: Any) -> Grid:
     a, b, c, d, e, f = map(float, tuple(source.transform)[:6])
     own: Transform = (a, b, c, d, e, f)
     rows, columns = map(int, source.shape[-2:])
-    return Grid(text_of(source.crs), own, (rows, columns))
+    return Grid(crs_code(source.crs), own, (rows, columns))
 
 
 def nodata_of_reader(source: Any) -> Any:

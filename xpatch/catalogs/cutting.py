@@ -7,9 +7,9 @@ from collections.abc import Hashable
 from typing import Any
 
 from xpatch.catalogs.field import field
-from xpatch.catalogs.footprints import text_of
 from xpatch.catalogs.optional import optional
 from xpatch.catalogs.table import check_table, rasters_of
+from xpatch.domain.bounds import crs_code
 from xpatch.patcher import TimeAxes
 from xpatch.patches.planning import chosen
 from xpatch.sampler import EveryElement, Explicit, Within
@@ -85,7 +85,7 @@ def split(
 
 def outlines(table: Any, whole: Any) -> Any:
     """Give where files lie, in the CRS of a field over them."""
-    code = text_of(whole["spatial_ref"].attrs["crs_wkt"])
+    code = crs_code(whole["spatial_ref"].attrs["crs_wkt"])
     return optional("geopandas").GeoSeries(rasters_of(table).footprints(code), crs=code)
 
 

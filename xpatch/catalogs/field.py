@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xarray.core import indexing
 
 from xpatch.catalogs import times
-from xpatch.catalogs.footprints import ROUND, Rasters, as_crs
+from xpatch.catalogs.footprints import Rasters
 from xpatch.catalogs.grid import Grid, boxes_on
 from xpatch.catalogs.gridding import MARGIN, check_scale, grid_for, own_grid, transform_of
 from xpatch.catalogs.mosaic import OVERLAPS, Mosaic
@@ -21,7 +21,9 @@ from xpatch.catalogs.optional import optional
 from xpatch.catalogs.scenes import Scene
 from xpatch.catalogs.storage import band_numbers, missing, storage
 from xpatch.catalogs.table import check_table, rasters_of
+from xpatch.domain.bounds import read_crs
 from xpatch.domain.geoslice import GeoSlice
+from xpatch.domain.turns import TURN
 
 CHUNK = 256  # cells that are best read together: the tiles of most files
 NAME = "data"  # of the variable in the nodes of a pyramid
@@ -183,7 +185,7 @@ def long_names(table: Any, numbers: NDArray[np.int64]) -> dict[str, Any]:
 
 def labels_of(grid: Grid) -> dict[Any, Any]:
     """Give the coordinates of rows and columns, and the grid mapping."""
-    crs = as_crs(grid.crs)
+    crs = read_crs(grid.crs)
     a, b, c, d, e, f = grid.transform
     words = (
         (("latitude", "degrees_north", "Y"), ("longitude", "degrees_east", "X"))
@@ -251,10 +253,10 @@ def gaps_in(grid: Grid, rasters: Rasters, steps: NDArray[np.int64]) -> bool:
 
     whole = shapely.box(*grid.bounds).buffer(-1e-3 * min(grid.resolution))
     polygons = rasters.footprints(grid.crs)
-    if as_crs(grid.crs).is_geographic:  # whose longitudes may be counted otherwise
+    if read_crs(grid.crs).is_geographic:  # whose longitudes may be counted otherwise
         turned = [
             shapely.transform(polygons, lambda p, t=t: p + np.array([t, 0.0]))
-            for t in (-ROUND, ROUND)
+            for t in (-TURN, TURN)
         ]
         polygons, steps = np.concatenate([polygons, *turned]), np.tile(steps, 3)
     times = (polygons[steps == step] for step in range(int(steps.max(initial=0)) + 1))

@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch.domain.areas import WORLD, cap, cut
+from xpatch.domain.bounds import read_crs, same
+from xpatch.domain.turns import TURN
+
 STEPS = 16  # points along each side: 1e-4 of a cell of 10 m on a tile of 110 km
-ROUND = 360.0  # degrees
-
-
-@functools.lru_cache(1024)
-def as_crs(code: Any) -> Any:
-    """Parse a CRS; by its text, so that each is parsed once."""
-    import pyproj
-
-    return pyproj.CRS.from_user_input(code)
 
 
 @functools.lru_cache(1024)
@@ -26,21 +21,9 @@ def between(source: str, target: str) -> Any:
     """Give the transformer between two CRSs, in the order x, y; None if they are the same."""
     import pyproj
 
-    a, b = as_crs(source), as_crs(target)
-    return None if a == b else pyproj.Transformer.from_crs(a, b, always_xy=True)
-
-
-def text_of(crs: Any) -> str:
-    """Write a CRS: as an authority code where it has one, which keeps it whole, else as WKT."""
-    crs = as_crs(crs) if isinstance(crs, str | int) else _parsed(crs)
-    named = crs.to_authority(min_confidence=100)
-    if named is not None and as_crs(":".join(named)) == crs:
-        return ":".join(named)
-    return str(crs.to_wkt())
-
-
-def _parsed(crs: Any) -> Any:
-    return as_crs(crs.to_wkt() if hasattr(crs, "to_wkt") else crs)
+    if same(source, target):
+        return None
+    return pyproj.Transformer.from_crs(read_crs(source), read_crs(target), always_xy=True)
 
 
 def rings(transforms: NDArray, shapes: NDArray, steps: int = STEPS) -> NDArray[np.float64]:
@@ -72,8 +55,8 @@ def moved(points: NDArray, source: str, target: str) -> NDArray[np.float64]:
     out = np.stack(transformer.transform(x, y), axis=-1)
     back = np.stack(transformer.transform(out[..., 0], out[..., 1], direction="INVERSE"), axis=-1)
     apart = np.abs(back - points)
-    if as_crs(source).is_geographic:
-        apart[..., 0] = np.minimum(apart[..., 0] % ROUND, -apart[..., 0] % ROUND)
+    if read_crs(source).is_geographic:
+        apart[..., 0] = np.minimum(apart[..., 0] % TURN, -apart[..., 0] % TURN)
         apart[..., 0] *= np.abs(y) < 90 - 1e-9  # a pole is at every longitude
     near = 1e-5 * np.maximum(np.ptp(points, axis=-2, keepdims=True), 1e-9)
     out[~(apart <= near).all(axis=-1)] = np.nan
@@ -82,14 +65,14 @@ def moved(points: NDArray, source: str, target: str) -> NDArray[np.float64]:
 
 def unwrapped(points: NDArray) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Let longitudes of rings (ring, point, 2) go on past ±180; and say how often each goes around."""
-    lon = np.unwrap(points[..., 0], period=ROUND, axis=-1)
+    lon = np.unwrap(points[..., 0], period=TURN, axis=-1)
     gap = points[..., 0][..., :1] - lon[..., -1:]
-    last = lon[..., -1:] + (gap + ROUND / 2) % ROUND - ROUND / 2
-    turns = np.rint((last - lon[..., :1])[..., 0] / ROUND)
+    last = lon[..., -1:] + (gap + TURN / 2) % TURN - TURN / 2
+    turns = np.rint((last - lon[..., :1])[..., 0] / TURN)
     known = np.isfinite(turns)
     out = np.stack([lon, points[..., 1]], axis=-1)
     middle = np.nanmean(np.where(known[:, None], lon, 0.0), axis=-1, keepdims=True)
-    out[..., 0] -= np.floor((middle + ROUND / 2) / ROUND) * ROUND
+    out[..., 0] -= np.floor((middle + TURN / 2) / TURN) * TURN
     return out, np.where(known, turns, 0).astype(np.int64)
 
 
@@ -100,7 +83,7 @@ class Rasters:
     Parameters
     ----------
     codes : tuple of str
-        CRSs, as `text_of` writes them.
+        CRSs, as `crs_code` writes them.
     transforms : float array (raster, 6)
         Affines (a, b, c, d, e, f), in the order of rasterio.
     shapes : int array (raster, 2)
@@ -127,14 +110,14 @@ class Rasters:
         return found
 
     def _outlines(self, crs: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        points, geographic = rings(self.transforms, self.shapes), as_crs(crs).is_geographic
+        points, geographic = rings(self.transforms, self.shapes), read_crs(crs).is_geographic
         out, turns = self.moved(points, crs), np.zeros(len(points), np.int64)
         out[~np.isfinite(out).all(axis=(1, 2))] = np.nan
-        own = np.array([as_crs(code).is_geographic for code in self.codes], bool)
+        own = np.array([read_crs(code).is_geographic for code in self.codes], bool)
         if geographic:
             out[~own], turns[~own] = unwrapped(out[~own])
         else:  # edges of half the Earth enclose nothing
-            out[own & (np.ptp(points[..., 0], axis=1) >= ROUND / 2)] = np.nan
+            out[own & (np.ptp(points[..., 0], axis=1) >= TURN / 2)] = np.nan
         return out, turns
 
     def moved(self, points: NDArray, crs: str) -> NDArray[np.float64]:
@@ -159,7 +142,7 @@ class Rasters:
         out = np.concatenate([low, high], axis=1)
         for k in np.flatnonzero(turns).tolist():
             pole = self.pole(k, crs)
-            out[k, 0], out[k, 2] = -ROUND / 2, ROUND / 2
+            out[k, 0], out[k, 2] = -TURN / 2, TURN / 2
             out[k, 3 if pole > 0 else 1] = pole
         return out, bend
 
@@ -185,13 +168,13 @@ class Rasters:
 
         points, turns = self.outlines(crs)
         lost = np.asarray(~np.isfinite(points).all(axis=(1, 2)))
-        geographic = as_crs(crs).is_geographic
+        geographic = read_crs(crs).is_geographic
         out = shapely.polygons(np.where(lost[:, None, None], 0.0, points))
-        out[lost] = shapely.box(-ROUND / 2, -90, ROUND / 2, 90) if geographic else shapely.Polygon()
+        out[lost] = shapely.box(*WORLD) if geographic else shapely.Polygon()
         if geographic:
             for k in np.flatnonzero(turns).tolist():
                 out[k] = cap(points[k], self.pole(k, crs))
-            beyond = (np.abs(points[..., 0]) > ROUND / 2).any(axis=1)
+            beyond = (np.abs(points[..., 0]) > TURN / 2).any(axis=1)
             for k in np.flatnonzero(beyond & (turns == 0) & ~lost).tolist():
                 out[k] = split(out[k])
         return out
@@ -207,28 +190,12 @@ def of_pole(code: str, crs: str, pole: float) -> tuple[float, float]:
     return (x, y) if np.isfinite(x) and np.isfinite(y) else (np.nan, np.nan)
 
 
-def cap(ring: NDArray, pole: float) -> Any:
-    """Give the polygon of a ring around a pole: from −180 to 180, between the ring and the pole."""
-    import shapely
-
-    ring = ring if ring[-1, 0] >= ring[0, 0] else ring[::-1]
-    copies = np.concatenate([ring + np.array([k * ROUND, 0]) for k in (-2, -1, 0, 1, 2)])
-    ends = [[copies[-1, 0], pole], [copies[0, 0], pole]]
-    return shapely.intersection(
-        shapely.make_valid(shapely.Polygon(np.concatenate([copies, ends]))),
-        shapely.box(-ROUND / 2, -90, ROUND / 2, 90),
-    )
-
-
 def split(polygon: Any) -> Any:
     """Cut a polygon whose longitudes go on past ±180 at the dateline."""
     import shapely
 
     if not polygon.is_valid:
         polygon = shapely.make_valid(polygon)
-    parts = []
-    for turn in (-1, 0, 1):
-        moved = shapely.transform(polygon, lambda p, turn=turn: p + np.array([turn * ROUND, 0]))
-        part = shapely.intersection(moved, shapely.box(-ROUND / 2, -90, ROUND / 2, 90))
-        parts += [p for p in shapely.get_parts(part) if p.geom_type == "Polygon" and p.area > 0]
-    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
+    parts = cut(polygon)
+    parts = parts[shapely.area(parts) > 0]
+    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(list(parts))

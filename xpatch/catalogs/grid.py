@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.catalogs.footprints import ROUND, Rasters, as_crs, text_of
+from xpatch.catalogs.footprints import Rasters
 from xpatch.domain import domain_of
 from xpatch.domain.affine import raster_dims, read
+from xpatch.domain.bounds import crs_code, read_crs
+from xpatch.domain.turns import TURN
 
 Transform = tuple[float, float, float, float, float, float]
 Cells = tuple[int, int, int, int]  # first row and column, and the ones after the last
@@ -28,7 +30,7 @@ class Grid:
     Parameters
     ----------
     crs : str
-        As `footprints.text_of` writes it.
+        As `crs_code` writes it.
     transform : tuple of float
         The affine (a, b, c, d, e, f), in the order of rasterio.
     shape : tuple of int
@@ -138,10 +140,10 @@ def boxes_on(grid: Grid, rasters: Rasters, margin: float = 0.0) -> Boxes:
     lost = ~np.isfinite(bounds).all(axis=1)
     bounds[lost], bend[lost] = grid.bounds, 0.0
     turns = [0.0]
-    if as_crs(grid.crs).is_geographic:
+    if read_crs(grid.crs).is_geographic:
         low, high = bounds[:, 0].min(), bounds[:, 2].max()
-        first = math.ceil((grid.bounds[0] - high) / ROUND)
-        turns = [k * ROUND for k in range(first, math.floor((grid.bounds[2] - low) / ROUND) + 1)]
+        first = math.ceil((grid.bounds[0] - high) / TURN)
+        turns = [k * TURN for k in range(first, math.floor((grid.bounds[2] - low) / TURN) + 1)]
     found = [_shifted(grid, bounds, bend, turn, margin) for turn in turns]
     for part in found:
         part[lost] = _anchored(grid, part[lost])
@@ -188,8 +190,8 @@ def scales(grid: Grid, rasters: Rasters) -> NDArray[np.float64]:
     x, y = at(tuple(middle.T[..., None]), row, column)
     points = rasters.moved(np.stack([x, y], axis=-1), grid.crs)
     r, c = cells(grid.transform, points[..., 0], points[..., 1])
-    if as_crs(grid.crs).is_geographic:
-        turn = ROUND / grid.resolution[0]
+    if read_crs(grid.crs).is_geographic:
+        turn = TURN / grid.resolution[0]
         c = c - np.rint((c - c[:, :1]) / turn) * turn
     steps = np.stack(
         [r[:, 1:] - r[:, :1], c[:, 1:] - c[:, :1]], axis=1
@@ -237,7 +239,7 @@ def grid_of(field: Any, what: str) -> Grid:
         )
     shape = (domain.sizes[dims[0]], domain.sizes[dims[1]])
     if domain.affine is not None:
-        return Grid(text_of(crs), domain.affine, shape, dims)
+        return Grid(crs_code(crs), domain.affine, shape, dims)
     steps: list[Any] = [domain.spacing(d) for d in dims]
     labels = [domain.coordinate(d) for d in dims]
     if any(s is None for s in steps) or any(v is None for v in labels):
@@ -247,7 +249,7 @@ def grid_of(field: Any, what: str) -> Grid:
         )
     y, x = (np.asarray(v) for v in labels)
     if (told := read(domain.transform)) is not None:  # the same numbers as it was made of
-        return Grid(text_of(crs), told, shape, dims, (y, x))
+        return Grid(crs_code(crs), told, shape, dims, (y, x))
     dy, dx = map(float, steps)
     left, top = float(x[0]) - dx / 2, float(y[0]) - dy / 2
-    return Grid(text_of(crs), (dx, 0.0, left, 0.0, dy, top), shape, dims, (y, x))
+    return Grid(crs_code(crs), (dx, 0.0, left, 0.0, dy, top), shape, dims, (y, x))

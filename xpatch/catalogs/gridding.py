@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.catalogs.footprints import ROUND, Rasters, as_crs, text_of
+from xpatch.catalogs.footprints import Rasters
 from xpatch.catalogs.grid import WHOLE, Boxes, Grid, Transform, cells, grid_of, offset
 from xpatch.catalogs.storage import groups
 from xpatch.catalogs.table import rasters_of
 from xpatch.domain.affine import is_straight
+from xpatch.domain.bounds import crs_code, read_crs
 from xpatch.domain.geoslice import GeoSlice, as_bounds
+from xpatch.domain.turns import TURN
 from xpatch.spec import is_number
 
 MARGIN = 1e-3  # of a cell, by which a warped file may reach over the border of one
@@ -39,10 +41,10 @@ def grid_for(table: Any, crs: Any, resolution: Any, bounds: Any, like: Any) -> G
         crs = bounds.crs if crs is None else crs
         resolution = bounds.resolution if resolution is None else resolution
     rasters = rasters_of(table)
-    code = text_of(crs) if crs is not None else one_crs(table, rasters.codes)
+    code = crs_code(crs) if crs is not None else one_crs(table, rasters.codes)
     if resolution is None:
         lattice, starts = common_lattice(table, rasters, code)
-        if bounds is None and not (as_crs(code).is_geographic and is_straight(lattice)):
+        if bounds is None and not (read_crs(code).is_geographic and is_straight(lattice)):
             low, high = starts.min(axis=0), (starts + rasters.shapes).max(axis=0)
             return part_of(lattice, low.tolist(), high.tolist(), code)
         return covering(lattice, area_of(table, rasters, code, bounds), code)
@@ -120,7 +122,7 @@ def area_of(
     """Give the bounds of a field: as asked for, or those of all files."""
     each, _ = rasters.bounds(code)
     known = np.isfinite(each).all(axis=1)
-    geographic = as_crs(code).is_geographic
+    geographic = read_crs(code).is_geographic
     if bounds is None:
         if not known.all():
             k = int(np.flatnonzero(~known)[0])
@@ -131,13 +133,13 @@ def area_of(
         return narrowest(each) if geographic else total(each)
     left, bottom, right, top = as_bounds(bounds, code)
     if left > right:
-        right += ROUND
+        right += TURN
     grid = (left, bottom, right, top)
     if not meets(each[known], grid, geographic) and known.all():
         mine = tuple(round(v, 6) for v in total(each))
         hint = (
             "; they look like degrees, and this CRS counts others: give them as xpatch.GeoSlice(bounds, crs=4326)"
-            if not geographic and max(map(abs, grid)) <= ROUND
+            if not geographic and max(map(abs, grid)) <= TURN
             else ""
         )
         raise ValueError(
@@ -155,24 +157,24 @@ def total(each: NDArray) -> tuple[float, float, float, float]:
 def narrowest(each: NDArray) -> tuple[float, float, float, float]:
     """Give the bounds of all in degrees, across the dateline where that is the shorter way."""
     left, bottom, right, top = total(each)
-    starts = each[:, 0] % ROUND
+    starts = each[:, 0] % TURN
     order = np.argsort(starts)
     starts, ends = starts[order], (starts + each[:, 2] - each[:, 0])[order]
-    reach = np.maximum(np.maximum.accumulate(ends), ends.max() - ROUND)
-    gaps = np.append(starts[1:], starts[0] + ROUND) - reach
+    reach = np.maximum(np.maximum.accumulate(ends), ends.max() - TURN)
+    gaps = np.append(starts[1:], starts[0] + TURN) - reach
     k = int(np.argmax(gaps))
-    width = ROUND - max(float(gaps[k]), 0.0)
+    width = TURN - max(float(gaps[k]), 0.0)
     if right - left <= width + 1e-9:
         return left, bottom, right, top
-    first = float(starts[(k + 1) % len(starts)]) if gaps[k] > 0 else -ROUND / 2
-    first -= ROUND * np.floor((first + ROUND / 2) / ROUND)
+    first = float(starts[(k + 1) % len(starts)]) if gaps[k] > 0 else -TURN / 2
+    first -= TURN * np.floor((first + TURN / 2) / TURN)
     return first, bottom, first + width, top
 
 
 def meets(each: NDArray, bounds: tuple[float, float, float, float], geographic: bool) -> bool:
     """Whether any of some boxes lies in others, to whole turns in degrees."""
     left, bottom, right, top = bounds
-    turns = (-ROUND, 0.0, ROUND) if geographic else (0.0,)
+    turns = (-TURN, 0.0, TURN) if geographic else (0.0,)
     tall = (each[:, 1] < top) & (each[:, 3] > bottom)
     return any(
         bool((tall & (each[:, 0] + t < right) & (each[:, 2] + t > left)).any()) for t in turns
@@ -197,14 +199,14 @@ def grid_like(like: Any) -> Grid:
     if isinstance(like, GeoSlice):
         if like.crs is None:
             raise ValueError(f"like={like!r} has no crs; give one, GeoSlice(…, crs=…)")
-        return Grid(text_of(like.crs), tuple(like.transform)[:6], like.shape)
+        return Grid(crs_code(like.crs), tuple(like.transform)[:6], like.shape)
     transform = getattr(like, "transform", getattr(like, "affine", None))
     transform = None if callable(transform) else transform
     if hasattr(like, "crs") and hasattr(like, "shape") and transform is not None:
         if like.crs is None:
             raise ValueError("like has no crs")
         rows, columns = (int(n) for n in tuple(like.shape)[-2:])
-        return Grid(text_of(like.crs), tuple(map(float, tuple(transform)[:6])), (rows, columns))  # type: ignore[arg-type]
+        return Grid(crs_code(like.crs), tuple(map(float, tuple(transform)[:6])), (rows, columns))  # type: ignore[arg-type]
     if not hasattr(like, "dims"):
         raise TypeError(
             f"like must be a DataArray, a Dataset, a GeoSlice or a GeoBox, got {type(like).__name__}"
@@ -230,7 +232,7 @@ def check_scale(table: Any, grid: Grid, boxes: Boxes, shapes: NDArray) -> None:
     scale = boxes.scales[files].max(axis=1)
     across = scale * shapes[files].max(axis=1)
     k = int(files[np.argmax(scale)])
-    units = "degrees" if as_crs(grid.crs).is_geographic else "meters or feet"
+    units = "degrees" if read_crs(grid.crs).is_geographic else "meters or feet"
     if (across < 1).all() or scale.max() > EXTREME:
         cells = boxes.scales[k][::-1] * shapes[k]
         size = f"{grid.resolution[0]:g} × {grid.resolution[1]:g}"

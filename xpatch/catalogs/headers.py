@@ -6,9 +6,9 @@ import warnings
 from typing import Any
 
 from xpatch.catalogs import times
-from xpatch.catalogs.footprints import text_of
 from xpatch.catalogs.optional import optional
 from xpatch.catalogs.scenes import alpha_band
+from xpatch.domain.bounds import crs_code
 
 NOWHERE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # what readers give files that lie nowhere
 PACKED = {"raster:scale": ("scales", 1.0), "raster:offset": ("offsets", 0.0)}
@@ -44,7 +44,7 @@ def columns_of(file: Any, href: str) -> dict[str, Any]:
     count = file.count - (alpha is not None)
     row: dict[str, Any] = {
         "href": href,
-        "proj:code": None if file.crs is None else text_of(file.crs),
+        "proj:code": None if file.crs is None else crs_code(file.crs),
         "proj:transform": list(map(float, tuple(file.transform)[:6])),
         "proj:shape": [file.height, file.width],
         "bands": count,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpatch.catalogs.footprints import text_of
 from xpatch.catalogs.grid import Grid
 from xpatch.catalogs.gridding import area_of, one_crs, pair_of
 from xpatch.catalogs.table import rasters_of
+from xpatch.domain.bounds import crs_code
 from xpatch.domain.geoslice import GeoSlice
 
 
@@ -31,7 +31,7 @@ def pyramid(
     if isinstance(bounds, GeoSlice):
         crs = bounds.crs if crs is None else crs
     rasters = rasters_of(table)
-    code = text_of(crs) if crs is not None else one_crs(table, rasters.codes)
+    code = crs_code(crs) if crs is not None else one_crs(table, rasters.codes)
     area = area_of(table, rasters, code, bounds)
     coarsest = (max(p[0] for p in pairs.values()), max(p[1] for p in pairs.values()))
     area = Grid.over(area, coarsest, code).bounds

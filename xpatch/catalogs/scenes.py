@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.catalogs.footprints import ROUND, as_crs, text_of
 from xpatch.catalogs.grid import Cells, Transform, at, corners
 from xpatch.catalogs.handles import opened
+from xpatch.domain.bounds import read_crs, same
+from xpatch.domain.turns import TURN
 
 NEAR = 1e-6  # degrees
 EXACT = 2**53  # up to which doubles hold integers
@@ -95,10 +96,10 @@ class Scene:
     @property
     def beyond(self) -> bool:
         """Whether longitudes go on past ±180, where GDAL, which counts from −180 to 180, finds no file."""
-        if not as_crs(self.code).is_geographic:
+        if not read_crs(self.code).is_geographic:
             return False
         x, _ = at(self.transform, *corners(*self.shape))
-        return bool(x.min() < -ROUND / 2 - NEAR or x.max() > ROUND / 2 + NEAR)
+        return bool(x.min() < -TURN / 2 - NEAR or x.max() > TURN / 2 + NEAR)
 
     def read(self, bands: Sequence[int], cells: Cells) -> NDArray[Any]:
         """Read own cells as a carrier gives them, in which a number says what is missing.
@@ -153,7 +154,7 @@ class Scene:
             other.append("transform")
         if source.nodata is not None and not same_number(source.nodata, self.nodata):
             other.append("nodata")
-        if source.crs is not None and as_crs(self.code) != as_crs(text_of(source.crs)):
+        if source.crs is not None and not same(self.code, source.crs):
             other.append("CRS")
         if other:
             source.close()

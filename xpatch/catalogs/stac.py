@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from xpatch.catalogs import times
-from xpatch.catalogs.footprints import text_of
+from xpatch.domain.bounds import crs_code
 
 KINDS = ("image/tiff", "image/vnd.stac.geotiff", "image/x.geotiff", "image/geotiff", "image/jp2")
 ENDINGS = (".tif", ".tiff", ".jp2")
@@ -146,7 +146,7 @@ def crs_in(found: Mapping[str, Any]) -> str | None:
     for name in ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson"):
         value = found.get(name)
         if value is not None:
-            return text_of(value if isinstance(value, str | int) else _from_json(value))
+            return crs_code(value if isinstance(value, str | int) else _from_json(value))
     return None
 
 

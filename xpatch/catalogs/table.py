@@ -16,10 +16,11 @@ import xarray as xr
 
 from xpatch.catalogs import times
 from xpatch.catalogs.carriers import is_geodata, rows_of_carrier
-from xpatch.catalogs.footprints import Rasters, as_crs, text_of
+from xpatch.catalogs.footprints import Rasters
 from xpatch.catalogs.headers import row_of_file
 from xpatch.catalogs.optional import optional
 from xpatch.catalogs.stac import holds_items, items_of, rows_of_item
+from xpatch.domain.bounds import crs_code, same
 from xpatch.domain.geoslice import GeoSlice
 from xpatch.domain.interval import as_interval
 
@@ -105,9 +106,9 @@ def catalog(
         from xpatch.catalogs import query
 
         found = query.read(source, **asked)
-        return as_table(found, None, text_of(crs)) if holds_items(found) else found
+        return as_table(found, None, crs_code(crs)) if holds_items(found) else found
     pattern = None if interval is time else times.as_pattern(time)
-    table = as_table(source, pattern, text_of(crs))
+    table = as_table(source, pattern, crs_code(crs))
     if asked["interval"] is not None and "datetime" not in table:
         raise ValueError(
             f"the files have no dates, of which {interval!r} could select; say where they stand in the names of files, "
@@ -154,7 +155,7 @@ def as_table(source: Any, pattern: Any, crs: str) -> Any:
     given = [row.pop("geometry", None) for row in rows]
     for k, polygon in enumerate(given):  # of valid data only, in degrees as STAC has them
         if polygon is not None:
-            outlines[k] = polygon if as_crs(crs) == as_crs(4326) else outlines[k]
+            outlines[k] = polygon if same(crs, 4326) else outlines[k]
     table = geopandas.GeoDataFrame(rows, geometry=outlines, crs=crs)
     if "datetime" in table:
         table["datetime"] = times.as_utc(table["datetime"])
@@ -274,7 +275,7 @@ def rasters_of(table: Any) -> Rasters:
             raise ValueError(
                 f"row {lost[0]}, {table['href'].iloc[lost[0]]!r}, has no {name!r}, which says where it is"
             )
-    codes = {c: text_of(c) for c in table["proj:code"].unique()}
+    codes = {c: crs_code(c) for c in table["proj:code"].unique()}
     for name in ("proj:transform", "proj:shape"):
         text = [k for k, v in enumerate(table[name]) if isinstance(v, str)]
         if text:

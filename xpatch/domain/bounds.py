@@ -17,8 +17,8 @@ ALONG = 1001  # points on each edge that is bent into another CRS
 ORDER = "(left, bottom, right, top)"
 
 
-def checked_bounds(bounds: Any, crs: Any = None) -> Bounds:
-    """Check of outer edges."""
+def checked_bounds(bounds: Any, crs: Any = None, flat: bool = False) -> Bounds:
+    """Check of outer edges; with ``flat`` a point and a line have some, too."""
     values = bounds.tolist() if isinstance(bounds, np.ndarray) else bounds
     if not isinstance(values, tuple | list) or len(values) != 4 or not all(map(is_number, values)):
         raise TypeError(f"bounds must be four numbers {ORDER}, got {bounds!r}")
@@ -26,13 +26,11 @@ def checked_bounds(bounds: Any, crs: Any = None) -> Bounds:
     if not all(map(math.isfinite, values)):
         raise ValueError(f"bounds {ORDER} must be finite, got {bounds!r}")
     left, bottom, right, top = values
-    if not bottom < top:
+    if not (bottom < top or (flat and bottom == top)):
         raise ValueError(f"bounds are {ORDER}: bottom {bottom!r} is not smaller than top {top!r}")
-    known = None if crs is None else read_crs(crs)
-    if left < right:
-        return left, bottom, right, top
-    geographic = known is not None and known.is_geographic
-    if left == right or not geographic or left - right >= TURN:
+    geographic = crs is not None and read_crs(crs).is_geographic
+    width = right - left + TURN * (geographic and left > right)
+    if not (width > 0 or (flat and width == 0)):
         across = "" if geographic else ", which means across the date line in a geographic CRS only"
         raise ValueError(
             f"bounds are {ORDER}: left {left!r} is not smaller than right {right!r}{across}"
@@ -44,13 +42,15 @@ def checked_bounds(bounds: Any, crs: Any = None) -> Bounds:
 
 
 def read_crs(crs: Any) -> Any:
-    """Give the `pyproj.CRS`; what many slices name by text is read once."""
+    """Give the `pyproj.CRS`; what many slices and files name by text is read once."""
+    if hasattr(crs, "to_wkt") and not hasattr(crs, "equals"):
+        return _read(crs.to_wkt())  # of rasterio
     if hasattr(crs, "to_wkt"):
         return crs
     return _read(crs) if isinstance(crs, str | int) else ax.as_crs(crs)
 
 
-_read = functools.lru_cache(maxsize=128)(ax.as_crs)
+_read = functools.lru_cache(maxsize=1024)(ax.as_crs)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -64,11 +64,16 @@ def same(a: Any, b: Any) -> bool:
 
 def crs_text(crs: Any) -> Any:
     """Give text, or a number, as it was given; of a CRS its code, or else itself in WKT."""
-    return crs if isinstance(crs, str | int) else _crs_text(read_crs(crs))
+    return crs if isinstance(crs, str | int) else crs_code(crs)
 
 
-@functools.lru_cache(maxsize=128)
-def _crs_text(crs: Any) -> str:
+def crs_code(crs: Any) -> str:
+    """Write a CRS as an authority code where it has one, which keeps it whole, else as WKT."""
+    return _crs_code(read_crs(crs))
+
+
+@functools.lru_cache(maxsize=1024)
+def _crs_code(crs: Any) -> str:
     authority = crs.to_authority()
     code = None if authority is None else ":".join(authority)
     if code is not None and crs.equals(ax.as_crs(code), ignore_axis_order=True):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import xpatch.domain.axes as ax
 from xpatch import sphere
+from xpatch.domain.bounds import read_crs, same
 from xpatch.domain.positions import TINY, Floats, Located, along, middles, near_cells
 
 DEGREES = "EPSG:4326"
@@ -88,17 +89,12 @@ def axis_role(roles: Mapping[Hashable, str], name: Hashable) -> str:
 # ----------------------------------------------------------------------------------------- CRS
 
 
-def same_crs(a: Any, b: Any) -> bool:
-    """Whether two known CRSs are the same."""
-    return a is b or (isinstance(a, str) and a == b) or bool(ax.as_crs(a) == ax.as_crs(b))
-
-
 def mover(source: Any, target: Any) -> Callable[[Any, Any], tuple[Floats, Floats]]:
     """Give the function that turns x and y of one CRS into those of another; NaN where it cannot."""
-    if same_crs(source, target):
+    if same(source, target):
         return lambda x, y: (np.asarray(x, float), np.asarray(y, float))
     pyproj = ax.import_pyproj()
-    transform = pyproj.Transformer.from_crs(ax.as_crs(source), ax.as_crs(target), always_xy=True)
+    transform = pyproj.Transformer.from_crs(read_crs(source), read_crs(target), always_xy=True)
 
     def move(x: Any, y: Any) -> tuple[Floats, Floats]:
         moved_x, moved_y = (np.asarray(v, float) for v in transform.transform(x, y))
@@ -236,7 +232,7 @@ def assigned(
     if not points.bare and points.horizontal and flat:
         target = crs_of_field(domain)
         check_known(points.crs, target, what)
-        if target is not None and not same_crs(points.crs, target):
+        if target is not None and not same(points.crs, target):
             if points.pair is None or ours is None:
                 raise ValueError(
                     f"{what} are in {named_crs(ax.as_crs(points.crs))} and the field in "
@@ -249,11 +245,11 @@ def assigned(
     if points.pair is not None and ours is not None and not found and not named:
         found = dict(zip(ours, zip(points.pair, points.xy, strict=True), strict=True))
     used = {name for name, _ in found.values()}
-    for same in (_same_name, _same_role, _same_left):
+    for rule in (_same_name, _same_role, _same_left):
         for d in [d for d in dims if d not in found]:
             left = [n for n in points.columns if n not in used]
             missing = [m for m in dims if m not in found]
-            name = same(d, left, missing, points, domain)
+            name = rule(d, left, missing, points, domain)
             if name is not None:
                 found[d] = name, points.columns[name]
                 used.add(name)

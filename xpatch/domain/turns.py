@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from xpatch.domain.lattice import Lattice
+from typing import Any
 
 TURN = 360.0
 DEGREES = ("", "deg", "degree", "degrees")
 EAST = ("degrees_east", "degree_east", "degree_e", "degrees_e", "degreee", "degreese")  # of CF
 
 
-def check_closes(domain: Lattice, dim: Hashable) -> None:
+def check_closes(domain: Any, dim: Hashable) -> None:
     """Raise a ValueError if ``dim`` is a longitude whose cells do not make one turn, or a latitude."""
     if domain.roles.get(dim) == "latitude":
         raise ValueError(
@@ -43,7 +40,7 @@ def check_closes(domain: Lattice, dim: Hashable) -> None:
     )
 
 
-def is_degrees_east(domain: Lattice, dim: Hashable) -> bool:
+def is_degrees_east(domain: Any, dim: Hashable) -> bool:
     """Whether the labels of ``dim`` are longitudes in degrees, geographic or rotated."""
     if dim not in domain.template.coords:
         return False
@@ -57,7 +54,7 @@ def is_degrees_east(domain: Lattice, dim: Hashable) -> bool:
     return role == "longitude" or (role == "X" and _is_geographic(domain))
 
 
-def _is_geographic(domain: Lattice) -> bool:
+def _is_geographic(domain: Any) -> bool:
     """Whether the CRS, if there is one that can be read, has longitudes."""
     if domain._crs is None:
         return False

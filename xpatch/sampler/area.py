@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import xpatch.domain.axes as ax
 from xpatch.domain import places as pl
+from xpatch.domain.areas import cut, moved
 from xpatch.domain.bounds import Bounds, checked_bounds, halves, moved_bounds, read_crs, same
 from xpatch.domain.turns import TURN
 from xpatch.sampler.reading import crs_of, is_geometry
 from xpatch.sampler.slices import slices_in
 from xpatch.spec import is_number
 
-ROUNDS = 18  # in which an edge is halved, so that it follows a bent line
-SNAP = 1e-9  # degrees, by which the borders of holes are rounded
 Group = tuple[NDArray[Any], Any]  # polygons, and their CRS; None: that of the field
 
 
@@ -134,6 +131,8 @@ def on_ground(group: Group, target: Any, around: Bounds, near: float) -> NDArray
     ValueError
         If only one of both CRSs is known, or they reach where the other has no coordinates.
     """
+    import shapely
+
     shapes, source = group
     if source is None:
         return shapes
@@ -143,24 +142,17 @@ def on_ground(group: Group, target: Any, around: Bounds, near: float) -> NDArray
     own, other = read_crs(source), read_crs(target)
     if own.is_geographic:
         shapes = _clipped(shapes, around, target, source)
-    return moved(shapes, own, other, near)
+    shapes = moved(shapes, own, other, near)
+    return shapes[shapely.area(shapes) > 0]
 
 
 def _clipped(shapes: NDArray[Any], around: Bounds, crs: Any, source: Any) -> NDArray[Any]:
     """Cut polygons in longitude and latitude to what is around a field, and at the date line."""
-    import shapely
-
     found = []
     for left, bottom, right, top in _around(around, crs, source):
         margin = 1e-3 * max(right - left, top - bottom)
         low, high = max(left - margin, -180.0), min(right + margin, 180.0)
-        box = shapely.box(low, max(bottom - margin, -90.0), high, min(top + margin, 90.0))
-        for turn in (-TURN, 0.0, TURN):
-            bounds = shapely.bounds(shapes) + np.array([turn, 0, turn, 0])
-            near = shapes[(bounds[:, 0] < high) & (bounds[:, 2] > low)]
-            near = shifted(near, turn)
-            part = shapely.get_parts(shapely.get_parts(shapely.intersection(near, box)))
-            found.append(part[shapely.area(part) > 0])
+        found.append(cut(shapes, (low, max(bottom - margin, -90.0), high, min(top + margin, 90.0))))
     return np.concatenate(found)
 
 
@@ -171,126 +163,3 @@ def _around(bounds: Bounds, crs: Any, source: Any) -> list[Bounds]:
     if not np.isfinite(corners).all():
         return [(-180.0, -90.0, 180.0, 90.0)]
     return halves(moved_bounds(bounds, crs, source))
-
-
-def shifted(shapes: NDArray[Any], x: float) -> NDArray[Any]:
-    """Move polygons along x."""
-    import shapely
-
-    return (
-        shapes if not x else np.asarray(shapely.transform(shapes, lambda p: p + np.array([x, 0])))
-    )
-
-
-def moved(shapes: NDArray[Any], source: Any, target: Any, near: float) -> NDArray[Any]:
-    """Give polygons in another CRS; their edges stay lines of the first.
-
-    Raises
-    ------
-    ValueError
-        If one reaches where the other CRS has no coordinates, or is torn there.
-    """
-    import shapely
-
-    if not len(shapes):
-        return shapes
-    rings, owner = shapely.get_rings(shapes, return_index=True)
-    points, ring = shapely.get_coordinates(rings, return_index=True)
-    turning = bool(target.is_geographic)
-    move = pl.mover(source, target)
-    points, there, ring = _followed(points, ring, move, near, turning)
-    if not np.isfinite(there).all():
-        raise ValueError(
-            f"the area reaches where {ax.crs_name(target)} has no coordinates; cut it to the field first"
-        )
-    if turning:
-        there, ring = _unturned(there, ring, rings, pl.mover(target, source))
-    lines = shapely.linearrings(there, indices=ring)
-    out = _less_holes(lines, owner) if turning else shapely.polygons(lines, indices=owner)
-    valid = shapely.is_valid(out)
-    if not valid.all():  # rings that now touch themselves
-        out[~valid] = shapely.make_valid(out[~valid])
-        out = shapely.get_parts(shapely.get_parts(out))
-    return out[shapely.area(out) > 0]
-
-
-Move = Callable[[Any, Any], tuple[NDArray[Any], NDArray[Any]]]
-
-
-def _followed(
-    points: NDArray[Any], ring: NDArray[Any], move: Move, near: float, turning: bool
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Halve edges until their images are straight; give the points, their images, and their rings."""
-    there = np.stack(move(*points.T), axis=-1)
-    for _ in range(ROUNDS):
-        if not np.isfinite(there).all():
-            return points, there, ring
-        first = np.flatnonzero(ring[1:] == ring[:-1])
-        steps = points[first + 1] - points[first], there[first + 1] - there[first]
-        bent = np.zeros(len(first), bool)
-        for share in (0.2, 0.5):  # a line that bends to both sides may cross its middle
-            between = points[first] + share * steps[0]
-            image = np.stack(move(*between.T), axis=-1)
-            off = image - there[first] - share * _turned(steps[1], turning)
-            bent |= ~(np.hypot(*_turned(off, turning).T) <= near)
-        if not bent.any():
-            return points, there, ring
-        at = first[bent] + 1
-        points = np.insert(points, at, between[bent], axis=0)
-        there = np.insert(there, at, image[bent], axis=0)
-        ring = np.insert(ring, at, ring[at])
-    raise ValueError(
-        "the area lies across a line along which the CRS of the field is torn; cut it there, and give the parts"
-    )
-
-
-def _turned(step: NDArray[Any], turning: bool) -> NDArray[Any]:
-    """Give steps in longitude the short way."""
-    if not turning:
-        return step
-    turns = TURN * np.round(step[:, :1] / TURN)
-    return step - np.concatenate([turns, np.zeros_like(turns)], axis=1)
-
-
-def _unturned(
-    there: NDArray[Any], ring: NDArray[Any], rings: NDArray[Any], back: Move
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Let longitudes along rings go on past the date line; a ring around a pole goes along it."""
-    out, which = [], []
-    starts = np.flatnonzero(np.diff(ring, prepend=-1))
-    for k, part in enumerate(np.split(there, starts[1:])):
-        xy = part.copy()
-        xy[:, 0] = np.unwrap(xy[:, 0], period=TURN)
-        if abs(xy[-1, 0] - xy[0, 0]) > TURN / 2:
-            pole = _pole_in(rings[k], back)
-            xy = np.concatenate([xy, [[xy[-1, 0], pole], [xy[0, 0], pole], xy[0]]])
-        out.append(xy)
-        which.append(np.full(len(xy), k))
-    return np.concatenate(out), np.concatenate(which)
-
-
-def _less_holes(lines: NDArray[Any], owner: NDArray[Any]) -> NDArray[Any]:
-    """Give polygons in longitude and latitude, whose holes may be a turn further, or reach a pole, too."""
-    import shapely
-
-    parts = shapely.polygons(lines)
-    first = np.flatnonzero(np.diff(owner, prepend=-1))
-    out = parts[first]
-    for k in np.unique(np.delete(owner, first)):
-        holes = parts[owner == k][1:]
-        every = [shifted(holes, k * TURN) for k in (-2, -1, 0, 1, 2)]
-        gone = shapely.union_all(np.concatenate(every), grid_size=SNAP)  # no slit between turns
-        out[k] = shapely.difference(out[k], gone)
-    return np.asarray(shapely.get_parts(out))
-
-
-def _pole_in(ring: Any, back: Move) -> float:
-    """Give the latitude of the pole that a ring goes around."""
-    import shapely
-
-    shape = shapely.polygons(ring)
-    for pole in (90.0, -90.0):
-        x, y = (float(v) for v in back(0.0, pole))
-        if np.isfinite([x, y]).all() and shapely.intersects_xy(shape, x, y):
-            return pole
-    raise ValueError("a polygon of the area goes around the Earth; cut it at the date line")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from xpatch.domain import Lattice
 from xpatch.domain import places as pl
 from xpatch.domain import positions as ps
+from xpatch.domain.bounds import same
 from xpatch.geometry import Frame
 from xpatch.sampler.reading import same_sites
 
@@ -58,10 +59,7 @@ def same_ground(theirs: Lattice, domain: Lattice, frame: Frame) -> bool:
     flat = {d for d in frame.dims if pl.axis_role(domain.roles, d) in ("X", "Y")}
     if not flat:
         return True
-    crs = pl.crs_of_field(theirs), pl.crs_of_field(domain)
-    if None in crs:
-        return crs[0] is crs[1]
-    return pl.same_crs(*crs)
+    return same(pl.crs_of_field(theirs), pl.crs_of_field(domain))
 
 
 def edges_at(plan: Any, kept: NDArray) -> dict[Any, NDArray]:

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice
+from xpatch.domain.areas import shifted
 from xpatch.domain.bounds import Bounds, crs_text, moved_bounds, same
 from xpatch.domain.turns import TURN
 from xpatch.engine.distinct import distinct
 from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
-from xpatch.sampler.area import on_ground, read_area, shifted
+from xpatch.sampler.area import on_ground, read_area
 from xpatch.sampler.base import Sampler, asked
 from xpatch.sampler.drawing import drawn
 from xpatch.sampler.plane import Plane
