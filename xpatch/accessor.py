@@ -211,7 +211,7 @@ class CatalogAccessor:
         self._obj = table
 
     field = Forward("xpatch.catalogs.field")
-    split = Forward("xpatch.catalogs.cutting")
+    split = Forward("xpatch.run.of_catalog")
     scenes = Forward("xpatch.catalogs.field")
 
     def __getattr__(self, name: str) -> Any:

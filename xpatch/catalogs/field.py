@@ -14,11 +14,11 @@ from xarray.core import indexing
 
 from xpatch.catalogs import times
 from xpatch.catalogs.footprints import Rasters
-from xpatch.catalogs.grid import Grid, boxes_on
+from xpatch.catalogs.grid import Grid, at, boxes_on, corners
 from xpatch.catalogs.gridding import MARGIN, check_scale, grid_for, own_grid, transform_of
 from xpatch.catalogs.mosaic import OVERLAPS, Mosaic
 from xpatch.catalogs.optional import optional
-from xpatch.catalogs.scenes import Scene
+from xpatch.catalogs.scenes import SceneFile
 from xpatch.catalogs.storage import band_numbers, missing, storage
 from xpatch.catalogs.table import check_table, rasters_of
 from xpatch.domain.bounds import read_crs
@@ -223,7 +223,7 @@ def central_longitude(rasters: Rasters) -> float:
     return float(np.rad2deg(np.arctan2((area * np.sin(turn)).sum(), (area * np.cos(turn)).sum())))
 
 
-def scenes_of(table: Any, rasters: Rasters, open: Any) -> list[Scene]:
+def scenes_of(table: Any, rasters: Rasters, open: Any) -> list[SceneFile]:
     """Give what is read of each file."""
     readers = list(table["reader"]) if "reader" in table else [None] * len(table)
     readers = [r if hasattr(r, "read") else None for r in readers]  # those of files are NaN
@@ -240,7 +240,7 @@ def scenes_of(table: Any, rasters: Rasters, open: Any) -> list[Scene]:
         number = missing(nodata, np.dtype(dtype), href)
         own, (rows, columns) = transform_of(rasters, k), rasters.shapes[k].tolist()
         out.append(
-            Scene(
+            SceneFile(
                 os.fspath(href), rasters.codes[k], own, (rows, columns), str(dtype), number, reader
             )
         )
@@ -251,7 +251,8 @@ def gaps_in(grid: Grid, rasters: Rasters, steps: NDArray[np.int64]) -> bool:
     """Whether there are cells that no file of a time covers: by the outlines, without reading."""
     import shapely
 
-    whole = shapely.box(*grid.bounds).buffer(-1e-3 * min(grid.resolution))
+    ring = np.stack(at(grid.transform, *corners(*grid.shape)), axis=-1)  # which may be turned
+    whole = shapely.Polygon(ring).buffer(-1e-3 * min(grid.resolution))
     polygons = rasters.footprints(grid.crs)
     if read_crs(grid.crs).is_geographic:  # whose longitudes may be counted otherwise
         turned = [

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from xpatch.catalogs.grid import Boxes, Grid
-from xpatch.catalogs.scenes import Scene
+from xpatch.catalogs.grid import Grid, Placement
+from xpatch.catalogs.scenes import SceneFile
 from xpatch.catalogs.storage import MEND
 from xpatch.catalogs.warping import View
 
@@ -27,7 +27,7 @@ class Mosaic(BackendArray):
 
     Parameters
     ----------
-    scenes : sequence of Scene
+    scenes : sequence of SceneFile
         The files, the first ones first.
     numbers : int array (scene, band)
         Which band of each file each band of the array is; 0: it has none.
@@ -35,7 +35,7 @@ class Mosaic(BackendArray):
         Which time each file is of.
     grid : Grid
         Where the cells lie.
-    boxes : Boxes
+    boxes : Placement
         In which of them each file lies.
     resampling, overlap : str
         How cells are warped, and how those of several files become one.
@@ -45,11 +45,11 @@ class Mosaic(BackendArray):
 
     def __init__(
         self,
-        scenes: Sequence[Scene],
+        scenes: Sequence[SceneFile],
         numbers: NDArray[np.int64],
         steps: NDArray[np.int64],
         grid: Grid,
-        boxes: Boxes,
+        boxes: Placement,
         resampling: str,
         overlap: str,
         dtype: np.dtype,

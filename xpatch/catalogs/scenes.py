@@ -21,6 +21,7 @@ EXACT = 2**53  # up to which doubles hold integers
 # Cells of the grid along one of the file, above which nothing is averaged. GDAL finds the scale for each
 # window anew, and takes a turned file for a finer one, which at equal resolution only blurs.
 SAME = 0.95
+CHECKED = {"CHECK_WITH_INVERT_PROJ": "YES"}  # else there are values beyond the edge of the Earth
 OPTIONS = {
     "tolerance": 0.001,  # of a cell, by which GDAL may misplace one: a 125th of its own, for a 20th of the time
     "UNIFIED_SRC_NODATA": "NO",  # bands are missing each for itself
@@ -28,7 +29,7 @@ OPTIONS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Scene:
+class SceneFile:
     """One row of a catalog: a raster, and how it is opened.
 
     Parameters
