@@ -301,3 +301,15 @@ def test_only_files_are_opened(files):
     out = xpatch.catalog([files[0], east]).patch.field(open=Reader.open)
     np.testing.assert_array_equal(out, np.concatenate([values, values], axis=-1))
     assert list(Reader.log.opened) == [files[0]]
+
+
+def test_functions_that_return_awaitables_are_awaited_together(files):
+    class Returning(Reader):
+        def read_from_window(self, window):
+            return super().read_from_window(window)
+
+    words = {**WARPED, "resolution": 4.0}  # of several blocks
+    some = dated(files[:1]).patch.field(**words, open=Returning)
+    np.testing.assert_array_equal(some, dated(files[:1]).patch.field(**words, open=Plain))
+    assert Reader.log.most > 1
+    assert Reader.log.threads == {"xpatch-loop"}

@@ -6,9 +6,11 @@ import os
 
 import numpy as np
 import pandas as pd
+import pyproj
 import pytest
 import rasterio
 import rioxarray
+import shapely
 import xarray as xr
 from affine import Affine
 from rasterio.vrt import WarpedVRT
@@ -469,3 +471,75 @@ def test_a_header_that_cannot_be_read_names_its_file(tmp_path):
     with pytest.raises(rasterio.errors.RasterioIOError) as error:
         xpatch.catalog(tmp_path / "*.tif")
     assert f"the header of '{tmp_path / 'a.tif'}' was read" in error.value.__notes__[0]
+
+
+# ------------------------------------------------------------------ further traps
+
+
+def test_turned_integers_without_nodata_leave_no_gap_on_their_own_grid(tmp_path):
+    values = numbered((20, 30), "uint16")
+    path = write(tmp_path / "a.tif", values, Affine(6, 8, 500000, 8, -6, 5200000), CRS)
+    (scene,) = xpatch.catalog(path).patch.scenes()
+    np.testing.assert_array_equal(scene.values, values)
+
+
+def test_values_end_where_the_earth_does(tmp_path):
+    ones = np.ones((1, 180, 360), "uint8")
+    path = write(tmp_path / "g.tif", ones, Affine(1, 0, -180, 0, -1, 90), 4326, nodata=0)
+    bounds = (-17.3e6, -8.4e6, 17.3e6, 8.4e6)
+    field = one(path, crs=8857, resolution=200000, bounds=bounds)
+    move = pyproj.Transformer.from_crs(8857, 4326, always_xy=True).transform
+    x, y = np.meshgrid(field.x.values, field.y.values)
+    there = move(x, y)
+    back = np.stack(move(*there, direction="INVERSE")) - np.stack([x, y])
+    earth = np.isfinite(there[0]) & (np.abs(back) < 1).all(axis=0)
+    assert 0.8 < earth.mean() < 0.95
+    np.testing.assert_array_equal(field.values[0] == 1, earth)
+
+
+def test_footprints_of_items_in_another_crs(tmp_path):
+    path = write(tmp_path / "a.tif", numbered((200, 200)), NORTH_UP, CRS)
+    outline = shapely.box(9.001, 46.94, 9.003, 46.942)
+    item = {
+        "type": "Feature",
+        "id": "a",
+        "geometry": shapely.geometry.mapping(outline),
+        "properties": {"datetime": "2024-06-01T00:00:00Z"},
+        "assets": {"data": {"href": path, "type": "image/tiff; application=geotiff"}},
+    }
+    own, other = xpatch.catalog([item]), xpatch.catalog([item], crs=3857)
+    assert own.geometry[0].equals(outline)
+    assert other.crs == 3857
+    assert other.to_crs(4326).geometry[0].symmetric_difference(outline).area < 1e-9
+
+
+def test_naive_dates_of_a_table_are_in_utc(tmp_path):
+    cat = xpatch.catalog(
+        write(tmp_path / "a_20240601.tif", numbered(), NORTH_UP, CRS), time=r"_(\d{8})"
+    )
+    naive = cat.assign(datetime=cat["datetime"].dt.tz_localize(None))
+    assert str(xpatch.catalog(naive)["datetime"].dtype).endswith("UTC]")
+
+
+def test_names_in_the_graph_tell_files_apart_that_were_written_anew(tmp_path):
+    path = write(tmp_path / "a.tif", numbered(), NORTH_UP, CRS)
+    names = [one(path).chunk(y=10).data.name for _ in range(2)]
+    write(path, numbered() + 1, NORTH_UP, CRS)
+    names.append(one(path).chunk(y=10).data.name)
+    assert names[0] == names[1] != names[2]
+
+
+def test_nodata_that_readers_do_not_hold(tmp_path):
+    path = write(tmp_path / "a.tif", numbered(dtype="int64"), NORTH_UP, CRS)
+    with pytest.raises(ValueError, match="keep as a double"):
+        xpatch.catalog(path).assign(nodata=2**53 + 1).patch.field(fill_value=-1)
+
+
+def test_more_dates_than_a_field_takes(tmp_path):
+    cat = xpatch.catalog(write(tmp_path / "a.tif", numbered(), NORTH_UP, CRS))
+    many = pd.concat([cat] * 10_001, ignore_index=True)
+    many["href"] = [f"{k}.tif" for k in range(len(many))]
+    many["datetime"] = pd.Timestamp("2000-01-01", tz="UTC") + pd.to_timedelta(range(len(many)), "h")
+    with pytest.raises(ValueError, match=r"10,001 dates, more than 10,000.*'solar_day'"):
+        many.patch.field()
+    assert many.patch.field(time="1MS").sizes["time"] == 14

@@ -132,7 +132,9 @@ class SceneFile:
 
     @property
     def known_version(self) -> tuple[int, ...] | None:
-        """The version, or None of a file that is gone."""
+        """The version, or None of a file that is gone, and of what is no file."""
+        if self.carrier is not None:
+            return None
         try:
             return self.version
         except OSError:
