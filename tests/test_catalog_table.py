@@ -330,6 +330,9 @@ def test_a_column_of_a_frame_that_is_called_patch_stays_a_column():
     frame["patch"] += 1
     assert frame.patch.tolist() == frame["patch"].tolist() == [6, 7]
     assert [row.patch for row in frame.itertuples()] == [6, 7]
-    with pytest.raises(AttributeError, match=r"table\['patch'\] = …"):
-        pd.DataFrame({"a": [1]}).patch = [1]
+    told = pd.DataFrame({"patch": [1], "href": ["a"]})
+    assert told.patch.tolist() == [1]
+    kept = pd.DataFrame({"a": [1]})
+    kept.patch = 5
+    assert kept.patch == 5
     assert "no catalog" in repr(pd.DataFrame({"a": [1]}).patch)

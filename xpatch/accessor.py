@@ -211,7 +211,7 @@ class CatalogAccessor:
         self._obj = table
 
     field = Forward("xpatch.catalogs.field")
-    split = Forward("xpatch.catalogs.cutting")
+    split = Forward("xpatch.run.of_catalog")
     scenes = Forward("xpatch.catalogs.field")
 
     def __getattr__(self, name: str) -> Any:
@@ -228,21 +228,23 @@ class CatalogAccessor:
 
 
 class OfTables:
-    """The accessor of data frames, which leaves a column that is called ``patch`` alone.
+    """The accessor of data frames, which leaves a column, or whatever is kept, under the name ``patch`` alone.
 
-    Frames of patches, ``patches.to_dataframe().reset_index()``, have one; a catalog has none.
+    Frames of patches have such a column, ``patches.to_dataframe("value").reset_index("patch")``; a catalog has none.
     """
 
     def __get__(self, table: Any, owner: type) -> Any:
         if table is None:
             return CatalogAccessor
-        column = "patch" in table.columns and "href" not in table.columns
-        return table["patch"] if column else CatalogAccessor(table)
+        if "patch" in table.__dict__:
+            return table.__dict__["patch"]
+        return table["patch"] if "patch" in table.columns else CatalogAccessor(table)
 
     def __set__(self, table: Any, value: Any) -> None:
-        if "patch" not in table.columns:
-            raise AttributeError("a column is added by its name, table['patch'] = …")
-        table["patch"] = value
+        if "patch" in table.columns:
+            table["patch"] = value
+        else:
+            table.__dict__["patch"] = value
 
 
 def register() -> None:

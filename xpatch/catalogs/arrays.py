@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xpatch.catalogs.carriers import windows_of
 from xpatch.catalogs.footprints import between
 from xpatch.catalogs.grid import Cells, Transform, at, cells
-from xpatch.catalogs.scenes import check_doubles, valid, warping_words
+from xpatch.catalogs.scenes import CHECKED, check_doubles, valid, warping_words
 from xpatch.domain.bounds import read_crs
 from xpatch.domain.turns import TURN
 
@@ -149,6 +149,7 @@ def _warp(
     nodata: Any,
 ) -> NDArray[Any]:
     """Warp as files are warped; `rasterio.warp.reproject` takes no tolerance."""
+    import rasterio
     from affine import Affine
     from rasterio.enums import Resampling
     from rasterio.io import MemoryFile
@@ -157,7 +158,7 @@ def _warp(
     (rows, columns), words = shape, warping_words(view.scale)
     words |= {} if nodata is None else {"src_nodata": nodata, "nodata": nodata}
     profile = {"crs": view.scene.code, "transform": Affine(*own), "dtype": band.dtype}
-    with MemoryFile() as memory:
+    with rasterio.Env(**CHECKED), MemoryFile() as memory:
         sizes = {"height": band.shape[0], "width": band.shape[1], "count": 1}
         with memory.open(driver="GTiff", **sizes, **profile) as file:
             file.write(band, 1)

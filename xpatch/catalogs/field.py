@@ -14,11 +14,11 @@ from xarray.core import indexing
 
 from xpatch.catalogs import times
 from xpatch.catalogs.footprints import Rasters
-from xpatch.catalogs.grid import Grid, boxes_on
+from xpatch.catalogs.grid import Grid, at, boxes_on, corners
 from xpatch.catalogs.gridding import MARGIN, check_scale, grid_for, own_grid, transform_of
 from xpatch.catalogs.mosaic import OVERLAPS, Mosaic
 from xpatch.catalogs.optional import optional
-from xpatch.catalogs.scenes import Scene
+from xpatch.catalogs.scenes import SceneFile
 from xpatch.catalogs.storage import band_numbers, missing, storage
 from xpatch.catalogs.table import check_table, rasters_of
 from xpatch.domain.bounds import read_crs
@@ -59,9 +59,9 @@ def field(
         Size of a cell in units of the CRS; edges of the field are whole multiples of it. Default: that of the files, with
         their edges, if they lie on one lattice. A list gives a DataTree with a field for each, the nodes
         ``"10"``, ``"20"`` …
-    bounds : (left, bottom, right, top), GeoSlice or geometry, optional
-        What the field covers, in its CRS; default: all files. Of a `GeoSlice` the CRS, the interval and the
-        resolution count.
+    bounds : (left, bottom, right, top), GeoSlice, shapely geometry, GeoSeries or GeoDataFrame, optional
+        What the field covers, in its CRS, or in that which they bring; default: all files. Of a `GeoSlice` the
+        interval and the resolution count as well, and its CRS is that of the field if ``crs`` is not given.
     like : DataArray, Dataset, GeoSlice or GeoBox of odc, optional
         The grid of the field, in place of ``crs``, ``resolution`` and ``bounds``.
     time : "exact", "solar_day", offset or None, default: "exact"
@@ -74,7 +74,8 @@ def field(
     overlap : {"first", "last", "mean", "min", "max", "count"}, default: "first"
         What a cell is of which several files of one time have a value, in the order of the rows.
     fill_value : scalar, optional
-        What stands for missing; default: NaN for floats, the nodata of the files for integers.
+        What stands for missing; default: NaN for floats, the nodata of the files for integers. NaN makes
+        integers floats, which arithmetic needs.
     open : callable, optional
         Opens a file in place of rasterio: takes the href and gives a reader with a method ``read_from_window(window)``;
         both may be awaitable. All bands of the window are to come, (band, row, column). Of what a file leaves out only
@@ -151,7 +152,7 @@ def on_grid(
     gaps = functools.partial(gaps_in, grid, rasters, steps)
     dtype, fill, attrs = storage(table, numbers, overlap, fill_value, gaps)
     scenes = scenes_of(table, rasters, open)
-    attrs |= long_names(table, numbers)
+    attrs |= long_names(table, numbers) if names.dtype.kind in "iu" else {}
     mosaic = Mosaic(scenes, numbers, steps, grid, boxes, resampling, overlap, dtype, fill)
     dims = ("time", "band", *grid.dims)
     chunks = {"time": 1, "band": len(names), grid.dims[0]: CHUNK, grid.dims[1]: CHUNK}
@@ -222,7 +223,7 @@ def central_longitude(rasters: Rasters) -> float:
     return float(np.rad2deg(np.arctan2((area * np.sin(turn)).sum(), (area * np.cos(turn)).sum())))
 
 
-def scenes_of(table: Any, rasters: Rasters, open: Any) -> list[Scene]:
+def scenes_of(table: Any, rasters: Rasters, open: Any) -> list[SceneFile]:
     """Give what is read of each file."""
     readers = list(table["reader"]) if "reader" in table else [None] * len(table)
     readers = [r if hasattr(r, "read") else None for r in readers]  # those of files are NaN
@@ -239,7 +240,7 @@ def scenes_of(table: Any, rasters: Rasters, open: Any) -> list[Scene]:
         number = missing(nodata, np.dtype(dtype), href)
         own, (rows, columns) = transform_of(rasters, k), rasters.shapes[k].tolist()
         out.append(
-            Scene(
+            SceneFile(
                 os.fspath(href), rasters.codes[k], own, (rows, columns), str(dtype), number, reader
             )
         )
@@ -250,7 +251,8 @@ def gaps_in(grid: Grid, rasters: Rasters, steps: NDArray[np.int64]) -> bool:
     """Whether there are cells that no file of a time covers: by the outlines, without reading."""
     import shapely
 
-    whole = shapely.box(*grid.bounds).buffer(-1e-3 * min(grid.resolution))
+    ring = np.stack(at(grid.transform, *corners(*grid.shape)), axis=-1)  # which may be turned
+    whole = shapely.Polygon(ring).buffer(-1e-3 * min(grid.resolution))
     polygons = rasters.footprints(grid.crs)
     if read_crs(grid.crs).is_geographic:  # whose longitudes may be counted otherwise
         turned = [

@@ -88,12 +88,12 @@ def values_of(geo: Any, rows: list[dict[str, Any]]) -> Any:
     from xpatch.catalogs.footprints import Rasters
     from xpatch.catalogs.grid import boxes_on
     from xpatch.catalogs.mosaic import Mosaic
-    from xpatch.catalogs.scenes import Scene
+    from xpatch.catalogs.scenes import SceneFile
 
     grid, count, dtype = grid_of_reader(geo), len(rows), np.dtype(rows[0]["dtype"])
     # nodata is left to the attributes: values are as the reader gives them
     own = (grid.crs, grid.transform, grid.shape, str(dtype), None)
-    scenes = [Scene(row["href"], *own, row["reader"]) for row in rows]
+    scenes = [SceneFile(row["href"], *own, row["reader"]) for row in rows]
     transforms, shapes = (np.array([v] * count) for v in (grid.transform, grid.shape))
     boxes = boxes_on(grid, Rasters((grid.crs,) * count, transforms, shapes))
     numbers = np.tile(np.arange(int(rows[0]["bands"])) + 1, (count, 1))

@@ -110,7 +110,7 @@ def corners(rows: float, columns: float) -> tuple[list[float], list[float]]:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Boxes:
+class Placement:
     """The cells of a grid in which each file lies; in degrees a file may lie in two places.
 
     Parameters
@@ -131,7 +131,7 @@ class Boxes:
     scales: NDArray[np.float64]
 
 
-def boxes_on(grid: Grid, rasters: Rasters, margin: float = 0.0) -> Boxes:
+def boxes_on(grid: Grid, rasters: Rasters, margin: float = 0.0) -> Placement:
     """Find the cells of files on a grid; a file that leaves the area of its CRS may lie anywhere.
 
     ``margin`` are cells around those of a file that also get values.
@@ -153,7 +153,7 @@ def boxes_on(grid: Grid, rasters: Rasters, margin: float = 0.0) -> Boxes:
     inside = (cells[:, :2] < [rows, columns]).all(axis=1) & (cells[:, 2:] > 0).all(axis=1)
     inside &= (cells[:, 2:] > cells[:, :2]).all(axis=1)
     every = np.repeat(np.asarray(turns, float), len(rasters))
-    return Boxes(files[inside], cells[inside], every[inside], scales(grid, rasters))
+    return Placement(files[inside], cells[inside], every[inside], scales(grid, rasters))
 
 
 def _anchored(grid: Grid, boxes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -196,8 +196,8 @@ def scales(grid: Grid, rasters: Rasters) -> NDArray[np.float64]:
     steps = np.stack(
         [r[:, 1:] - r[:, :1], c[:, 1:] - c[:, :1]], axis=1
     )  # of the grid, by row and column of the file
-    steps[~np.isfinite(steps).all(axis=(1, 2))] = 0.0  # det warns of NaN
-    known = (np.linalg.det(steps) != 0) & np.isfinite(rasters.bounds(grid.crs)[0]).all(axis=1)
+    det = steps[:, 0, 0] * steps[:, 1, 1] - steps[:, 0, 1] * steps[:, 1, 0]
+    known = np.isfinite(det) & (det != 0) & np.isfinite(rasters.bounds(grid.crs)[0]).all(axis=1)
     steps[~known] = np.eye(2)
     back = np.linalg.inv(steps)  # cells of the file by one row, and one column, of the grid
     out = 1 / np.hypot(back[:, 0], back[:, 1])[:, ::-1]
@@ -206,16 +206,20 @@ def scales(grid: Grid, rasters: Rasters) -> NDArray[np.float64]:
 
 def offset(own: Transform, other: Transform) -> tuple[int, int] | None:
     """Give the row and column of a raster at which another begins, if both are on one lattice."""
-    if not np.allclose(_steps(own), _steps(other), rtol=1e-9, atol=0):
-        return None
-    row, column = cells(own, other[2], other[5])
-    near = abs(row - np.rint(row)) < WHOLE and abs(column - np.rint(column)) < WHOLE
-    return (round(float(row)), round(float(column))) if near else None
+    starts, same = offsets(own, np.array([other]))
+    row, column = starts[0].tolist()
+    return (row, column) if same[0] else None
 
 
-def _steps(transform: Transform) -> NDArray[np.float64]:
-    a, b, _, d, e, _ = transform
-    return np.array([a, b, d, e])
+def offsets(own: Transform, others: NDArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Give the rows and columns at which rasters (raster, 6) begin, and which are on the lattice of one."""
+    steps = [0, 1, 3, 4]
+    mine = np.asarray(own)[steps]
+    same = (np.abs(others[:, steps] - mine) <= 1e-9 * np.abs(mine)).all(axis=1)
+    begin = np.stack(cells(own, others[:, 2], others[:, 5]), axis=-1)
+    whole = np.rint(begin)
+    same &= (np.abs(begin - whole) < WHOLE).all(axis=1)
+    return whole.astype(np.int64), same
 
 
 def grid_of(field: Any, what: str) -> Grid:

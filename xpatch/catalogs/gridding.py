@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.catalogs.footprints import Rasters
-from xpatch.catalogs.grid import WHOLE, Boxes, Grid, Transform, cells, grid_of, offset
+from xpatch.catalogs.grid import WHOLE, Grid, Placement, Transform, cells, grid_of, offsets
 from xpatch.catalogs.storage import groups
 from xpatch.catalogs.table import rasters_of
 from xpatch.domain.affine import is_straight
@@ -87,16 +87,16 @@ def common_lattice(table: Any, rasters: Rasters, code: str) -> tuple[Transform, 
             f"field(crs={code!r}) needs a resolution in its units, as files are in other CRSs: "
             f"{groups(table, rasters.codes)}"
         )
-    starts = [offset(first, transform_of(rasters, k)) for k in range(len(rasters))]
-    if None in starts:
-        k = starts.index(None)
+    starts, same_lattice = offsets(first, rasters.transforms)
+    if not same_lattice.all():
+        k = int(np.flatnonzero(~same_lattice)[0])
         other = transform_of(rasters, k)
         raise ValueError(
             f"the files do not lie on one lattice: row {k}, {table['href'].iloc[k]!r}, has cells of "
             f"{abs(other[0]):g} from {other[2]:.12g}, {other[5]:.12g}, row 0 of {abs(first[0]):g} from "
             f"{first[2]:.12g}, {first[5]:.12g}; say the resolution of the field, or like=another field"
         )
-    return first, np.array(starts, np.int64)
+    return first, starts
 
 
 def covering(lattice: Transform, bounds: Any, code: str) -> Grid:
@@ -214,7 +214,7 @@ def grid_like(like: Any) -> Grid:
     return grid_of(like, "like")
 
 
-def check_scale(table: Any, grid: Grid, boxes: Boxes, shapes: NDArray) -> None:
+def check_scale(table: Any, grid: Grid, boxes: Placement, shapes: NDArray) -> None:
     """Raise a ValueError if the resolution is in other units than the CRS."""
     if 0 in grid.shape:
         raise ValueError(

@@ -12,6 +12,7 @@ from typing import Any
 
 FLIGHT = 32  # requests at once, of all threads of a process
 LIMIT = 64  # readers that a process keeps open
+_making = threading.Lock()
 _loops: dict[int, Loop] = {}  # by process: a thread does not come along into a fork
 
 
@@ -76,7 +77,10 @@ def key_of(open: Callable[[str], Any], href: str) -> Any:
 
 def running() -> Loop:
     """Give the loop of this process."""
-    return _loops.setdefault(os.getpid(), Loop())
+    with _making:
+        if os.getpid() not in _loops:
+            _loops[os.getpid()] = Loop()
+        return _loops[os.getpid()]
 
 
 async def settled(found: Any) -> Any:

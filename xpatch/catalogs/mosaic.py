@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from xpatch.catalogs.grid import Boxes, Grid
-from xpatch.catalogs.scenes import Scene
+from xpatch.catalogs.grid import Grid, Placement
+from xpatch.catalogs.scenes import SceneFile
 from xpatch.catalogs.storage import MEND
 from xpatch.catalogs.warping import View
 
@@ -27,7 +27,7 @@ class Mosaic(BackendArray):
 
     Parameters
     ----------
-    scenes : sequence of Scene
+    scenes : sequence of SceneFile
         The files, the first ones first.
     numbers : int array (scene, band)
         Which band of each file each band of the array is; 0: it has none.
@@ -35,7 +35,7 @@ class Mosaic(BackendArray):
         Which time each file is of.
     grid : Grid
         Where the cells lie.
-    boxes : Boxes
+    boxes : Placement
         In which of them each file lies.
     resampling, overlap : str
         How cells are warped, and how those of several files become one.
@@ -45,11 +45,11 @@ class Mosaic(BackendArray):
 
     def __init__(
         self,
-        scenes: Sequence[Scene],
+        scenes: Sequence[SceneFile],
         numbers: NDArray[np.int64],
         steps: NDArray[np.int64],
         grid: Grid,
-        boxes: Boxes,
+        boxes: Placement,
         resampling: str,
         overlap: str,
         dtype: np.dtype,
@@ -69,6 +69,14 @@ class Mosaic(BackendArray):
     def __getstate__(self) -> dict[str, Any]:
         return {n: v for n, v in self.__dict__.items() if n != "_tree"}
 
+    def __dask_tokenize__(self) -> Any:
+        """Name arrays by what the files are now: one that was written anew is another."""
+        from dask.base import normalize_token
+
+        files = [(scene, scene.known_version, scene.carrier) for scene in self.scenes]
+        parts = (self.numbers, self.steps, self.boxes.cells, self.resampling, self.overlap)
+        return normalize_token((files, *parts, self.grid.transform, self.shape, str(self.fill)))
+
     def __copy__(self) -> Mosaic:
         return self
 
@@ -86,8 +94,10 @@ class Mosaic(BackendArray):
                     continue
                 span = (int(y.min()), int(x.min()), int(y.max()) + 1, int(x.max()) + 1)
                 some = np.ix_(y - span[0], x - span[1])
+                found = self.hits(wanted[1], span)
                 for k, step in enumerate(wanted[0].tolist()):
-                    out[k][:, rows, columns] = self.window(step, wanted[1], span)[(..., *some)]
+                    own = found[self.steps[self.boxes.files[found]] == step]
+                    out[k][:, rows, columns] = self.window(own, wanted[1], span)[(..., *some)]
         dropped = tuple(
             0 if np.ndim(k) == 0 and not isinstance(k, slice) else slice(None) for k in key
         )
@@ -100,18 +110,18 @@ class Mosaic(BackendArray):
         r0, c0, r1, c1 = self.boxes.cells.T.astype(float)
         return shapely.STRtree(shapely.box(c0, r0, c1, r1))
 
-    def views(self, step: int, bands: NDArray[Any], span: Sequence[int]) -> list[tuple[int, View]]:
-        """Give the files that lie in some cells of one time, the first ones first."""
+    def hits(self, bands: NDArray[Any], span: Sequence[int]) -> NDArray[np.intp]:
+        """Give the boxes that lie in some cells, of all times, those of the first files first."""
         import shapely
 
         top, left, bottom, right = span
-        hits = self._tree.query(shapely.box(left, top, right, bottom))
-        cells, files = self.boxes.cells[hits], self.boxes.files[hits]
+        found = self._tree.query(shapely.box(left, top, right, bottom))
+        cells, files = self.boxes.cells[found], self.boxes.files[found]
         inside = (cells[:, :2] < [bottom, right]).all(axis=1)
-        inside &= (cells[:, 2:] > [top, left]).all(axis=1) & (self.steps[files] == step)
+        inside &= (cells[:, 2:] > [top, left]).all(axis=1)
         inside &= (self.numbers[files][:, bands] > 0).any(axis=1)
-        found = hits[inside][np.argsort(files[inside], kind="stable")]
-        return [(int(self.boxes.files[k]), self._view(k)) for k in found.tolist()]
+        out: NDArray[np.intp] = found[inside][np.argsort(files[inside], kind="stable")]
+        return out
 
     def _view(self, box: int) -> View:
         file = int(self.boxes.files[box])
@@ -120,12 +130,14 @@ class Mosaic(BackendArray):
         cells, scene = (r0, c0, r1, c1), self.scenes[file]
         return View.on(self.grid, scene, cells, turn, (x, y), self.resampling)
 
-    def window(self, step: int, bands: NDArray[Any], span: Sequence[int]) -> NDArray[Any]:
-        """Give the values (band, row, column) of one time in some cells."""
+    def window(
+        self, found: NDArray[np.intp], bands: NDArray[Any], span: Sequence[int]
+    ) -> NDArray[Any]:
+        """Give the values (band, row, column) of boxes of one time in some cells."""
         shape = (len(bands), span[2] - span[0], span[3] - span[1])
         together = Together(self.overlap, shape, self.dtype, self.fill)
-        views = self.views(step, bands, span)
-        for file, view in reversed(views) if self.overlap == "last" else views:
+        order = found[::-1] if self.overlap == "last" else found
+        for file, view in ((int(self.boxes.files[k]), self._view(k)) for k in order.tolist()):
             top, left = max(span[0], view.cells[0]), max(span[1], view.cells[1])
             bottom, right = min(span[2], view.cells[2]), min(span[3], view.cells[3])
             part = (slice(top - span[0], bottom - span[0]), slice(left - span[1], right - span[1]))
@@ -170,7 +182,7 @@ class Together:
     def open(self, bands: NDArray[Any], part: tuple[slice, slice]) -> bool:
         """Whether a further file can change cells of a part."""
         picking = self.overlap in ("first", "last")
-        return not picking or not self.count[bands][(slice(None), *part)].all()
+        return not picking or not all(self.count[band][part].all() for band in bands.tolist())
 
     def add(self, bands: NDArray[Any], part: Any, values: NDArray, there: NDArray) -> None:
         """Take the values of a file where they are there."""

@@ -39,25 +39,28 @@ class Opened:
 
     def reads(self, bands: Sequence[int], parts: Sequence[Cells]) -> Iterator[NDArray[Any]]:
         """Read windows one after the other; those of an asynchronous reader some at once."""
-        reader = self._mine()
-        if reader is not None and not inspect.iscoroutinefunction(reader.read_from_window):
-            for cells in parts:
-                found = reader.read_from_window(window(cells))
-                if inspect.isawaitable(found):
-                    found = _only(running().together([functools.partial(_loaded, found)]))
-                yield picked(array_of(found), bands)
-            return
-        for k in range(0, len(parts), FLIGHT):
+        handle = self._mine()
+        done = 0
+        while handle is not None and not handle.waits and done < len(parts):
+            found = handle.reader.read_from_window(window(parts[done]))
+            handle.waits = inspect.isawaitable(found)
+            if handle.waits:
+                found = _only(running().together([functools.partial(_loaded, found)]))
+            yield picked(array_of(found), bands)
+            done += 1
+        reader = None if handle is None else handle.reader
+        for k in range(done, len(parts), FLIGHT):
             some = [functools.partial(self._window, reader, c) for c in parts[k : k + FLIGHT]]
             for found in running().together(some):
                 yield picked(array_of(_only([found])), bands)
 
     def _mine(self) -> Any:
-        """Give the reader of this thread; None if it is opened on the loop, and is that of all."""
+        """Give what this thread has open; None if it is opened on the loop, and is that of all."""
         if inspect.iscoroutinefunction(self.open):
             return None
         key = key_of(self.open, self.href)
-        return opened(key, lambda: Handle(self.open, self.href)).reader
+        handle = opened(key, lambda: Handle(self.open, self.href))
+        return None if handle.reader is None else handle
 
     async def _window(self, reader: Any, cells: Cells) -> Any:
         loop = running()
@@ -76,6 +79,8 @@ class Handle:
         if inspect.isawaitable(self.reader):
             self.close()
             self.reader = None
+        read = getattr(self.reader, "read_from_window", None)
+        self.waits = inspect.iscoroutinefunction(read)  # or is seen by what it gives
 
     def close(self) -> None:
         """Close the reader, if it can be."""

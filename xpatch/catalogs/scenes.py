@@ -21,6 +21,7 @@ EXACT = 2**53  # up to which doubles hold integers
 # Cells of the grid along one of the file, above which nothing is averaged. GDAL finds the scale for each
 # window anew, and takes a turned file for a finer one, which at equal resolution only blurs.
 SAME = 0.95
+CHECKED = {"CHECK_WITH_INVERT_PROJ": "YES"}  # else there are values beyond the edge of the Earth
 OPTIONS = {
     "tolerance": 0.001,  # of a cell, by which GDAL may misplace one: a 125th of its own, for a 20th of the time
     "UNIFIED_SRC_NODATA": "NO",  # bands are missing each for itself
@@ -28,7 +29,7 @@ OPTIONS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Scene:
+class SceneFile:
     """One row of a catalog: a raster, and how it is opened.
 
     Parameters
@@ -128,6 +129,14 @@ class Scene:
             return None
         found = os.stat(path)
         return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
+
+    @property
+    def known_version(self) -> tuple[int, ...] | None:
+        """The version, or None of a file that is gone."""
+        try:
+            return self.version
+        except OSError:
+            return None
 
     def opened(self, level: int | None = None) -> Any:
         """Open the file, or one of its overviews."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ASSET = "asset"
+EXACT = 2**53  # up to which doubles hold integers
 MEND = "shall stand for missing, fill_value=255, or fill_value=np.nan for floats"
 
 
@@ -182,6 +183,11 @@ def missing(nodata: Any, dtype: np.dtype, href: str) -> Any:
             raise ValueError(
                 f"{href!r} has nodata={nodata!r}, which is none that {dtype} holds; give a whole number from {info.min} to "
                 f"{info.max}, or None, cat['nodata'] = …"
+            )
+        if abs(int(nodata)) >= EXACT:
+            raise ValueError(
+                f"{href!r} has nodata={nodata!r} of {dtype}, which readers of rasters keep as a double, that does not hold it; "
+                "write the file with a smaller number"
             )
         return int(nodata)
     return float(nodata)

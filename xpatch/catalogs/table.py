@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
 import re
@@ -19,6 +20,7 @@ from xpatch.catalogs.footprints import Rasters
 from xpatch.catalogs.headers import row_of_file
 from xpatch.catalogs.optional import optional
 from xpatch.catalogs.stac import holds_items, items_of, rows_of_item
+from xpatch.domain.areas import moved
 from xpatch.domain.bounds import crs_code, same
 from xpatch.domain.geoslice import GeoSlice
 from xpatch.domain.interval import as_interval
@@ -105,7 +107,7 @@ def catalog(
         from xpatch.catalogs import query
 
         found = query.read(source, **asked)
-        return as_table(found, None, crs_code(crs)) if holds_items(found) else found
+        return as_table(found, None, crs_code(crs))
     pattern = None if interval is time else times.as_pattern(time)
     table = as_table(source, pattern, crs_code(crs))
     if asked["interval"] is not None and "datetime" not in table:
@@ -131,7 +133,7 @@ def as_table(source: Any, pattern: Any, crs: str) -> Any:
     geopandas = optional("geopandas")
     if isinstance(source, pd.DataFrame):
         if not holds_items(source):
-            return check_table(source)
+            return dated(source)
         source = list(items_of(source))
     rows = list(rows_of(source, pattern))
     if not rows:
@@ -152,9 +154,10 @@ def as_table(source: Any, pattern: Any, crs: str) -> Any:
             "crs=4326"
         )
     given = [row.pop("geometry", None) for row in rows]
-    for k, polygon in enumerate(given):  # of valid data only, in degrees as STAC has them
+    for k, polygon in enumerate(given):  # of valid data, in degrees as STAC has them
         if polygon is not None:
-            outlines[k] = polygon if same(crs, 4326) else outlines[k]
+            parts = [polygon] if same(crs, 4326) else moved(polygon, 4326, crs)
+            outlines[k] = parts[0] if len(parts) == 1 else optional("shapely").union_all(parts)
     table = geopandas.GeoDataFrame(rows, geometry=outlines, crs=crs)
     if "datetime" in table:
         table["datetime"] = times.as_utc(table["datetime"])
@@ -248,6 +251,13 @@ def check_table(table: Any) -> Any:
     return table
 
 
+def dated(table: Any) -> Any:
+    """Give a table with its dates in UTC; what else it needs to be read is asked by its field."""
+    if "datetime" not in table or str(table["datetime"].dtype).endswith("UTC]"):
+        return table
+    return table.assign(datetime=times.as_utc(table["datetime"]))
+
+
 def check_duplicates(hrefs: list[str]) -> None:
     """Raise a ValueError if a file is listed twice."""
     seen = pd.Series(hrefs, dtype=object)
@@ -284,9 +294,14 @@ def rasters_of(table: Any) -> Rasters:
             )
     transforms = [np.asarray(t, float)[:6] for t in table["proj:transform"]]
     shapes = [np.asarray(s, np.int64)[-2:] for s in table["proj:shape"]]
-    return Rasters(
-        tuple(codes[c] for c in table["proj:code"]), np.stack(transforms), np.stack(shapes)
-    )
+    own = tuple(codes[c] for c in table["proj:code"])
+    return _rasters(own, np.stack(transforms).tobytes(), np.stack(shapes).tobytes())
+
+
+@functools.lru_cache(2)  # outlines of a table are asked for several times
+def _rasters(codes: tuple[str, ...], transforms: bytes, shapes: bytes) -> Rasters:
+    places = np.frombuffer(transforms).reshape(-1, 6)
+    return Rasters(codes, places, np.frombuffer(shapes, np.int64).reshape(-1, 2))
 
 
 def _more(found: list[Any]) -> str:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from xpatch.catalogs.grid import Grid, Transform, offset
 from xpatch.catalogs.handles import opened
 from xpatch.catalogs.scenes import (
+    CHECKED,
     Cells,
-    Scene,
+    SceneFile,
     alpha_band,
     check_doubles,
     masking,
@@ -37,7 +38,7 @@ class View:
 
     Parameters
     ----------
-    scene : Scene
+    scene : SceneFile
         The file.
     crs : str
         CRS of the grid.
@@ -51,7 +52,7 @@ class View:
         A word of rasterio.
     """
 
-    scene: Scene
+    scene: SceneFile
     crs: str
     transform: Transform
     cells: Cells
@@ -62,7 +63,7 @@ class View:
     def on(
         cls,
         grid: Grid,
-        scene: Scene,
+        scene: SceneFile,
         cells: Cells,
         turn: float,
         scale: tuple[float, float],
@@ -152,21 +153,23 @@ class Warped:
     """A view that is open, with a file of its own: GDAL does not see that one was closed under it."""
 
     def __init__(self, view: View):
+        import rasterio
         from affine import Affine
         from rasterio.enums import Resampling
         from rasterio.vrt import WarpedVRT
 
         self.file, scale = view.source()
         rows, columns = view.shape
-        self.vrt = WarpedVRT(
-            self.file,
-            crs=view.crs,
-            transform=Affine(*view.transform),
-            height=rows,
-            width=columns,
-            resampling=Resampling[view.resampling],
-            **view.words(self.file, scale),
-        )
+        with rasterio.Env(**CHECKED):
+            self.vrt = WarpedVRT(
+                self.file,
+                crs=view.crs,
+                transform=Affine(*view.transform),
+                height=rows,
+                width=columns,
+                resampling=Resampling[view.resampling],
+                **view.words(self.file, scale),
+            )
         self.masked = alpha_band(self.vrt) is not None
 
     def close(self) -> None:

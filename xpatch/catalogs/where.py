@@ -96,7 +96,7 @@ def during(interval: Any, schema: Any, name: str = "datetime") -> Condition:
     start, end = interval_of(interval)
     if name not in schema.names:
         raise KeyError(
-            f"interval= asks for dates in the column {name!r}, and the columns are {schema.names}; "
+            f"time= asks for dates in the column {name!r}, and the columns are {schema.names}; "
             "name yours so: gdf.rename(columns={…: 'datetime'})"
         )
     column = column_of(name, schema)
@@ -104,7 +104,7 @@ def during(interval: Any, schema: Any, name: str = "datetime") -> Condition:
         return Condition(*nothing(), (name,))
     if column.kind != "time":
         raise TypeError(
-            f"interval= needs times in the column {name!r}, and it holds {plural(column)}; make "
+            f"time= needs times in the column {name!r}, and it holds {plural(column)}; make "
             f"them times: pandas.to_datetime(gdf[{name!r}], utc=True)"
         )
     if start is not None and start == end:
