@@ -54,6 +54,7 @@ def moved(points: NDArray, source: str, target: str) -> NDArray[np.float64]:
     x, y = points[..., 0], points[..., 1]
     out = np.stack(transformer.transform(x, y), axis=-1)
     back = np.stack(transformer.transform(out[..., 0], out[..., 1], direction="INVERSE"), axis=-1)
+    back[~np.isfinite(back)] = np.nan  # the remainder of infinity warns
     apart = np.abs(back - points)
     if read_crs(source).is_geographic:
         apart[..., 0] = np.minimum(apart[..., 0] % TURN, -apart[..., 0] % TURN)
