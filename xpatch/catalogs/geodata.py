@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -63,8 +64,11 @@ def field(geo: Any) -> xr.DataArray:
             f"xpatch.field is for readers and tensors of georeader, and a {type(geo).__name__} is a field already"
         )
     if not is_geodata(geo):
+        files = isinstance(geo, str | os.PathLike) or hasattr(geo, "columns")
+        hint = "; files are xpatch.catalog(…).patch.field(…)" if files else ""
         raise TypeError(
-            f"expected an object with transform, crs, shape and read_from_window, values or load, got {type(geo).__name__}"
+            "expected an object with transform, crs, shape and read_from_window, values or load, got "
+            f"{type(geo).__name__}{hint}"
         )
     from xpatch.catalogs.field import labels_of
 
