@@ -124,6 +124,27 @@ def test_like_a_slice_or_a_geobox(cat):
         cat.patch.field(like=xpatch.GeoSlice(part.bounds, ("1999", "2000"), 10, CRS))
 
 
+def test_files_beside_a_window_are_not_asked(tmp_path, monkeypatch):
+    paths = [
+        write(
+            tmp_path / f"{k}.tif", numbered((20, 20)), NORTH_UP @ Affine.translation(20 * k, 0), CRS
+        )
+        for k in range(3)
+    ]
+    field = xpatch.catalog(paths).patch.field()
+    found = counting(monkeypatch)
+    field[:, :, 20:40].load()
+    assert [(href, cells) for href, cells in found] == [(paths[1], (0, 20, 20, 40))]
+
+
+def test_the_resolution_of_a_slice_is_that_of_its_crs(cat):
+    part = xpatch.GeoSlice((11.995, 46.495, 11.999, 46.497), resolution=1e-4, crs=4326)
+    assert cat.patch.field(bounds=part).sizes["x"] == 40
+    with pytest.raises(ValueError, match="needs a resolution in its units"):
+        cat.patch.field(crs=CRS, bounds=part)
+    assert cat.patch.field(crs=CRS, resolution=10, bounds=part).sizes["x"] > 25
+
+
 def test_bounds_in_degrees_as_a_slice(cat):
     west, south = cat.total_bounds[:2]
     middle = xpatch.GeoSlice((west + 1e-3, south + 1e-3, west + 3e-3, south + 2e-3), crs=4326)

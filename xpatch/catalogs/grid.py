@@ -134,7 +134,7 @@ class Placement:
 def boxes_on(grid: Grid, rasters: Rasters, margin: float = 0.0) -> Placement:
     """Find the cells of files on a grid; a file that leaves the area of its CRS may lie anywhere.
 
-    ``margin`` are cells around those of a file that also get values.
+    ``margin`` are cells around those of a file that is warped that also get values.
     """
     bounds, bend = rasters.bounds(grid.crs)
     lost = ~np.isfinite(bounds).all(axis=1)
@@ -144,7 +144,9 @@ def boxes_on(grid: Grid, rasters: Rasters, margin: float = 0.0) -> Placement:
         low, high = bounds[:, 0].min(), bounds[:, 2].max()
         first = math.ceil((grid.bounds[0] - high) / TURN)
         turns = [k * TURN for k in range(first, math.floor((grid.bounds[2] - low) / TURN) + 1)]
-    found = [_shifted(grid, bounds, bend, turn, margin) for turn in turns]
+    aligned = offsets(grid.transform, rasters.transforms)[1] & (np.array(rasters.codes) == grid.crs)
+    grow = bend / min(grid.resolution) + np.where(aligned, 0.0, margin)
+    found = [_shifted(grid, bounds, grow, turn) for turn in turns]
     for part in found:
         part[lost] = _anchored(grid, part[lost])
     files = np.tile(np.arange(len(rasters)), len(turns))
@@ -165,14 +167,11 @@ def _anchored(grid: Grid, boxes: NDArray[np.int64]) -> NDArray[np.int64]:
     return out + zero
 
 
-def _shifted(
-    grid: Grid, bounds: NDArray, bend: NDArray, turn: float, margin: float
-) -> NDArray[np.int64]:
+def _shifted(grid: Grid, bounds: NDArray, grow: NDArray, turn: float) -> NDArray[np.int64]:
     left, bottom, right, top = bounds.T
     x = np.stack([left, right, right, left]) + turn
     y = np.stack([bottom, bottom, top, top])
     row, column = cells(grid.transform, x, y)
-    grow = bend / min(grid.resolution) + margin
     low = np.stack([row.min(axis=0), column.min(axis=0)], axis=-1) - grow[:, None]
     high = np.stack([row.max(axis=0), column.max(axis=0)], axis=-1) + grow[:, None]
     edges = [np.floor(low + WHOLE), np.ceil(high - WHOLE)]

@@ -14,7 +14,7 @@ from xpatch.catalogs.grid import WHOLE, Grid, Placement, Transform, cells, grid_
 from xpatch.catalogs.storage import groups
 from xpatch.catalogs.table import rasters_of
 from xpatch.domain.affine import is_straight
-from xpatch.domain.bounds import crs_code, read_crs
+from xpatch.domain.bounds import crs_code, read_crs, same
 from xpatch.domain.geoslice import GeoSlice, as_bounds
 from xpatch.domain.turns import TURN
 from xpatch.spec import is_number
@@ -39,7 +39,8 @@ def grid_for(table: Any, crs: Any, resolution: Any, bounds: Any, like: Any) -> G
         return grid_like(like)
     if isinstance(bounds, GeoSlice):
         crs = bounds.crs if crs is None else crs
-        resolution = bounds.resolution if resolution is None else resolution
+        if resolution is None and bounds.crs is not None and same(crs, bounds.crs):
+            resolution = bounds.resolution  # in other units elsewhere
     rasters = rasters_of(table)
     code = crs_code(crs) if crs is not None else one_crs(table, rasters.codes)
     if resolution is None:

@@ -90,8 +90,9 @@ class Mosaic(BackendArray):
                 span = (int(y.min()), int(x.min()), int(y.max()) + 1, int(x.max()) + 1)
                 some = np.ix_(y - span[0], x - span[1])
                 found = self.hits(wanted[1], span)
+                steps = self.steps[self.boxes.files[found]]
                 for k, step in enumerate(wanted[0].tolist()):
-                    own = found[self.steps[self.boxes.files[found]] == step]
+                    own = found[steps == step]
                     out[k][:, rows, columns] = self.window(own, wanted[1], span)[(..., *some)]
         dropped = tuple(
             0 if np.ndim(k) == 0 and not isinstance(k, slice) else slice(None) for k in key
