@@ -169,7 +169,7 @@ def on_grid(
 
 def long_names(table: Any, numbers: NDArray[np.int64]) -> dict[str, Any]:
     """Give the names of bands, if all files have the same, as rioxarray has them."""
-    given = table["band_names"] if "band_names" in table else [None]
+    given = table.get("band_names", [None])
     known = {tuple(n) if isinstance(n, list | tuple | np.ndarray) else None for n in given}
     names = next(iter(known))
     if len(known) > 1 or names is None or (numbers != numbers[0]).any():
