@@ -17,6 +17,7 @@ from rasterio.vrt import WarpedVRT
 
 import xpatch
 from tests.catalog_files import counting, write
+from xpatch.catalogs import query
 from xpatch.catalogs.mosaic import SPAN, runs
 
 CRS = "EPSG:32632"
@@ -543,3 +544,66 @@ def test_more_dates_than_a_field_takes(tmp_path):
     with pytest.raises(ValueError, match=r"10,001 dates, more than 10,000.*'solar_day'"):
         many.patch.field()
     assert many.patch.field(time="1MS").sizes["time"] == 14
+
+
+# ------------------------------------------------------------------ queries, items, areas
+
+
+def test_zero_has_two_signs_and_one_value(tmp_path, monkeypatch):
+    cat = xpatch.catalog(
+        [write(tmp_path / f"{k}.tif", numbered(), NORTH_UP, CRS) for k in range(3)]
+    )
+    cat["cc"] = [0.0, -0.0, 1.0]
+    cat.to_parquet(tmp_path / "c.parquet", write_covering_bbox=True)
+    for where, rows in (("cc in [0]", [0, 1]), ("cc in [-0.0, 5]", [0, 1]), ("cc not in [0]", [2])):
+        for engine in ("duckdb", "pyarrow", None):
+            found = (
+                query.select(cat, where=where)
+                if engine is None
+                else query.read(tmp_path / "c.parquet", where=where, engine=engine)
+            )
+            assert found["href"].tolist() == [cat["href"][k] for k in rows]
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "pyarrow"])
+def test_large_integers_beside_floats(tmp_path, engine):
+    cat = xpatch.catalog(
+        [write(tmp_path / f"{k}.tif", numbered(), NORTH_UP, CRS) for k in range(2)]
+    )
+    cat["size"] = [2**60, 2**60 + 1]
+    cat.to_parquet(tmp_path / "c.parquet")
+    for where, count in (
+        ("size > 0.5", 2),
+        ("size in [0.5, 1152921504606846976]", 2),
+        ("size / 2 > 1.5", 2),
+    ):
+        assert len(query.read(tmp_path / "c.parquet", where=where, engine=engine)) == count
+
+
+def test_periods_have_the_unit_of_dates(tmp_path):
+    path = write(tmp_path / "a_20240602.tif", numbered(), NORTH_UP, CRS)
+    cat = xpatch.catalog(path, time=r"_(\d{8})")
+    for offset in ("exact", "1D", "MS", "2MS", "YS", "QS", "solar_day"):
+        assert cat.patch.field(time=offset).time.dtype == "M8[ns]"
+
+
+def test_bounds_across_the_dateline_on_a_field_in_degrees():
+    globe = xr.DataArray(
+        np.zeros((36, 72)),
+        {"lat": 87.5 - 5 * np.arange(36), "lon": -177.5 + 5 * np.arange(72)},
+        ("lat", "lon"),
+    ).rio.write_crs(4326)
+    near = xpatch.Within(xpatch.RegularStride(2), (170, -10, -170, 10))
+    found = globe.patch.split({"lat": 2, "lon": 2}, sampler=near)
+    told = xpatch.Within(xpatch.RegularStride(2), (170, -10, -170, 10), crs=4326)
+    assert found.sizes["patch"] == 4
+    assert found.equals(globe.patch.split({"lat": 2, "lon": 2}, sampler=told))
+
+
+def test_a_coordinate_that_is_called_as_the_second_patch_dimension():
+    field = xr.DataArray(np.zeros((8, 12)), {"inner": ("y", np.arange(8))}, ("y", "x"))
+    tiles = field.patch.split({"y": 4, "x": 4})
+    with pytest.raises(
+        ValueError, match=r"already has 'inner'; name the patch dimension otherwise"
+    ):
+        tiles.patch.split({"y": 2, "x": 2}, dim="inner")

@@ -162,8 +162,8 @@ class SceneFile:
         if other:
             source.close()
             raise ValueError(
-                f"{self.href!r} has another {', '.join(other)} than the catalog says, so that it was changed "
-                "since: make the catalog again, xpatch.catalog(…)"
+                f"{self.href!r} has another {', '.join(other)} than the catalog says: it was changed since, or what described "
+                "it, such as a STAC item, is wrong; make the catalog again of the files themselves, xpatch.catalog(paths)"
             )
 
 

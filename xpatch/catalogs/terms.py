@@ -235,6 +235,8 @@ def in_list(found: Term, values: Sequence[Term]) -> Term:
     kind = common_type([found, *values])
     arrow, sql = written_as(found, kind)
     members = pa.array([_value(v, kind) for v in values], kind)
+    if pa.types.is_floating(kind):  # of which Arrow compares bits, and zero has two
+        arrow, members = arrow + scalar(0.0, "float64"), pc.add(members, 0.0)
     one_of = pc.if_else(arrow.is_valid(), arrow.isin(members), scalar(None, "bool_"))
     texts = ", ".join(written_as(v, kind)[1] for v in values)
     none = f"(CASE WHEN {sql} IS NULL THEN NULL ELSE FALSE END)"

@@ -122,7 +122,8 @@ def steps(
     found = pd.DatetimeIndex(dates).tz_localize(None)
     with contextlib.suppress(pd.errors.OutOfBoundsDatetime):  # of other centuries
         found = found.as_unit("ns")
-    labels, which = np.unique(_floored(found, time, longitude).values, return_inverse=True)
+    begin = _floored(found, time, longitude).as_unit(found.unit)
+    labels, which = np.unique(begin.values, return_inverse=True)
     if time == "exact" and len(labels) > MOST:
         raise ValueError(
             f"the files have {len(labels):,} dates, more than {MOST:,}, each of which would be a time of the "

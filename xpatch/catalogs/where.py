@@ -78,9 +78,15 @@ def condition(where: str, schema: Any, known: Iterable[str] = ()) -> Condition:
         raise compiler.refused(f"gives {named(found)}, which is neither true nor false")
     if not compiler.columns:
         raise compiler.refused("names no column")
+    # Arrow skips by statistics that know no NaN, and casts those of large integers safely, that is, not at all.
+    doubles = any(isinstance(n, ast.BinOp) or _is_float(n) for n in ast.walk(tree))
     may_be_nan = any(c.type == optional("pyarrow").float64() for c in compiler.columns.values())
-    skips = None if may_be_nan else found.arrow
+    skips = None if may_be_nan or doubles else found.arrow
     return Condition(found.arrow, found.sql, tuple(compiler.columns), skips)
+
+
+def _is_float(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, float)
 
 
 def during(interval: Any, schema: Any, name: str = "datetime") -> Condition:

@@ -189,7 +189,7 @@ def focused(patches: Any, dim: Hashable | None) -> tuple[Any, xr.Coordinates]:
         if both:
             raise ValueError(
                 f"patches along {other!r} were cut out of those along {dim!r}, along {sorted(map(str, both))}, so "
-                f"that these are in pieces: merge {splits[-1]!r} first"
+                f"that these are in pieces: merge {other!r} first, merge(dim={other!r})"
             )
     names = [d for d in later if d in patches.coords]
     hidden = patches.coords.to_dataset()[names].coords

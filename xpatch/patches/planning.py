@@ -85,7 +85,8 @@ def check_free(obj: Any, domain: Lattice, dim: Hashable) -> None:
             f"these are patches along {dim!r} already; patches of patches need a dimension of their own: "
             "patches.patch.split(…, dim='inner')"
         )
-    if dim in domain.sizes or dim in domain.template.variables:
+    taken = dim in obj.coords and obj.coords[dim].ndim  # also along patches that are split again
+    if taken or dim in domain.sizes or dim in domain.template.variables:
         raise ValueError(
             f"the field already has {dim!r}; name the patch dimension otherwise: split(…, dim=…)"
         )

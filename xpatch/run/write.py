@@ -58,7 +58,7 @@ def write(
         `dask.persist` or `dask.optimize` and does not tell. Functions are not compared.
     tag : str, optional
         What else the values depend on, such as the version of the model. `write` refuses to
-        resume with another one.
+        resume with another one. What a file or a model holds is not compared: give a tag that changes with it.
     encoding, zarr_format
         As for `xarray.Dataset.to_zarr`.
 

@@ -49,7 +49,11 @@ def read_area(given: Any, crs: Any, target: Any) -> list[Group]:
     if isinstance(given, tuple | list | np.ndarray) and not len(given):
         raise ValueError("the area is empty")
     if isinstance(given, tuple | list | np.ndarray) and all(map(is_number, given)):
-        return [(polygons(_box(checked_bounds(given, crs))), crs)]
+        known = target if crs is None else crs
+        if known is None and given[0] > given[2]:
+            known = 4326  # where that means across the date line; asked without a field
+        bounds = checked_bounds(given, known)
+        return [(polygons(_box(bounds)), crs)]
     raise TypeError(
         "area must be polygons of shapely or geopandas, GeoSlice, or bounds (left, bottom, right, top), got "
         f"{type(given).__name__}"
