@@ -16,6 +16,7 @@ from xpatch.catalogs.carriers import windows_of
 from xpatch.catalogs.footprints import between
 from xpatch.catalogs.grid import Cells, Transform, at, cells
 from xpatch.catalogs.scenes import CHECKED, check_doubles, valid, warping_words
+from xpatch.domain.affine import moved
 from xpatch.domain.bounds import read_crs
 from xpatch.domain.turns import TURN
 
@@ -69,12 +70,12 @@ def sources(view: Any, block: Cells) -> Iterator[tuple[Cells, float]]:
     rows, columns = view.scene.shape
     for k in np.unique(around[np.isfinite(whole)]):
         for shift in (-1, 0, 1) if turn else (0,):
-            moved = column + shift * turn
-            near = (around == k) & (moved > -reach) & (moved < columns + reach)
+            turned = column + shift * turn
+            near = (around == k) & (turned > -reach) & (turned < columns + reach)
             near &= (row > -reach) & (row < rows + reach)
             if near.any():
                 r0, r1 = _range(row[near], reach, rows)
-                c0, c1 = _range(moved[near], reach, columns)
+                c0, c1 = _range(turned[near], reach, columns)
                 if r1 > r0 and c1 > c0:
                     yield (r0, c0, r1, c1), shift * TURN
 
@@ -118,26 +119,22 @@ def reprojected(
     """Warp a window of the raster to a block: values (band, row, column), and which are there."""
     scene, dtype = view.scene, window.dtype
     nodata = np.nan if scene.nodata is None and dtype.kind == "f" else scene.nodata
-    moved = _moved(scene.transform, own[0], own[1], turn)
-    target = _moved(view.transform, block[0], block[1], 0.0)
+    a, b, c, d, e, f = moved(scene.transform, own[0], own[1])
+    source = (a, b, c - turn, d, e, f)
+    target = moved(view.transform, block[0], block[1])
     shape = (block[2] - block[0], block[3] - block[1])
     wide = np.dtype("f4") if dtype == np.float16 else dtype  # which GDAL has not
     out = np.stack(
         [
-            _warp(view, band.astype(wide, copy=False), moved, target, shape, nodata)
+            _warp(view, band.astype(wide, copy=False), source, target, shape, nodata)
             for band in window
         ]
     )
     if nodata is not None:
         return out.astype(dtype, copy=False), valid(out, nodata)
     ones = np.ones(window.shape[1:], np.uint8)
-    inside = _warp(view, ones, moved, target, shape, None) > 0
+    inside = _warp(view, ones, source, target, shape, None) > 0
     return out, np.broadcast_to(inside, out.shape)
-
-
-def _moved(transform: Transform, row: int, column: int, turn: float) -> Transform:
-    a, b, c, d, e, f = transform
-    return a, b, c + a * column + b * row - turn, d, e, f + d * column + e * row
 
 
 def _warp(

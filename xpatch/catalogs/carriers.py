@@ -14,8 +14,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.catalogs import times
-from xpatch.catalogs.grid import Cells, Grid, Transform, grid_of
-from xpatch.catalogs.opening import Opened, array_of, picked, window
+from xpatch.catalogs.grid import Cells, Grid, Transform, as_window, grid_of
+from xpatch.catalogs.opening import Opened, array_of, picked
 from xpatch.domain.bounds import crs_code
 from xpatch.domain.nodata import Nodata, nodata_of
 
@@ -61,11 +61,13 @@ class OfReader:
     def read(self, bands: Sequence[int], cells: Cells) -> NDArray[Any]:
         """Read a window: values (band, row, column)."""
         if self._by_bands:
-            return self._timed(np.asarray(self.source.read(window=window(cells), indexes=[*bands])))
+            return self._timed(
+                np.asarray(self.source.read(window=as_window(cells), indexes=[*bands]))
+            )
         if isinstance(self.source, np.ndarray) or not hasattr(self.source, "read_from_window"):
             top, left, bottom, right = cells
             return picked(self._timed(self._whole[..., top:bottom, left:right]), bands)
-        return picked(self._timed(array_of(self.source.read_from_window(window(cells)))), bands)
+        return picked(self._timed(array_of(self.source.read_from_window(as_window(cells)))), bands)
 
     def _timed(self, values: NDArray[Any]) -> NDArray[Any]:
         return values if self.step is None else values[self.step]

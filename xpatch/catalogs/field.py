@@ -21,6 +21,7 @@ from xpatch.catalogs.optional import optional
 from xpatch.catalogs.scenes import SceneFile
 from xpatch.catalogs.storage import band_numbers, missing, storage
 from xpatch.catalogs.table import check_table, rasters_of
+from xpatch.domain.affine import is_straight, written
 from xpatch.domain.bounds import read_crs
 from xpatch.domain.geoslice import GeoSlice
 from xpatch.domain.turns import TURN
@@ -180,20 +181,21 @@ def long_names(table: Any, numbers: NDArray[np.int64]) -> dict[str, Any]:
 def labels_of(grid: Grid) -> dict[Any, Any]:
     """Give the coordinates of rows and columns, and the grid mapping."""
     crs = read_crs(grid.crs)
-    a, b, c, d, e, f = grid.transform
     words = (
         (("latitude", "degrees_north", "Y"), ("longitude", "degrees_east", "X"))
         if crs.is_geographic
         else (("projection_y_coordinate", None, "Y"), ("projection_x_coordinate", None, "X"))
     )
     out: dict[Any, Any] = {}
-    straight = b == d == 0  # cells of a rotated grid have no labels along one dimension
+    straight = is_straight(
+        grid.transform
+    )  # cells of a rotated grid have no labels along one dimension
     named = list(zip(grid.dims, words, strict=True)) if straight else []
     for axis, (dim, (name, units, kind)) in enumerate(named):
         attrs = {"axis": kind, "standard_name": name, "units": units or _units(crs, axis)}
         out[dim] = (dim, grid.coordinate(axis), attrs)
     attrs = {"crs_wkt": crs.to_wkt(), "spatial_ref": crs.to_wkt()} | _cf(crs)
-    attrs["GeoTransform"] = " ".join(map(str, map(float, (c, a, b, f, d, e))))
+    attrs["GeoTransform"] = written(grid.transform)
     out["spatial_ref"] = ((), 0, attrs)
     return out
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from xpatch.catalogs.footprints import Rasters
 from xpatch.domain import domain_of
-from xpatch.domain.affine import raster_dims, read
+from xpatch.domain.affine import Affine, is_straight, moved, raster_dims, read
 from xpatch.domain.bounds import crs_code, read_crs
 from xpatch.domain.turns import TURN
 
-Transform = tuple[float, float, float, float, float, float]
+Transform = Affine
 Cells = tuple[int, int, int, int]  # first row and column, and the ones after the last
 
 FAR = 1 << 12  # cells: multiples of the blocks of all views
@@ -85,9 +85,10 @@ class Grid:
     def part(self, row: int, column: int, turn: float = 0.0) -> Transform:
         """Give the affine of the part that begins at a row and a column, as other fields on the lattice give it."""
         a, b, c, d, e, f = self.transform
-        if b == d == 0 and all(abs(v - round(v)) < WHOLE for v in (c / a, f / e)):
+        if is_straight(self.transform) and all(abs(v - round(v)) < WHOLE for v in (c / a, f / e)):
             return a, b, (round(c / a) + column) * a - turn, d, e, (round(f / e) + row) * e
-        return a, b, c + a * column + b * row - turn, d, e, f + d * column + e * row
+        a, b, c, d, e, f = moved(self.transform, row, column)
+        return a, b, c - turn, d, e, f
 
 
 def at(transform: Transform, row: Any, column: Any) -> tuple[NDArray, NDArray]:
@@ -107,6 +108,14 @@ def cells(transform: Transform, x: Any, y: Any) -> tuple[NDArray, NDArray]:
 def corners(rows: float, columns: float) -> tuple[list[float], list[float]]:
     """Give row and column of the corners."""
     return [0, 0, rows, rows], [0, columns, columns, 0]
+
+
+def as_window(cells: Cells) -> Any:
+    """Give cells as a window of rasterio."""
+    from rasterio.windows import Window
+
+    top, left, bottom, right = cells
+    return Window(left, top, right - left, bottom - top)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

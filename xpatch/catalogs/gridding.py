@@ -13,7 +13,7 @@ from xpatch.catalogs.footprints import Rasters
 from xpatch.catalogs.grid import WHOLE, Grid, Placement, Transform, cells, grid_of, offsets
 from xpatch.catalogs.storage import groups
 from xpatch.catalogs.table import rasters_of
-from xpatch.domain.affine import is_straight
+from xpatch.domain.affine import is_straight, moved
 from xpatch.domain.bounds import crs_code, read_crs, same
 from xpatch.domain.geoslice import GeoSlice, as_bounds
 from xpatch.domain.turns import TURN
@@ -37,12 +37,10 @@ def grid_for(table: Any, crs: Any, resolution: Any, bounds: Any, like: Any) -> G
         if both:
             raise ValueError(f"like is the grid of the field, so leave out {both[0]}")
         return grid_like(like)
-    if isinstance(bounds, GeoSlice):
-        crs = bounds.crs if crs is None else crs
-        if resolution is None and bounds.crs is not None and same(crs, bounds.crs):
-            resolution = bounds.resolution  # in other units elsewhere
     rasters = rasters_of(table)
-    code = crs_code(crs) if crs is not None else one_crs(table, rasters.codes)
+    code = code_of(table, rasters, crs, bounds)
+    if isinstance(bounds, GeoSlice) and resolution is None and same(code, bounds.crs):
+        resolution = bounds.resolution  # in other units elsewhere
     if resolution is None:
         lattice, starts = common_lattice(table, rasters, code)
         if bounds is None and not (read_crs(code).is_geographic and is_straight(lattice)):
@@ -62,6 +60,13 @@ def pair_of(resolution: Any) -> tuple[float, float]:
     if not all(np.isfinite(v) and v > 0 for v in pair):
         raise ValueError(f"resolution must be positive, got {resolution!r}")
     return float(pair[0]), float(pair[1])
+
+
+def code_of(table: Any, rasters: Rasters, crs: Any, bounds: Any) -> str:
+    """Give the CRS of a field: as asked for, that of a slice, or that of all files."""
+    if crs is None and isinstance(bounds, GeoSlice):
+        crs = bounds.crs
+    return crs_code(crs) if crs is not None else one_crs(table, rasters.codes)
 
 
 def one_crs(table: Any, codes: tuple[str, ...]) -> str:
@@ -111,10 +116,8 @@ def covering(lattice: Transform, bounds: Any, code: str) -> Grid:
 
 def part_of(lattice: Transform, low: Sequence[int], high: Sequence[int], code: str) -> Grid:
     """Give the part of a lattice from one row and column to those after the last."""
-    a, b, c, d, e, f = lattice
     (r0, c0), (r1, c1) = low, high
-    moved = (a, b, c + a * c0 + b * r0, d, e, f + d * c0 + e * r0)
-    return Grid(code, moved, (max(r1 - r0, 0), max(c1 - c0, 0)))
+    return Grid(code, moved(lattice, r0, c0), (max(r1 - r0, 0), max(c1 - c0, 0)))
 
 
 def area_of(

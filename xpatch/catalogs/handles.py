@@ -9,9 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
-LIMIT = (
-    256  # files that the threads of a process keep open together: a quarter of what systems allow
-)
+LIMIT = 256  # files that all threads of a process keep open: a quarter of what systems allow
 
 
 class Handles(OrderedDict[Hashable, Any]):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.catalogs.grid import Cells
+from xpatch.catalogs.grid import Cells, as_window
 from xpatch.catalogs.handles import opened
 from xpatch.catalogs.loop import FLIGHT, key_of, running, settled
 
@@ -42,7 +42,7 @@ class Opened:
         handle = self._mine()
         done = 0
         while handle is not None and not handle.waits and done < len(parts):
-            found = handle.reader.read_from_window(window(parts[done]))
+            found = handle.reader.read_from_window(as_window(parts[done]))
             handle.waits = inspect.isawaitable(found)
             if handle.waits:
                 found = _only(running().together([functools.partial(_loaded, found)]))
@@ -67,7 +67,7 @@ class Opened:
         if reader is None:
             reader = await loop.reader(self.open, self.href)
         async with loop.slots:
-            return await _loaded(reader.read_from_window(window(cells)))
+            return await _loaded(reader.read_from_window(as_window(cells)))
 
 
 class Handle:
@@ -87,14 +87,6 @@ class Handle:
         close = getattr(self.reader, "close", None)
         if close is not None and not inspect.iscoroutinefunction(close):
             close()
-
-
-def window(cells: Cells) -> Any:
-    """Give cells as a window of rasterio."""
-    from rasterio.windows import Window
-
-    top, left, bottom, right = cells
-    return Window(left, top, right - left, bottom - top)
 
 
 def array_of(found: Any) -> NDArray[Any]:

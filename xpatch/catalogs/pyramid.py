@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from xpatch.catalogs.grid import Grid
-from xpatch.catalogs.gridding import area_of, one_crs, pair_of
+from xpatch.catalogs.gridding import area_of, code_of, pair_of
 from xpatch.catalogs.table import rasters_of
-from xpatch.domain.bounds import crs_code
-from xpatch.domain.geoslice import GeoSlice
 
 
 def pyramid(
@@ -28,10 +26,8 @@ def pyramid(
     pairs = {_name(r): pair_of(r) for r in resolutions}
     if len(pairs) < len(resolutions):
         raise ValueError(f"each resolution must be given once, got {resolutions!r}")
-    if isinstance(bounds, GeoSlice):
-        crs = bounds.crs if crs is None else crs
     rasters = rasters_of(table)
-    code = crs_code(crs) if crs is not None else one_crs(table, rasters.codes)
+    code = code_of(table, rasters, crs, bounds)
     area = area_of(table, rasters, code, bounds)
     coarsest = (max(p[0] for p in pairs.values()), max(p[1] for p in pairs.values()))
     area = Grid.over(area, coarsest, code).bounds

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.catalogs.grid import Cells, Transform, at, corners
+from xpatch.catalogs.grid import Cells, Transform, as_window, at, corners
 from xpatch.catalogs.handles import opened
+from xpatch.catalogs.storage import EXACT
 from xpatch.domain.bounds import read_crs, same
 from xpatch.domain.turns import TURN
 
 NEAR = 1e-6  # degrees
-EXACT = 2**53  # up to which doubles hold integers
 # Cells of the grid along one of the file, above which nothing is averaged. GDAL finds the scale for each
 # window anew, and takes a turned file for a finer one, which at equal resolution only blurs.
 SAME = 0.95
@@ -80,11 +80,7 @@ class SceneFile:
 
             values = window_of(self, bands, cells)
             return values, valid(values, self.nodata)
-        from rasterio.windows import Window
-
-        top, left, bottom, right = cells
-        source = self.open()
-        window = Window(left, top, right - left, bottom - top)
+        source, window = self.open(), as_window(cells)
         values = read(source, list(bands), window)
         mask = masking(source)
         there = valid(values, self.nodata)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.catalogs.grid import Grid, Transform, offset
+from xpatch.catalogs.grid import Grid, Transform, as_window, offset
 from xpatch.catalogs.handles import opened
 from xpatch.catalogs.scenes import (
     CHECKED,
@@ -183,12 +183,10 @@ def blocks(cells: Cells, block: tuple[int, int]) -> Iterator[tuple[Any, Any]]:
 
     GDAL warps requests of several bands beyond a block in another way, with other values.
     """
-    from rasterio.windows import Window
-
     top, left, bottom, right = cells
     for r in range(top // block[0] * block[0], bottom, block[0]):
         for c in range(left // block[1] * block[1], right, block[1]):
             r0, r1 = max(r, top), min(r + block[0], bottom)
             c0, c1 = max(c, left), min(c + block[1], right)
             part = (slice(None), slice(r0 - top, r1 - top), slice(c0 - left, c1 - left))
-            yield part, Window(c0, r0, c1 - c0, r1 - r0)
+            yield part, as_window((r0, c0, r1, c1))
