@@ -20,9 +20,10 @@ ROOT = Path(xpatch.__file__).parent
 # From the top floor down: a room may import those of its own floor and of those below.
 FLOORS = (
     ("__init__", "demo"),
-    ("accessor", "tree"),
+    ("torch",),
+    ("accessor",),
     ("api",),
-    ("run", "models", "multiscale", "plot"),
+    ("run", "models", "training", "multiscale", "plot"),
     ("patches", "catalogs"),
     ("patcher",),
     ("time", "sampler", "geometry", "window", "aggregation", "statistics", "registry"),

@@ -242,7 +242,7 @@ def test_with_a_template_func_is_called_for_patches_only(kind):
 @pytest.mark.parametrize("window", [None, "hann"])
 @pytest.mark.parametrize("dtype", ["i2", "i4"])
 def test_integers_that_are_padded_with_a_constant(kind, monkeypatch, dtype, window):
-    from xpatch.run import apply as applying
+    from xpatch.run import application as applying
 
     monkeypatch.setattr(applying, "BLOCK_BYTES", 1 << 8)
     geometry = xpatch.Rectangular(y=4, x=4, boundary="pad", pad_mode="constant")
@@ -418,7 +418,7 @@ def test_a_chunked_variable_that_is_not_cut_is_refused():
 def test_patches_exist_block_by_block(monkeypatch):
     import tracemalloc
 
-    from xpatch.run import apply as applying
+    from xpatch.run import application as applying
 
     monkeypatch.setattr(applying, "BLOCK_BYTES", 1 << 18)
     source = xr.DataArray(np.ones((1024, 1024), "f4"), dims=("y", "x"))

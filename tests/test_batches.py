@@ -96,7 +96,7 @@ def test_chunks_that_do_not_fit_are_read_again(monkeypatch):
 @pytest.mark.parametrize("boundary", ["shift", "pad", "wrap"])
 @pytest.mark.parametrize(("block", "rows"), [(1 << 12, 2), (1 << 14, 4), (1 << 25, 5)])
 def test_apply_reads_a_stored_chunk_once(monkeypatch, boundary, block, rows):
-    from xpatch.run import apply as applying
+    from xpatch.run import application as applying
 
     monkeypatch.setattr(applying, "BLOCK_BYTES", block)
     rows += boundary == "wrap"  # the last patches reach into the first row
@@ -115,7 +115,7 @@ def test_apply_reads_a_stored_chunk_once(monkeypatch, boundary, block, rows):
 
 @pytest.mark.parametrize("mode", ["mean", "linear_ramp", "maximum"])
 def test_pads_that_need_whole_axes_read_the_field_once(monkeypatch, mode):
-    from xpatch.run import apply as applying
+    from xpatch.run import application as applying
 
     monkeypatch.setattr(applying, "BLOCK_BYTES", 1 << 12)
     disk, field = on_disk()

@@ -55,7 +55,7 @@ def test_no_optional_package_is_imported():
 
 def test_verbs_are_imported_when_they_are_called():
     verbs = ["patches.split", "patches.merge", "patches.provenance", "models.merge", "models.scan"]
-    verbs += ["run.apply", "run.batches", "multiscale", "plot.plot"]
+    verbs += ["run.application", "run.batches", "multiscale", "plot.plot"]
     late = [f"xpatch.{verb}" for verb in verbs] + ["dask.array", "scipy.sparse", "scipy.spatial"]
     code = f"import sys, xpatch; print([m for m in {late} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -26,7 +26,7 @@ from xpatch.aggregation import (
     Var,
     WeightedSum,
 )
-from xpatch.api import apply, concat, merge, split
+from xpatch.api import concat, merge, split
 from xpatch.catalogs.geodata import field
 from xpatch.catalogs.table import catalog
 from xpatch.domain import (
@@ -55,6 +55,7 @@ from xpatch.patcher import Patcher, SpatioTemporalPatcher, TimePatcher
 from xpatch.patches.index import PatchIndex
 from xpatch.registry import register_aggregation
 from xpatch.report import PatchFailure
+from xpatch.run.apply import apply
 from xpatch.run.write import write
 from xpatch.sampler import (
     AlongTrack,

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import xarray as xr
 
+from xpatch import api
+from xpatch.domain import Domain
 from xpatch.patches.asked import Asked
 from xpatch.patches.forward import Forward
-from xpatch.patches.operators import patch_labels
-from xpatch.tree import TreeAccessor
+from xpatch.patches.operators import NotTheCoordinate, patch_labels
 
 if TYPE_CHECKING:
-    from xpatch.run.batches import Batches
+    from xpatch.multiscale import TreeBatches
 
 __all__ = ["CatalogAccessor", "PatchAccessor", "TreeAccessor", "register"]
 
@@ -35,7 +36,7 @@ class PatchAccessor(Asked):
 
     split = Forward("xpatch.api")
     merge = Forward("xpatch.api")
-    apply = Forward("xpatch.api")
+    apply = Forward("xpatch.run.apply")
     fit = Forward("xpatch.models.fit")
     pool = Forward("xpatch.models.pool")
     predict = Forward("xpatch.models.predict")
@@ -43,6 +44,7 @@ class PatchAccessor(Asked):
     flatten = Forward("xpatch.patches.flat")
     unflatten = Forward("xpatch.patches.flat")
     like = Forward("xpatch.patches.alike")
+    batches = Forward("xpatch.run.batches")
 
     def __getitem__(self, number: int) -> Any:
         """Give one patch as a field of its own: with its CRS, labels, transform and indexes.
@@ -126,54 +128,6 @@ class PatchAccessor(Asked):
 
         return horizon(self._obj)
 
-    def batches(
-        self,
-        batch_size: int,
-        drop_last: bool = False,
-        *,
-        shuffle: bool = False,
-        seed: int | None = None,
-        buffer_size: int | None = None,
-    ) -> Batches:
-        """Walk over the patches in loaded batches.
-
-        Of a dask array each patch block is computed once, and kept until its last patch was given;
-        a source chunk is computed again for each later block whose patches reach into it. Of data
-        on disk a stored chunk is read once as long as the chunks of one row of patches fit into
-        512 MiB.
-
-        Parameters
-        ----------
-        batch_size : int
-            Patches in a batch.
-        drop_last : bool, default: False
-            Leave out the last batch if it is smaller.
-        shuffle : bool, default: False
-            Random order instead of that of the patches: chunks are shuffled, and then patches
-            within a buffer, so that chunks are read no more often. Patches in memory are shuffled
-            freely.
-        seed : int, optional
-            The same seed gives the same order; default: another one in each walk.
-        buffer_size : int, optional
-            How many patches a patch may be moved by within the order of the chunks; default:
-            ``16 * batch_size``.
-
-        Returns
-        -------
-        Batches
-            An iterable with a length. ``xr.concat(batches, "patch")`` merges as usual.
-
-        Examples
-        --------
-        >>> field = xr.DataArray(np.ones((8, 8)), dims=("y", "x"))
-        >>> patches = field.patch.split(geometry={"y": 4, "x": 4})
-        >>> [batch.sizes["patch"] for batch in patches.patch.batches(3)]
-        [3, 1]
-        """
-        from xpatch.run.batches import Batches
-
-        return Batches(self._obj, batch_size, drop_last, shuffle, seed, buffer_size)
-
     def plot(self, field: Any = None, **kwargs: Any) -> Any:
         """Draw the patches over the field, and how often each cell is covered; see `xpatch.plot.plot`."""
         from xpatch.plot import plot
@@ -199,6 +153,97 @@ class PatchAccessor(Asked):
         from xpatch.patches.properties import summary
 
         return summary(self._obj)
+
+
+class TreeAccessor(NotTheCoordinate):
+    """What can be asked of patches of several scales, the nodes of a DataTree.
+
+    Registered as ``.patch`` on DataTree. One scale is an ordinary set of patches:
+    ``tree["7D"].to_dataset().patch``.
+    """
+
+    def __init__(self, tree: xr.DataTree):
+        self._tree = tree
+
+    def _first(self) -> Any:
+        from xpatch.multiscale import first_of
+
+        return first_of(self._tree)
+
+    def merge(
+        self,
+        aggregation: Any = None,
+        *,
+        like: Any = None,
+        skipna: bool | None = None,
+        fill_value: Any = None,
+        scale: int | Mapping[Hashable, int] | None = None,
+    ) -> Any:
+        """Merge each scale to a field, and these to one; see `HierarchicalCombine` and `xpatch.merge`.
+
+        Of a single node, merge that scale.
+
+        Examples
+        --------
+        >>> time = np.arange("2000-01-01", "2000-03-01", dtype="M8[D]").astype("M8[ns]")
+        >>> series = xr.DataArray(np.ones(60), {"time": time}, ("time",), name="t")
+        >>> tree = series.patch.split(xpatch.TimePatcher(xpatch.MultiScale([5, 20])))
+        >>> bool(np.allclose(tree.patch.merge(), series))
+        True
+        """
+        return api.merge(
+            self._tree, aggregation, like=like, skipna=skipna, fill_value=fill_value, scale=scale
+        )
+
+    def batches(self, batch_size: int, drop_last: bool = False) -> TreeBatches:
+        """Walk over the patches of all scales together, in loaded batches.
+
+        Parameters
+        ----------
+        batch_size : int
+            Patches in a batch.
+        drop_last : bool, default: False
+            Leave out the last batch if it is smaller.
+
+        Returns
+        -------
+        TreeBatches
+            An iterable of DataTrees, with a length.
+
+        Examples
+        --------
+        >>> time = np.arange("2000-01-01", "2000-03-01", dtype="M8[D]").astype("M8[ns]")
+        >>> series = xr.DataArray(np.ones(60), {"time": time}, ("time",), name="t")
+        >>> tree = series.patch.split(xpatch.TimePatcher(xpatch.MultiScale([5, 20])))
+        >>> [batch["20"].sizes["patch"] for batch in tree.patch.batches(30)]
+        [30, 11]
+        """
+        from xpatch.multiscale import TreeBatches
+
+        return TreeBatches(self._tree, batch_size, drop_last)
+
+    @property
+    def anchors(self) -> xr.Dataset:
+        """Where patches are, which is the same for all scales; see `properties.anchors`."""
+        return self._first().patch.anchors
+
+    @property
+    def domain(self) -> Domain:
+        """What the patches were cut from."""
+        return self._first().patch.domain
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The specification of the split as JSON-able values."""
+        return self._first().patch.spec
+
+    def _coordinate(self) -> str:
+        return 'those of its nodes, tree[scale]["patch"]'
+
+    def __repr__(self) -> str:
+        from xpatch.multiscale import summary
+
+        return summary(self._tree)
 
 
 class CatalogAccessor:

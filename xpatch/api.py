@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import xarray as xr
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xpatch.patches.planning import First
     from xpatch.patches.provenance import Provenance
 
-__all__ = ["apply", "concat", "merge", "split"]
+__all__ = ["concat", "merge", "split"]
 
 Field = TypeVar("Field", xr.DataArray, xr.Dataset)
 
@@ -283,116 +283,3 @@ def concat(sets: Sequence[Field], scenes: Sequence[Any] | None = None) -> Field:
     from xpatch.patches import concat as scenewise
 
     return scenewise.concat(sets, scenes)
-
-
-def apply(
-    obj: Field,
-    func: Callable[[Any], Any],
-    patcher: First | None = None,
-    *,
-    geometry: Any = None,
-    sampler: Any = None,
-    window: Any = None,
-    aggregation: Aggregation | str | None = None,
-    batch_size: int | None = None,
-    on_error: str = "raise",
-    progress: bool = False,
-    template: Any = None,
-    skipna: bool | None = None,
-    fill_value: Any = None,
-    scale: int | Mapping[Hashable, int] | None = None,
-    dim: Hashable = "patch",
-    chunks: Any = "auto",
-) -> Any:
-    """Split a field, run a function on batches of its patches, and merge what it returns.
-
-    The patches exist block by block only. NumPy and fields on disk are worked through at once,
-    one block after the other, and give NumPy; dask gives dask, one call of `func` after the other
-    in each block and blocks in parallel.
-
-    Parameters
-    ----------
-    obj : DataArray or Dataset
-        The field.
-    func : callable
-        Takes loaded patches, as `split` gives them, and returns a DataArray or a Dataset with the
-        patch dimension; or, of a DataArray, an array of the same shape or one value per patch.
-        Other dims, another dtype, several variables, cropped patches and patches that are finer by
-        ``scale`` are merged as by `merge`. Every batch must return the same cells of its patches,
-        as far as labels tell. Variables need the patch dimension unless the field has them without;
-        coordinates without it, such as the names of new channels, must be the same for every batch:
-        what depends on the data is returned per patch. To see what comes back `func` is called
-        first on no patch, and if it fails on one: of the field (of up to ten, if ``on_error`` lets
-        patches fail), or of zeros for dask.
-    patcher, geometry, sampler, window, dim, chunks
-        As in `split`.
-    aggregation, skipna, fill_value, scale
-        As in `merge`.
-    batch_size : int, optional
-        The most patches in a call of `func`; default: all of a block.
-    on_error : {"raise", "nan", "skip"}, default: "raise"
-        What becomes of patches for which `func` raises, and of those that cannot be read from disk:
-        the error goes on, they are missing values, or they are left out as if they had not been
-        sampled. A batch that fails is tried again patch by patch. A `PatchFailure` warning lists
-        the failed patches. A chunk of a dask field is read in a task of the field's own graph,
-        before ours: where that fails the run ends, with the error that its reader raises. Opened
-        with ``chunks=None`` files are read here, and errors name variable, cells and patches.
-    progress : bool, default: False
-        Draw a bar on stderr: one for each process that works, so it is for threads, or for one
-        process; of a cluster see the dashboard of dask instead.
-    template : DataArray or Dataset, optional
-        What `func` returns for the first few patches (values do not matter), so that it is not
-        called to find out.
-
-    Returns
-    -------
-    DataArray or Dataset
-        The merged field.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument does not fit, or `func` returns patches of another number, size or dtype
-        than at first.
-
-    Warns
-    -----
-    PatchFailure
-        With ``failures``, the message for the label of each failed patch. For dask once per block.
-
-    Examples
-    --------
-    >>> field = xr.DataArray(np.arange(16.0).reshape(4, 4), dims=("y", "x"))
-    >>> xpatch.apply(field, lambda p: p.max(("y", "x")), geometry={"y": 2, "x": 2}).values
-    array([[ 5.,  5.,  7.,  7.],
-           [ 5.,  5.,  7.,  7.],
-           [13., 13., 15., 15.],
-           [13., 13., 15., 15.]])
-    """
-    from xpatch.patches.arguments import Options, check_words
-    from xpatch.patches.planning import chosen, make_plan
-    from xpatch.patches.ragged import check_apply
-    from xpatch.run.apply import apply_in_blocks
-
-    check_words(skipna, fill_value, scale)
-    axes = chosen(patcher, geometry, sampler, window)
-    if several_scales(axes):
-        raise ValueError(
-            "apply works on one kind of patches, and MultiScale gives a DataTree with one for each scale: "
-            "tree = field.patch.split(patcher), then tree.map_over_datasets(func).patch.merge(); of a dask "
-            "field that is lazy, too"
-        )
-    plan, ordinals = make_plan(obj, axes, dim)
-    check_apply(obj, plan)
-    return apply_in_blocks(
-        obj,
-        func,
-        plan,
-        ordinals,
-        dim,
-        chunks,
-        template,
-        {"batch_size": batch_size, "on_error": on_error, "progress": progress},
-        aggregation,
-        Options(None, skipna, fill_value, scale),
-    )

@@ -24,7 +24,8 @@ INK, PAPER, HEIGHT = "#20262c", "#eef2f6", 0.86
 COLORS = ["#3b6fb6", "#4c9a5f", "#8a62a8", "#d98032", "#c8372d"]
 PURPOSE = {
     "accessor": ".patch on fields and patches",
-    "tree": ".patch on DataTrees",
+    "torch": "loaders",
+    "training": "sets, sources, features",
     "api": "split, merge: who does it",
     "run": "apply, batches, write",
     "models": "forecasts, scans, fits",
@@ -45,9 +46,10 @@ PURPOSE = {
     "engine": "gather and scatter arrays",
 }
 FLOORS = (  # as in tests/house.py, where imports are checked; the lower floors in the order of a split
-    ("tree", "accessor"),
+    ("torch",),
+    ("accessor",),
     ("api",),
-    ("run", "models", "multiscale", "plot"),
+    ("run", "models", "training", "multiscale", "plot"),
     ("patches", "catalogs"),
     ("patcher",),
     ("time", "sampler", "geometry", "registry", "statistics", "aggregation", "window"),

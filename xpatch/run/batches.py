@@ -19,6 +19,8 @@ from xpatch.patches.recall import indexed
 from xpatch.run.draw import Draw
 from xpatch.spec import check_flag, check_seed
 
+__all__ = ["batches"]
+
 KEPT_BYTES = 1 << 29  # of stored chunks that are kept while batches are read from disk
 BUFFER = 16  # batches that shuffled patches are mixed within
 
@@ -181,3 +183,52 @@ def as_slice(positions: NDArray) -> Any:
     if n and positions[-1] - positions[0] == n - 1 and (np.diff(positions) == 1).all():
         return slice(int(positions[0]), int(positions[-1]) + 1)
     return positions
+
+
+def batches(
+    obj: Any,
+    batch_size: int,
+    drop_last: bool = False,
+    *,
+    shuffle: bool = False,
+    seed: int | None = None,
+    buffer_size: int | None = None,
+) -> Batches:
+    """Walk over the patches in loaded batches.
+
+    Of a dask array each patch block is computed once, and kept until its last patch was given;
+    a source chunk is computed again for each later block whose patches reach into it. Of data
+    on disk a stored chunk is read once as long as the chunks of one row of patches fit into
+    512 MiB.
+
+    Parameters
+    ----------
+    obj : DataArray or Dataset
+        The patches.
+    batch_size : int
+        Patches in a batch.
+    drop_last : bool, default: False
+        Leave out the last batch if it is smaller.
+    shuffle : bool, default: False
+        Random order instead of that of the patches: chunks are shuffled, and then patches
+        within a buffer, so that chunks are read no more often. Patches in memory are shuffled
+        freely.
+    seed : int, optional
+        The same seed gives the same order; default: another one in each walk.
+    buffer_size : int, optional
+        How many patches a patch may be moved by within the order of the chunks; default:
+        ``16 * batch_size``.
+
+    Returns
+    -------
+    Batches
+        An iterable with a length. ``xr.concat(batches, "patch")`` merges as usual.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.ones((8, 8)), dims=("y", "x"))
+    >>> patches = field.patch.split(geometry={"y": 4, "x": 4})
+    >>> [batch.sizes["patch"] for batch in patches.patch.batches(3)]
+    [3, 1]
+    """
+    return Batches(obj, batch_size, drop_last, shuffle, seed, buffer_size)

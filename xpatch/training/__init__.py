@@ -1,0 +1,1 @@
+"""Training: sets that do not leak, sources for loaders, streaming merges, features."""
