@@ -16,6 +16,7 @@ from xpatch.patches.operators import NotTheCoordinate, patch_labels
 
 if TYPE_CHECKING:
     from xpatch.multiscale import TreeBatches
+    from xpatch.patches.arguments import Scale
 
 __all__ = ["CatalogAccessor", "PatchAccessor", "TreeAccessor", "register"]
 
@@ -177,7 +178,7 @@ class TreeAccessor(NotTheCoordinate):
         like: Any = None,
         skipna: bool | None = None,
         fill_value: Any = None,
-        scale: int | Mapping[Hashable, int] | None = None,
+        scale: Scale = None,
     ) -> Any:
         """Merge each scale to a field, and these to one; see `HierarchicalCombine` and `xpatch.merge`.
 

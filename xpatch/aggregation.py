@@ -252,7 +252,9 @@ def as_aggregation(value: t.Any) -> Aggregation:
     if isinstance(value, Window) or (isinstance(value, str) and value.lower() in WINDOWS):
         raise TypeError(f"{value!r} is a window, not an aggregation; use OverlapAdd({value!r})")
     if isinstance(value, Mapping):
-        raise TypeError(f"merge variables one by one, patches[name].patch.merge(…), got {value!r}")
+        raise TypeError(
+            f"one aggregation for each variable is what merge and apply of a Dataset take, got {value!r}"
+        )
     if "flox" in sys.modules and isinstance(value, sys.modules["flox"].Aggregation):
         return Grouped(value)  # without an import of flox, of which nobody had an object before
     return named(value, Aggregation, AGGREGATIONS, "aggregation")

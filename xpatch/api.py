@@ -15,13 +15,14 @@ from xpatch.geometry import several_grids
 from xpatch.patcher import several_scales
 
 if TYPE_CHECKING:
-    from xpatch.patches.arguments import Options
+    from xpatch.patches.arguments import Options, Scale
     from xpatch.patches.planning import First
     from xpatch.patches.provenance import Provenance
 
 __all__ = ["concat", "merge", "split"]
 
 Field = TypeVar("Field", xr.DataArray, xr.Dataset)
+How = Aggregation | str | tuple[Any, Any] | Mapping[Any, Any] | None
 
 
 def split(
@@ -116,13 +117,14 @@ def split(
 @overload
 def merge(
     patches: Field,
-    aggregation: Aggregation | str | tuple[Any, Any] | None = None,
+    aggregation: How = None,
     *,
     like: xr.DataArray | xr.Dataset | None = None,
     skipna: bool | None = None,
     fill_value: Any = None,
-    scale: int | Mapping[Hashable, int] | None = None,
+    scale: Scale = None,
     dim: Hashable | None = None,
+    to: str | None = None,
 ) -> Field: ...
 @overload
 def merge(
@@ -132,32 +134,34 @@ def merge(
     like: xr.DataArray | xr.Dataset | None = None,
     skipna: bool | None = None,
     fill_value: Any = None,
-    scale: int | Mapping[Hashable, int] | None = None,
+    scale: Scale = None,
 ) -> Any: ...
 def merge(
     patches: Any,
-    aggregation: Aggregation | str | tuple[Any, Any] | None = None,
+    aggregation: How = None,
     *,
     like: xr.DataArray | xr.Dataset | None = None,
     skipna: bool | None = None,
     fill_value: Any = None,
-    scale: int | Mapping[Hashable, int] | None = None,
+    scale: Scale = None,
     dim: Hashable | None = None,
+    to: str | None = None,
 ) -> Any:
     """Put patches back together to a field.
 
     Parameters
     ----------
     patches : DataArray or Dataset, or DataTree
-        What `split` gave, after any model. Dimensions may be new (channels), cropped, scaled by
-        an integer, or reduced away (one value per patch paints its footprint, as it is, also after an
+        What `split` gave, after any model. Dimensions may be new (channels), cropped, finer or
+        coarser by ``scale``, or reduced away (one value per patch paints its footprint, as it is, also after an
         analysis window); patches may be in any order, be left out, or be repeated. A variable that the field has without any cut
         dimension comes back as it was: it must be the same for all patches, missing values aside,
         and one value per patch needs a name of its own.
-    aggregation : Aggregation, str or pair of them, optional
+    aggregation : Aggregation, str, pair of them or mapping, optional
         How overlapping patches become one value; default: that of the Patcher, or overlap-add. Of
         patches in space and time ``(spatial, temporal)`` merges time first, within each place, and
-        then space.
+        then space. Of a Dataset ``{"height": OverlapAdd("hann"), "label": "mode"}`` is one for each variable;
+        that of the rest stands under ``...``.
     like : DataArray or Dataset, optional
         The field that was split, for patches that lost their index: its coordinates are taken.
     skipna : bool, optional
@@ -166,12 +170,19 @@ def merge(
     fill_value : scalar, optional
         Value of cells that no patch covers; of a cube of forecasts, of places that none covers.
         Default: the number for missing that attributes of the patches name, otherwise NaN.
-    scale : int or mapping, optional
-        By which integer the patches are finer than the field along each dimension; an int means
-        the dimensions in space along which boxes were cut: all but time, bands and the like.
+    scale : number or mapping, optional
+        How much finer the patches are than the field along each dimension: an int, or one over an int where
+        they are coarser, such as ``1/4`` or ``{"y": Fraction(1, 3)}``. Then the field has coarser cells, of
+        which the labels are the means of those of the cells they stand for, and sizes and starts of
+        patches must be multiples of these. A number means the dimensions in space along which boxes
+        were cut: all but time, bands and the like. Margins of a synthesis window are in cells of the patches.
     dim : str, optional
         Which split to merge of patches that were split again; default: the last. An earlier one is merged
         where the later ones cut along other dimensions.
+    to : {"anchors"}, optional
+        Give one value per patch as a field of its own in place of painting footprints: on the grid of the
+        anchors, labeled with the mid-points of patches, in time with the anchors; of lists of members at the
+        elements that are the anchors.
 
     Returns
     -------
@@ -193,26 +204,48 @@ def merge(
     array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     >>> patches.isel(patch=[0]).patch.merge("max").values
     array([ 0.,  1.,  2.,  3., nan, nan, nan, nan, nan, nan])
+
+    A network of stride 2 gives half as many cells, one of no stride at all one value.
+
+    >>> patches.coarsen(x=2).mean().patch.merge(scale=1 / 2)
+    <xarray.DataArray (x: 5)> Size: 40B
+    array([0.5, 2.5, 4.5, 6.5, 8.5])
+    Coordinates:
+      * x        (x) float64 40B 0.5 2.5 4.5 6.5 8.5
+    >>> patches.mean("x").patch.merge(to="anchors").x.values
+    array([1.5, 3.5, 5.5, 7.5])
     """
     from xpatch.patches.arguments import Options, check_words
     from xpatch.patches.nested import focused
     from xpatch.patches.provenance import identified
 
-    check_words(skipna, fill_value, scale)
-    options = Options(like, skipna, fill_value, scale)
+    check_words(skipna, fill_value, scale, to)
+    options = Options(like, skipna, fill_value, scale, to)
     patches, hidden = focused(patches, dim)
     if isinstance(patches, xr.DataTree):
         from xpatch.multiscale import merge_scales
 
         return merge_scales(patches, aggregation, options, _merge_field)
     patches, source = identified(patches, like)
+    if isinstance(aggregation, Mapping):
+        from xpatch.patches.by_variable import by_variable
+
+        merged = by_variable(
+            patches, aggregation, lambda p, how: _merge_all(p, source, how, options)
+        )
+        merged = source.plans[0].domain.wrap(merged)
+    else:
+        merged = _merge_all(patches, source, aggregation, options)
+    return merged.assign_coords(hidden) if hidden else merged
+
+
+def _merge_all(patches: Any, source: Provenance, aggregation: Any, options: Options) -> Any:
+    """Merge patches by one aggregation, of one field or of several."""
     if len(source.plans) > 1 and not source.coarse:
         from xpatch.models.merge import merge_each
 
-        merged = merge_each(patches, source, aggregation, options, _merge_field)
-    else:
-        merged = _merge_field(patches, source, aggregation, options)
-    return merged.assign_coords(hidden) if hidden else merged
+        return merge_each(patches, source, aggregation, options, _merge_field)
+    return _merge_field(patches, source, aggregation, options)
 
 
 def _merge_field(patches: Any, source: Provenance, aggregation: Any, options: Options) -> Any:

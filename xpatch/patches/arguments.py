@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Mapping
+from fractions import Fraction
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,10 @@ import xarray as xr
 
 from xpatch.domain.axes import NOT_SPATIAL
 from xpatch.patches.plan import Plan
-from xpatch.spec import check_flag, is_integer
+from xpatch.spec import check_flag
 
-Scale = int | Mapping[Hashable, int] | None
+Scale = float | Fraction | Mapping[Hashable, float | Fraction] | None
+FINEST = 10_000  # cells of the field that one of an output may stand for
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,10 +27,17 @@ class Options:
     skipna: bool | None = None
     fill_value: Any = None
     scale: Scale = None
+    to: str | None = None
 
 
-def check_words(skipna: Any, fill_value: Any, scale: Any) -> None:
+def check_words(skipna: Any, fill_value: Any, scale: Any, to: Any = None) -> None:
     """Raise unless these are words that merge knows, whatever the patches are."""
+    if to not in (None, "anchors"):
+        raise ValueError(f"to must be 'anchors', or None for the field itself, got {to!r}")
+    if to is not None and scale is not None:
+        raise ValueError(
+            f"to={to!r} puts one value per patch, which has no scale, got scale={scale!r}"
+        )
     if skipna is not None:
         check_flag(skipna, "skipna", " (or None: skip where the dtype can hold missing values)")
     if isinstance(fill_value, Mapping | xr.Dataset):
@@ -42,51 +52,66 @@ def check_words(skipna: Any, fill_value: Any, scale: Any) -> None:
             "merge and then merged.fillna(field)"
         )
     if scale is not None and not isinstance(scale, Mapping):
-        if not is_integer(scale):
+        if isinstance(scale, bool | np.bool_) or not isinstance(scale, Real):
             raise TypeError(
-                "scale must be an int, by which patches are finer along all dimensions in space, or a "
+                "scale must be a number, by which patches are finer along all dimensions in space, or a "
                 f"mapping such as {{'y': 2, 'x': 2}}, got {scale!r}"
             )
-        _check_factor(scale, "scale")
+        factor_of(scale, "scale")
 
 
 def _shape(value: Any) -> Any:
     return (len(value),) if isinstance(value, list | tuple) else np.shape(value)
 
 
-def _check_factor(factor: Any, what: str) -> None:
-    if not is_integer(factor) or factor < 1:
-        raise ValueError(f"{what} must be an int of at least 1, got {factor!r}")
+def factor_of(scale: Any, what: str) -> Fraction:
+    """Give by how much patches are finer, as a whole number or one over a whole number.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    number = isinstance(scale, Real) and not isinstance(scale, bool | np.bool_)
+    if number and 0 < float(scale) < np.inf:
+        found = Fraction(scale if isinstance(scale, Fraction) else float(scale))
+        found = found.limit_denominator(FINEST)
+        exact = abs(float(found) - float(scale)) <= 1e-9 * float(scale)
+        if exact and 1 in (found.numerator, found.denominator):
+            return found
+    raise ValueError(
+        f"{what} must be an int of at least 1, where patches are finer than the field, or one over an int, "
+        f"such as 1/4, where they are coarser, got {scale!r}"
+    )
 
 
-def factors(scale: Scale, plan: Plan) -> dict[Hashable, int]:
-    """Give by how much patches are finer along each dimension.
+def factors(scale: Scale, plan: Plan) -> dict[Hashable, Fraction]:
+    """Give by how much patches are finer along each dimension, as an int or one over an int.
 
     Raises
     ------
     KeyError
         If a mapping names a dimension that was not cut.
     ValueError
-        If a factor is no int of at least 1, or a number is given where nothing was cut in space.
+        If a factor is neither, or a number is given where nothing was cut in space.
     """
     if scale is None:
         return {}
     if isinstance(scale, Mapping):
-        for d, factor in scale.items():
+        for d in scale:
             if d not in plan.dims:
                 raise KeyError(
                     f"scale names dimension {d!r}, but the patches were cut along {list(plan.dims)}"
                 )
-            _check_factor(factor, f"scale along {d!r}")
-        return {d: int(f) for d, f in scale.items()}
-    _check_factor(scale, "scale")
+        return {d: factor_of(f, f"scale along {d!r}") for d, f in scale.items()}
+    factor = factor_of(scale, "scale")
     dims = dims_in_space(plan)
-    if scale > 1 and not dims:
+    if factor != 1 and not dims:
         raise ValueError(
             f"scale={scale} is along the sides of boxes in space, and these patches were cut along "
             f"{list(plan.dims)} otherwise: name the dimensions, scale={{dim: {scale}}}"
         )
-    return {d: int(scale) for d in dims if scale > 1}
+    return {d: factor for d in dims if factor != 1}
 
 
 def dims_in_space(plan: Plan) -> tuple[Hashable, ...]:
@@ -98,4 +123,17 @@ def dims_in_space(plan: Plan) -> tuple[Hashable, ...]:
         d
         for d in plan.boxed.dims
         if d not in timed and roles.get(d) != "T" and str(d).lower() not in NOT_SPATIAL
+    )
+
+
+def size_message(d: Hashable, size: int, known: int, got: int) -> str:
+    """Say that patches came back with another size, and what may mend it."""
+    hint = f"crop with patches.patch.crop({d}=…) before map_blocks, or keep the labels {d!r}"
+    if got % size == 0:
+        hint += f", or if the model refines the grid pass merge(scale={{{d!r}: {got // size}}})"
+    elif got and size % got == 0:
+        hint += f", or if it coarsens the grid pass merge(scale={{{d!r}: 1/{size // got}}})"
+    return (
+        f"the patches have {got} cells along {d!r}, but were cut with {known}, and nothing says "
+        f"which part these are: {hint}"
     )

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Hashable, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.aggregation import as_aggregation
 from xpatch.domain import Lattice
+from xpatch.domain.coarser import coarser, coarser_chunks
 from xpatch.domain.nodata import nodata_of, without_nodata
 from xpatch.neighborhood import Members, Neighborhood
-from xpatch.patches.arguments import Options, factors
+from xpatch.patches.arguments import Options, factors, size_message
+from xpatch.patches.at_anchors import anchor_plan, check_reduced
 from xpatch.patches.bounds import bounded_by, turned_back
 from xpatch.patches.carried import carried, on_cells
+from xpatch.patches.coarser import coarser_crop, coarser_plan, without_labels
 from xpatch.patches.composite import inverse_variance, most_probable, most_probable_each
 from xpatch.patches.coords import merge_dates, restored_coords
 from xpatch.patches.encoding import without_recipes
@@ -27,6 +29,7 @@ from xpatch.patches.mapping import with_mapping
 from xpatch.patches.nested import above_coordinates, domain_in
 from xpatch.patches.plan import is_carried
 from xpatch.patches.provenance import Provenance, check_like, ordered
+from xpatch.patches.ranked import labeled
 from xpatch.patches.read_back import box_coordinates, element_coordinates
 from xpatch.patches.reduction import Reduction
 from xpatch.patches.split import check_chunks
@@ -102,10 +105,43 @@ class Merge:
         self.fill_value = None if composed else options.fill_value
         if self.asked is None and not aggregation.alike:  # no number stands for missing there
             self.fill_value = np.nan
-        self.scale = factors(options.scale, self.plan)
+        asked = factors(options.scale, self.plan)
+        self.scale = {d: int(f) for d, f in asked.items() if f >= 1}
+        self.coarser = {d: f.denominator for d, f in asked.items() if f < 1}
+        if self.coarser:
+            self._take_coarser()
+        if options.to is not None:
+            self._take_anchors()
         self.crop = self._find_crop()
         self.patches = self._without_coarse()
         self._check_window()
+
+    def _take_coarser(self) -> None:
+        """Count in the cells of outputs that are coarser than the patches."""
+        factors, like = self.coarser, self.domain is not self.plan.domain
+        self.plan = coarser_plan(self.plan, factors)
+        self.domain = coarser(self.domain, factors) if like else self.plan.domain
+        whole = {d for d, n in self.plan.inner.items() if self.patches.sizes.get(d) == n}
+        given = {
+            d: c for d, c in self.source.crop.items() if d not in whole
+        }  # a mean may be a label
+        crop = coarser_crop(given, factors)
+        self.source = dataclasses.replace(self.source, crop=crop)
+        self.patches = without_labels(self.patches, self.plan, self.source, factors)
+        if self.chunks is not None:
+            self.chunks = coarser_chunks(self.chunks, factors)
+
+    def _take_anchors(self) -> None:
+        """Put one value per patch where its anchor is."""
+        check_reduced(self.patches, self.plan)
+        self.plan = anchor_plan(dataclasses.replace(self.plan, domain=self.domain))
+        self.domain, self.chunks = self.plan.domain, None
+        self.source = dataclasses.replace(self.source, crop={})
+
+    @property
+    def fine_crop(self) -> dict[Hashable, tuple[int, int]]:
+        """Which part of each patch came back, in cells of the field."""
+        return {d: (a * (f := self.coarser.get(d, 1)), b * f) for d, (a, b) in self.crop.items()}
 
     # ------------------------------------------------------------------------------ checks
 
@@ -136,7 +172,7 @@ class Merge:
             if labels is not None and self.scale.get(d, 1) == 1:
                 crop[d] = labels
             elif self.patches.sizes[d] != known:
-                raise ValueError(self._size_message(d, size, known))
+                raise ValueError(size_message(d, size, known, self.patches.sizes[d]))
         return crop
 
     def _check_slots(self, members: Members) -> None:
@@ -164,16 +200,6 @@ class Merge:
                 f"or relabeled; undo it before merge, or drop them with drop_vars({d!r}) if the "
                 "slots are in order"
             )
-
-    def _size_message(self, d: Hashable, size: int, known: int) -> str:
-        got = self.patches.sizes[d]
-        hint = f"crop with patches.patch.crop({d}=…) before map_blocks, or keep the labels {d!r}"
-        if got % size == 0:
-            hint += f", or if the model refines the grid pass merge(scale={{{d!r}: {got // size}}})"
-        return (
-            f"the patches have {got} cells along {d!r}, but were cut with {known}, and nothing says "
-            f"which part these are: {hint}"
-        )
 
     def _label_part(self, d: Hashable) -> tuple[int, int] | None:
         """Cells cut off at both ends according to labels; None if there are none, or of dask.
@@ -369,13 +395,3 @@ class Merge:
             auto = normalize_chunks(tuple(unknown.values()), sizes, OUTPUT_CELLS, np.dtype("u1"))
             known |= dict(zip(unknown, auto, strict=True))
         return [tuple(c * self.scale.get(d, 1) for c in known[d]) for d in dims]
-
-
-def labeled(merged: Variable, aggregation: Any, labels: NDArray[Any]) -> Variable:
-    """Give the labels of patches, which the result of an aggregation counts from one in their order."""
-    if not aggregation.numbered:
-        return merged
-    label = partial(np.take, np.concatenate([[-1], np.sort(labels)]))
-    if merged.chunks is None:
-        return merged.copy(data=label(merged.to_numpy()))
-    return merged.copy(data=merged.data.map_blocks(label, dtype=np.int64))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 from xarray.indexes import PandasIndex, PandasMultiIndex
 
+from xpatch.patches.coarser import are_means
 from xpatch.patches.decoding import check_ordinals, find_recipe, read_plan
 from xpatch.patches.encoding import told_apart
 from xpatch.patches.guards import Check, ListExpected, PlaceCheck, guarded, place_checks
@@ -229,6 +230,9 @@ def _compare(
             part = part_of(labels, ordinals, dim, boxed, d)
         else:
             part = few_tell(labels, ordinals, dim, boxed, d)
+        if part is None and are_means(labels, ordinals, dim, boxed, d):
+            evidence = True  # of coarse cells, as ``coarsen`` gives
+            continue
         if part is None:
             raise ValueError(
                 f"the labels along {d!r} are not those that the recipe gives for these patches, nor a run "

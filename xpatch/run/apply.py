@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import xarray as xr
@@ -11,6 +11,7 @@ from xpatch.aggregation import Aggregation
 from xpatch.patcher import several_scales
 
 if TYPE_CHECKING:
+    from xpatch.patches.arguments import Scale
     from xpatch.patches.planning import First
 
 __all__ = ["apply"]
@@ -33,7 +34,7 @@ def apply(
     template: Any = None,
     skipna: bool | None = None,
     fill_value: Any = None,
-    scale: int | Mapping[Hashable, int] | None = None,
+    scale: Scale = None,
     dim: Hashable = "patch",
     chunks: Any = "auto",
 ) -> Any:

@@ -58,7 +58,7 @@ class Skeleton:
         index = patch_index(result)
         assert index is not None
         options = Options(scale=scale)
-        crop = Merge(result, Provenance.of(index), OverlapAdd(), options).crop
+        crop = Merge(result, Provenance.of(index), OverlapAdd(), options).fine_crop
         forms = {}
         for name, v in variables.items():
             if dim not in v.dims:

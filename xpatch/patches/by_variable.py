@@ -1,0 +1,69 @@
+"""An aggregation for each variable of a Dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import xarray as xr
+
+from xpatch.aggregation import as_aggregation
+
+REST = ("...", "…", ...)  # keys of the aggregation of all variables that are not named
+
+
+def by_variable(
+    patches: Any, aggregations: Mapping[Any, Any], merge: Callable[[Any, Any], Any]
+) -> Any:
+    """Merge variables that have one aggregation together, and give all of them in their order.
+
+    Parameters
+    ----------
+    patches : Dataset
+        The patches.
+    aggregations : mapping
+        The aggregation of each variable by name, and under ``...`` that of the rest.
+    merge : callable
+        Merges a part of the Dataset by one aggregation; None is the default of the split.
+
+    Raises
+    ------
+    TypeError
+        If it is a DataArray.
+    KeyError
+        If a name is none of the Dataset.
+    """
+    groups = _grouped(patches, aggregations)
+    parts = [merge(patches[names], how) for how, names in groups]
+    if len(parts) == 1:
+        return parts[0]
+    merged = xr.merge(parts, combine_attrs="override", compat="override", join="outer")
+    order = [n for n in patches.data_vars if n in merged.data_vars]
+    return merged[[*order, *(n for n in merged.data_vars if n not in order)]]
+
+
+def _grouped(patches: Any, aggregations: Mapping[Any, Any]) -> list[tuple[Any, list[Hashable]]]:
+    """Give the variables of each aggregation."""
+    if not isinstance(patches, xr.Dataset):
+        raise TypeError(
+            f"{dict(aggregations)!r} has an aggregation for each variable of a Dataset, and these patches are a "
+            "DataArray: merge(aggregation)"
+        )
+    unknown = [n for n in aggregations if n not in REST and n not in patches.data_vars]
+    if unknown:
+        raise KeyError(
+            f"merge names an aggregation for {unknown[0]!r}, which is no variable of the patches; these are "
+            f"{list(patches.data_vars)}, and all others are merged by {{...: aggregation}}"
+        )
+    rest = next((aggregations[n] for n in REST if n in aggregations), None)
+    groups: list[tuple[Any, list[Hashable]]] = []
+    for name in patches.data_vars:
+        given = aggregations.get(name, rest)
+        how = given if given is None or isinstance(given, tuple | list) else as_aggregation(given)
+        for known, names in groups:
+            if known is how or (type(known) is type(how) and known == how):
+                names.append(name)
+                break
+        else:
+            groups.append((how, [name]))
+    return groups

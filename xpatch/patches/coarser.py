@@ -1,0 +1,186 @@
+"""Outputs that are coarser than the patches they were made of: where their cells lie in the field."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xarray import Variable
+
+from xpatch.domain.coarser import Factors, coarser
+from xpatch.engine.coarsen import mean_of
+from xpatch.neighborhood import Slices
+from xpatch.patches.labels import agree, tolerance
+from xpatch.patches.plan import Plan
+from xpatch.window import Window, is_boxcar
+
+Crop = Mapping[Hashable, tuple[int, int]]
+MEND = "snap the starts, Rectangular(boundary='pad') or boundary='drop', or give other sizes"
+
+
+def coarser_plan(plan: Plan, factors: Factors) -> Plan:
+    """Give the plan of outputs of which a cell stands for so many of the field along each dimension.
+
+    Raises
+    ------
+    ValueError
+        If the borders of patches do not fall on those of coarse cells.
+    """
+    known = {p.dim: p for p in plan.hood.slices}
+    for d in factors:
+        if d not in known or plan.hood.coarse:
+            raise ValueError(
+                f"scale={_shown(factors)} is for boxes; patches along {d!r} are lists of members, or means over "
+                "windows of several scales, which have no coarser cells: give one value a patch, or one a member"
+            )
+    hood = plan.hood.with_parts(
+        _coarser_part(p, factors[p.dim]) if p.box and p.dim in factors else p
+        for p in plan.hood.parts
+    )
+    window = plan.window if is_plain(plan.window) else Pooled(plan.window, dict(factors))
+    return dataclasses.replace(
+        plan, domain=coarser(plan.domain, factors), hood=hood, window=window, origin=plan.anchor_id
+    )
+
+
+def _coarser_part(part: Slices, factor: int) -> Slices:
+    """Count along one dimension in coarse cells."""
+    what = f"scale={{{part.dim!r}: 1/{factor}}}"
+    if part.size % factor:
+        raise ValueError(
+            f"{what} needs patches of a multiple of {factor} cells along {part.dim!r}, and these have "
+            f"{part.size}: split with {part.size // factor * factor or factor} or {-(-part.size // factor) * factor}"
+        )
+    wrong = part.starts[part.starts % factor != 0]
+    if len(wrong):
+        raise ValueError(
+            f"{what} needs patches that start at multiples of {factor} cells along {part.dim!r}, and "
+            f"{len(wrong)} of {len(part)} do not, such as the one at {wrong[0]}: {MEND}"
+        )
+    if part.n % factor and (part.wrap or _reaches_past(part, part.n // factor * factor)):
+        raise ValueError(
+            f"{what}: the field has {part.n} cells along {part.dim!r}, no multiple of {factor}, so that the last "
+            f"coarse cell would lie across its edge: cut the field, isel({part.dim}=slice({part.n // factor * factor})), "
+            "or use boundary='drop'"
+        )
+    at = part.anchor
+    if at is not None and (at + 1) % factor:
+        raise ValueError(
+            f"{what}: windows in time reach from {-at} to {part.size - 1 - at} steps from their anchor, so that a "
+            f"coarse step would hold steps on both sides of it: use a lookback of a multiple of {factor} steps"
+        )
+    return dataclasses.replace(
+        part,
+        n=part.n // factor,
+        size=part.size // factor,
+        starts=part.starts // factor,
+        anchor=None if at is None else (at + 1) // factor - 1,
+    )
+
+
+def _reaches_past(part: Slices, end: int) -> bool:
+    return bool(len(part) and part.starts.max() + part.size > end)
+
+
+def coarser_crop(crop: Crop, factors: Factors) -> dict[Hashable, tuple[int, int]]:
+    """Count the cells that were cut off in coarse ones.
+
+    Raises
+    ------
+    ValueError
+        If that leaves parts of coarse cells.
+    """
+    out = dict(crop)
+    for d, factor in factors.items():
+        low, high = crop.get(d, (0, 0))
+        if low % factor or high % factor:
+            raise ValueError(
+                f"the patches were cropped by {low} and {high} cells along {d!r}, and scale={_shown(factors)} needs "
+                f"multiples of {factor}"
+            )
+        out[d] = low // factor, high // factor
+    return out
+
+
+def without_labels(patches: Any, plan: Plan, source: Any, factors: Factors) -> Any:
+    """Drop labels along coarse dimensions that lie in their coarse cell: the plan knows where these are.
+
+    A model that takes every fourth cell leaves the label of the first; that of the coarse cell is the mean.
+    """
+    own = dataclasses.replace(plan, hood=plan.hood.cropped(source.crop))
+    given = [d for d in factors if d in patches.coords]
+    stray = [d for d in given if _in_cells(patches, own, source.ordinals, d)]
+    return patches.drop_vars(stray)
+
+
+def _in_cells(patches: Any, plan: Plan, ordinals: NDArray[Any], d: Hashable) -> bool:
+    """Whether the labels of a few patches are within half a coarse cell of the mean."""
+    labels, part = patches.coords[d].variable, next(p for p in plan.hood.slices if p.dim == d)
+    dim = next((e for e in labels.dims if e != d), None)
+    if labels.chunks is not None or dim is None or not len(ordinals):
+        return False
+    if labels.sizes.get(d) != part.size or labels.dtype.kind not in "iuf":
+        return False
+    few = np.unique(np.linspace(0, len(ordinals) - 1, 3).astype(int))
+    (entries,) = plan.hood.only([d]).entries(ordinals[few])
+    mine = plan.domain.labels_at(d, part.starts[entries][:, None] + np.arange(part.size), part.wrap)
+    step = plan.domain.spacing(d)
+    if mine is None or step is None:
+        return False
+    theirs = labels.transpose(dim, d).isel({dim: few}).to_numpy()
+    return bool((np.abs(theirs - mine) < abs(step) / 2 * (1 + 1e-6)).all())
+
+
+def are_means(
+    labels: Variable, ordinals: NDArray[Any], dim: Hashable, plan: Plan, d: Hashable
+) -> bool:
+    """Whether labels are the means of those of so many cells each, in a few patches."""
+    size, part = labels.sizes[d], next(p for p in plan.hood.slices if p.dim == d)
+    if labels.chunks is not None or not size or part.size % size or size == part.size:
+        return False
+    few = np.unique(np.linspace(0, len(ordinals) - 1, 3).astype(int))
+    entries = plan.hood.entries(ordinals[few])[plan.hood.slices.index(part)]
+    cells = part.starts[entries][:, None] + np.arange(part.size)
+    expected = plan.domain.labels_at(d, cells, part.wrap)
+    if expected is None or expected.dtype.kind not in "iufmM":
+        return False
+    means = mean_of(expected, 1, part.size // size)
+    own = labels.transpose(dim, d).isel({dim: few}).to_numpy()
+    return bool(agree(own, means, tolerance(plan.domain, d)).all())
+
+
+def is_plain(window: Window | None) -> bool:
+    """Whether a window is equal to one everywhere."""
+    return is_boxcar(window) and not getattr(window, "margin", 0)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Pooled(Window):
+    """The mean of a window over the cells that each coarse cell stands for."""
+
+    window: Any
+    factors: Any
+
+    def rows(
+        self, size: int, dim: Any, low: NDArray[Any], high: NDArray[Any], anchor: int | None = None
+    ) -> NDArray[np.float64]:
+        factor = self.factors.get(dim, 1)
+        at = None if anchor is None else (anchor + 1) * factor - 1
+        fine = self.window.rows(size * factor, dim, low, high, at)
+        pooled: NDArray[np.float64] = (
+            np.asarray(fine, float).reshape(len(fine), size, factor).mean(-1)
+        )
+        return pooled
+
+    def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(self.window.profile(offset), float)
+
+    def radial(self, members: Any) -> NDArray[np.float64]:
+        return np.asarray(self.window.radial(members), float)
+
+
+def _shown(factors: Factors) -> str:
+    return "{" + ", ".join(f"{d!r}: 1/{f}" for d, f in factors.items()) + "}"
