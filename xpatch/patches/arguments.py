@@ -80,8 +80,8 @@ def factor_of(scale: Any, what: str) -> Fraction:
         if exact and 1 in (found.numerator, found.denominator):
             return found
     raise ValueError(
-        f"{what} must be an int of at least 1, where patches are finer than the field, or one over an int, "
-        f"such as 1/4, where they are coarser, got {scale!r}"
+        f"{what} must be one over an int, such as 1/4, where patches are coarser than the field, or where they are "
+        f"finer an int of at least 1, got {scale!r}"
     )
 
 

@@ -47,7 +47,7 @@ def _grouped(patches: Any, aggregations: Mapping[Any, Any]) -> list[tuple[Any, l
     if not isinstance(patches, xr.Dataset):
         raise TypeError(
             f"{dict(aggregations)!r} has an aggregation for each variable of a Dataset, and these patches are a "
-            "DataArray: merge(aggregation)"
+            "DataArray: merge these one by one, patches.patch.merge(aggregation)"
         )
     unknown = [n for n in aggregations if n not in REST and n not in patches.data_vars]
     if unknown:
