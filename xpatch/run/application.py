@@ -17,6 +17,7 @@ from xpatch.domain import variables_of
 from xpatch.engine.lazy import keeping
 from xpatch.models.merge import preprocessed
 from xpatch.patches.arguments import Options
+from xpatch.patches.by_variable import by_variable
 from xpatch.patches.chunks import groups_within, patch_groups, virtual_chunks
 from xpatch.patches.index import as_given, patch_index, whole_of
 from xpatch.patches.merge import Merge, resolved
@@ -174,16 +175,22 @@ def apply_in_blocks(
     run = Application(func, plan, patches, blocks, options, merging.scale, template, eager)
     made, present = run.lazily()
     source = of_index(made)
-    how = resolved(aggregation, source)
-    made, source, present = preprocessed(made, source, how, merging.scale, present)
-    merge = Merge(made, source, how, merging, chunks=out_chunks, present=present)
-    merged = run_merge(merge)
+
+    def merged_by(patches: Any, asked: Any) -> Any:
+        how = resolved(asked, source)
+        part, own, there = preprocessed(patches, source, how, merging.scale, present)
+        return run_merge(Merge(part, own, how, merging, chunks=out_chunks, present=there))
+
+    if isinstance(aggregation, Mapping):
+        merged = by_variable(made, aggregation, merged_by)
+    else:
+        merged = merged_by(made, aggregation)
     if eager:
         with keeping([v._data for v in whole_of(patches).variables.values()], KEPT_BYTES):
             merged = _stored(merged)
         if run.failures:
             warnings.warn(PatchFailure(run.failures), stacklevel=4)
-    return merge.domain.wrap(merged)
+    return plan.domain.wrap(merged)
 
 
 def _check(func: Any, options: Mapping[str, Any]) -> None:
@@ -203,6 +210,9 @@ def _check(func: Any, options: Mapping[str, Any]) -> None:
 
 def _check_aggregation(aggregation: Any) -> None:
     """Raise a ValueError if patches are not merged to the field at once."""
+    if isinstance(aggregation, Mapping):
+        for one in aggregation.values():
+            _check_aggregation(one)
     cube = isinstance(aggregation, Aggregation) and aggregation.preprocess == "cube"
     if cube or isinstance(aggregation, tuple | list):
         raise ValueError(

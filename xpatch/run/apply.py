@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import xarray as xr
@@ -27,7 +27,7 @@ def apply(
     geometry: Any = None,
     sampler: Any = None,
     window: Any = None,
-    aggregation: Aggregation | str | None = None,
+    aggregation: Aggregation | str | Mapping[Any, Any] | None = None,
     batch_size: int | None = None,
     on_error: str = "raise",
     progress: bool = False,
