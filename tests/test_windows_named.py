@@ -283,6 +283,40 @@ def test_windows_in_time_take_arrays_beside_those_of_space():
     xr.testing.assert_allclose(plain.patch.merge(OverlapAdd(named)), cube)
 
 
+def test_what_is_lazy_tells_arrays_apart():
+    patches = patches_of(FIELD.chunk(y=15))
+    one, other = (patches.patch.merge(OverlapAdd(w)) for w in (ROUND, HOLED))
+    assert one.data.name == patches.patch.merge(OverlapAdd(ROUND.copy())).data.name
+    assert one.data.name != other.data.name
+
+
+@pytest.mark.parametrize("chunks", [None, {"y": 15}])
+def test_apply_takes_arrays_and_votes_keep_dtypes(chunks):
+    field = FIELD if chunks is None else FIELD.chunk(chunks)
+    cut = {"geometry": SIZE, "sampler": RegularStride(overlap="50%")}
+    same = field.patch.apply(lambda p: p + 0, **cut, window=HOLED, aggregation=OverlapAdd(ROUND))
+    xr.testing.assert_allclose(same, FIELD.where(same.notnull()))
+
+    def model(patches):
+        several = xr.concat([patches, 1 - patches], "class").transpose("patch", "class", ...)
+        return several.assign_coords({"class": CLASSES["u1"][:2]})
+
+    voted = field.patch.apply(model, **cut, aggregation=SoftVote(window=ROUND))
+    assert voted.dtype == np.uint8
+    np.testing.assert_array_equal(voted, np.where(FIELD >= 0.5, 3, 7))
+
+
+def test_what_a_model_reduced_paints_with_the_array():
+    patches = FIELD.patch.split(geometry=SIZE, sampler=SAMPLERS[0])
+    scores = patches.mean(("y", "x"))
+    painted = patches.copy(data=np.broadcast_to(scores.values[:, None, None], patches.shape))
+    merged = scores.patch.merge(OverlapAdd(ROUND))
+    np.testing.assert_allclose(merged, by_hand(painted, ROUND))
+    tapered = FIELD.patch.split(geometry=SIZE, sampler=SAMPLERS[0], window=ROUND)
+    alike = tapered.mean(("y", "x")) * 0 + 3
+    np.testing.assert_allclose(alike.patch.merge(), 3)
+
+
 def test_weight_maps_are_values():
     one, same = xpatch.WeightMap(ROUND), xpatch.WeightMap(ROUND.copy())
     assert one == same

@@ -175,7 +175,7 @@ class Patcher(Splits, Axes):
         Shape of a patch.
     sampler : Sampler, optional
         Where the patches are; default: side by side.
-    window : Window or str, optional
+    window : Window, str, tuple, function or array, optional
         Analysis window.
     aggregation : Aggregation or str, optional
         Default of merge; default: overlap-add.
@@ -201,7 +201,7 @@ class TimePatcher(Splits, TimeAxes):
         `FixedLookback`, `LookbackHorizon`, `PhaseWindow` or `MultiScale`.
     sampler : TimeSampler, optional
         Where windows are anchored; default: at every step.
-    window : Window or str, optional
+    window : Window, str, tuple, function or array, optional
         Analysis window.
     aggregation : Aggregation or str, optional
         Default of merge; default: `TemporalMean`, of a `MultiScale` `HierarchicalCombine`.

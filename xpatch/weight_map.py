@@ -119,9 +119,13 @@ class WeightMap(Window):
         if not self.fits(sizes):
             own = self.weights.shape
             mine = own if self.dims is None else dict(zip(self.dims, own, strict=True))
+            several = self.weights.ndim == 1 < len(sizes)
+            hint = (
+                "; of a profile along each dimension the product, np.outer(y, x)" if several else ""
+            )
             raise ValueError(
                 f"weights of shape {mine} do not fit patches of {dict(sizes)}; give an array of shape "
-                f"{tuple(sizes.values())}, or a DataArray with some of these dimensions"
+                f"{tuple(sizes.values())}, or a DataArray with some of these dimensions{hint}"
             )
         if self.dims is None:
             return np.asarray(self.weights)

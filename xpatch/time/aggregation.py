@@ -24,7 +24,7 @@ class TemporalMean(Windowed):
 
     Parameters
     ----------
-    window : TimeWindow, Window or str, optional
+    window : TimeWindow, Window, str, tuple, function or array, optional
         The synthesis window; default: equal weights.
     """
 
