@@ -281,6 +281,9 @@ def test_windows_in_time_take_arrays_beside_those_of_space():
     plain = cube.patch.split(**cut)
     named = xr.DataArray(space, dims=("y", "x"))
     xr.testing.assert_allclose(plain.patch.merge(OverlapAdd(named)), cube)
+    for unnamed in (space, np.ones((3, 4, 4)), np.ones((4, 4, 3))):
+        with pytest.raises(ValueError, match=r"name them: xr.DataArray\(weights, dims="):
+            plain.patch.merge(OverlapAdd(unnamed))
 
 
 def test_what_is_lazy_tells_arrays_apart():

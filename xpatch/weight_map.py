@@ -91,6 +91,11 @@ class WeightMap(Window):
     def __hash__(self) -> int:
         return hash((self.weights.shape, self.dims, self.weights.tobytes()))
 
+    @property
+    def unnamed(self) -> bool:  # type: ignore[override]
+        """Whether the dimensions have no names."""
+        return self.dims is None
+
     def to_dict(self) -> dict[str, Any]:
         """Give the specification as JSON-able values; a large map is not written."""
         found = super().to_dict()

@@ -39,6 +39,7 @@ class Window(Spec):
     """
 
     temporal: ClassVar[bool] = False  # whether it weighs along time only
+    unnamed: ClassVar[bool] = False  # whether `table` goes by the order of dimensions
 
     def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
         """Weight at normalized offsets in (−1, 1) from the center."""
@@ -341,6 +342,11 @@ class Squared(Window):
     def temporal(self) -> bool:  # type: ignore[override]
         """Whether it weighs along time only."""
         return self.window.temporal
+
+    @property
+    def unnamed(self) -> bool:  # type: ignore[override]
+        """Whether `table` goes by the order of dimensions."""
+        return self.window.unnamed
 
     def rows(
         self, size: int, dim: Any, low: NDArray, high: NDArray, anchor: int | None = None

@@ -67,6 +67,12 @@ def box_table(window: Window | None, hood: Neighborhood) -> NDArray[np.float64] 
     """
     if window is None or not hood.slices:
         return None
+    timed = [p.timed for p in hood.slices]
+    if window.unnamed and any(timed) and not all(timed):  # which patches may have in any order
+        raise ValueError(
+            f"{window!r} does not say which of its dimensions are those of {list(hood.dims)}; name them: "
+            "xr.DataArray(weights, dims=[…])"
+        )
     table = window.table({p.dim: p.size for p in hood.slices})
     if table is not None and (hood.lists or hood.coarse):
         what = "lists of members" if hood.lists else "windows in time of several scales"
