@@ -271,9 +271,9 @@ CASES = {
         r"5 cells along 'x', the field has 10",
     ),
     # windows
-    "unknown window": (split(window="hamming"), ValueError, r"unknown window 'hamming'.*'hann'"),
+    "unknown window": (split(window="hamning"), ValueError, r"unknown window 'hamning'.*'hann'"),
     "window that needs arguments": (
-        split(window="gaussian"),
+        split(window=Gaussian),
         ValueError,
         r"Gaussian.*needs arguments",
     ),

@@ -424,7 +424,11 @@ CASES = {
     "a function for an aggregation": (merge(np.mean), TypeError, "object of Aggregation.*'median'"),
     "a mapping of aggregations": (merge({"a": "mean"}), TypeError, "one by one"),
     "a window for an aggregation": (merge("hann"), TypeError, r"use OverlapAdd\('hann'\)"),
-    "an array for a window": (split(window=np.hanning(4)), TypeError, "window must be.*'hann'"),
+    "a profile for a window": (
+        split(window=np.hamming(4)),
+        ValueError,
+        r"shape \(4,\) do not fit patches of \{'y': 4, 'x': 4\}.*of a profile .*np.outer",
+    ),
     # other calls
     "an array for a field": (
         lambda: xpatch.split(FIELD.values, 4),

@@ -82,7 +82,8 @@ from xpatch.time.sampler import (
 )
 from xpatch.time.scales import HierarchicalCombine, MultiScale
 from xpatch.time.window import CausalBoxcar, ExponentialDecay, Periodic, TaperedTukey
-from xpatch.window import Boxcar, Custom, Gaussian, Hann, Tukey, Window
+from xpatch.weight_map import WeightMap
+from xpatch.window import Blackman, Boxcar, Custom, Gaussian, Hamming, Hann, Tukey, Window
 
 __version__ = "0.1.0"
 
@@ -94,6 +95,7 @@ __all__ = [
     "AlongTrack",
     "Any",
     "ArgMax",
+    "Blackman",
     "Boxcar",
     "CalendarPeriod",
     "CausalBoxcar",
@@ -114,6 +116,7 @@ __all__ = [
     "GeoSlice",
     "Geometry",
     "GridDomain",
+    "Hamming",
     "Hann",
     "HardVote",
     "HierarchicalCombine",
@@ -164,6 +167,7 @@ __all__ = [
     "Valid",
     "Var",
     "VectorDomain",
+    "WeightMap",
     "WeightedSum",
     "Window",
     "Within",

@@ -34,7 +34,8 @@ from xpatch.statistics import (
     Sum,
     Var,
 )
-from xpatch.window import WINDOWS, Custom, Window, as_window
+from xpatch.weight_map import WINDOWS, as_window
+from xpatch.window import Window
 
 
 class Windowed(Aggregation):
@@ -60,8 +61,9 @@ class OverlapAdd(Windowed):
 
     Parameters
     ----------
-    window : Window or str, optional
-        The synthesis window; default: equal weights.
+    window : Window, str, tuple, function or array, optional
+        The synthesis window; default: equal weights. A name, a name with its parameter,
+        ``("tukey", 0.25)``, or weights of the shape of a patch (see `WeightMap`).
     normalize_by_window : bool, default: True
         Divide by the summed weights (analysis times synthesis window). Without it the windows
         themselves must add up to one.
@@ -95,22 +97,29 @@ class WeightedSum(Aggregation):
 
     Parameters
     ----------
-    weight_fn : callable or Window
-        Takes normalized offsets in (−1, 1) and gives weights ≥ 0; over several dimensions the
-        product is taken.
+    weight_fn : callable, Window, str, tuple or array
+        A function takes normalized offsets in (−1, 1) and gives weights ≥ 0; over several dimensions
+        the product is taken. Or a window, as `OverlapAdd` takes it.
     """
 
     weight_fn: t.Any
     linear: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not (callable(self.weight_fn) or isinstance(self.weight_fn, Window | str)):
-            raise TypeError(f"WeightedSum needs a function of the offset, got {self.weight_fn!r}")
+        try:
+            window = as_window(self.weight_fn)
+        except TypeError as error:
+            raise TypeError(
+                f"WeightedSum needs a function of the offset or a window: {error}"
+            ) from None
+        if window is None:
+            raise TypeError("WeightedSum needs a function of the offset or a window, got None")
+        object.__setattr__(self, "weight_fn", window)
 
     @property
     def synthesis(self) -> Window | None:
-        named_or_window = isinstance(self.weight_fn, Window | str)
-        return as_window(self.weight_fn) if named_or_window else Custom(self.weight_fn)
+        window: Window = self.weight_fn
+        return window
 
     @property
     def normalize(self) -> bool:
@@ -131,8 +140,15 @@ class SoftVote(Windowed):
     keep_probabilities : bool, default: False
         Give a Dataset of ``label`` and ``probability`` instead of the labels; of a Dataset of
         patches, ``t`` with the labels and ``t_probability`` for each variable ``t``.
-    window : Window or str, optional
-        Synthesis window of the average.
+    window : Window, str, tuple, function or array, optional
+        Synthesis window of the average, as in `OverlapAdd`.
+
+    Notes
+    -----
+    Labels have the dtype of the coordinate of the classes; without one they are positions, int64. Cells
+    that no patch covers, or of which a probability is missing, hold ``fill_value``; by default NaN, which
+    makes floats of integers. Of dask patches that cover the whole field the dtype is settled before any
+    value is known: labels keep it, and a missing probability raises unless merge has a ``fill_value``.
     """
 
     dim: Hashable = "class"
@@ -149,6 +165,13 @@ class InvVarWeightedMean(Aggregation):
     ----------
     mean, variance : hashable
         Names of the two variables.
+    window : Window, str, tuple, function or array, optional
+        Synthesis window, as in `OverlapAdd`, by which the inverse variances are multiplied.
+
+    Notes
+    -----
+    With weights ``w`` of the window the mean is ``Σ (w/σ²) x / Σ (w/σ²)`` and its variance
+    ``Σ (w²/σ²) / (Σ w/σ²)²``, without one ``1 / Σ 1/σ²``.
 
     References
     ----------
@@ -158,6 +181,10 @@ class InvVarWeightedMean(Aggregation):
 
     mean: Hashable = "mean"
     variance: Hashable = "variance"
+    window: t.Any = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "window", as_window(self.window))
 
     @property
     def variables(self) -> tuple[Hashable, ...]:

@@ -51,7 +51,7 @@ def split(
         space with every window in time: ``[{"y": 64, "x": 64}, FixedLookback(31)]``.
     sampler : Sampler, TimeSampler, or pair of them, optional
         Where the patches are; default: side by side, in time at every step.
-    window : Window or str, or pair of them, optional
+    window : Window, str, tuple, function or array, or pair of them, optional
         Analysis window: the patches are multiplied by it, and `merge` divides by its sum. Of two
         geometries samplers and windows are pairs in the same order.
     dim : str, default: "patch"

@@ -13,12 +13,13 @@ from xpatch.aggregation import AGGREGATIONS, Aggregation, as_aggregation
 from xpatch.geometry import Geometry, MemberGeometry, as_geometry
 from xpatch.geometry.boxes import is_size
 from xpatch.sampler import EveryElement, RegularStride, Sampler
-from xpatch.spec import Spec, decode
+from xpatch.spec import Spec, decode, is_number
 from xpatch.time.aggregation import TemporalMean
 from xpatch.time.geometry import TimeGeometry
 from xpatch.time.sampler import RegularTimeStride, TimeSampler
 from xpatch.time.scales import HierarchicalCombine, MultiScale
-from xpatch.window import WINDOWS, Window, as_window
+from xpatch.weight_map import WINDOWS, as_window
+from xpatch.window import Window
 
 __all__ = ["Patcher", "SpatioTemporalPatcher", "TimePatcher"]
 
@@ -174,7 +175,7 @@ class Patcher(Splits, Axes):
         Shape of a patch.
     sampler : Sampler, optional
         Where the patches are; default: side by side.
-    window : Window or str, optional
+    window : Window, str, tuple, function or array, optional
         Analysis window.
     aggregation : Aggregation or str, optional
         Default of merge; default: overlap-add.
@@ -200,7 +201,7 @@ class TimePatcher(Splits, TimeAxes):
         `FixedLookback`, `LookbackHorizon`, `PhaseWindow` or `MultiScale`.
     sampler : TimeSampler, optional
         Where windows are anchored; default: at every step.
-    window : Window or str, optional
+    window : Window, str, tuple, function or array, optional
         Analysis window.
     aggregation : Aggregation or str, optional
         Default of merge; default: `TemporalMean`, of a `MultiScale` `HierarchicalCombine`.
@@ -271,7 +272,7 @@ def _pair(value: Any, what: str) -> Any:
     """Give what goes with each of two geometries."""
     if value is None:
         return None, None
-    if not isinstance(value, list | tuple) or len(value) != 2:
+    if not isinstance(value, list | tuple) or len(value) != 2 or is_number(value[1]):
         raise TypeError(
             f"{what} of two geometries is a pair in their order, or None, such as {what}=[one in space, "
             f"one in time], in which None is the default; got {reprlib.repr(value)}"

@@ -12,9 +12,18 @@ from numpy.typing import NDArray
 
 from xpatch.engine.members import Members
 from xpatch.engine.slices import AxisWeights, Slices
-from xpatch.spec import DimMap, Spec, check_fraction, check_number, named, per_dim
+from xpatch.spec import DimMap, Spec, check_fraction, check_number, per_dim
 
-__all__ = ["Boxcar", "Custom", "Gaussian", "Hann", "Tukey", "Window", "as_window"]
+__all__ = [
+    "Blackman",
+    "Boxcar",
+    "Custom",
+    "Gaussian",
+    "Hamming",
+    "Hann",
+    "Tukey",
+    "Window",
+]
 
 # Weights this small relative to the peak still merge exactly and do not vanish in float32.
 SMALLEST = 1e-12
@@ -30,6 +39,7 @@ class Window(Spec):
     """
 
     temporal: ClassVar[bool] = False  # whether it weighs along time only
+    unnamed: ClassVar[bool] = False  # whether `table` goes by the order of dimensions
 
     def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
         """Weight at normalized offsets in (−1, 1) from the center."""
@@ -45,6 +55,17 @@ class Window(Spec):
         """
         offset = (2 * np.arange(size) + 1 - size) / size
         return np.broadcast_to(self.profile(offset), (len(low), size))
+
+    def table(self, sizes: Mapping[Any, int]) -> NDArray[np.float64] | None:
+        """Weights of a box that are no product, by which those of `rows` are multiplied.
+
+        Shape is that of ``sizes``, or 1 along a dimension that makes no difference; None: all one.
+        """
+        return None
+
+    def fits(self, sizes: Mapping[Any, int]) -> bool:
+        """Whether `table` has weights of boxes of these sizes."""
+        return True
 
     def check(self, parts: Sequence[Slices]) -> None:
         """Raise a ValueError if the window means nothing on these boxes."""
@@ -122,6 +143,44 @@ class Hann(Window):
 
     def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
         return 0.5 * (1 + np.cos(np.pi * offset))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Hamming(Window):
+    """Raised cosine on a pedestal, ``0.54 + 0.46 cos π u``; the rim keeps a weight of 0.08.
+
+    References
+    ----------
+    Harris (1978), see `Hann`.
+
+    Examples
+    --------
+    >>> xpatch.Hamming().profile(np.array([-0.5, 0.0, 0.5])).round(3)
+    array([0.54, 1.  , 0.54])
+    """
+
+    def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
+        return 0.54 + 0.46 * np.cos(np.pi * offset)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Blackman(Window):
+    """Two cosines, ``0.42 + 0.5 cos π u + 0.08 cos 2π u``: narrower than `Hann`, of smaller side lobes.
+
+    References
+    ----------
+    Harris (1978), see `Hann`.
+
+    Examples
+    --------
+    >>> xpatch.Blackman().profile(np.array([-0.5, 0.0, 0.5])).round(3)
+    array([0.34, 1.  , 0.34])
+    """
+
+    def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
+        cosine = np.cos(np.pi * offset)
+        weights = 0.34 + cosine * (0.5 + 0.16 * cosine)  # cos 2x = 2 cos² x − 1
+        return np.maximum(weights, SMALLEST)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -259,26 +318,53 @@ class ByDim(Window):
         window = self.dims.get(dim) or Boxcar()
         return window.rows(size, dim, low, high, anchor)
 
+    def table(self, sizes: Mapping[Any, int]) -> NDArray[np.float64] | None:
+        out = None
+        for window in dict.fromkeys(w for w in self.dims.values() if w is not None):
+            own = {d: n for d, n in sizes.items() if self.dims.get(d) == window}
+            if (found := window.table(own)) is not None:
+                wide = np.expand_dims(found, [k for k, d in enumerate(sizes) if d not in own])
+                out = wide if out is None else out * wide
+        return out
+
     def radial(self, members: Members) -> NDArray[np.float64]:
         window = self.dims.get(members.dims[0]) or Boxcar()
         return window.radial(members)
 
 
-WINDOWS: dict[str, type[Window]] = {
-    "boxcar": Boxcar,
-    "hann": Hann,
-    "tukey": Tukey,
-    "gaussian": Gaussian,
-}
+@dataclasses.dataclass(frozen=True, repr=False)
+class Squared(Window):
+    """The square of a window, by which the variance of a weighted mean is weighted."""
 
+    window: Window
 
-def as_window(value: Any) -> Window | None:
-    """Turn None, a name, a function or a Window into a Window."""
-    if value is None or isinstance(value, Window):
-        return value
-    if callable(value) and not isinstance(value, type):
-        return Custom(value)
-    return named(value, Window, WINDOWS, "window")
+    @property
+    def temporal(self) -> bool:  # type: ignore[override]
+        """Whether it weighs along time only."""
+        return self.window.temporal
+
+    @property
+    def unnamed(self) -> bool:  # type: ignore[override]
+        """Whether `table` goes by the order of dimensions."""
+        return self.window.unnamed
+
+    def rows(
+        self, size: int, dim: Any, low: NDArray, high: NDArray, anchor: int | None = None
+    ) -> NDArray[np.float64]:
+        return self.window.rows(size, dim, low, high, anchor) ** 2
+
+    def table(self, sizes: Mapping[Any, int]) -> NDArray[np.float64] | None:
+        found = self.window.table(sizes)
+        return None if found is None else found**2
+
+    def fits(self, sizes: Mapping[Any, int]) -> bool:
+        return self.window.fits(sizes)
+
+    def check(self, parts: Sequence[Slices]) -> None:
+        self.window.check(parts)
+
+    def radial(self, members: Members) -> NDArray[np.float64]:
+        return self.window.radial(members) ** 2
 
 
 def is_boxcar(window: Window | None) -> bool:

@@ -17,11 +17,10 @@ from xpatch.engine.dtypes import has_nan
 from xpatch.engine.listed import Listed
 from xpatch.engine.reducers import Choose, Reducer, Total, WeightedMean
 from xpatch.engine.scatter import Lane, Layout, scatter
-from xpatch.engine.slices import AxisWeights, Slices
+from xpatch.engine.slices import Factors, Slices
 
 SLAB_CELLS = 1 << 24  # of the domain that are looked at together
 SAMPLE = 32  # patches that are looked at for missing values
-Weights = Sequence[AxisWeights | None]  # for each dimension, of all entries; None: all one
 Cover = list[NDArray[Any]] | NDArray[Any]  # a vector for each dimension, or a field
 
 
@@ -50,7 +49,7 @@ class Boxes:
         Which entries the patches take.
     labels : int64 array (patch,)
         By which the first and the last are told.
-    weights, masses : sequence of AxisWeights or None
+    weights, masses : Factors
         What values are multiplied by, and what that adds to the denominator.
     """
 
@@ -58,8 +57,8 @@ class Boxes:
     axes: tuple[int, ...]
     arrangement: Arrangement
     labels: NDArray[np.int64]
-    weights: tuple[AxisWeights | None, ...]
-    masses: tuple[AxisWeights | None, ...]
+    weights: Factors
+    masses: Factors
     known: dict[Any, Layout] = dataclasses.field(default_factory=dict)  # layouts, by region
 
     @classmethod
@@ -69,11 +68,11 @@ class Boxes:
         axes: Sequence[int],
         where: Arrangement,
         labels: NDArray[Any],
-        weights: Weights,
-        masses: Weights,
+        weights: Factors,
+        masses: Factors,
     ) -> Boxes:
         """Give the boxes of patches that stand ``where`` they do among all of a neighborhood."""
-        return cls(hood.parts, tuple(axes), where, labels, tuple(weights), tuple(masses))
+        return cls(hood.parts, tuple(axes), where, labels, weights, masses)
 
     @property
     def starts(self) -> list[NDArray[np.int64]]:
@@ -118,7 +117,7 @@ class Boxes:
         labels = self.labels
         if position is not None:
             labels = labels[np.maximum(position, 0)]
-        return Layout(lanes, self.axes, position, labels)
+        return Layout(lanes, self.axes, position, labels, self.weights, self.masses)
 
     def listed(self, low: Sequence[int], high: Sequence[int]) -> Listed:
         """Give where boxes that are no product lie in a region."""
@@ -132,8 +131,8 @@ class Boxes:
             tuple(b - a for a, b in zip(low, high, strict=True)),
             tuple(s - a for s, a in zip(self.starts, low, strict=True)),
             self.labels,
-            tuple(w for w, _, _ in taken),
-            tuple(w if same else m for w, m, same in taken),  # so that it is told once
+            Factors.of([w for w, _, _ in taken], self.weights.table),
+            Factors.of([w if same else m for w, m, same in taken], self.masses.table),  # told once
         )
 
     def near(self, first: Sequence[int], behind: Sequence[int]) -> Boxes:
@@ -164,7 +163,10 @@ class Boxes:
         moved = zip(self.parts, starts, first, behind, strict=True)
         parts = [dataclasses.replace(p, starts=s - a, n=b - a, wrap=False) for p, s, a, b in moved]
         weights, masses = (
-            tuple(None if w is None else w.take(e) for w, e in zip(given, picked, strict=True))
+            Factors.of(
+                [None if w is None else w.take(e) for w, e in zip(given, picked, strict=True)],
+                given.table,
+            )
             for given in (self.weights, self.masses)
         )
         return Boxes(tuple(parts), self.axes, arrangement, labels, weights, masses)
@@ -243,6 +245,8 @@ class Boxes:
         """Sum patches of one value each, one dimension after the other: 2 s adds in place of s²."""
         if not self.axes or any(patches.strides[a + 1] for a in self.axes) or layout.holes:
             return None
+        if layout.weights.table is not None:
+            return None
         if reducer.working.kind not in "fiu" or reducer.reading is not None:
             return None
         index = [slice(None)] * patches.ndim
@@ -268,6 +272,14 @@ class Boxes:
         return found
 
     def _cover(self, layout: Layout) -> Cover:
+        if layout.masses.table is not None:  # as patches of ones are summed
+            lanes = [lane._replace(weights=lane.mass) for lane in layout.lanes]
+            position = None if layout.position is None else layout.position.reshape(-1)
+            axes = range(len(lanes))
+            alone = Layout(lanes, axes, position, None, layout.masses, layout.masses)
+            n = math.prod(layout.grid) if position is None else int(position.max()) + 1
+            ones = np.broadcast_to(1.0, (n, *(lane.size for lane in lanes)))
+            return scatter(ones, alone, Total(float, False, float))[0]
         if not layout.holes:
             return [line_cover(lane) for lane in layout.lanes]
         assert layout.position is not None

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch.engine.slices import Factors
+
 COLUMNS = ("values", "elements", "weights", "mass", "labels", "radial", "squares")
 
 
@@ -53,7 +55,7 @@ class Group:
         Their neighborhoods.
     labels : int64 array (patch,)
         Their labels.
-    weights, masses : sequence
+    weights, masses : Factors
         For each part what gives weights, ``full(entries)`` of shape (patch, slot); None: all one.
     offsets : sequence, optional
         For each part what gives how far slots are from the middle, in the same way.
@@ -63,8 +65,8 @@ class Group:
 
     hood: Any
     labels: NDArray[np.int64]
-    weights: Sequence[Any]
-    masses: Sequence[Any]
+    weights: Factors
+    masses: Factors
     offsets: Sequence[Any] | None = None
     anchors: NDArray[np.int64] | None = None
 
@@ -76,7 +78,8 @@ class Group:
 
     def _table(self, factors: Sequence[Any], join: Any) -> NDArray[Any] | None:
         """Combine what each part gives, shape (patch, slot of all parts)."""
-        if all(f is None for f in factors):
+        table = getattr(factors, "table", None)
+        if table is None and all(f is None for f in factors):
             return None
         out: Any = None
         entries = self.hood.entries(np.arange(len(self.hood)))
@@ -84,6 +87,7 @@ class Group:
             values = np.ones((1, part.width)) if f is None else f.full(which)
             out = values if out is None else join(out[:, :, None], values[:, None])
             out = out.reshape(len(out), math.prod(out.shape[1:]))
+        out = out if table is None else out * table.reshape(-1)
         return np.broadcast_to(out, (len(self.hood), out.shape[1]))
 
     @cached_property

@@ -18,7 +18,7 @@ from xpatch.engine.central import central_key, half_sample_offsets, ranked_dista
 from xpatch.engine.cover import convolved, counted
 from xpatch.engine.dtypes import has_nan
 from xpatch.engine.reducers import Choose, How, Reducer, WeightedMean
-from xpatch.engine.slices import AxisWeights
+from xpatch.engine.slices import Factors
 
 BOX_TIME, CELL_TIME = 3000, 4  # ns: to add up a box of one cell; to sum up one cell of all boxes
 PUT_CELLS = 1 << 7  # smaller boxes are written cell by cell
@@ -38,7 +38,7 @@ class Listed:
         First cells of the boxes in the region, along each dimension.
     labels : int64 array (patch,)
         By which the first and the last are told.
-    weights, masses : sequence of AxisWeights or None
+    weights, masses : Factors
         What values are multiplied by, and what that adds to the denominator, of each box.
     """
 
@@ -47,8 +47,8 @@ class Listed:
     shape: tuple[int, ...]
     columns: tuple[NDArray[np.int64], ...]
     labels: NDArray[np.int64]
-    weights: tuple[AxisWeights | None, ...]
-    masses: tuple[AxisWeights | None, ...]
+    weights: Factors
+    masses: Factors
 
     @cached_property
     def order(self) -> NDArray[np.intp]:
@@ -70,6 +70,7 @@ class Listed:
         state = reducer.start(shape)
         ndim, scratch, far = len(shape), Scratch(), None
         same = all(a is b for a, b in zip(self.weights, self.masses, strict=True))
+        same = same and self.weights.table is self.masses.table
         if reducer.by == "central":
             each = zip(self.sizes, self.axes, strict=True)
             far = ranked_distance([_along(half_sample_offsets(n), a, ndim) for n, a in each])
@@ -96,7 +97,7 @@ class Listed:
         picks = plain and isinstance(reducer, Choose) and reducer.by in ("first", "last")
         if not (sums or picks) or reducer.reading is not None:
             return None
-        if any(w is not None for w in (*self.weights, *self.masses)):
+        if not (self.weights.plain and self.masses.plain):
             return None
         if reducer.skips(patches.dtype) and has_nan(patches):
             return None
@@ -130,10 +131,11 @@ class Listed:
 
     def cover(self) -> NDArray[Any]:
         """Sum the mass of boxes: those of equal weights are counted where they start."""
-        plain = all(w is None for w in self.masses)
+        plain = self.masses.plain
         # one by one, or all cells of the region a few times
         alone = len(self.labels) * (BOX_TIME + math.prod(self.sizes))
-        if alone < CELL_TIME * math.prod(self.shape) * (1 if plain else sum(self.sizes)):
+        around = CELL_TIME * math.prod(self.shape) * (1 if plain else sum(self.sizes))
+        if alone < around or self.masses.table is not None:
             return self._one_by_one(plain)
         if plain:
             return counted(self.columns, self.sizes, self.shape)
@@ -167,11 +169,9 @@ def _along(row: NDArray[Any], axis: int, ndim: int) -> NDArray[Any]:
     return row.reshape(shape)
 
 
-def _outer(
-    weights: Sequence[AxisWeights | None], i: int, axes: Sequence[int], ndim: int
-) -> NDArray[Any] | None:
+def _outer(weights: Factors, i: int, axes: Sequence[int], ndim: int) -> NDArray[Any] | None:
     """Multiply the weights of one box out; None: all are one."""
-    out = None
+    out = None if weights.table is None else weights.wide(axes, ndim)
     for axis, w in zip(axes, weights, strict=True):
         if w is not None:
             row = _along(w.rows[w.pick[i]], axis, ndim)

@@ -21,12 +21,13 @@ from xpatch.engine.buffers import THREADED_BYTES, Scratch, in_threads
 from xpatch.engine.central import Keys
 from xpatch.engine.reducers import How, Reducer, Total
 from xpatch.engine.shares import Shares
-from xpatch.engine.slices import AxisWeights
+from xpatch.engine.slices import AxisWeights, Factors
 
 BLOCK_BYTES = 1 << 21  # of patches handled at a time: calls of NumPy weigh less, caches still help
 ROW_BYTES = 3 << 20  # of patches: smaller rows of windows are handled together
 SHORT = 8  # windows of fewer cells, close to each other, are added up cell by cell
 TABLE_CELLS = 1 << 18  # of windows whose weights are multiplied out for each of them
+PLAIN = Factors()
 GROUPS = 8  # of windows along the slowest dimension, which threads share out
 
 
@@ -142,6 +143,8 @@ class Layout:
         None: at its own number.
     labels : int array, optional
         For each window, by what the first and the last are told; default: 0, 1 …
+    weights, masses : Factors
+        Of which tables are multiplied with what the lanes hold.
     """
 
     def __init__(
@@ -150,6 +153,8 @@ class Layout:
         axes: Sequence[int],
         position: NDArray[Any] | None = None,
         labels: NDArray[Any] | None = None,
+        weights: Factors = PLAIN,
+        masses: Factors = PLAIN,
     ):
         cells = math.prod(len(lane.starts) * lane.size for lane in lanes)
         self.apart = cells > TABLE_CELLS  # few windows have a table of all their weights
@@ -159,6 +164,7 @@ class Layout:
         self.position = None if position is None else position.reshape(self.grid)
         self.holes = position is not None and bool((position < 0).any())
         self._labels = labels
+        self.weights, self.masses = weights, masses
         self.by_cell = True  # whether short windows may be added up cell by cell
         self._known: dict[Any, Any] = {}
 
@@ -186,7 +192,7 @@ class Layout:
     @property
     def weighted(self) -> bool:
         """Whether any values are multiplied by another weight than one."""
-        return any(lane.weights is not None for lane in self.lanes)
+        return self.weights.table is not None or any(n.weights is not None for n in self.lanes)
 
     def full_shape(self, patch: Sequence[int]) -> list[int]:
         """Give the shape of the state, of a patch of another."""
@@ -272,8 +278,10 @@ class Layout:
         self, mass: bool, visit: Sequence[Segment], ndim: int, dtype: Any
     ) -> NDArray[Any] | None:
         """Multiply the weights of a patch of ``visit`` out, or of each of its block; None: all one."""
-        out: NDArray[Any] | None = None
         grid = len(self.lanes)
+        out: NDArray[Any] | None = None
+        if (factors := self.masses if mass else self.weights).table is not None:
+            out = factors.wide([grid + a for a in self.axes], grid + ndim).astype(dtype)
         for k, (axis, lane, s) in enumerate(zip(self.axes, self.lanes, visit, strict=True)):
             w = lane.mass if mass else lane.weights
             if w is None:

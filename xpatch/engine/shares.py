@@ -27,6 +27,7 @@ class Shares:
         self.bytes = 0
         lanes = layout.lanes
         self.same = all(lane.mass is lane.weights for lane in lanes)
+        self.same = self.same and layout.masses.table is layout.weights.table
         self.plain = self.same and not layout.weighted
 
     def __call__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xpatch.engine import dtypes
 
-__all__ = ["AxisWeights", "Slices", "source_cells"]
+__all__ = ["AxisWeights", "Factors", "Slices", "source_cells"]
 
 INDEX_PADS = ("reflect", "symmetric", "edge", "wrap", "constant")
 
@@ -282,3 +282,39 @@ class AxisWeights:
         rounded = np.round(full, 13)
         pick = np.array([known.setdefault(row.tobytes(), len(known)) for row in rounded], np.intp)
         return cls(full[np.unique(pick, return_index=True)[1]], pick)
+
+
+class Factors(tuple[Any, ...]):
+    """The weights of each part, None where all are one; a slot has their product.
+
+    ``table`` is multiplied as well: weights of the cells of a box that are no product, with an axis for
+    each part in their order; None: all one.
+    """
+
+    table: NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, parts: Iterable[Any], table: NDArray[np.float64] | None = None) -> Factors:
+        """Give the weights of some parts, and those that are no product."""
+        out = cls(parts)
+        out.table = table
+        return out
+
+    @property
+    def plain(self) -> bool:
+        """Whether every weight is one."""
+        return self.table is None and all(w is None for w in self)
+
+    @property
+    def binary(self) -> bool:
+        """Whether every weight of boxes is zero or one."""
+        table = self.table is None or bool(((self.table == 0) | (self.table == 1)).all())
+        return table and all(w is None or w.binary for w in self)
+
+    def wide(self, axes: Sequence[int], ndim: int) -> NDArray[np.float64]:
+        """Lay the table along some axes, one for each part, of an array of ``ndim``."""
+        assert self.table is not None
+        shape = [1] * ndim
+        for axis, n in zip(axes, self.table.shape, strict=True):
+            shape[axis] = n
+        return self.table.transpose(np.argsort(axes)).reshape(shape)

@@ -94,7 +94,7 @@ def coverage(boxes: Boxes) -> tuple[bool, bool]:
 
     Boxes that are no outer product are looked at slab by slab, until both are decided.
     """
-    full, lone = True, all(w is None or w.binary for w in boxes.masses)
+    full, lone = True, boxes.masses.binary
     for part in [boxes] if boxes.arrangement.full else boxes.slabs():
         own = decided(domain_cover(part))
         full, lone = full and own[0], lone and own[1]

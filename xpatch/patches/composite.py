@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,19 +11,25 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.aggregation import Aggregation, SoftVote, Sum
+from xpatch.aggregation import Aggregation, InvVarWeightedMean, SoftVote, Sum, WeightedSum
 from xpatch.domain.nodata import masked, nodata_of, refilled, valid, without_nodata
 from xpatch.engine import dtypes
 from xpatch.engine.buffers import THREADED_BYTES, available_threads, in_threads
-from xpatch.engine.nodata import filling
+from xpatch.engine.nodata import Nodata, filling
 from xpatch.engine.stacked import Modeled
+from xpatch.window import Squared
 
 BLOCK_BYTES = 1 << 19  # of patches that are weighted at a time
 Merged = Callable[[Variable, Hashable, Aggregation], Variable]  # merges one variable
 
 
-def most_probable(probability: xr.DataArray, vote: SoftVote, fill_value: Any) -> Any:
-    """Take the most probable class of merged probabilities."""
+def most_probable(
+    probability: xr.DataArray, vote: SoftVote, fill_value: Any, covered: bool = False
+) -> Any:
+    """Take the most probable class of merged probabilities.
+
+    ``covered`` says of dask that patches cover every cell, so that labels need not hold what is missing.
+    """
     dim: Any = vote.dim
     if dim not in probability.dims:
         raise ValueError(
@@ -30,24 +37,58 @@ def most_probable(probability: xr.DataArray, vote: SoftVote, fill_value: Any) ->
             f"do not have; their other dimensions are {list(probability.dims)}: SoftVote(dim=…)"
         )
     best, known = _largest(probability, dim)
-    names = probability.coords[dim].values if dim in probability.coords else None
-    names = np.arange(probability.sizes[dim]) if names is None else np.array(names.tolist())
+    names = _classes(probability, dim)
     nodata = nodata_of(Variable((dim,), names, probability.attrs))
     if nodata is not None and nodata.where(names).any():
         nodata = None  # a class has that number
+    dtype, value = _lacking(names.dtype, fill_value, nodata)
+    lazy = known.chunks is not None
+    settled = lazy and covered and fill_value is None and dtype != names.dtype
     labels = xr.apply_ufunc(
-        lambda i: names[i], best, dask="parallelized", output_dtypes=[names.dtype]
+        partial(_named, names, settled),
+        best,
+        known,
+        dask="parallelized",
+        output_dtypes=[names.dtype],
     )
-    if known.chunks is not None or not bool(known.all()):
-        text = names.dtype.kind in "US"  # as in xarray, text with missing values is objects
-        dtype, value = (object, np.nan) if text else filling(names.dtype, fill_value, nodata)
+    if not settled and (lazy or not bool(known.all())):
         labels = labels.astype(dtype).where(known, value)
     labels.attrs = probability.attrs if nodata is not None else without_nodata(probability.attrs)
     labels = labels.rename(probability.name)
     if not vote.keep_probabilities:
         return labels
-    filled = refilled(masked(probability), probability, fill_value)
+    number = None if isinstance(fill_value, str) else fill_value
+    filled = refilled(masked(probability), probability, number)
     return xr.Dataset({"label": labels, "probability": filled})
+
+
+def _classes(probability: xr.DataArray, dim: Any) -> NDArray[Any]:
+    """Give the labels of the classes; without any their positions."""
+    if dim not in probability.coords:
+        return np.arange(probability.sizes[dim], dtype=np.int64)
+    names: NDArray[Any] = probability.coords[dim].values
+    return names
+
+
+def _lacking(dtype: np.dtype, fill_value: Any, nodata: Nodata | None) -> tuple[np.dtype, Any]:
+    """Give the dtype that also holds labels that are missing, and what these are."""
+    asked = fill_value is not None and fill_value == fill_value
+    if dtype.kind in "UTO" and not asked:  # as in xarray, text with missing values is objects
+        return np.dtype(object), np.nan
+    return (dtype, fill_value) if dtype.kind == "O" else filling(dtype, fill_value, nodata)
+
+
+def _named(
+    names: NDArray[Any], settled: bool, best: NDArray[Any], known: NDArray[np.bool_]
+) -> NDArray[Any]:
+    """Give the labels of the most probable classes; if all are ``settled`` none may be missing."""
+    if settled and not known.all():
+        raise ValueError(
+            "some cells have missing probabilities, and labels of dask patches that cover the whole field "
+            f"are {names.dtype}, which cannot be missing; say what they hold, merge(…, fill_value=…): a value "
+            "of that dtype, or NaN for floats"
+        )
+    return np.asarray(names[best])
 
 
 def _largest(probability: xr.DataArray, dim: Any) -> tuple[xr.DataArray, xr.DataArray]:
@@ -94,12 +135,16 @@ def _blocks(values: NDArray[Any]) -> Iterator[tuple[Any, ...]]:
 
 
 def most_probable_each(
-    merged: xr.Dataset, names: list[Hashable], vote: SoftVote, fill_value: Any
+    merged: xr.Dataset,
+    names: list[Hashable],
+    vote: SoftVote,
+    fill_value: Any,
+    covered: Collection[Hashable] = (),
 ) -> xr.Dataset:
     """Take the most probable class of some variables; probabilities get names of their own."""
     out: dict[Hashable, xr.DataArray] = {}
     for name in names:
-        best = most_probable(merged[name], vote, fill_value)
+        best = most_probable(merged[name], vote, fill_value, name in covered)
         if not vote.keep_probabilities:
             out[name] = best
             continue
@@ -114,7 +159,10 @@ def most_probable_each(
 
 
 def inverse_variance(
-    patches: xr.DataArray | xr.Dataset, aggregation: Aggregation, merged: Merged, fill_value: Any
+    patches: xr.DataArray | xr.Dataset,
+    aggregation: InvVarWeightedMean,
+    merged: Merged,
+    fill_value: Any,
 ) -> xr.Dataset:
     """Merge a Dataset of mean and variance; other variables are left out of the result.
 
@@ -143,14 +191,21 @@ def inverse_variance(
     known = mean, variance = [masked(v) for v in given]
     own = np.result_type(dtypes.average(mean.dtype), dtypes.average(variance.dtype))
     both = np.result_type(own, np.complex64)
+    own = np.empty(0, both).real.dtype
     pairs = xr.apply_ufunc(_weighted, mean, variance, dask="parallelized", output_dtypes=[both])
-    total = merged(pairs.transpose(*mean.dims).variable, mean_name, Sum())
+    pairs = pairs.transpose(*mean.dims)
+    window = aggregation.window
+    sums = [merged(pairs.variable, mean_name, Sum() if window is None else WeightedSum(window))]
+    if window is not None:
+        meta = {"meta": np.empty((0,) * pairs.ndim, own)}
+        precision = xr.apply_ufunc(_precision, pairs, dask="parallelized", dask_gufunc_kwargs=meta)
+        sums.append(merged(precision.variable, mean_name, WeightedSum(Squared(window))))
     found = xr.apply_ufunc(
         _apart,
-        total,
+        *sums,
         output_core_dims=((), ()),
         dask="parallelized",
-        dask_gufunc_kwargs={"meta": (np.empty((0,) * total.ndim, both).real,) * 2},
+        dask_gufunc_kwargs={"meta": (np.empty((0,) * sums[0].ndim, own),) * 2},
     )
     parts = {}
     for name, out, one, source in zip(names, found, known, given, strict=True):
@@ -187,8 +242,18 @@ def _weighted(mean: NDArray[Any], variance: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
-def _apart(total: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Give the mean and its variance, of the sums of weighted means and of precisions."""
+def _precision(pairs: NDArray[Any]) -> NDArray[Any]:
+    """Give precisions, missing where the mean is."""
+    return np.where(np.isnan(pairs.real), pairs.dtype.type(np.nan).real, pairs.imag)
+
+
+def _apart(
+    total: NDArray[Any], squared: NDArray[Any] | None = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give the mean and its variance, of the sums of weighted means and of precisions.
+
+    ``squared`` is the sum of precisions times squared weights; None: all weights are one.
+    """
     mean, variance = (
         np.empty(total.shape, total.real.dtype),
         np.empty(total.shape, total.real.dtype),
@@ -200,6 +265,8 @@ def _apart(total: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
             np.copyto(precision, np.nan, where=null)
             np.divide(weighted, precision, out=mean[rows])
             np.divide(1, precision, out=variance[rows])
+            if squared is not None:
+                variance[rows] *= squared[rows] / precision
     return mean, variance
 
 

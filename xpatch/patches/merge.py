@@ -98,6 +98,7 @@ class Merge:
             self.domain = domain_in(options.like)
             check_like(self.plan, self.domain)
         self.chunks, self.present = chunks, present
+        self.covered: set[Hashable] = set()  # of dask: which variables have a value in every cell
         self.cut = (*self.plan.dims, *cut)
         self.skipna = options.skipna
         composed = aggregation.variables or aggregation.finalize  # which fill at the end
@@ -246,7 +247,9 @@ class Merge:
         if isinstance(self.patches, xr.DataArray):
             merged = self.variable(self.patches.variable, None)
             out = self._wrap(xr.Dataset({"_": merged}))["_"].rename(self.patches.name)
-            return most_probable(out, aggregation, self.asked) if aggregation.finalize else out
+            if not aggregation.finalize:
+                return out
+            return most_probable(out, aggregation, self.asked, None in self.covered)
         parts, alone = {}, []
         for name, array in self.patches.data_vars.items():
             if self.dim not in array.dims or is_carried(self.plan, name, array.dims, self.cut):
@@ -256,7 +259,7 @@ class Merge:
             parts[name] = self.variable(array.variable, name)
         whole = self._wrap(xr.Dataset(parts, attrs=self.patches.attrs))
         if aggregation.finalize:
-            return most_probable_each(whole, alone, aggregation, self.asked)
+            return most_probable_each(whole, alone, aggregation, self.asked, self.covered)
         return whole
 
     def _wrap(self, merged: xr.Dataset) -> xr.Dataset:
@@ -341,6 +344,8 @@ class Merge:
             data = job.in_memory(variable.to_numpy())
         else:
             data = job.chunked(variable.data, self._chunks(name, hood.dims), self.present)
+            if aggregation.finalize and self.present is None and job.covers[0]:
+                self.covered.add(name)
         return Variable(dims, data, variable.attrs).transpose(*ordered(dims, order))
 
     def _together(

@@ -27,6 +27,7 @@ from xpatch.patches.nested import check_asked, check_order, domain_in
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import with_indexes
 from xpatch.patches.split import check_chunks, taken_names
+from xpatch.patches.weights import box_table
 from xpatch.report import tell
 from xpatch.sampler.base import asked
 from xpatch.spec import MOST
@@ -56,6 +57,7 @@ def make_plan(
     check_order(found.hood, domain.above)
     check_values(obj, found.hood.dims)
     hood, names = named(found.hood, obj, patcher)
+    box_table(found.window, hood)  # which raises if an array is of another shape
     plan = Plan(
         domain,
         hood,

@@ -25,7 +25,7 @@ from xpatch.patches.recall import indexed
 from xpatch.patches.scene import scene_rows
 from xpatch.patches.sides import is_product, numbered
 from xpatch.patches.times import times_of
-from xpatch.patches.weights import part_weights
+from xpatch.patches.weights import box_table, part_weights
 from xpatch.spec import is_integer
 
 
@@ -228,6 +228,8 @@ def _weights(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     for k, (part, w, which) in enumerate(zip(boxes.slices, found, entries, strict=True)):
         own = np.ones((1, part.size)) if w is None else w.full(which)
         out = out[..., None] * own.reshape(len(own), *(1,) * k, part.size)
+    if (table := box_table(plan.window, boxes)) is not None:
+        out = out * table
     inside = _mask(obj, source, plan)
     full = _per_cell(obj, source, plan, out)
     return full if bool(inside.all()) else full.where(inside, 0.0)

@@ -22,6 +22,7 @@ from xpatch.engine.buffers import available_threads
 from xpatch.engine.chunked_merge import merge
 from xpatch.engine.contributions import Group
 from xpatch.engine.nodata import Nodata, filling, placing, reading
+from xpatch.engine.slices import Factors
 from xpatch.engine.stacked import Modeled, Stacked
 from xpatch.engine.tiles import (
     coverage,
@@ -107,7 +108,7 @@ class Reduction:
         return self._reducer(np.dtype(float), False)
 
     @cached_property
-    def sampled(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    def sampled(self) -> tuple[Factors, Factors]:
         """What values are multiplied by, and what that adds to the denominator."""
         return self.weights()
 
@@ -173,11 +174,16 @@ class Reduction:
             return self._cover.reshape(self.hood.shape)
         return domain_cover(self.every)
 
+    @cached_property
+    def covers(self) -> tuple[bool, bool]:
+        """Whether every cell is covered, and whether none has two contributions."""
+        return decided(self.cover) if self.by_element else coverage(self.every)
+
     @property
     def binary(self) -> bool:
         """Whether every mass is zero or one."""
         masses = self.sampled[1]
-        return all(m is None or (not self.hood.lists and m.binary) for m in masses)
+        return masses.plain if self.hood.lists else masses.binary
 
     @cached_property
     def _cover(self) -> NDArray[np.float64]:
@@ -188,7 +194,7 @@ class Reduction:
             total = np.ones(1)
             for part, mass in zip(hood.parts, self.sampled[1], strict=True):
                 alone = Neighborhood((part,))
-                group = Group(alone, np.arange(len(part)), (None,), (mass,))
+                group = Group(alone, np.arange(len(part)), Factors((None,)), Factors((mass,)))
                 total = np.multiply.outer(total, group.cover()).reshape(-1)
             return total
         if self.binary and len(hood.parts) == 1:
@@ -209,11 +215,7 @@ class Reduction:
     def _planned(
         self, dtype: np.dtype, covers: Callable[[], tuple[bool, bool]], present: Any = None
     ) -> tuple[r.Reducer, Fill]:
-        """Choose the reducer, and what is written where nothing covers a cell.
-
-        ``covers`` says whether every cell is covered, and whether none has two contributions; what is
-        picked among contributions, and missing without any from the start, need not ask.
-        """
+        """Choose the reducer, and what is written in uncovered cells; not all need ask ``covers``."""
         if isinstance(self._kind, r.Choose) and self.nodata is None:
             picks = self._reducer(dtype, False)
             if picks.leaves_missing and self._filling(picks)[1] is None:
@@ -358,10 +360,7 @@ class Reduction:
         if isinstance(self.aggregation, Learned) and self.aggregation.fits:
             return self._whole(patches, chunks, present)
 
-        def covers() -> tuple[bool, bool]:
-            return decided(self.cover) if self.by_element else coverage(self.every)
-
-        reducer, fill = self._planned(patches.dtype, covers, present)
+        reducer, fill = self._planned(patches.dtype, lambda: self.covers, present)
         token = tokenize(
             self.hood.identity,
             self.ordinals,

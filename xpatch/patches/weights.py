@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xpatch.domain.nodata import Nodata
 from xpatch.engine import dtypes
 from xpatch.engine.central import half_sample_offsets
-from xpatch.engine.slices import AxisWeights
+from xpatch.engine.slices import AxisWeights, Factors
 from xpatch.neighborhood import Members, Neighborhood, Part
 from xpatch.window import Boxcar, ByDim, Window, member_weights, slice_weights
 
@@ -55,6 +55,32 @@ def part_weights(window: Window | None, hood: Neighborhood) -> tuple[Any, ...]:
         values = member_weights(_window_of(window, hood, (part,)), part)
         out.append(None if values is None else ListWeights(part, values))
     return tuple(out)
+
+
+def box_table(window: Window | None, hood: Neighborhood) -> NDArray[np.float64] | None:
+    """Sample a window on boxes where it is no product, shape (slots of each part); None: it is one.
+
+    Raises
+    ------
+    ValueError
+        If it does not have the shape of a patch, or if these are no boxes, or of several scales.
+    """
+    if window is None or not hood.slices:
+        return None
+    timed = [p.timed for p in hood.slices]
+    if window.unnamed and any(timed) and not all(timed):  # which patches may have in any order
+        raise ValueError(
+            f"{window!r} does not say which of its dimensions are those of {list(hood.dims)}; name them: "
+            "xr.DataArray(weights, dims=[…])"
+        )
+    table = window.table({p.dim: p.size for p in hood.slices})
+    if table is not None and (hood.lists or hood.coarse):
+        what = "lists of members" if hood.lists else "windows in time of several scales"
+        raise ValueError(
+            f"an array of weights goes with boxes of one shape, and these patches are {what}; give a "
+            "window by name or as a function"
+        )
+    return None if table is None else np.broadcast_to(table, [p.size for p in hood.slices])
 
 
 def _window_of(window: Window | None, hood: Neighborhood, parts: tuple[Part, ...]) -> Window | None:
@@ -106,15 +132,37 @@ class Weights:
     crop: Mapping[Hashable, tuple[int, int]]
     scale: Mapping[Hashable, int]
 
-    def __call__(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    def __call__(self) -> tuple[Factors, Factors]:
         """Give what values are multiplied by, and what that adds to the denominator."""
         inner = self.whole.cropped(self.crop).scaled(self.scale)
-        weights = part_weights(self.synthesis, inner.fine)
+        weights = Factors.of(part_weights(self.synthesis, inner.fine), self._synthesis_table(inner))
         if self.analysis is None or self.analysis == Boxcar():
             return weights, weights
         tapered = part_weights(self.analysis, self.whole)
         each = zip(weights, tapered, self.whole.parts, strict=True)
-        return weights, tuple(self._times(w, a, part) for w, a, part in each)
+        table, own = weights.table, self._inner(box_table(self.analysis, self.whole))
+        if own is not None:
+            table = own if table is None else table * own
+        return weights, Factors.of([self._times(w, a, part) for w, a, part in each], table)
+
+    def _synthesis_table(self, inner: Neighborhood) -> NDArray[np.float64] | None:
+        """Sample the synthesis window; weights of the shape of the whole patch are cropped with it."""
+        window, sizes = self.synthesis, {p.dim: p.size for p in inner.slices}
+        if window is not None and not window.fits(sizes):
+            whole = {p.dim: p.size for p in self.whole.slices}
+            if window.fits(whole):
+                return self._inner(box_table(window, self.whole))
+        return box_table(window, inner)
+
+    def _inner(self, table: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+        """Take the part of a table that came back, at its scale."""
+        if table is None:
+            return None
+        for k, part in enumerate(self.whole.slices):
+            low, high = self.crop.get(part.dim, (0, 0))
+            table = table.take(range(low, part.size - high), axis=k)
+            table = np.repeat(table, self.scale.get(part.dim, 1), axis=k)
+        return table
 
     def _times(self, weight: Any, taper: Any, part: Part) -> Any:
         if taper is None:
@@ -153,6 +201,9 @@ class Taper:
                 continue
             shape[0] = len(out)
             _weigh(out, w.full(which).reshape(shape))
+        if (table := box_table(self.window, hood)) is not None:
+            axes = [self.dims.index(p.dim) for p in hood.slices]
+            _weigh(out, Factors.of((), table).wide(axes, out.ndim - 1))
         return out if self.nodata is None else self.nodata.kept(out, patches)
 
 

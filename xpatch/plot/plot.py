@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch.engine.arrangement import arranged
 from xpatch.engine.boxes import Boxes
+from xpatch.engine.slices import Factors
 from xpatch.engine.tiles import domain_cover, outer
 from xpatch.patches.outlines import axis_edges, rectangles
 from xpatch.patches.properties import only_time
@@ -119,7 +120,7 @@ def coverage_of(patches: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) 
     source = provenance(patches)
     boxed = source.plans[0].boxed
     assert boxed is not None
-    hood, none = boxed.boxes.only(dims).cropped(source.crop), (None,) * len(dims)
+    hood, none = boxed.boxes.only(dims).cropped(source.crop), Factors((None,) * len(dims))
     at = source.ordinals
     boxes = Boxes.of(hood, range(len(dims)), arranged(hood, at), at, none, none)
     cover = outer(domain_cover(boxes))

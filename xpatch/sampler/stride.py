@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import warnings
+from collections.abc import Hashable, Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -88,8 +91,9 @@ class RegularStride(Sampler):
     step : int, float, tuple or mapping, optional
         Distance of anchors: an int in cells, a float in coordinate units. Default: the size of a
         patch. Dimensions that are not named step by their size.
-    overlap : int, float, tuple or mapping, optional
-        Overlap of neighboring patches, in place of ``step``: step = size − overlap.
+    overlap : int, float, str, tuple or mapping, optional
+        Overlap of neighboring patches, in place of ``step``: step = size − overlap. Text is a share
+        of the size below 100 %, rounded down to whole cells: ``"50%"`` of 5 cells are 2.
     snap : int, tuple or mapping, optional
         Starts are multiples of so many cells, counted from the first, so that the patches of a coarser
         field nest. At the far edge the last patch goes to the last multiple.
@@ -102,6 +106,8 @@ class RegularStride(Sampler):
     --------
     >>> xpatch.RegularStride(y=128, x=128)
     RegularStride(y=128, x=128)
+    >>> xpatch.RegularStride(overlap="50%")
+    RegularStride(overlap='50%')
     """
 
     step: Any = None
@@ -126,7 +132,11 @@ class RegularStride(Sampler):
             check_positive(step, "the step of RegularStride")
         object.__setattr__(self, "step", step)
         check_empty(empty)
-        object.__setattr__(self, "overlap", by_dim(overlap, {}, "overlap"))
+        overlap = by_dim(overlap, {}, "overlap")
+        for one in each_of(overlap):
+            if isinstance(one, str):
+                share_of(one)  # which raises
+        object.__setattr__(self, "overlap", overlap)
         object.__setattr__(self, "snap", checked_snap(snap))
         object.__setattr__(self, "empty", empty)
 
@@ -137,8 +147,7 @@ class RegularStride(Sampler):
         if self.overlap is not None:
             asked = per_dim(in_frame(self.overlap, domain, frame), frame.dims, "overlap")
             for k, dim in enumerate(frame.dims):
-                value = asked.get(dim, 0)
-                cells = domain.cells(dim, value, "overlap") if value else 0
+                cells = overlap_in_cells(asked.get(dim, 0), domain, dim, frame.sizes[k])
                 if cells >= frame.sizes[k]:
                     raise ValueError(
                         f"an overlap of {cells} cells along {dim!r} is not smaller than the patches "
@@ -163,6 +172,45 @@ class RegularStride(Sampler):
         ]
         found = lattice_places(sites, np.stack(np.meshgrid(*cells, indexing="ij"), axis=-1))
         return dataclasses.replace(found, empty=self.empty)
+
+
+def each_of(value: Any) -> list[Any]:
+    """Give what is said of each dimension."""
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return list(value) if isinstance(value, tuple) else [value]
+
+
+def share_of(text: str) -> Fraction:
+    """Read a share below one, "50%".
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    found = re.fullmatch(r"\s*(\d+(\.\d*)?|\.\d+)\s*%\s*", text)
+    if found is None or not (share := Fraction(found[1]) / 100) < 1:
+        raise ValueError(
+            "an overlap in text is a share of the size, from '0%' to below '100%', such as '50%', got "
+            f"{text!r}"
+        )
+    return share
+
+
+def overlap_in_cells(value: Any, domain: Lattice, dim: Hashable, size: int) -> int:
+    """Give an overlap in cells; that in text is rounded down."""
+    if isinstance(value, str):
+        return math.floor(share_of(value) * size)
+    if not value:
+        return 0
+    try:
+        return domain.cells(dim, value, "overlap")
+    except ValueError as error:
+        if not 0 < value < 1:
+            raise
+        hint = f"a share of the size is text, RegularStride(overlap='{100 * float(value):g}%')"
+        raise ValueError(f"{error}; {hint}") from None
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

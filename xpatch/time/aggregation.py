@@ -12,7 +12,8 @@ from xpatch.aggregation import Aggregation, Windowed
 from xpatch.engine import dtypes
 from xpatch.engine import reducers as r
 from xpatch.registry import register_aggregation
-from xpatch.window import Window, as_window
+from xpatch.weight_map import as_window
+from xpatch.window import Window
 
 SELECT = ("latest", "mean", "cube")
 
@@ -23,7 +24,7 @@ class TemporalMean(Windowed):
 
     Parameters
     ----------
-    window : TimeWindow, Window or str, optional
+    window : TimeWindow, Window, str, tuple, function or array, optional
         The synthesis window; default: equal weights.
     """
 
