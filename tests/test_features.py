@@ -256,8 +256,34 @@ def test_parts_that_a_border_cut_off_go_by_the_smaller_area():
     assert len(patches.patch.to_features([[[12, 4, 20, 8]], [[2, 4, 16, 8]]])) == 1  # 8 of 14
     boxes = [[[17, 4, 20, 8]], [[7, 4, 17, 8]]]  # 3 of 10
     assert len(patches.patch.to_features(boxes)) == 2
-    found = patches.patch.to_features(boxes, metric="ios")
-    assert found.geometry.area.tolist() == [10 * 4 * 100]
+    found = patches.patch.to_features(boxes, scores=[[0.9], [0.1]], metric="ios")
+    assert found.geometry.area.tolist() == [10 * 4 * 100]  # the whole, whatever the part scores
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000))
+def test_each_object_of_a_scene_is_found_once_though_borders_cut_it(seed):
+    """A network that finds all objects, and what it sees of those that are cut."""
+    rng = np.random.default_rng(seed)
+    patches = tiles(raster(45, 64), 20, 12)  # objects are at most as long as patches overlap
+    places = rng.permutation(
+        np.stack(np.meshgrid(range(0, 56, 10), range(0, 37, 10)), -1).reshape(-1, 2)
+    )
+    low = places[:8] + rng.integers(0, 2, (8, 2))
+    truth = np.concatenate([low, low + rng.integers(1, 8, (8, 2))], axis=1)
+    boxes = []
+    for one in range(patches.sizes["patch"]):
+        at = patches[one]
+        corner = np.array([(at.x[0] - 500_005) / 10, (5_999_995 - at.y[0]) / 10] * 2).round()
+        seen = np.clip(truth - corner, 0, 20)
+        boxes.append(seen[(seen[:, 2:] > seen[:, :2]).all(axis=1)])
+    scores = [rng.random(len(b)) for b in boxes]
+    found = patches.patch.to_features(boxes, scores=scores, metric="ios")
+    bounds = found.bounds.values
+    columns = np.stack(
+        [bounds[:, 0] - 5e5, 6e6 - bounds[:, 3], bounds[:, 2] - 5e5, 6e6 - bounds[:, 1]], 1
+    )
+    assert sorted((columns / 10).round().tolist()) == sorted(truth.astype(float).tolist())
 
 
 def test_without_scores_the_largest_stays_and_none_keeps_all():
@@ -279,16 +305,16 @@ def test_steps_in_time_are_no_duplicates():
     assert found["patch"].tolist() == [0, 2]
 
 
-def test_windows_in_time_of_places():
-    field = raster(20, 30).expand_dims(
-        time=np.arange("2024-01-01", "2024-01-06", dtype="M8[D]").astype("M8[ns]")
-    )
-    patches = field.patch.split([xpatch.Rectangular(y=20, x=20), xpatch.FixedLookback(2)])
-    n = patches.sizes["patch"]
-    found = patches.patch.to_features([[[12, 4, 19, 8]]] * n)
-    anchors = patches.patch.anchors
-    assert found["time"].tolist() == list(anchors["time"].to_series()) or len(found) == n
-    assert len(found) == n
+@pytest.mark.parametrize("window", [xpatch.FixedLookback(2), xpatch.CalendarPeriod("1MS")])
+def test_windows_in_time_of_places(window):
+    time = np.arange("2024-01-30", "2024-03-03", dtype="M8[D]").astype("M8[ns]")
+    field = raster(20, 30).expand_dims(time=time)
+    patches = field.patch.split([xpatch.Rectangular(y=20, x=20), window])
+    first = patches.patch.anchors["place"].values == 0
+    boxes = [[[12, 4, 19, 8]] if west else [[2, 4, 9, 8]] for west in first]
+    found = patches.patch.to_features(boxes)  # of both places, but of each window
+    assert found["patch"].tolist() == patches["patch"].values[first].tolist()
+    np.testing.assert_array_equal(found["time"], patches.patch.anchors["time"].values[first])
 
 
 # ---------------------------------------------------------------------------------- scenes
@@ -463,6 +489,37 @@ def test_images_that_lie_on_their_side_are_refused():
     with pytest.raises(ValueError, match=r"transpose\(\.\.\., 'y', 'x'\)"):
         patches.patch.to_features([[]] * 12)
     assert len(patches.transpose("patch", "y", "x").patch.to_features([[]] * 12)) == 0
+
+
+def test_arrays_of_other_patches_and_single_patches():
+    patches = tiles(raster())
+    boxes = xr.DataArray(
+        np.ones((12, 1, 4)) * [1, 2, 5, 6], {"patch": patches["patch"]}, ("patch", "box", "side")
+    )
+    assert len(patches.patch.to_features(boxes, iou_threshold=None)) == 12
+    with pytest.raises(ValueError, match=r"boxes\.sel\(patch="):
+        patches.patch.to_features(boxes[::-1])
+    with pytest.raises(ValueError, match=r"isel\(patch=\[…\]\)"):
+        patches.isel(patch=3).patch.to_features([[]])
+
+
+def test_grids_of_two_resolutions_have_pixels_of_their_own():
+    axis = np.arange(4.0)
+    coords = {
+        "y": -10 * axis - 5,
+        "x": 10 * axis + 5,
+        "y20": -20 * axis[:2] - 10,
+        "x20": 20 * axis[:2] + 10,
+    }
+    field = xr.Dataset(
+        {"b4": (("y", "x"), np.zeros((4, 4))), "b5": (("y20", "x20"), np.zeros((2, 2)))}, coords
+    )
+    patches = field.patch.split(xpatch.Rectangular({("y", "x"): 2, ("y20", "x20"): 1}))
+    boxes = [[], [], [], [[0, 0, 1, 1]]]
+    assert patches["b4"].patch.to_features(boxes).total_bounds.tolist() == [20, -30, 30, -20]
+    assert patches["b5"].patch.to_features(boxes).total_bounds.tolist() == [20, -40, 40, -20]
+    with pytest.raises(ValueError, match="2 grids"):
+        patches.patch.to_features(boxes)
 
 
 def test_patches_of_patches_are_refused():

@@ -12,10 +12,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain.axes import as_crs, crs_name
-from xpatch.patches.index import splits_of
+from xpatch.patches.index import RECIPE, splits_of
 from xpatch.patches.provenance import NEVER_SPLIT
 from xpatch.patches.scene import scene_rows
-from xpatch.training.detections import Detections, detections
+from xpatch.training.detections import NEAR, Detections, detections
 from xpatch.training.nms import kept
 from xpatch.training.pixels import View
 
@@ -63,7 +63,8 @@ def to_features(
         Overlap above which two objects are one; None keeps all.
     metric : {"iou", "ios"}, default: "iou"
         The overlap: common area over that of both, or over that of the smaller ("ios"), which also drops
-        the part of an object that another patch cut off at its border.
+        the part of an object that the border of another patch cut off: what reaches a border inside of the
+        field comes after all that does not, whatever its score.
     per_class : bool, default: True
         Whether objects of different classes are kept side by side.
     mask_threshold : float, default: 0.5
@@ -108,6 +109,13 @@ def to_features(
             "to_features needs geopandas: pip install 'xarray-patch[vector]'"
         ) from error
     dim = _patch_dim(obj)
+    for name, values in {
+        "boxes": boxes,
+        "labels": labels,
+        "scores": scores,
+        "masks": masks,
+    }.items():
+        _check_labels(name, values, obj, dim)
     groups = scene_rows(obj)
     scenes = [(None, np.arange(obj.sizes[dim]))] if groups is None else groups[1]
     parts_of = [obj if groups is None else obj.isel({dim: rows}) for _, rows in scenes]
@@ -147,6 +155,11 @@ def _checked(iou_threshold: Any, metric: Any) -> None:
 def _patch_dim(obj: Any) -> Hashable:
     """Give the patch dimension."""
     splits = splits_of(obj)
+    one = [n for n, c in obj.coords.items() if not c.ndim and RECIPE in c.attrs]
+    if not splits and one:
+        raise ValueError(
+            f"this is one patch, and boxes come one entry a patch; select it as a set of one, isel({one[0]}=[…])"
+        )
     if not splits:
         raise ValueError(NEVER_SPLIT)
     if len(splits) > 1:
@@ -155,6 +168,19 @@ def _patch_dim(obj: Any) -> Hashable:
             f"patches.isel({splits[0]}=0)"
         )
     return splits[0]
+
+
+def _check_labels(name: str, values: Any, obj: Any, dim: Hashable) -> None:
+    """Raise a ValueError if an array of xarray says that it is of other patches."""
+    if not isinstance(values, xr.DataArray):
+        return
+    labels = values.coords[dim].values if dim in values.coords else None
+    own = obj.coords[dim].values
+    if values.dims[:1] != (dim,) or (labels is not None and not np.array_equal(labels, own)):
+        raise ValueError(
+            f"{name} must have one entry for each of these patches along {dim!r}, in their order, and is of others: "
+            f"its dimensions are {values.dims}; select the same, {name}.sel({dim}=patches[{dim!r}])"
+        )
 
 
 def _common_crs(views: list[View], to_crs: Any) -> Any:
@@ -183,7 +209,7 @@ def _once(
     """Put objects of one field on its cells, and keep each once."""
     import shapely
 
-    shapes = _on_cells(view, found)
+    shapes, cut = _on_cells(view, found), _cut_off(view, found)
     there = shapely.area(shapes) > 0  # others lie in padding alone
     found = dataclasses.replace(found, shapes=shapes).take(there)
     if threshold is not None and len(found.rows):
@@ -192,10 +218,25 @@ def _once(
         groups = np.zeros(len(found.rows), np.int64)
         if keys:
             _, groups = np.unique(np.stack(keys, axis=-1), axis=0, return_inverse=True)
-        alive = kept(found.shapes, found.scores, groups.ravel(), threshold, metric == "ios")
-        found = found.take(alive)
+        parts = cut[there] if metric == "ios" else None
+        how = (groups.ravel(), threshold, metric == "ios", parts)
+        found = found.take(kept(found.shapes, found.scores, *how))
     steps = {d: labels[found.rows] for d, (_, labels) in view.beside.items() if labels is not None}
     return found, steps
+
+
+def _cut_off(view: View, found: Detections) -> NDArray[np.bool_]:
+    """Say which objects reach a border of their patch behind which the field goes on."""
+    import shapely
+
+    bounds = shapely.bounds(found.shapes)
+    out = np.zeros(len(bounds), bool)
+    for k, (size, n, wrap) in enumerate(zip(view.size, view.shape, view.wrap, strict=True)):
+        start = view.corners[found.rows, k]
+        low, high = bounds[:, 1 - k], bounds[:, 3 - k]
+        out |= (low <= NEAR) & (wrap | (start > 0))
+        out |= (high >= size - NEAR) & (wrap | (start + size < n))
+    return out
 
 
 def _on_cells(view: View, found: Detections) -> NDArray[Any]:

@@ -18,6 +18,7 @@ def kept(
     groups: NDArray[np.int64],
     threshold: float,
     smaller: bool = False,
+    last: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
     """Say which shapes stay (greedy, as `torchvision.ops.batched_nms`).
 
@@ -33,6 +34,8 @@ def kept(
         Overlaps above it are one object.
     smaller : bool
         Divide the common area by that of the smaller shape, in place of that of the union.
+    last : bool array (n,), optional
+        Which come after all others, whatever their score.
 
     Returns
     -------
@@ -44,7 +47,8 @@ def kept(
     areas = shapely.area(shapes)
     first = np.zeros(len(shapes)) if scores is None else -scores
     rank = np.empty(len(shapes), np.int64)
-    rank[np.lexsort((-areas, first))] = np.arange(len(shapes))
+    last = np.zeros(len(shapes), bool) if last is None else last
+    rank[np.lexsort((-areas, first, last))] = np.arange(len(shapes))
     alive = np.ones(len(shapes), bool)
     order = np.argsort(groups, kind="stable")
     ends = np.flatnonzero(np.diff(groups[order])) + 1
