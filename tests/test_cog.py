@@ -187,6 +187,20 @@ def test_longitude_and_latitude_lie_in_degrees(tmp_path):
         np.testing.assert_array_equal(source.read(1), field)
 
 
+def test_a_crs_that_geotiffs_have_no_keys_for_is_refused_before_anything_is_computed(tmp_path):
+    def fail(block):
+        raise RuntimeError
+
+    rotated = "+proj=ob_tran +o_proj=moll +o_lat_p=45 +o_lon_p=0 +R=6371000"
+    field = raster().chunk(32).map_blocks(fail, template=raster().chunk(32)).rio.write_crs(rotated)
+    with pytest.raises(ValueError, match="cannot hold the CRS"):
+        xpatch.write(field, tmp_path / "a.tif")
+    sphere = "+proj=lcc +lat_1=30 +lat_2=60 +lat_0=40 +lon_0=-97 +R=6370000"  # of WRF
+    xpatch.write(raster().rio.write_crs(sphere), tmp_path / "b.tif")
+    with rasterio.open(tmp_path / "b.tif") as source:
+        assert source.crs == rasterio.crs.CRS.from_string(sphere)
+
+
 def test_an_array_that_lies_nowhere_gets_no_place(tmp_path):
     xpatch.write(xr.DataArray(np.ones((4, 6)), dims=("row", "column")), tmp_path / "a.tif")
     with rasterio.open(tmp_path / "a.tif") as source:

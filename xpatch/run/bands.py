@@ -1,4 +1,4 @@
-"""What a GeoTIFF holds of a field: bands of one dtype, where they lie, and how they are packed."""
+"""What a GeoTIFF holds of a field: bands of one dtype, and where they lie."""
 
 from __future__ import annotations
 
@@ -8,110 +8,20 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, domain_of
 from xpatch.domain import affine as af
 from xpatch.domain import axes as ax
 from xpatch.domain import places as pl
 from xpatch.domain.cells import evenly
-from xpatch.domain.nodata import NAMES, Nodata, nodata_of
+from xpatch.domain.nodata import NAMES
 from xpatch.patches.index import splits_of
+from xpatch.run.packing import Packing, named, packed
 
-__all__ = ["TYPES", "Bands", "Packing", "bands_of"]
+__all__ = ["Bands", "bands_of"]
 
-PACKED = ("dtype", "scale_factor", "add_offset", "_FillValue")
-OPTIONS = (  # of GDAL's COG driver
-    "bigtiff",
-    "blocksize",
-    "compress",
-    "level",
-    "max_z_error",
-    "nbits",
-    "num_threads",
-    "overview_compress",
-    "overview_count",
-    "overview_predictor",
-    "overview_quality",
-    "overview_resampling",
-    "overviews",
-    "predictor",
-    "quality",
-    "sparse_ok",
-    "statistics",
-)
-TYPES = {  # of GDAL
-    np.dtype(k): v
-    for k, v in {
-        "u1": "Byte",
-        "i1": "Int8",
-        "u2": "UInt16",
-        "i2": "Int16",
-        "u4": "UInt32",
-        "i4": "Int32",
-        "u8": "UInt64",
-        "i8": "Int64",
-        "f4": "Float32",
-        "f8": "Float64",
-        "c8": "CFloat32",
-        "c16": "CFloat64",
-    }.items()
-}
-WIDER = {np.dtype(bool): np.dtype("u1"), np.dtype("f2"): np.dtype("f4")}
 MOST = 65535  # bands of a TIFF
 MERGE = "merge them first, patches.patch.merge(), or write one, patches.patch[i].rio.to_raster(…)"
-
-
-@dataclasses.dataclass(frozen=True)
-class Packing:
-    """How values become numbers of a file: number = (value − offset) / scale.
-
-    Parameters
-    ----------
-    dtype : dtype
-        Of the file.
-    scale, offset : float
-        Value = number · scale + offset.
-    fill : number, optional
-        What missing values become.
-    nodata : Nodata, optional
-        The numbers that are missing in the field.
-    """
-
-    dtype: np.dtype
-    scale: float = 1.0
-    offset: float = 0.0
-    fill: Any = None
-    nodata: Nodata | None = None
-
-    def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
-        gone = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
-        if self.nodata is not None:
-            gone = gone | self.nodata.where(values)
-        if self.scale != 1 or self.offset != 0:
-            values = (values - self.offset) / self.scale
-        if self.dtype.kind in "iu" and values.dtype.kind in "iuf" and values.dtype != self.dtype:
-            values = self._whole(values, gone)
-        if self.fill is None or not gone.any():
-            return values.astype(self.dtype, copy=False)
-        return np.where(gone, self.dtype.type(self.fill), values.astype(self.dtype))
-
-    def _whole(self, values: NDArray[Any], gone: NDArray[Any]) -> NDArray[Any]:
-        """Round values, all of which the integers must hold."""
-        if gone.any() and self.fill is None:
-            raise ValueError(
-                f"missing values cannot be {self.dtype}: name a number for them, "
-                f"encoding={{…: {{'dtype': '{self.dtype}', '_FillValue': {np.iinfo(self.dtype).min}}}}}"
-            )
-        whole = np.where(gone, 0, np.rint(values) if values.dtype.kind == "f" else values)
-        info = np.iinfo(self.dtype)
-        # limits are even powers of two, which floats hold as well
-        if not ((whole >= info.min) & (whole < info.max + 1)).all():
-            raise ValueError(
-                f"values from {whole.min()} to {whole.max()} do not fit {self.dtype}, which holds {info.min} to "
-                f"{info.max}; ask for another dtype, or a scale_factor"
-            )
-        return whole
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -181,12 +91,12 @@ def bands_of(obj: Any, encoding: Mapping[Hashable, Mapping[str, Any]]) -> Bands:
         own = _ordered(array, y, x)
         many = own.dims[0] if own.ndim == 3 else None
         parts.append((number, own.variable))
-        names += [_named(array.name)] if many is None else _labels(own, many)
+        names += [named(array.name)] if many is None else _labels(own, many)
         number += 1 if many is None else own.sizes[many]
         units += [str(array.attrs.get("units", ""))] * (number - len(units))
     if number > MOST:
         raise ValueError(f"a GeoTIFF holds at most {MOST} bands, and this field has {number}")
-    packing, options = _packed(arrays, encoding)
+    packing, options = packed(arrays, encoding)
     crs, affine = pl.crs_of_field(domain), _affine(domain, y, x)
     crs = None if crs is None else ax.as_crs(crs)
     tags = _tags(obj)
@@ -260,10 +170,6 @@ def _ordered(array: xr.DataArray, y: Hashable, x: Hashable) -> xr.DataArray:
     return array.transpose(..., y, x)
 
 
-def _named(name: Any) -> str:
-    return "" if name is None else str(name)
-
-
 def _labels(array: xr.DataArray, dim: Hashable) -> list[str]:
     """Give the descriptions of bands: their labels, the long names that readers give, or nothing."""
     n = array.sizes[dim]
@@ -271,7 +177,7 @@ def _labels(array: xr.DataArray, dim: Hashable) -> list[str]:
     if isinstance(names, list | tuple) and len(names) == n:
         return [str(v) for v in names]
     if dim not in array.coords or array.coords[dim].dims != (dim,):
-        return [_named(array.name)] * n
+        return [named(array.name)] * n
     values = array.coords[dim].values
     if values.dtype.kind == "M":
         values = np.datetime_as_string(values, unit="auto")
@@ -296,86 +202,6 @@ def _affine(domain: Lattice, y: Hashable, x: Hashable) -> af.Affine | None:
         found[dim] = even
     (f, e), (c, a) = found[y], found[x]
     return a, 0.0, c, 0.0, e, f
-
-
-def _packed(
-    arrays: list[xr.DataArray], encoding: Mapping[Hashable, Mapping[str, Any]]
-) -> tuple[Packing, dict[str, Any]]:
-    """Give how all variables are packed, which a GeoTIFF has one way for, and the options of GDAL."""
-    unknown = [n for n in encoding if n not in [a.name for a in arrays]]
-    if unknown:
-        raise ValueError(
-            f"encoding names {unknown[0]!r}, but the field has the variables {[a.name for a in arrays]}"
-        )
-    given = [dict(encoding.get(a.name, {})) for a in arrays]
-    found = [_packing(a, own) for a, own in zip(arrays, given, strict=True)]
-    packing = found[0]
-    for array, other in zip(arrays[1:], found[1:], strict=True):
-        if other.dtype != packing.dtype:
-            raise TypeError(
-                f"bands of a GeoTIFF have one dtype, and {arrays[0].name!r} is {packing.dtype}, {array.name!r} "
-                f"{other.dtype}; write them one by one, or convert them: field.astype('{packing.dtype}')"
-            )
-        if repr(other) != repr(packing):
-            raise ValueError(
-                f"bands of a GeoTIFF share the number that means missing, scale and offset, and those of "
-                f"{arrays[0].name!r} and {array.name!r} differ; write them one by one"
-            )
-    chosen: dict[str, Any] = {}
-    for own in given:
-        chosen |= {k: v for k, v in own.items() if k not in PACKED}
-    kind = arrays[0].dtype.kind
-    options: dict[str, Any] = {
-        "compress": "DEFLATE",
-        "bigtiff": "IF_SAFER",
-        "overview_resampling": "AVERAGE" if kind == "f" else "NEAREST",
-    }
-    options |= {"nbits": 1} if kind == "b" else {}
-    compress = str(chosen.get("compress", "DEFLATE")).upper()
-    if kind in "iuf" and compress in ("DEFLATE", "LZW", "ZSTD"):
-        options["predictor"] = "YES"
-    return packing, options | chosen
-
-
-def _packing(array: xr.DataArray, given: Mapping[str, Any]) -> Packing:
-    wrong = [k for k in given if k not in (*PACKED, *OPTIONS)]
-    if wrong:
-        raise ValueError(
-            f"encoding of a GeoTIFF takes {', '.join(PACKED)} and the options of GDAL's COG driver, "
-            f"{', '.join(OPTIONS)}; got {wrong[0]!r}"
-        )
-    if array.dtype.kind in "mM":
-        raise TypeError(
-            f"{_named(array.name)!r} holds dates or durations ({array.dtype}), which a GeoTIFF cannot; write numbers: "
-            "(field - np.datetime64('2000-01-01')) / np.timedelta64(1, 'D'), of durations field / np.timedelta64(1, 'D')"
-        )
-    own = array.dtype
-    dtype = np.dtype(given.get("dtype", WIDER.get(own, own))).newbyteorder("=")
-    if dtype not in TYPES or own.kind not in "biufc" or (own.kind == "c") != (dtype.kind == "c"):
-        raise TypeError(
-            f"{_named(array.name)!r} is {own}, to be written as {dtype}; a GeoTIFF holds "
-            f"{', '.join(map(str, TYPES))}: convert it, field.astype('float32')"
-        )
-    nodata = nodata_of(array)
-    fill = given.get("_FillValue", None if nodata is None else nodata.fill)
-    if fill is None and dtype.kind == "f":
-        fill = np.nan
-    if fill is not None:
-        fill = _fitting(fill, dtype)
-    scale, offset = float(given.get("scale_factor", 1)), float(given.get("add_offset", 0))
-    return Packing(dtype, scale, offset, fill, nodata)
-
-
-def _fitting(fill: Any, dtype: np.dtype) -> Any:
-    """Give the number that means missing as a plain number, if the dtype holds it."""
-    value = fill.item() if isinstance(fill, np.generic) else fill
-    try:
-        held = np.array(value).astype(dtype).item() if dtype.kind != "c" else value
-    except (OverflowError, ValueError, TypeError):
-        held = None
-    if held is None or (held != value and value == value and dtype.kind != "f"):
-        raise ValueError(f"_FillValue {fill!r} is no number that {dtype} holds")
-    return held
 
 
 def _tags(obj: Any) -> dict[str, str]:

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xpatch.run.bands import Bands, Packing, bands_of
+from xpatch.domain.axes import crs_name
+from xpatch.run.bands import Bands, bands_of
+from xpatch.run.packing import Packing
 from xpatch.run.vrt import vrt
 
 __all__ = ["is_cog", "write_cog"]
@@ -46,6 +48,7 @@ def write_cog(
     """
     path = _checked(path, of_zarr)
     bands = bands_of(obj, encoding)
+    _check_crs(bands.crs)
     folder, name = os.path.split(os.path.abspath(path))
     work = tempfile.mkdtemp(prefix=f".{name}.", dir=folder)
     try:
@@ -86,6 +89,28 @@ def _checked(path: Any, of_zarr: Mapping[str, Any]) -> str:
 def _check_free(path: str) -> None:
     if os.path.lexists(path):
         raise FileExistsError(f"{path} exists; remove it, or write elsewhere")
+
+
+def _check_crs(crs: Any) -> None:
+    """Raise a ValueError if GeoTIFFs have no keys for a CRS, as for a rotated pole: GDAL would leave it out."""
+    if crs is None:
+        return
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    one = {"driver": "GTiff", "width": 1, "height": 1, "count": 1, "dtype": "uint8"}
+    with warnings.catch_warnings(), rasterio.Env(GDAL_PAM_ENABLED="NO"):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.MemoryFile() as file:
+            with file.open(**one, crs=crs.to_wkt()):
+                pass
+            with file.open() as written:
+                held = written.crs is not None
+    if not held:
+        raise ValueError(
+            f"a GeoTIFF cannot hold the CRS of this field, {crs_name(crs)}; put the field in another one first, "
+            "field.rio.reproject(…), or write it to zarr"
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

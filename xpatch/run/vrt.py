@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from xml.etree import ElementTree as ET
 
-from xpatch.run.bands import TYPES, Bands
+from xpatch.run.bands import Bands
+from xpatch.run.packing import TYPES
 
 __all__ = ["vrt"]
 
