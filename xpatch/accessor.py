@@ -42,6 +42,7 @@ class PatchAccessor(Asked):
     pool = Forward("xpatch.models.pool")
     predict = Forward("xpatch.models.predict")
     apart = Forward("xpatch.patches.apart")
+    to_features = Forward("xpatch.training.features")
     flatten = Forward("xpatch.patches.flat")
     unflatten = Forward("xpatch.patches.flat")
     like = Forward("xpatch.patches.alike")

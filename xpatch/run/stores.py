@@ -14,7 +14,7 @@ from xpatch.patches.record import differences
 
 MARK = "xpatch_write_in_progress"  # an array: 0 until the metadata are complete, then 1
 RECORD = "xpatch_write"  # a group: the tag, and how the field was merged
-RASTERS = (".tif", ".tiff", ".gtiff", ".jp2", ".vrt", ".img", ".png", ".jpg", ".grib", ".grb")
+RASTERS = (".gtiff", ".jp2", ".vrt", ".img", ".png", ".jpg", ".grib", ".grb")
 NETCDF = (".nc", ".nc4", ".netcdf", ".cdf", ".h5", ".hdf5", ".hdf")
 
 
@@ -31,8 +31,8 @@ def check_store(zarr: Any, store: Any) -> None:
     suffix = os.path.splitext(path)[1].lower()
     if suffix in RASTERS:
         raise ValueError(
-            f"write makes zarr stores, and {path!r} is a raster file, which rioxarray writes: "
-            f"merged.rio.to_raster({path!r}, tiled=True)"
+            f"write makes zarr stores and GeoTIFFs (.tif), and {path!r} is another raster file, which "
+            f"rioxarray writes: merged.rio.to_raster({path!r})"
         )
     if suffix in NETCDF:
         raise ValueError(

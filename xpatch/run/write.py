@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.patches.record import made_of
+from xpatch.run.cog import is_cog, write_cog
 from xpatch.run.stores import MARK, RECORD, check_names, check_record, check_same, check_store
 
 __all__ = ["write"]
@@ -37,11 +38,14 @@ def write(
     encoding: Mapping[Hashable, Mapping[str, Any]] | None = None,
     zarr_format: int | None = None,
 ) -> int:
-    """Write a field to a zarr store, chunk by chunk; finish what an earlier run left.
+    """Write a field to a zarr store, or to a GeoTIFF, chunk by chunk; finish what an earlier run left.
 
     The result is that of `xarray.Dataset.to_zarr`, with the chunks of the field. A chunk that is
     there is complete, because zarr puts it in place when it is written. So after a run was killed,
     ``resume=True`` computes the missing chunks only, and only what they need of the source.
+
+    A path that ends in .tif or .tiff becomes a Cloud Optimized GeoTIFF, with overviews. It is there when it
+    is complete, and cannot be resumed. Until then the values lie uncompressed in a hidden folder beside it.
 
     Parameters
     ----------
@@ -49,7 +53,7 @@ def write(
         The field, usually lazy: the result of `merge` or `apply`. Chunks of uneven size are
         rechunked, since those of a store are even.
     store : path or zarr store
-        Where to write. It must not exist, unless ``resume``.
+        Where to write. It must not exist, unless ``resume``. Of a GeoTIFF a local path.
     resume : bool, default: False
         Finish a store that an earlier call began for the same field; begin if there is none, do
         nothing if it is complete. Several processes may do so at once. Names, dimensions, shapes,
@@ -60,21 +64,25 @@ def write(
         What else the values depend on, such as the version of the model. `write` refuses to
         resume with another one. What a file or a model holds is not compared: give a tag that changes with it.
     encoding, zarr_format
-        As for `xarray.Dataset.to_zarr`.
+        As for `xarray.Dataset.to_zarr`. Of a GeoTIFF ``encoding`` takes, by variable, ``dtype``, ``scale_factor``,
+        ``add_offset`` and ``_FillValue``, without which values are written as they are, and options of GDAL's COG
+        driver: ``{"b4": {"compress": "ZSTD", "overview_resampling": "MODE"}}``. By default DEFLATE, and
+        overviews by the mean of floats, by the nearest cell of others.
 
     Returns
     -------
     int
-        The number of chunks written.
+        The number of chunks written; to a GeoTIFF, of a field without chunks, that of windows of rows.
 
     Raises
     ------
     FileExistsError
-        If the store exists and ``resume`` is not set.
+        If the store exists and ``resume`` is not set; if the GeoTIFF exists.
     TypeError, ValueError
         If the store is not that of this field, was begun with another recipe or tag, or is
         incomplete and not begun by `write`; if it is a file of another format; or what `to_zarr`
-        raises for the encoding.
+        raises for the encoding. Of a GeoTIFF, if the field is no raster of even cells, has more than one dimension
+        beside rows and columns, or a dtype that GDAL has not, and for ``resume`` and ``tag``.
     RuntimeError
         If chunks are not in the store after they were written.
     ImportError
@@ -98,6 +106,10 @@ def write(
     ...
     ValueError: ... was begun as another field: tag None there, 'model v2' here; ...
     """
+    if is_cog(store):
+        return write_cog(
+            obj, store, encoding or {}, resume=resume, tag=tag, zarr_format=zarr_format
+        )
     zarr = _zarr()
     check_store(zarr, store)
     if tag is not None and not isinstance(tag, str):
