@@ -30,7 +30,6 @@ FLOORS = (
         "time",
         "sampler",
         "geometry",
-        "weight_map",
         "window",
         "aggregation",
         "statistics",

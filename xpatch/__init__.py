@@ -82,8 +82,17 @@ from xpatch.time.sampler import (
 )
 from xpatch.time.scales import HierarchicalCombine, MultiScale
 from xpatch.time.window import CausalBoxcar, ExponentialDecay, Periodic, TaperedTukey
-from xpatch.weight_map import WeightMap
-from xpatch.window import Blackman, Boxcar, Custom, Gaussian, Hamming, Hann, Tukey, Window
+from xpatch.window import (
+    Blackman,
+    Boxcar,
+    Custom,
+    Gaussian,
+    Hamming,
+    Hann,
+    Tukey,
+    WeightMap,
+    Window,
+)
 
 __version__ = "0.1.0"
 

@@ -34,8 +34,7 @@ from xpatch.statistics import (
     Sum,
     Var,
 )
-from xpatch.weight_map import WINDOWS, as_window
-from xpatch.window import Window
+from xpatch.window import WINDOWS, Window, as_window
 
 
 class Windowed(Aggregation):

@@ -18,8 +18,7 @@ from xpatch.time.aggregation import TemporalMean
 from xpatch.time.geometry import TimeGeometry
 from xpatch.time.sampler import RegularTimeStride, TimeSampler
 from xpatch.time.scales import HierarchicalCombine, MultiScale
-from xpatch.weight_map import WINDOWS, as_window
-from xpatch.window import Window
+from xpatch.window import WINDOWS, Window, as_window
 
 __all__ = ["Patcher", "SpatioTemporalPatcher", "TimePatcher"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from xpatch.aggregation import AGGREGATIONS, Aggregation
 from xpatch.spec import Spec, folded, subclasses
-from xpatch.weight_map import WINDOWS
+from xpatch.window import WINDOWS
 
 
 def register_aggregation(name: str, cls: type[Aggregation]) -> None:

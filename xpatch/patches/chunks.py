@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from xarray import Variable
 
+from xpatch.domain import Lattice
 from xpatch.patches.plan import Plan
 from xpatch.patches.split import cut_dims, is_lazy, regular
 from xpatch.spec import check_patches
 
 MOST_PADDED = 4 << 30  # bytes of patches in memory, from which on empty slots may not prevail
 LEAST_USED = 0.25
+OUTPUT_CELLS = 1 << 22  # of an output chunk along the cut dimensions, where the field had no chunks
 
 
 def check_room(
@@ -115,3 +117,21 @@ def _most_patches(variables: list[Variable], plan: Plan, chunks: Any) -> int:
         block = {d: max(c, default=1) for d, c in v.chunksizes.items()}
         most.append(limit // max(1, v.dtype.itemsize * cells_of_patch(plan, block)))
     return max(1, min(most))
+
+
+def output_chunks(
+    domain: Lattice,
+    given: Mapping[Hashable, tuple[int, ...]] | None,
+    dims: tuple[Hashable, ...],
+    scale: Mapping[Hashable, int],
+) -> list[tuple[int, ...]]:
+    """Give the chunks of a merged field along cut dimensions: those that the field had."""
+    known = dict(given or next(iter(domain.chunks.values()), {}))
+    unknown = {d: "auto" for d in dims if d not in known}
+    if unknown:
+        from dask.array.core import normalize_chunks
+
+        sizes = tuple(domain.sizes[d] for d in unknown)
+        auto = normalize_chunks(tuple(unknown.values()), sizes, OUTPUT_CELLS, np.dtype("u1"))
+        known |= dict(zip(unknown, auto, strict=True))
+    return [tuple(c * scale.get(d, 1) for c in known[d]) for d in dims]

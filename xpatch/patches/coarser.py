@@ -175,6 +175,25 @@ class Pooled(Window):
         )
         return pooled
 
+    @property
+    def unnamed(self) -> bool:  # type: ignore[override]
+        """Whether `table` goes by the order of dimensions."""
+        return bool(self.window.unnamed)
+
+    def _fine(self, sizes: Mapping[Any, int]) -> dict[Any, int]:
+        return {d: n * self.factors.get(d, 1) for d, n in sizes.items()}
+
+    def fits(self, sizes: Mapping[Any, int]) -> bool:
+        return bool(self.window.fits(self._fine(sizes)))
+
+    def table(self, sizes: Mapping[Any, int]) -> NDArray[np.float64] | None:
+        found: NDArray[np.float64] | None = self.window.table(self._fine(sizes))
+        for axis, d in enumerate(sizes) if found is not None else ():
+            assert found is not None
+            if found.shape[axis] > 1:
+                found = mean_of(found, axis, self.factors.get(d, 1))
+        return found
+
     def profile(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(self.window.profile(offset), float)
 

@@ -19,6 +19,7 @@ from xpatch.patches.arguments import Options, factors, size_message
 from xpatch.patches.at_anchors import anchor_plan, check_reduced
 from xpatch.patches.bounds import bounded_by, turned_back
 from xpatch.patches.carried import carried, on_cells
+from xpatch.patches.chunks import output_chunks
 from xpatch.patches.coarser import coarser_crop, coarser_plan, without_labels
 from xpatch.patches.composite import inverse_variance, most_probable, most_probable_each
 from xpatch.patches.coords import merge_dates, restored_coords
@@ -35,8 +36,6 @@ from xpatch.patches.reduction import Reduction
 from xpatch.patches.split import check_chunks
 from xpatch.patches.weights import Weights, remaining
 from xpatch.window import is_boxcar
-
-OUTPUT_CELLS = 1 << 22  # of an output chunk along the cut dimensions, where the field had no chunks
 
 
 def resolved(aggregation: Any, source: Provenance) -> Any:
@@ -343,7 +342,13 @@ class Merge:
         if variable.chunks is None:
             data = job.in_memory(variable.to_numpy())
         else:
-            data = job.chunked(variable.data, self._chunks(name, hood.dims), self.present)
+            data = job.chunked(
+                variable.data,
+                output_chunks(
+                    self.domain, self.chunks or self.domain.chunks.get(name), hood.dims, self.scale
+                ),
+                self.present,
+            )
             if aggregation.finalize and self.present is None and job.covers[0]:
                 self.covered.add(name)
         return Variable(dims, data, variable.attrs).transpose(*ordered(dims, order))
@@ -387,16 +392,3 @@ class Merge:
         every |= {d: variable.sizes[d] for d in variable.dims}
         spread: Variable = variable.set_dims({d: every[d] for d in order})
         return spread
-
-    def _chunks(self, name: Hashable, dims: tuple[Hashable, ...]) -> list[tuple[int, ...]]:
-        """Give the chunks of the result along cut dimensions."""
-        known = self.chunks or self.domain.chunks.get(name)
-        known = dict(known or next(iter(self.domain.chunks.values()), {}))
-        unknown = {d: "auto" for d in dims if d not in known}
-        if unknown:
-            from dask.array.core import normalize_chunks
-
-            sizes = tuple(self.domain.sizes[d] for d in unknown)
-            auto = normalize_chunks(tuple(unknown.values()), sizes, OUTPUT_CELLS, np.dtype("u1"))
-            known |= dict(zip(unknown, auto, strict=True))
-        return [tuple(c * self.scale.get(d, 1) for c in known[d]) for d in dims]

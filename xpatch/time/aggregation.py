@@ -12,8 +12,7 @@ from xpatch.aggregation import Aggregation, Windowed
 from xpatch.engine import dtypes
 from xpatch.engine import reducers as r
 from xpatch.registry import register_aggregation
-from xpatch.weight_map import as_window
-from xpatch.window import Window
+from xpatch.window import Window, as_window
 
 SELECT = ("latest", "mean", "cube")
 

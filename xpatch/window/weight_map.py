@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xpatch.engine.members import Members
 from xpatch.spec import folded, keywords, named
-from xpatch.window import Blackman, Boxcar, Custom, Gaussian, Hamming, Hann, Tukey, Window
+from xpatch.window.profiles import Blackman, Boxcar, Custom, Gaussian, Hamming, Hann, Tukey, Window
 
 __all__ = ["WINDOWS", "WeightMap", "as_window"]
 
