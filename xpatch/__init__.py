@@ -59,6 +59,7 @@ from xpatch.run.apply import apply
 from xpatch.run.write import write
 from xpatch.sampler import (
     AlongTrack,
+    ByClass,
     EveryElement,
     Explicit,
     FibonacciSphere,
@@ -95,6 +96,7 @@ __all__ = [
     "Any",
     "ArgMax",
     "Boxcar",
+    "ByClass",
     "CalendarPeriod",
     "CausalBoxcar",
     "CausalRolling",
