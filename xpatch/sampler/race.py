@@ -137,15 +137,16 @@ def _around(frame: Frame, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     size, n, multiple = frame.sizes[k], frame.shape[k], frame.multiple(k)
     low, high = frame.limits(k)
     cells = np.arange(n)
-    starts = (cells - size // 2 + multiple // 2) // multiple * multiple
+    wanted = cells - size // 2
+    starts = (wanted + multiple // 2) // multiple * multiple
     if frame.boundary[k] == "wrap":
         starts %= n
         inside = (cells - starts) % n < size
     else:
-        moves = frame.boundary[k] in ("shift", "pad")
-        inside = moves | ((starts >= low) & (starts <= high))
         starts = starts.clip(low, high)
-        inside &= (cells >= starts) & (cells < starts + size)
+        inside = (cells >= starts) & (cells < starts + size)
+        if frame.boundary[k] in ("drop", "raise"):  # under which no patch moves inward
+            inside &= np.abs(starts - wanted) <= multiple // 2
     return cells[inside], starts[inside]
 
 
