@@ -17,7 +17,7 @@ from xpatch.geometry import Anchors, Geometry, MemberGeometry, Places
 from xpatch.sampler.base import check_integer, checked_snap, listed, no_snap
 from xpatch.sampler.cells import at_elements, cells_of, written
 from xpatch.sampler.filters import Draws, KeepAny
-from xpatch.sampler.race import Keep, Race, Spots, key_of, uniforms
+from xpatch.sampler.race import SLAB, WIDE, Keep, Race, Spots, kept_of, key_of, uniforms
 from xpatch.spec import DimMap, check_seed, is_number
 
 MOST_CLASSES = 1 << 16
@@ -182,7 +182,7 @@ def first_of_each(
 ) -> tuple[list[Any], list[NDArray[np.uint64]]]:
     """Find, in one pass, the classes in order, and up to ``n`` random cells of each."""
     race, nodata, known = Race(n), nodata_of(labels), dict[Hashable, int]()
-    for numbers, values in spots.slabs(labels):
+    for numbers, values in spots.slabs(labels, SLAB if keep is None else WIDE):
         codes, classes = factorized(values, nodata)
         groups = np.array([*(known.setdefault(c, len(known)) for c in classes), -1], np.int64)
         if len(known) > MOST_CLASSES:
@@ -193,8 +193,7 @@ def first_of_each(
         race.grow(len(known))
         own, times = groups[codes], uniforms(key, numbers)
         near = np.flatnonzero(times <= race.bounds[own])
-        if keep is not None and len(near):
-            near = near[keep(spots.at(numbers[near]))]
+        near = kept_of(spots, numbers, near, keep)
         race.add(own[near], times[near], numbers[near], np.ones(len(near)))
     race.finish()
     found = {c: race.of_group(k) for c, k in known.items()}

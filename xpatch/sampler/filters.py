@@ -65,14 +65,6 @@ class Filter(Sampler):
         """Draw what this one and others keep, where there is a faster way than to try."""
         return None
 
-    def chain(self) -> tuple[list[Filter], Sampler]:
-        """Give this one and those inside, and the sampler that proposes."""
-        inner = self.sampler
-        if not isinstance(inner, Filter):
-            return [self], inner
-        filters, last = inner.chain()
-        return [self, *filters], last
-
     def places(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Any:
         """Give the anchors that are kept.
 
@@ -81,7 +73,7 @@ class Filter(Sampler):
         ValueError
             If there are none, or fewer than a sampler that draws was asked for.
         """
-        filters, last = self.chain()
+        *filters, last = chain_of(self)
         if not isinstance(last, Draws):
             return super().places(domain, geometry, field)
         for k, one in enumerate(filters):
@@ -102,6 +94,12 @@ class Filter(Sampler):
                 "more, lower min_fraction, or use smaller patches"
             )
         return drawn
+
+
+def chain_of(sampler: Any) -> list[Any]:
+    """Give a sampler and those inside of it; the last proposes."""
+    inner = [] if not isinstance(sampler, Filter) else chain_of(sampler.sampler)
+    return [sampler, *inner]
 
 
 def both(keeps: Sequence[KeepAny]) -> KeepAny:

@@ -19,6 +19,7 @@ from xpatch.geometry import Frame
 from xpatch.sampler.cells import blocks
 
 SLAB = 1 << 18  # cells that are looked at in one go
+WIDE = 1 << 21  # where patches are looked at, which overlap from one slab to the next
 WAITING = 1 << 16  # candidates that are gathered before the later ones are left out
 Keep = Callable[
     [NDArray[np.int64]], NDArray[np.bool_]
@@ -91,7 +92,9 @@ class Spots:
         every = zip(self.cells, self.starts, index, strict=True)
         return np.stack([starts[np.searchsorted(cells, at)] for cells, starts, at in every], -1)
 
-    def slabs(self, array: xr.DataArray | None) -> Iterator[tuple[NDArray[np.uint64], Any]]:
+    def slabs(
+        self, array: xr.DataArray | None, most: int = SLAB
+    ) -> Iterator[tuple[NDArray[np.uint64], Any]]:
         """Read an array, each chunk once: the numbers of some cells, and its values there."""
         dims = self.frame.dims
         own = () if array is None else tuple(d for d in dims if d in array.dims)
@@ -102,7 +105,7 @@ class Spots:
                 (0, len(cells)) if d not in place else _span(cells, place[d])
                 for d, cells in zip(dims, self.cells, strict=True)
             ]
-            for ranges in slabs(spans, SLAB):
+            for ranges in slabs(spans, most):
                 cells = [c[a:b] for c, (a, b) in zip(self.cells, ranges, strict=True)]
                 numbers = self._numbers(cells)
                 if values is None:
@@ -276,22 +279,20 @@ def arrivals(
     """
     race, positive, total = Race(n), 0, 0.0
     race.grow(1)
-    for numbers, values in spots.slabs(array):
+    for numbers, values in spots.slabs(array, SLAB if keep is None else WIDE):
         rates = np.ones(len(numbers)) if values is None else weigh(values)
         there = np.flatnonzero(rates)
         positive += len(there)
         numbers, rates = numbers[there], rates[there]
-        if every and keep is not None:
+        if every:
             some = kept_of(spots, numbers, np.arange(len(numbers)), keep)
             numbers, rates = numbers[some], rates[some]
         total += float(rates.sum())
         u, bound = uniforms(key, numbers), race.bounds[0]
         near = np.flatnonzero(u <= bound * rates)  # -log(1 - u) is never less than u
+        near = near[-np.log1p(-u[near]) <= bound * rates[near]]
+        near = near if every else kept_of(spots, numbers, near, keep)
         times = -np.log1p(-u[near]) / rates[near]
-        near, times = near[times <= bound], times[times <= bound]
-        if not every and keep is not None and len(near):
-            kept = keep(spots.at(numbers[near]))
-            near, times = near[kept], times[kept]
         race.add(np.zeros(len(near), np.int64), times, numbers[near], rates[near])
     race.finish()
     return Arrivals(race.numbers, race.rates, positive, total)
