@@ -59,6 +59,7 @@ from xpatch.run.apply import apply
 from xpatch.run.write import write
 from xpatch.sampler import (
     AlongTrack,
+    ByClass,
     EveryElement,
     Explicit,
     FibonacciSphere,
@@ -106,6 +107,7 @@ __all__ = [
     "ArgMax",
     "Blackman",
     "Boxcar",
+    "ByClass",
     "CalendarPeriod",
     "CausalBoxcar",
     "CausalRolling",

@@ -228,6 +228,11 @@ def decode(value: Any) -> Any:
     if name == "DimMap":
         return DimMap({k: decode(v) for k, v in value["items"]})
     cls = classes().get(str(name))
+    if name == "DataArray":
+        raise ValueError(
+            "the specification holds a DataArray (weights, labels or where), which is not written with it; "
+            "build it again in code"
+        )
     if cls is None:
         raise ValueError(f"unknown specification class {name!r}")
     fields = {k: decode(v) for k, v in value.items() if k != "class"}

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from xarray import Variable
 from xarray.core import indexing
 
 from xpatch.engine.joined import read
 
 FEW = 10  # labels that a message lists
+GRANULE = 1 << 22  # bytes that are read at a time of data on disk that are not stored in chunks
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,3 +73,24 @@ def listed(labels: Sequence[int]) -> str:
     """List labels, the first of many."""
     rest = len(labels) - FEW
     return f"{list(labels[:FEW])}{f' and {rest} more' if rest > 0 else ''}"
+
+
+def stored_chunks(variable: Variable, dims: tuple[Hashable, ...]) -> list[tuple[int, ...]]:
+    """Give the chunks along ``dims`` in which data on disk are best read whole."""
+    from dask.array.core import normalize_chunks
+
+    known = variable.encoding.get("preferred_chunks", {})
+    if any(known.get(d, n) != n for d, n in variable.sizes.items()):
+        return [regular(known.get(d, variable.sizes[d]), variable.sizes[d]) for d in dims]
+    wanted = ["auto" if d in dims else n for d, n in variable.sizes.items()]
+    dtype = np.dtype("M8[us]") if variable.dtype == object else variable.dtype
+    auto = normalize_chunks(wanted, variable.shape, GRANULE, dtype)
+    return [auto[variable.get_axis_num(d)] for d in dims]
+
+
+def regular(chunk: Any, n: int) -> tuple[int, ...]:
+    """Give the sizes of chunks along a dimension of ``n`` cells, of which one size may be given."""
+    if not isinstance(chunk, int | np.integer):
+        return tuple(chunk)
+    whole, rest = divmod(n, int(chunk))
+    return (int(chunk),) * whole + ((rest,) if rest else ())

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.domain import Lattice
+from xpatch.engine.reading import regular
 from xpatch.patches.plan import Plan
-from xpatch.patches.split import cut_dims, is_lazy, regular
+from xpatch.patches.split import cut_dims, is_lazy
 from xpatch.spec import check_patches
 
 MOST_PADDED = 4 << 30  # bytes of patches in memory, from which on empty slots may not prevail

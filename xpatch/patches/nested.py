@@ -21,6 +21,7 @@ from xpatch.patches.encoding import RECIPE, recipes_in
 from xpatch.patches.index import PatchIndex, splits_of, with_index
 from xpatch.patches.plan import Plan
 from xpatch.sampler import Valid
+from xpatch.sampler.filters import chain_of
 
 __all__ = [
     "above_coordinates",
@@ -96,9 +97,9 @@ def check_asked(domain: Lattice, axes: Any) -> None:
     if above is None:
         return
     axes = getattr(axes, "spatial", axes)
-    if isinstance(axes.sampler, Valid):
+    if any(isinstance(s, Valid) for s in chain_of(axes.sampler)):
         raise ValueError(
-            f"{type(axes.sampler).__name__} would keep other patches in each patch along {above.dims[-1]!r}. "
+            f"Valid would keep other patches in each patch along {above.dims[-1]!r}. "
             f"{above.way_out}; or leave them out after the split, patches.where(…)"
         )
     if isinstance(axes.geometry, MemberGeometry):

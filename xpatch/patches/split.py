@@ -19,7 +19,7 @@ from xpatch.engine.coarsen import mean_of
 from xpatch.engine.cut import Cut
 from xpatch.engine.gather import patch_dims
 from xpatch.engine.lazy import Deferred, Rows, lazily
-from xpatch.engine.reading import Stored
+from xpatch.engine.reading import Stored, stored_chunks
 from xpatch.neighborhood import Members, Neighborhood
 from xpatch.patches.bounds import bounded_by, bounds_of, cut_bounds, remember, thinned
 from xpatch.patches.coords import is_bounds
@@ -32,8 +32,6 @@ from xpatch.patches.nested import behind
 from xpatch.patches.plan import Plan, start_name
 from xpatch.patches.steps import lead_coordinate, number_attrs, step_coordinates
 from xpatch.patches.weights import Taper
-
-GRANULE = 1 << 22  # bytes that are read at a time of data on disk that are not stored in chunks
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,27 +52,6 @@ class Finish:
 def is_lazy(variable: Variable) -> bool:
     """Whether the data of ``variable`` are still on disk (neither in memory nor chunked)."""
     return not variable._in_memory and variable.chunks is None
-
-
-def stored_chunks(variable: Variable, dims: tuple[Hashable, ...]) -> list[tuple[int, ...]]:
-    """Give the chunks along ``dims`` in which data on disk are best read whole."""
-    from dask.array.core import normalize_chunks
-
-    known = variable.encoding.get("preferred_chunks", {})
-    if any(known.get(d, n) != n for d, n in variable.sizes.items()):
-        return [regular(known.get(d, variable.sizes[d]), variable.sizes[d]) for d in dims]
-    wanted = ["auto" if d in dims else n for d, n in variable.sizes.items()]
-    dtype = np.dtype("M8[us]") if variable.dtype == object else variable.dtype
-    auto = normalize_chunks(wanted, variable.shape, GRANULE, dtype)
-    return [auto[variable.get_axis_num(d)] for d in dims]
-
-
-def regular(chunk: Any, n: int) -> tuple[int, ...]:
-    """Give the sizes of chunks along a dimension of ``n`` cells, of which one size may be given."""
-    if not isinstance(chunk, int | np.integer):
-        return tuple(chunk)
-    whole, rest = divmod(n, int(chunk))
-    return (int(chunk),) * whole + ((rest,) if rest else ())
 
 
 def check_chunks(obj: xr.DataArray | xr.Dataset, call: str) -> None:

@@ -53,6 +53,13 @@ def listed(starts: NDArray) -> Anchors:
     return Anchors(tuple(np.ascontiguousarray(column) for column in starts.T))
 
 
+def limits_of(frame: Frame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give the first and last allowed start along each dimension, and of what all are multiples."""
+    dims = range(len(frame.dims))
+    limits = np.array([frame.limits(k) for k in dims], np.int64)
+    return limits, np.array([frame.multiple(k) for k in dims], np.int64)
+
+
 def check_positive(value: Any, what: str) -> None:
     """Raise unless every number in ``value`` is positive."""
     for one in (

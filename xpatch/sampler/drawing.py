@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.geometry import Anchors, Frame
+from xpatch.sampler.base import limits_of, listed
+from xpatch.sampler.filters import KeepAny
 from xpatch.sampler.plane import Plane
-from xpatch.sampler.random import Random, limits_of
+from xpatch.sampler.random import Random
 from xpatch.sampler.regions import Shares, Stretches, meeting
 
 FEW = 4_096  # starts that are listed rather than tried
@@ -56,9 +58,14 @@ class Starts:
 
 
 def drawn(
-    sampler: Random, frame: Frame, plane: Plane, shapes: NDArray[Any], enough: Enough
+    sampler: Random,
+    frame: Frame,
+    plane: Plane,
+    shapes: NDArray[Any],
+    enough: Enough,
+    keep: KeepAny | None = None,
 ) -> Anchors | None:
-    """Draw anchors; None if no start is in the area.
+    """Draw anchors of which ``keep`` takes the starts; None if no start is in the area.
 
     Raises
     ------
@@ -81,21 +88,24 @@ def drawn(
         np.array(of(cells, 1)),
         np.array([*of(counts, 1), several]),
     )
-    found = _drawn(sampler, starts, shapes, enough)
-    if found is None:
-        return None
-    rows, columns, others = found
-    numbers: dict[int | None, NDArray] = dict(zip(at, (rows, columns), strict=True))
-    numbers |= zip(
-        rest, np.unravel_index(others, counts[rest].tolist()) if rest else (), strict=True
-    )
-    return Anchors(tuple(limits[k, 0] + cells[k] * numbers[k] for k in range(len(frame.dims))))
+
+    def placed(found: NDArray) -> NDArray[np.int64]:
+        """Give the starts along each dimension of rows, columns and others by number."""
+        numbers: dict[int | None, NDArray] = dict(zip(at, found.T[:2], strict=True))
+        others = np.unravel_index(found[:, 2], counts[rest].tolist()) if rest else ()
+        numbers |= zip(rest, others, strict=True)
+        every = [limits[k, 0] + cells[k] * numbers[k] for k in range(len(frame.dims))]
+        return np.stack(every, axis=-1)
+
+    also = None if keep is None else lambda numbers: keep(placed(numbers))
+    found = _drawn(sampler, starts, shapes, enough, also)
+    return None if found is None else listed(placed(found))
 
 
 def _drawn(
-    sampler: Random, starts: Starts, shapes: NDArray[Any], enough: Enough
-) -> tuple[NDArray, NDArray, NDArray] | None:
-    """Draw numbers of starts along rows, columns, and the others."""
+    sampler: Random, starts: Starts, shapes: NDArray[Any], enough: Enough, also: KeepAny | None
+) -> NDArray[np.int64] | None:
+    """Draw numbers of starts along rows, columns, and the others, shape (patch, 3)."""
     block = max(1, int(starts.plane.sizes[0] // starts.step[0]))
     around = starts.meeting(shapes, block)
     depth = np.minimum(starts.count[0] - around.row * block, block)
@@ -104,7 +114,7 @@ def _drawn(
     most = int(weights.sum())
     rng, n = np.random.default_rng(sampler.seed), sampler.n_samples
     if most <= FEW or (n > most / 4 and not sampler.replace):
-        return _chosen(sampler, starts, shapes, enough, rng)
+        return _chosen(sampler, starts, shapes, enough, rng, also)
 
     def propose(count: int) -> tuple[NDArray, NDArray, NDArray]:
         ends = np.cumsum(weights)
@@ -126,16 +136,23 @@ def _drawn(
         tried += batch
         several_ = np.stack(propose(batch), axis=-1)
         several_ = several_[enough(shares, *starts.sides(several_[:, 0], several_[:, 1]))]
+        if also is not None and len(several_):
+            several_ = several_[also(several_)]
         found = np.concatenate([found, several_])
         if not sampler.replace:
             _, first = np.unique(found, axis=0, return_index=True)
             found = found[np.sort(first)]
-    return found[:n, 0], found[:n, 1], found[:n, 2]
+    return found[:n]
 
 
 def _chosen(
-    sampler: Random, starts: Starts, shapes: NDArray[Any], enough: Enough, rng: Any
-) -> tuple[NDArray, NDArray, NDArray] | None:
+    sampler: Random,
+    starts: Starts,
+    shapes: NDArray[Any],
+    enough: Enough,
+    rng: Any,
+    also: KeepAny | None,
+) -> NDArray[np.int64] | None:
     """List the starts that are in the area, and choose among them."""
     rows, columns = starts.meeting(shapes, 1).every()
     kept = enough(Shares(shapes), *starts.sides(rows, columns))
@@ -144,11 +161,19 @@ def _chosen(
     total = len(rows) * several
     if not total:
         return None
-    if sampler.n_samples > total and not sampler.replace:
+    found, word = np.arange(total), "in the area"
+    if also is not None:
+        found, word = found[also(_numbered(found, rows, columns, several))], "in the area and kept"
+    if sampler.n_samples > len(found) and not (sampler.replace and len(found)):
         raise ValueError(
-            f"n_samples={sampler.n_samples} is more than the {total} different patches there are in the "
-            "area; draw fewer, or use replace=True"
+            f"n_samples={sampler.n_samples} is more than the {len(found)} different patches there are {word}; "
+            "draw fewer, or use replace=True"
         )
-    number = rng.choice(total, sampler.n_samples, replace=sampler.replace, shuffle=True)
-    place, other = np.divmod(number, several)
-    return rows[place], columns[place], other
+    chosen = rng.choice(len(found), sampler.n_samples, replace=sampler.replace, shuffle=True)
+    return _numbered(found[chosen], rows, columns, several)
+
+
+def _numbered(numbers: NDArray, rows: NDArray, columns: NDArray, several: int) -> NDArray[np.int64]:
+    """Give rows, columns and others of starts that were listed."""
+    place, other = np.divmod(numbers, several)
+    return np.stack([rows[place], columns[place], other], axis=-1)

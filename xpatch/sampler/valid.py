@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -16,22 +15,32 @@ from xpatch.domain.nodata import valid
 from xpatch.engine.distinct import distinct
 from xpatch.geometry import Anchors, Geometry, MemberGeometry, Places
 from xpatch.sampler.base import Sampler, asked, listed
+from xpatch.sampler.cells import check_cells, in_stored_chunks, written
+from xpatch.sampler.filters import Filter, KeepAny
 from xpatch.spec import check_amount, check_fraction
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Valid(Sampler):
+class Valid(Filter):
     """Keep the anchors whose patch holds enough valid cells.
 
     Parameters
     ----------
     sampler : Sampler
-        Proposes the anchors.
+        Proposes the anchors. `Random` and `ByClass` draw on until as many are kept as they were asked for.
     min_fraction : float, default: 1.0
         Smallest fraction of valid cells in a patch, 0 to 1, over all dimensions of the field.
     where : DataArray of bool, optional
         Which cells are valid; default: those that are not missing (NaN, or a number that the
-        attributes name, such as ``_FillValue``), in a Dataset those missing in no variable.
+        attributes name, such as ``_FillValue``), in a Dataset those missing in no variable. A field on
+        disk is read chunk by chunk, each once.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.arange(64.0).reshape(8, 8), dims=("y", "x"))
+    >>> clear = xpatch.Valid(xpatch.Random(10, seed=0))
+    >>> field.where(field > 20).patch.split(3, sampler=clear).sizes["patch"]
+    10
     """
 
     sampler: Sampler
@@ -58,7 +67,7 @@ class Valid(Sampler):
         boxes: Any = geometry.neighborhood(domain, proposed)
         check_amount(len(boxes), repr(self.sampler), "Valid looks at each: use a larger step")
         fraction = box_fractions(self._mask(domain, field, boxes.dims), boxes.starts(), boxes)
-        keep = fraction >= self.min_fraction - 1e-12
+        keep = self._enough(fraction)
         if proposed.ordinals is not None:
             wanted = np.zeros(len(keep), bool)
             wanted[proposed.ordinals] = True
@@ -84,12 +93,34 @@ class Valid(Sampler):
     def _valid(
         self, proposed: Places, domain: Lattice, geometry: MemberGeometry, field: Any
     ) -> NDArray[np.intp]:
-        members = geometry.neighborhood(domain, proposed)
-        part = self._mask(domain, field, members.dims).astype(float).ravel()
+        dims = geometry.outline(domain).dims
+        fraction = self._of_members(self._mask(domain, field, dims), domain, geometry, proposed)
+        return np.flatnonzero(self._some(self._enough(fraction), fraction))
+
+    def keeps(self, domain: Lattice, geometry: Geometry, field: Any) -> KeepAny:
+        """Give the function that says which have enough valid cells."""
+        if isinstance(geometry, MemberGeometry):
+            mask = self._mask(domain, field, geometry.outline(domain).dims)
+            return lambda places: self._enough(self._of_members(mask, domain, geometry, places))
+        mask = self._mask(domain, field, geometry.outline(domain).dims)
+
+        def keep(starts: NDArray) -> NDArray[np.bool_]:
+            boxes: Any = geometry.neighborhood(domain, listed(starts))
+            return self._enough(box_fractions(mask, starts, boxes))
+
+        return keep
+
+    def _enough(self, fraction: NDArray) -> NDArray[np.bool_]:
+        return np.asarray(fraction >= self.min_fraction - 1e-12)
+
+    def _of_members(
+        self, mask: NDArray, domain: Lattice, geometry: MemberGeometry, places: Places
+    ) -> NDArray[np.float64]:
+        """Give the fractions of valid members; less than any of lists without members."""
+        members = geometry.neighborhood(domain, places)
+        part = mask.astype(float).ravel()
         total = np.bincount(members.patches, part[members.elements], len(members))
-        fraction = total / np.maximum(members.counts, 1)
-        keep = (fraction >= self.min_fraction - 1e-12) & (members.counts > 0)
-        return np.flatnonzero(self._some(keep, fraction))
+        return np.where(members.counts > 0, total / np.maximum(members.counts, 1), -1.0)
 
     def _some(self, keep: NDArray[np.bool_], fraction: NDArray) -> NDArray[np.bool_]:
         if not keep.any():
@@ -99,16 +130,19 @@ class Valid(Sampler):
             )
         return keep
 
-    def _mask(self, domain: Lattice, field: Any, dims: tuple) -> NDArray:
+    def _mask(self, domain: Lattice, field: Any, dims: tuple) -> NDArray[Any]:
         """Give the valid fraction of each cell of ``dims``, or whether it is valid."""
         mask = self.where
         if mask is None:
             if field is None:
                 raise ValueError("Valid needs the field, or where=mask")
-            mask = field.map(valid) if isinstance(field, xr.Dataset) else valid(field)
-            if isinstance(mask, xr.Dataset):
-                cut = [v for v in mask.data_vars.values() if set(v.dims) & set(dims)]
-                mask = xr.broadcast(*cut)[0] if len(cut) == 1 else _all(cut)
+            every = field.data_vars.values() if isinstance(field, xr.Dataset) else [field]
+            cut = [v for v in every if set(v.dims) & set(dims)]
+            if not cut:
+                raise ValueError(
+                    f"no variable of the Dataset has any of the dimensions {list(dims)}"
+                )
+            mask = _all([valid(in_stored_chunks(v)) for v in cut])
         elif not isinstance(mask, xr.DataArray):
             raise TypeError(
                 f"where of Valid must be a boolean DataArray, got {type(mask).__name__}"
@@ -116,44 +150,16 @@ class Valid(Sampler):
         elif mask.dtype != bool:
             raise TypeError(f"where of Valid must be boolean, got dtype {mask.dtype}")
         if self.where is not None:
-            check_mask(mask, domain, dims)
+            check_cells(mask, domain, dims, "where of Valid")
         missing = {d: domain.sizes[d] for d in dims if d not in mask.dims}
         bare = mask.drop_vars(list(mask.coords))
         others = [d for d in mask.dims if d not in dims]
         part = bare.mean(others) if others else bare
         return part.expand_dims(missing).transpose(*dims).to_numpy()
 
-
-def check_mask(mask: xr.DataArray, domain: Lattice, dims: tuple[Hashable, ...]) -> None:
-    """Raise a ValueError unless a mask lies on the cells of the field."""
-    own = set(mask.dims)
-    if not own <= set(domain.sizes) or not own & set(dims) or len(own) < mask.ndim:
-        raise ValueError(
-            f"where of Valid has the dimensions {list(mask.dims)}; it must have some of those that are "
-            f"cut, {list(dims)}, and none but those of the field, {list(domain.dims)}, each once: "
-            "rename them, where.rename(…), or reduce the others, where.all(…)"
-        )
-    for dim in mask.dims:
-        if mask.sizes[dim] != domain.sizes[dim]:
-            raise ValueError(
-                f"where of Valid has {mask.sizes[dim]} cells along {dim!r}, the field has "
-                f"{domain.sizes[dim]}"
-            )
-        labels = domain.coordinate(dim) if dim in mask.indexes else None
-        if labels is not None and not same_labels(labels, mask[dim].to_numpy()):
-            raise ValueError(
-                f"where of Valid has other labels along {dim!r} than the field: put it on its cells, "
-                f"where.reindex_like(field), or drop the labels if the cells are the same, "
-                f"where.drop_vars({dim!r})"
-            )
-
-
-def same_labels(mine: NDArray, theirs: NDArray) -> bool:
-    """Whether labels are equal, numbers to a thousandth of their distance."""
-    if mine.dtype.kind not in "iuf" or theirs.dtype.kind not in "iuf":
-        return mine.dtype.kind != theirs.dtype.kind or np.array_equal(mine, theirs)
-    near = 1e-3 * np.abs(np.diff(mine)).min(initial=np.inf) if len(mine) > 1 else 1e-3
-    return np.allclose(mine, theirs, rtol=1e-6, atol=near, equal_nan=True)
+    def to_dict(self) -> dict[str, Any]:
+        """Give JSON-able values; of a mask only that there was one."""
+        return {**super().to_dict(), "where": written(self.where)}
 
 
 def _all(masks: list[xr.DataArray]) -> xr.DataArray:

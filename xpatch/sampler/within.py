@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
 from xpatch.sampler.area import on_ground, read_area
 from xpatch.sampler.base import Sampler, asked
 from xpatch.sampler.drawing import drawn
+from xpatch.sampler.filters import Draws, Filter, KeepAny, both
 from xpatch.sampler.plane import Plane
 from xpatch.sampler.random import Random
 from xpatch.sampler.regions import Shares, meeting
@@ -30,7 +32,7 @@ MOST_TEXT = 4096  # characters of an area that is written with patches
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
-class Within(Sampler):
+class Within(Filter):
     """Keep the anchors whose patch lies in an area, or reaches into it.
 
     No cell is read, and of a stride, or of random anchors, only those near the area are looked at: large
@@ -39,8 +41,8 @@ class Within(Sampler):
     Parameters
     ----------
     sampler : Sampler
-        Proposes the anchors. Of `Random` all starts that are kept are equally likely, and there are as
-        many as it asks for.
+        Proposes the anchors. `Random` and `ByClass` draw on until as many are kept as they were asked for;
+        of `Random` all starts that are kept are equally likely.
     area : polygons of shapely or geopandas, GeoSlice, bounds, or WKT
         The area, or several that may overlap: a region of interest, the footprints of files. Polygons in
         another CRS keep their edges straight in their own.
@@ -90,20 +92,50 @@ class Within(Sampler):
         frame = geometry.outline(domain)
         plane = Plane.of(domain, frame)
         shapes = self._shapes(plane)
-        *inner, last = self._all()
-        if isinstance(last, Random):
-            others = [(each, Shares(each._shapes(plane))) for each in inner]
-            anchors = drawn(last, frame, plane, shapes, functools.partial(self._in_all, others))
-            return self._some(anchors, plane)
         proposed = asked(self.sampler.places, domain, geometry, field)
         if proposed.product and all((np.diff(axis) > 0).all() for axis in proposed.axes):
             return self._some(self._of_product(proposed, frame, plane, shapes), plane)
         return self._some(self._listed(proposed, frame, plane, shapes), plane)
 
-    def _all(self) -> list[Any]:
-        """Give the samplers inside, the last of which proposes."""
-        inner = self.sampler
-        return [inner, *inner._all()] if isinstance(inner, Within) else [inner]
+    def drawn(
+        self,
+        last: Draws,
+        others: Sequence[Filter],
+        domain: Lattice,
+        geometry: Geometry,
+        field: Any,
+    ) -> Anchors | None:
+        """Draw starts of `Random` near the area; None of others."""
+        if isinstance(geometry, MemberGeometry) or not isinstance(last, Random):
+            return None
+        if last.weights is not None:
+            return None
+        frame = geometry.outline(domain)
+        plane = Plane.of(domain, frame)
+        shapes = self._shapes(plane)
+        areas = [(o, Shares(o._shapes(plane))) for o in others if isinstance(o, Within)]
+        rest = [o.keeps(domain, geometry, field) for o in others if not isinstance(o, Within)]
+        keep = both(rest) if rest else None
+        enough = functools.partial(self._in_all, areas)
+        return self._some(drawn(last, frame, plane, shapes, enough, keep), plane)
+
+    def keeps(self, domain: Lattice, geometry: Geometry, field: Any) -> KeepAny:
+        """Give the function that says which have enough of the area."""
+        if isinstance(geometry, MemberGeometry):
+            self._check_members(geometry)
+            sites = geometry.outline(domain)
+            return lambda places: self._inside(self._placed(places, geometry), sites)
+        frame = geometry.outline(domain)
+        plane = Plane.of(domain, frame)
+        shares = Shares(self._shapes(plane))
+        at = [frame.dims.index(d) if d in frame.dims else None for d in plane.dims]
+
+        def keep(starts: NDArray) -> NDArray[np.bool_]:
+            none = np.zeros(len(starts), np.int64)
+            sides = [plane.spans(none if k is None else starts[:, k], j) for j, k in enumerate(at)]
+            return self._enough(shares, *_corners(sides))
+
+        return keep
 
     def _in_all(
         self, others: list[tuple[Within, Shares]], shares: Shares, low: NDArray, high: NDArray
@@ -244,38 +276,52 @@ class Within(Sampler):
         ValueError
             If none does, or anchors are no places.
         """
-        if self.min_fraction:
-            raise ValueError(
-                f"min_fraction is that of boxes; of {type(geometry).__name__} the anchors are kept that lie in "
-                "the area: leave it out"
-            )
+        self._check_members(geometry)
         proposed = asked(self.sampler.places, domain, geometry, field)
-        if proposed.polygons is not None:
-            raise ValueError(
-                f"the anchors of {type(geometry).__name__} are polygons, not places; choose among these: "
-                "polygons[polygons.intersects(area)]"
-            )
         sites = geometry.outline(domain)
-        known = np.flatnonzero(np.isfinite(proposed.x) & np.isfinite(proposed.y))
-        kept = known[self._holds(proposed.x[known], proposed.y[known], sites)]
+        held = self._inside(self._placed(proposed, geometry), sites)
+        if not held.any():
+            known = np.isfinite(proposed.x) & np.isfinite(proposed.y)
+            around = _around(proposed.x[known], proposed.y[known])
+            raise ValueError(self._apart(sites.known_crs, around))
+        kept = np.flatnonzero(held)
         if proposed.ordinals is None:
             return proposed.take(kept)
         labels = proposed.ordinals[np.isin(proposed.ordinals, kept)]
         return dataclasses.replace(proposed, ordinals=labels)
 
-    def _holds(self, x: NDArray, y: NDArray, sites: Any) -> NDArray[np.bool_]:
+    def _check_members(self, geometry: MemberGeometry) -> None:
+        if self.min_fraction:
+            raise ValueError(
+                f"min_fraction is that of boxes; of {type(geometry).__name__} the anchors are kept that lie in "
+                "the area: leave it out"
+            )
+
+    def _placed(self, places: Places, geometry: MemberGeometry) -> Places:
+        """Raise a ValueError if anchors are no places."""
+        if places.polygons is not None:
+            raise ValueError(
+                f"the anchors of {type(geometry).__name__} are polygons, not places; choose among these: "
+                "polygons[polygons.intersects(area)]"
+            )
+        return places
+
+    def _inside(self, places: Places, sites: Any) -> NDArray[np.bool_]:
+        """Tell which anchors lie in the area; those without a place do not."""
         import shapely
 
-        around = float(x.min()), float(y.min()), float(x.max()), float(y.max())
+        out = np.zeros(len(places), bool)
+        known = np.flatnonzero(np.isfinite(places.x) & np.isfinite(places.y))
+        x, y = places.x[known], places.y[known]
+        if not len(known):
+            return out
+        around = _around(x, y)
         near = ROUNDING * max(1.0, *np.abs(around))
         period = TURN if sites.geographic else None
         shapes = self._on_ground(sites.known_crs, around, near, period)
-        out = np.zeros(len(x), bool)
         if len(shapes):
             found, _ = shapely.STRtree(shapes).query(shapely.points(x, y), predicate="intersects")
-            out[found] = True
-        if not out.any():
-            raise ValueError(self._apart(sites.known_crs, around))
+            out[known[found]] = True
         return out
 
     # --------------------------------------------------------------------------------- as a value
@@ -312,6 +358,10 @@ class Within(Sampler):
 
     def __hash__(self) -> int:
         return hash((self.sampler, self.min_fraction))
+
+
+def _around(x: NDArray, y: NDArray) -> Bounds:
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
 
 def _corners(sides: list[tuple[NDArray, NDArray]]) -> tuple[NDArray, NDArray]:
