@@ -41,6 +41,8 @@ class PatchAccessor(Asked):
     pool = Forward("xpatch.models.pool")
     predict = Forward("xpatch.models.predict")
     apart = Forward("xpatch.patches.apart")
+    sets = Forward("xpatch.training.sets")
+    folds = Forward("xpatch.training.folds")
     flatten = Forward("xpatch.patches.flat")
     unflatten = Forward("xpatch.patches.flat")
     like = Forward("xpatch.patches.alike")
