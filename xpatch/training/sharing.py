@@ -96,12 +96,18 @@ def shared_out(
     which, many = (pairs % kinds).tolist(), counts.tolist()
     total = np.bincount(strata, minlength=kinds)
     lacking = np.outer(total, shares).tolist()  # patches that each set lacks in each stratum
+    behind = [0.0] * len(shares)  # those that it lacks of its share of all that were given so far
     out = np.empty(len(begin) - 1, np.int64)
     for block in np.random.default_rng(seed).permutation(len(out)).tolist():
         own = range(begin[block], begin[block + 1])
-        need = [sum(many[i] * lacking[which[i]][k] for i in own) for k in range(len(shares))]
+        size = sum(many[i] for i in own)
+        need = [sum(many[i] * lacking[which[i]][k] for i in own) / size for k in range(len(shares))]
+        if kinds > 1:  # else all strata would round a share in the same direction
+            need = [n + max(-size / 4, min(size / 4, b)) for n, b in zip(need, behind, strict=True)]
         best = need.index(max(need))
         out[block] = best
+        behind = [b + s * size for b, s in zip(behind, shares, strict=True)]
+        behind[best] -= size
         for i in own:
             lacking[which[i]][best] -= many[i]
     return out[blocks]
