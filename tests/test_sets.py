@@ -543,7 +543,7 @@ def test_what_is_no_set_of_patches_is_refused():
     field = numbered(y=8, x=8)
     with pytest.raises(ValueError, match="not patches"):
         field.patch.sets(TWO, block=4)
-    with pytest.raises(ValueError, match="single patch"):
+    with pytest.raises(ValueError, match="not a single one"):
         scene(32632).isel(patch=0).patch.sets(TWO, block=16)
     inner = boxes(48, 16, 8).patch.split({"y": 4, "x": 4}, dim="inner")
     with pytest.raises(ValueError, match="before they are split again"):

@@ -176,15 +176,10 @@ class Nearness:
         if part.box:
             return self._boxes(self.hood.only(part.dims), ordinals, chosen)
         entries = self.hood.of_part(part, ordinals)
-        some = np.unique(entries[chosen])
-        own = np.zeros(math.prod(part.shape), bool)
-        own[part.elements[part.rows(some)]] = True
+        own = part.cover(np.unique(entries[chosen])) > 0
         near = own | (self._later(part, own) if part.timed else self._close(part, own))
         kinds, which = np.unique(entries, return_inverse=True)
-        counts = part.counts[kinds]
-        at = np.repeat(np.arange(len(kinds)), counts)
-        found = np.bincount(at, near[part.elements[part.rows(kinds)]], len(kinds)) > 0
-        return np.asarray(found[which.reshape(-1)])
+        return part.holds(near, kinds)[which.reshape(-1)]
 
     def _later(self, part: Members, own: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Mark steps within the buffer of some."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.domain.places import horizontal_dims_of
-from xpatch.neighborhood import Members, Neighborhood, Slices
+from xpatch.neighborhood import Neighborhood, Slices
 from xpatch.patches.nearness import Nearness, in_steps
 from xpatch.patches.plan import Plan
 from xpatch.patches.properties import placed_plan_of
@@ -96,7 +96,7 @@ class OneField:
             return self._of_places(d, value)
         part = next(p for p in self.hood.parts if d in p.dims)
         entries = self.hood.of_part(part, self.ordinals)
-        if isinstance(part, Members):
+        if not part.box:
             assert part.anchors is not None
             return in_time(self.plan, d, part.anchors[entries].astype(float), value)
         check_size(self.plan, part, value)

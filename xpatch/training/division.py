@@ -37,7 +37,7 @@ def division_of(patches: Any, block: Any, buffer: Any) -> OneField | Scenes:
 def _checked(found: Any, patches: Any) -> Any:
     if found.dim not in patches.dims:
         raise ValueError(
-            f"this is a single patch, which cannot be divided; give all along {found.dim!r}"
+            f"there is no dimension {found.dim!r} to divide along; give the patches, not a single one, nor flattened ones"
         )
     if not patches.sizes[found.dim]:
         raise ValueError("there are no patches to be divided")
