@@ -43,6 +43,8 @@ class PatchAccessor(Asked):
     predict = Forward("xpatch.models.predict")
     apart = Forward("xpatch.patches.apart")
     to_features = Forward("xpatch.training.features")
+    sets = Forward("xpatch.training.sets")
+    folds = Forward("xpatch.training.folds")
     flatten = Forward("xpatch.patches.flat")
     unflatten = Forward("xpatch.patches.flat")
     like = Forward("xpatch.patches.alike")

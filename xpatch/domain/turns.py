@@ -40,6 +40,14 @@ def check_closes(domain: Any, dim: Hashable) -> None:
     )
 
 
+def closes(domain: Any, dim: Hashable) -> bool:
+    """Whether the labels of ``dim`` are longitudes that go once around, so that both ends are neighbors."""
+    if not is_degrees_east(domain, dim):
+        return False
+    step = domain.spacing(dim)
+    return step is not None and abs(abs(step) * domain.sizes[dim] - TURN) <= abs(step) * 0.5
+
+
 def is_degrees_east(domain: Any, dim: Hashable) -> bool:
     """Whether the labels of ``dim`` are longitudes in degrees, geographic or rotated."""
     if dim not in domain.template.coords:

@@ -138,6 +138,12 @@ class Members:
         elements = self.elements[self.rows(kinds)]
         return np.bincount(elements, weights, math.prod(self.shape)).astype(float)
 
+    def holds(self, marked: NDArray[np.bool_], entries: NDArray[Any]) -> NDArray[np.bool_]:
+        """Say which entries have an element that is marked, shape (entry,)."""
+        at = np.repeat(np.arange(len(entries)), self.counts[entries])
+        found = marked[self.elements[self.rows(entries)]]
+        return np.asarray(np.bincount(at, found, len(entries)) > 0)
+
     def cropped(self, before: int, after: int) -> Members:
         """Lists have no sides that could be cut off."""
         return self

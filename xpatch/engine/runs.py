@@ -137,6 +137,12 @@ class Runs(Members):
         end = np.bincount(self.stops[ordinals].reshape(-1), minlength=n)
         return np.cumsum(begin - end)[:-1].astype(float)
 
+    def holds(self, marked: NDArray[np.bool_], entries: NDArray[Any]) -> NDArray[np.bool_]:
+        """Say which entries have a step that is marked, by the ends of their runs alone."""
+        before = np.concatenate([[0], np.cumsum(marked)])
+        found = before[self.stops[entries]] - before[self.starts[entries]]
+        return np.asarray(found.sum(axis=1) > 0)
+
     def members(self, entry: int) -> NDArray[np.int32]:
         """Give the steps of one entry."""
         pairs = zip(self.starts[entry], self.stops[entry], strict=True)
