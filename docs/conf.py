@@ -42,6 +42,7 @@ exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
 default_role = "autolink"
 
 autosummary_generate = True
+autodoc_mock_imports = ["torch"]  # needed to run `Stream`, not to read about it
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 

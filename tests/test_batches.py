@@ -184,6 +184,11 @@ def test_zarr(tmp_path):
             "buffer_size must be at",
         ),
         ({"batch_size": 4, "seed": 3}, ValueError, "shuffle=True"),
+        ({"batch_size": 4, "shuffle": True, "shard": (0, 2)}, ValueError, "need a seed"),
+        ({"batch_size": 4, "shard": (2, 2)}, ValueError, "count from 0"),
+        ({"batch_size": 4, "shard": 2}, TypeError, "pair of ints"),
+        ({"batch_size": 90, "shard": (0, 2), "drop_last": True}, ValueError, "batch_size=84"),
+        ({"batch_size": 1, "shard": (0, 2)}, ValueError, "as many batches"),
     ],
 )
 def test_wrong_options(options, error, message):
@@ -296,3 +301,95 @@ def test_shuffling_many_patches_makes_no_object_for_each():
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 24 * n
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("kind", ["numpy", "dask", "disk", "scenes"])
+def test_shards_share_the_patches(kind, shuffle, drop_last):
+    field = on_disk()[1]
+    if kind == "scenes":
+        patches = xpatch.concat([cut(field), cut(on_disk(24)[1])])
+    else:
+        patches = cut(
+            {"numpy": field.compute, "dask": lambda: field.compute().chunk(8)}.get(
+                kind, lambda: field
+            )()
+        )
+    n, size, of = patches.sizes["patch"], 8, 3
+    found = []
+    for k in range(of):
+        words = {"shuffle": shuffle, "seed": 4 if shuffle else None, "drop_last": drop_last}
+        batches = patches.patch.batches(size, shard=(k, of), **words)
+        loaded = list(batches)
+        assert (
+            len(batches) == len(loaded) == (n // of // size if drop_last else -(-n // of // size))
+        )
+        for batch in loaded:
+            np.testing.assert_array_equal(batch, patches.sel(patch=batch["patch"].values))
+        found.append(np.concatenate([b["patch"].values for b in loaded]))
+    every = np.concatenate(found)
+    assert len(set(every.tolist())) == len(every)
+    assert len(every) == (of * (n // of // size) * size if drop_last else n)
+    if not shuffle:
+        np.testing.assert_array_equal(found[0], patches["patch"].values[: len(found[0])])
+
+
+def test_shards_read_their_own_chunks_alone():
+    for buffer in (1, 40):
+        for k in range(5):
+            disk, field = on_disk()
+            patches = field.patch.split(geometry={"y": 4, "x": 4})
+            disk.reads.clear()
+            list(patches.patch.batches(5, shuffle=True, seed=0, shard=(k, 5), buffer_size=buffer))
+            assert len(disk.reads) == 5
+            assert set(disk.reads.values()) == {1}
+
+
+def test_shuffled_patches_read_a_chunk_once_however_many_are_mixed(monkeypatch):
+    from xpatch.run import batches as batching
+
+    monkeypatch.setattr(batching, "KEPT_BYTES", 1)
+    disk, field = on_disk()
+    patches = field.patch.split(geometry={"y": 4, "x": 4})
+    disk.reads.clear()
+    list(patches.patch.batches(7, shuffle=True, seed=0, buffer_size=100))
+    assert len(disk.reads) == 25
+    assert set(disk.reads.values()) == {1}
+
+
+def test_the_patches_of_a_chunk_are_cut_in_parts(monkeypatch):
+    from xpatch.run import batches as batching
+
+    monkeypatch.setattr(batching, "BLOCK_BYTES", 3 * 36 * 8)
+    disk, field = on_disk()
+    patches = cut(field)
+    walked = xr.concat(list(patches.patch.batches(7, shuffle=True, seed=0)), "patch")
+    assert set(disk.reads.values()) == {1}
+    xr.testing.assert_equal(walked.sortby("patch"), cut(field.compute()))
+
+
+def test_scenes_on_disk_are_read_chunk_by_chunk():
+    disks, fields = zip(*(on_disk(n) for n in (40, 24)), strict=True)
+    patches = xpatch.concat([f.patch.split(geometry={"y": 4, "x": 4}) for f in fields])
+    patches = patches.isel(patch=slice(None, None, -1))
+    for disk in disks:
+        disk.reads.clear()
+    batches = list(patches.patch.batches(8, shuffle=True, seed=0))
+    assert [len(d.reads) for d in disks] == [25, 9]
+    assert all(set(d.reads.values()) == {1} for d in disks)
+    walked = np.concatenate([b["patch"].values for b in batches])
+    np.testing.assert_array_equal(np.sort(walked), np.arange(136))
+
+
+def test_the_remainder_differs_between_seeds():
+    """A chunk alone: what is left out is not always the same patch."""
+    field = on_disk(chunk=40)[1]
+    patches = field.patch.split(geometry={"y": 8, "x": 8})
+    left = set()
+    for seed in range(20):
+        batches = patches.patch.batches(4, shuffle=True, seed=seed, shard=(0, 2), drop_last=True)
+        others = patches.patch.batches(4, shuffle=True, seed=seed, shard=(1, 2), drop_last=True)
+        seen = np.concatenate([b["patch"].values for b in [*batches, *others]])
+        left |= set(range(25)) - set(seen.tolist())
+    assert len(left) > 10

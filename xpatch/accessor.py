@@ -49,6 +49,7 @@ class PatchAccessor(Asked):
     unflatten = Forward("xpatch.patches.flat")
     like = Forward("xpatch.patches.alike")
     batches = Forward("xpatch.run.batches")
+    source = Forward("xpatch.training.source")
 
     def __getitem__(self, number: int) -> Any:
         """Give one patch as a field of its own: with its CRS, labels, transform and indexes.

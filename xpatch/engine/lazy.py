@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -267,6 +268,20 @@ def keeping(arrays: Iterable[Any], limit: int) -> Iterator[None]:
         for rows in found:
             stack.enter_context(rows.keeping(limit // len(found)))
         yield
+
+
+def apart(array: Any) -> Any:
+    """Give a lazily indexed array that keeps chunks of its own; others are given as they are."""
+    if isinstance(array, Joined):
+        return Joined([apart(p) for p in array.parts], array.shape[1:], array.dtype, array.fill)
+    if isinstance(array, Deferred) and isinstance(array.make, Rows):
+        rows = Rows(array.make.source, array.make.cut, array.make.stored)
+        return Deferred(rows, array.ordinals, array.shape[1:], array.dtype)
+    if not hasattr(array, "array") or isinstance(array, np.ndarray):
+        return array
+    out = copy.copy(array)
+    out.array = apart(array.array)
+    return out
 
 
 def rows_of(array: Any) -> Rows | None:

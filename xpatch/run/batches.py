@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,18 +10,21 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain import variables_of
-from xpatch.engine.lazy import Rows, keeping, rows_of
+from xpatch.engine.homes import homes_of
+from xpatch.engine.lazy import keeping, parts_of, rows_of
 from xpatch.engine.reading import listed
-from xpatch.patches.chunks import groups_within
 from xpatch.patches.index import patch_index, whole_of
 from xpatch.patches.provenance import Provenance, provenance
 from xpatch.patches.recall import indexed
-from xpatch.run.draw import Draw
+from xpatch.run.blocks import Blocks, as_slice, blocks_of
+from xpatch.run.draw import Draw, first
+from xpatch.run.order import batch_edges, by_chunk, check_shard, mixed
 from xpatch.spec import check_flag, check_seed
 
 __all__ = ["batches"]
 
 KEPT_BYTES = 1 << 29  # of stored chunks that are kept while batches are read from disk
+BLOCK_BYTES = 1 << 25  # of patches of one chunk that are cut at a time
 BUFFER = 16  # batches that shuffled patches are mixed within
 
 
@@ -34,8 +37,10 @@ class Batches:
         batch_size: int,
         drop_last: bool = False,
         shuffle: bool = False,
-        seed: int | None = None,
+        seed: Any = None,
         buffer_size: int | None = None,
+        shard: tuple[int, int] | None = None,
+        worker: tuple[int, int] = (0, 1),
     ):
         for name, value in (("batch_size", batch_size), ("buffer_size", buffer_size)):
             if value is None and name == "buffer_size":
@@ -49,6 +54,11 @@ class Batches:
         check_seed(seed, "batches")
         if not shuffle and (seed is not None or buffer_size is not None):
             raise ValueError("seed and buffer_size are those of shuffle=True")
+        if shuffle and seed is None and shard is not None:
+            raise ValueError(
+                "shards of shuffled patches need a seed, the same for all: each would shuffle in another way, and some "
+                f"patches would be in two of them, others in none; use batches(…, seed=0, shard={shard!r})"
+            )
         obj = indexed(obj)
         self.obj, self.size, self.shuffle, self.seed = obj, int(batch_size), shuffle, seed
         self.buffer = int(buffer_size or BUFFER * batch_size)
@@ -59,56 +69,61 @@ class Batches:
         else:
             self.source = provenance(obj)
             self.dim = self.source.dim
-        n = obj.sizes[self.dim]
-        self.stop = n - n % self.size if drop_last else n
+        own = (0, 1) if shard is None else check_shard(shard)
+        n, self.kept = obj.sizes[self.dim], KEPT_BYTES // worker[1]
+        self.cuts = batch_edges(n, self.size, drop_last, own, worker)
 
     def __len__(self) -> int:
-        return -(-self.stop // self.size)
+        return len(self.cuts) - 1
 
     def __iter__(self) -> Iterator[Any]:
-        order = self._shuffled() if self.shuffle else np.arange(self.obj.sizes[self.dim])
-        order = order[: self.stop]
-        draw, edges = Draw(self.obj, self.dim), self._edges()
-        arrays = [v._data for v in whole_of(self.obj).variables.values()]
-        with keeping(arrays, KEPT_BYTES):
-            if edges is not None:
-                yield from self._from_chunks(draw, order, edges)
-                return
-            for low in range(0, self.stop, self.size):
-                yield draw(as_slice(order[low : low + self.size]))
+        draw, arrays = Draw(self.obj, self.dim), whole_of(self.obj).variables.values()
+        low, high = self.cuts[0], self.cuts[-1]
+        with keeping([v._data for v in arrays], self.kept):
+            order, blocks = self._shuffled(draw, low, high) if self.shuffle else (None, None)
+            order = np.arange(low, high) if order is None else order
+            blocks = self._of_dask(order) if blocks is None else blocks
+            for rows in map(slice, self.cuts[:-1] - low, self.cuts[1:] - low):
+                if blocks is None:
+                    yield draw(as_slice(order[rows]))
+                else:
+                    yield draw(as_slice(order[rows]), blocks.take(rows))
 
-    def _stored(self) -> list[Rows]:
-        """Find what reads the variables that are on disk."""
-        found = (rows_of(v._data) for v in variables_of(self.obj).values())
-        return [rows for rows in found if rows is not None]
-
-    def _shuffled(self) -> NDArray[np.intp]:
+    def _shuffled(self, draw: Draw, low: int, high: int) -> tuple[NDArray[np.intp], Blocks | None]:
         """Shuffle the chunks, and then the patches within a buffer that moves over them."""
         random = np.random.default_rng(self.seed)
-        groups = self._groups()
-        if groups is None:  # a permutation is mixed as it is; a buffer would only add a sort
-            return random.permutation(self.obj.sizes[self.dim])
-        random.shuffle(groups)
-        order = np.concatenate([np.empty(0, np.intp), *groups]).astype(np.intp)
-        late = np.arange(len(order)) + random.uniform(0, self.buffer, len(order))
-        return order[np.argsort(late)]
+        homes = self._homes()
+        if homes is None:  # a permutation is mixed as it is; a buffer would only add a sort
+            return random.permutation(self.obj.sizes[self.dim])[low:high], None
+        order = by_chunk(homes, random)[low:high]
+        turn = mixed(len(order), self.buffer, random)
+        stored = draw.stored
+        if self._edges() is not None or not stored:
+            return order[turn], None
+        patch = sum(stored[n].variable.nbytes for n in stored) // max(1, len(homes))
+        most = min(self.buffer, max(1, BLOCK_BYTES // max(1, patch)))
+        home, local, parts = blocks_of(homes[order], order, most)
 
-    def _groups(self) -> list[NDArray[np.intp]] | None:
-        """Give the positions of patches that come from one chunk; None if each is read on its own."""
-        n = self.obj.sizes[self.dim]
-        edges, stored = self._edges(), self._stored()
+        def load(new: list[int]) -> Iterator[tuple[int, dict[Hashable, NDArray]]]:
+            for k in new:
+                rows = as_slice(parts[k])
+                yield k, {n: first(read(rows), self.dim) for n, read in stored.items()}
+
+        return order[turn], Blocks(home[turn], local[turn], self.cuts, load)
+
+    def _homes(self) -> NDArray[np.intp] | None:
+        """Number the chunks that patches come from; None if each is read on its own."""
+        edges = self._edges()
         if edges is not None and len(edges) > 2:
-            return np.split(np.arange(n), edges[1:-1])
-        if self.source is None or not stored:
-            return None
-        plan, labels = self.source.plans[0], self.source.ordinals
-        if np.bincount(labels, minlength=1).max() > 1:
-            return None
-        rows = max(stored, key=lambda r: len(r.cut.axes))
-        sizes = dict(zip(rows.cut.hood.dims, rows.stored, strict=False))
-        where = np.empty(len(plan), np.intp)
-        where[labels] = np.arange(n)
-        return [where[g] for g in groups_within(sizes, plan, labels, len(plan))]
+            return np.repeat(np.arange(len(edges) - 1), np.diff(edges))
+        found = [
+            (len(rows.cut.axes), homes)
+            for v in variables_of(self.obj).values()
+            if self.dim in v.dims
+            and (rows := next(filter(None, map(rows_of, parts_of(v._data))), None)) is not None
+            and (homes := homes_of(v._data, v.get_axis_num(self.dim))) is not None
+        ]
+        return max(found, key=lambda f: f[0])[1] if found else None
 
     def _edges(self) -> NDArray[np.intp] | None:
         """Give the borders of patch blocks that all chunked variables share; None if none is."""
@@ -121,37 +136,23 @@ class Batches:
     def _is_chunked(self, variable: xr.Variable) -> bool:
         return variable.chunks is not None and self.dim in variable.dims
 
-    def _from_chunks(
-        self, draw: Draw, order: NDArray[np.intp], edges: NDArray[np.intp]
-    ) -> Iterator[Any]:
-        """Load each block of patches once, and keep it until its last patch was given."""
+    def _of_dask(self, order: NDArray[np.intp]) -> Blocks | None:
+        """Give the blocks of patches that lie in dask's arrays."""
+        edges = self._edges()
+        if edges is None:
+            return None
         home = np.searchsorted(edges, order, side="right") - 1
-        last = np.zeros(len(edges), np.intp)
-        last[home] = np.arange(len(order)) // self.size  # of several batches the last is kept
-        held: dict[int, Mapping[Hashable, NDArray]] = {}
-        for low in range(0, len(order), self.size):
-            rows, own = order[low : low + self.size], home[low : low + self.size]
-            blocks = list(dict.fromkeys(own.tolist()))
-            self._hold([c for c in blocks if c not in held], held, edges)
-            local = {c: as_slice(rows[own == c] - edges[c]) for c in blocks}
-            back = np.argsort(np.concatenate([np.flatnonzero(own == c) for c in blocks]))
-            chunked = {}
-            for n in held[blocks[0]]:
-                found = [held[c][n][local[c]] for c in blocks]
-                chunked[n] = found[0] if len(found) == 1 else np.concatenate(found)[back]
-            yield draw(as_slice(rows), chunked)
-            for c in blocks:
-                if last[c] * self.size <= low:
-                    del held[c]
 
-    def _hold(self, new: list[int], held: dict[int, Any], edges: NDArray[np.intp]) -> None:
-        """Load blocks of patches; those that lie side by side at once."""
-        for run in np.split(new, np.flatnonzero(np.diff(new) != 1) + 1) if new else []:
-            low = int(edges[run[0]])
-            loaded = self._loaded(low, int(edges[run[-1] + 1]))
-            for c in run.tolist():
-                cells = slice(int(edges[c]) - low, int(edges[c + 1]) - low)
-                held[c] = {n: v[cells] for n, v in loaded.items()}
+        def load(new: list[int]) -> Iterator[tuple[int, dict[Hashable, NDArray]]]:
+            # those that lie side by side at once
+            for run in np.split(new, np.flatnonzero(np.diff(new) != 1) + 1):
+                low = int(edges[run[0]])
+                loaded = self._loaded(low, int(edges[run[-1] + 1]))
+                for c in run.tolist():
+                    cells = slice(int(edges[c]) - low, int(edges[c + 1]) - low)
+                    yield c, {n: v[cells] for n, v in loaded.items()}
+
+        return Blocks(home, order - edges[home], self.cuts, load)
 
     def _loaded(self, low: int, high: int) -> dict[Hashable, NDArray]:
         """Load patches of dask arrays; errors tell which, and where these are in the field."""
@@ -177,14 +178,6 @@ class Batches:
         return f", at the cells {', '.join(f'{d}={a}:{b}' for d, a, b in ends)}"
 
 
-def as_slice(positions: NDArray) -> Any:
-    """Give consecutive positions as a slice, which is indexed without a copy."""
-    n = len(positions)
-    if n and positions[-1] - positions[0] == n - 1 and (np.diff(positions) == 1).all():
-        return slice(int(positions[0]), int(positions[-1]) + 1)
-    return positions
-
-
 def batches(
     obj: Any,
     batch_size: int,
@@ -193,6 +186,7 @@ def batches(
     shuffle: bool = False,
     seed: int | None = None,
     buffer_size: int | None = None,
+    shard: tuple[int, int] | None = None,
 ) -> Batches:
     """Walk over the patches in loaded batches.
 
@@ -218,6 +212,11 @@ def batches(
     buffer_size : int, optional
         How many patches a patch may be moved by within the order of the chunks; default:
         ``16 * batch_size``.
+    shard : tuple of int, optional
+        ``(k, n)``: the k-th, from 0, of n equal parts of the batches, for n processes or devices; a run of the order of
+        the (shuffled) chunks. All have equally many batches. Together they have each patch once; with
+        ``drop_last=True`` up to ``n * batch_size - 1`` patches are left out, else the last batches may be smaller.
+        Shuffled shards need the same ``seed``; vary it by epoch.
 
     Returns
     -------
@@ -230,5 +229,7 @@ def batches(
     >>> patches = field.patch.split(geometry={"y": 4, "x": 4})
     >>> [batch.sizes["patch"] for batch in patches.patch.batches(3)]
     [3, 1]
+    >>> [batch["patch"].values.tolist() for batch in patches.patch.batches(2, shard=(1, 2))]
+    [[2, 3]]
     """
-    return Batches(obj, batch_size, drop_last, shuffle, seed, buffer_size)
+    return Batches(obj, batch_size, drop_last, shuffle, seed, buffer_size, shard)

@@ -42,8 +42,14 @@ class Draw:
             elif variable.chunks is None:
                 self.columns[name] = column(variable, dim, name in self.whole.coords)
 
+    @property
+    def stored(self) -> dict[Hashable, OnDisk]:
+        """What reads the data variables that are not in memory, nor chunked."""
+        own = self.whole.data_vars
+        return {n: c for n, c in self.columns.items() if n in own and isinstance(c, OnDisk)}
+
     def __call__(self, rows: Any, chunked: Mapping[Hashable, NDArray] | None = None) -> Any:
-        """Give the patches at positions ``rows``; those of chunked variables are given, rows first."""
+        """Give the patches at positions ``rows``; those of some variables are given, rows first."""
         indexes, variables = self._indexed(rows)
         found = {n: self._variable(n, rows, variables, chunked or {}) for n in self.whole.variables}
         sizes = {**self.whole.sizes, self.dim: _count(rows)}
@@ -142,6 +148,11 @@ def put_off(variable: Variable, dim: Hashable) -> Deferred | None:
     if any(not isinstance(c, slice) or c != slice(None) for c in cells):
         return None
     return Deferred(made.make, np.atleast_1d(made.ordinals[rows]), made.shape[1:], made.dtype)
+
+
+def first(variable: Variable, dim: Hashable) -> NDArray:
+    """Give the loaded values with the patches along the first axis."""
+    return np.moveaxis(np.asarray(variable._data), variable.get_axis_num(dim), 0)
 
 
 def like(variable: Variable, data: Any) -> Variable:
