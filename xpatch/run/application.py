@@ -26,6 +26,7 @@ from xpatch.patches.record import run as run_merge
 from xpatch.patches.split import cut_field
 from xpatch.report import PatchFailure, Ticker, warn_of
 from xpatch.run.block import Agreed, Apply, Frame, Shipped
+from xpatch.run.full import Item, Sources, runs_of, shares_of
 from xpatch.run.probe import probed
 from xpatch.spec import check_flag
 
@@ -90,13 +91,7 @@ class Application:
 
         whole, dim, on_error = self._whole(), self.dim, self.options["on_error"]
         chunked = {n: v for n, v in whole.variables.items() if v.chunks is not None}
-        chunked = {
-            n: v.chunk(
-                {d: -1 for d in v.dims if d != dim}
-                | ({dim: tuple(self.blocks)} if dim in v.dims else {})
-            )
-            for n, v in chunked.items()
-        }
+        sources = Sources(chunked, dim, self.blocks)
         frame = Frame.of(self.patches, dim)
         agreed = Agreed(dim, self.plan.dims, self.skeleton.crop, self.skeleton.shared)
         forms, batch = self.skeleton.forms, self.options["batch_size"]
@@ -108,26 +103,26 @@ class Application:
         name = f"xpatch-apply-{token}"
         tick = Ticker(token, sum(self.blocks)) if self.options["progress"] else None
         report = self.failures.update if self.eager else warn_of
-        inputs = tuple((n, v.dims, v.attrs) for n, v in chunked.items())
+        inputs = tuple((n, v.dims, v.attrs) for n, v in sources.variables.items())
         func_key, frame_key = (f"{name}-func",), (f"{name}-frame",)
         graph: dict[Any, Any] = {func_key: Shipped(self.func), frame_key: Shipped((frame, agreed))}
-        stops = np.cumsum(self.blocks).tolist()
-        for b, (size, stop) in enumerate(zip(self.blocks, stops, strict=True)):
-            which = slice(stop - size, stop)
-            job = Apply(which, inputs, forms, batch, on_error, report, tick)
-            keys = []
-            for v in chunked.values():
-                at = [b if d == dim else 0 for d in v.dims]
-                keys.append((v.data.name, *at))
-            graph[(name, b)] = (job, func_key, frame_key, keys)
-        sources = [v.data for v in chunked.values()]
-        layers = layered(name, graph, sources)
+        runs = runs_of(self.blocks, batch)
+        stops = np.cumsum(runs).tolist()
+        taken = shares_of(runs, self.blocks)
+        for r, (size, stop, shares) in enumerate(zip(runs, stops, taken, strict=True)):
+            which, sizes = slice(stop - size, stop), tuple(s.high - s.low for s in shares)
+            job = Apply(which, sizes, inputs, forms, batch, on_error, report, tick)
+            keys = sources.add(name, shares, graph)
+            graph[(name, r)] = (job, func_key, frame_key, keys, sources.left(name, shares))
+        layers = layered(name, graph, [v.data for v in sources.variables.values()])
+        given = shares_of(self.blocks, runs)
 
         def output(k: int, sizes: tuple[int, ...], dtype: np.dtype) -> da.Array:
             part = f"{name}-{k}"
             zeros = (0,) * len(sizes)
             items: dict[Any, Any] = {
-                (part, b, *zeros): (_item, (name, b), k) for b in range(len(self.blocks))
+                (part, b, *zeros): (Item(tuple(shares), k), [(name, s.source) for s in shares])
+                for b, shares in enumerate(given)
             }
             both = HighLevelGraph(
                 {**layers.layers, part: items}, {**layers.dependencies, part: {name}}
@@ -141,10 +136,6 @@ class Application:
             out[variable] = Variable((dim, *form.dims), array, form.attrs)
         present = output(len(forms), (), np.dtype(bool)) if on_error == "skip" else None
         return self.skeleton.patches(out, self.index), present
-
-
-def _item(values: list[Any], k: int) -> Any:
-    return values[k]
 
 
 def apply_in_blocks(
