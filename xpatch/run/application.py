@@ -25,6 +25,7 @@ from xpatch.patches.provenance import of_index
 from xpatch.patches.record import run as run_merge
 from xpatch.patches.split import cut_field
 from xpatch.report import PatchFailure, Ticker, warn_of
+from xpatch.run.arrays import Outputs
 from xpatch.run.block import Agreed, Apply, Frame, Shipped
 from xpatch.run.full import Item, Sources, runs_of, shares_of
 from xpatch.run.probe import probed
@@ -149,9 +150,11 @@ def apply_in_blocks(
     options: dict[str, Any],
     aggregation: Any,
     merging: Options,
+    outputs: tuple[Any, Any],
 ) -> Any:
     """Split, run func and merge; see `xpatch.apply`."""
     _check(func, options)
+    func = Outputs.of(func, dim, *outputs)
     _check_aggregation(aggregation or plan.aggregation)
     variables = variables_of(obj)
     groups = patch_groups(variables, plan, ordinals, chunks)

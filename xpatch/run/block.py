@@ -270,18 +270,10 @@ def as_variables(
 ) -> dict[Hashable, Variable]:
     """Give what func returned as variables, in the order of the patches that it was given."""
     n = given.sizes[dim]
-    if isinstance(given, xr.DataArray) and isinstance(result, np.ndarray):
-        for dims in (given.dims, (dim,)):
-            if result.shape == tuple(given.sizes[d] for d in dims):
-                return {None: Variable(dims, result, given.attrs)}
-        raise ValueError(
-            f"func returned an array of shape {result.shape} for patches of shape {given.shape}; "
-            "return a DataArray whose dimensions are named"
-        )
     if not isinstance(result, xr.DataArray | xr.Dataset):
         raise TypeError(
-            "func must return a DataArray, a Dataset, or an array shaped like the patches of a "
-            f"DataArray, got {type(result).__name__}"
+            "func must return a DataArray, a Dataset, an array, or a dict of arrays, got "
+            f"{type(result).__name__}"
         )
     if dim not in result.dims:
         raise ValueError(
