@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 import warnings
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.aggregation import Aggregation
+from xpatch.aggregation import Aggregation, as_aggregation
 from xpatch.domain import variables_of
-from xpatch.engine.lazy import keeping
+from xpatch.engine.lazy import Rows, keeping
+from xpatch.engine.stacked import Stacked
 from xpatch.models.merge import preprocessed
 from xpatch.patches.arguments import Options
 from xpatch.patches.chunks import groups_within, patch_groups, virtual_chunks
@@ -155,13 +158,14 @@ def apply_in_blocks(
     """Split, run func and merge; see `xpatch.apply`."""
     _check(func, options)
     func = Outputs.of(func, dim, *outputs)
-    _check_aggregation(aggregation or plan.aggregation)
+    asked = aggregation or plan.aggregation
+    _check_aggregation(asked)
     variables = variables_of(obj)
     groups = patch_groups(variables, plan, ordinals, chunks)
     eager = groups is None
     out_chunks = None
     if groups is None:
-        out_chunks, most = virtual_chunks(variables, plan, BLOCK_BYTES)
+        out_chunks, most = virtual_chunks(variables, plan, _block_bytes(asked))
         groups = groups_within(out_chunks, plan, ordinals, most)
     patches = cut_field(obj, plan, dim, ordinals, groups, defer=True)
     blocks = [len(g) for g in groups] or [0]
@@ -173,7 +177,8 @@ def apply_in_blocks(
     merge = Merge(made, source, how, merging, chunks=out_chunks, present=present)
     merged = run_merge(merge)
     if eager:
-        with keeping([v._data for v in whole_of(patches).variables.values()], KEPT_BYTES):
+        arrays = [v._data for v in whole_of(patches).variables.values()]
+        with keeping(arrays, KEPT_BYTES, partial(_of_a_row, chunks=out_chunks or {})):
             merged = _stored(merged)
         if run.failures:
             warnings.warn(PatchFailure(run.failures), stacklevel=4)
@@ -203,6 +208,24 @@ def _check_aggregation(aggregation: Any) -> None:
             f"apply merges patches to the field block by block, which {aggregation!r} does not; of a dask "
             "field patches are lazy: func(field.patch.split(patcher)).patch.merge(aggregation)"
         )
+
+
+def _block_bytes(asked: Any) -> int:
+    """Give how large blocks are; modes and order statistics keep a row of numbers for each cell of them."""
+    several = asked.values() if isinstance(asked, Mapping) else [asked]
+    reducers = [as_aggregation(how).reducer(np.dtype(float), False) for how in several]
+    return BLOCK_BYTES // (4 if any(isinstance(r, Stacked) for r in reducers) else 1)
+
+
+def _of_a_row(rows: Rows, chunks: Mapping[Hashable, tuple[int, ...]]) -> float:
+    """Give the bytes of the stored chunks that blocks of one row read, which those of the next read again."""
+    dims, hood = rows.cut.hood.dims, rows.cut.hood
+    if not dims or hood.lists or not rows.stored or any(p.wrap for p in hood.slices):
+        return math.inf
+    d, n = dims[0], hood.shape[0]
+    around = 2 * max(rows.stored[0]) + hood.fine.inner[d]
+    span = max(chunks.get(d, (n,))) + around
+    return math.prod(rows.source.shape) * rows.source.dtype.itemsize * min(1.0, span / n)
 
 
 def _stored(merged: Any) -> Any:
