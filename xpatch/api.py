@@ -85,12 +85,13 @@ def split(
     >>> bool(xpatch.merge(patches).equals(field))
     True
     """
+    from xpatch.patches.arrays import on_numpy
     from xpatch.patches.chunks import check_room, patch_groups
     from xpatch.patches.planning import chosen, make_plan
     from xpatch.patches.samples import sample_plans
     from xpatch.patches.split import cut_field
 
-    obj = as_field(obj)
+    obj = on_numpy(as_field(obj))
     shape = getattr(patcher, "geometry", geometry if patcher is None else patcher)
     axes = chosen(patcher, geometry, sampler, window)
     if several_grids(shape, getattr(obj, "dims", ())):

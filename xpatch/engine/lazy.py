@@ -260,13 +260,18 @@ class Kept:
 
 
 @contextmanager
-def keeping(arrays: Iterable[Any], limit: int) -> Iterator[None]:
-    """Keep stored chunks while patches are read from disk: up to ``limit`` bytes for all arrays."""
+def keeping(
+    arrays: Iterable[Any], limit: int, enough: Callable[[Rows], float] = lambda rows: math.inf
+) -> Iterator[None]:
+    """Keep stored chunks while patches are read from disk: up to ``limit`` bytes for all arrays.
+
+    And no more than is ``enough`` for one of them.
+    """
     parts = [part for array in arrays for part in parts_of(array)]
     found = [rows for part in parts if (rows := rows_of(part)) is not None]
     with ExitStack() as stack:
         for rows in found:
-            stack.enter_context(rows.keeping(limit // len(found)))
+            stack.enter_context(rows.keeping(int(min(limit // len(found), enough(rows)))))
         yield
 
 

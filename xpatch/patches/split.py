@@ -17,6 +17,7 @@ from xpatch.domain.dates import first_value, has_zone, values_of
 from xpatch.domain.nodata import Nodata, beside, nodata_of
 from xpatch.engine.coarsen import mean_of
 from xpatch.engine.cut import Cut
+from xpatch.engine.duck import check_units
 from xpatch.engine.gather import patch_dims
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.engine.reading import Stored, stored_chunks
@@ -55,8 +56,12 @@ def is_lazy(variable: Variable) -> bool:
 
 
 def check_chunks(obj: xr.DataArray | xr.Dataset, call: str) -> None:
-    """Raise a ValueError if chunk sizes are unknown, as they are after boolean indexing."""
+    """Raise a ValueError if chunk sizes are unknown, as they are after boolean indexing.
+
+    And a TypeError if there are units of the array itself, which would be lost.
+    """
     for name, v in variables_of(obj).items():
+        check_units(v._data, "the field" if name is None else repr(name))
         unknown = [d for d, sizes in v.chunksizes.items() if any(n != n for n in sizes)]
         if unknown:
             what = "the array" if name is None else repr(name)

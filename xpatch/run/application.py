@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 import warnings
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.aggregation import Aggregation
+from xpatch.aggregation import Aggregation, as_aggregation
 from xpatch.domain import variables_of
-from xpatch.engine.lazy import keeping
+from xpatch.engine.lazy import Rows, keeping
+from xpatch.engine.stacked import Stacked
 from xpatch.models.merge import preprocessed
 from xpatch.patches.arguments import Options
 from xpatch.patches.by_variable import by_variable
@@ -26,7 +29,9 @@ from xpatch.patches.provenance import of_index
 from xpatch.patches.record import run as run_merge
 from xpatch.patches.split import cut_field
 from xpatch.report import PatchFailure, Ticker, warn_of
+from xpatch.run.arrays import Outputs
 from xpatch.run.block import Agreed, Apply, Frame, Shipped
+from xpatch.run.full import Item, Sources, runs_of, shares_of
 from xpatch.run.probe import probed
 from xpatch.spec import check_flag
 
@@ -91,13 +96,7 @@ class Application:
 
         whole, dim, on_error = self._whole(), self.dim, self.options["on_error"]
         chunked = {n: v for n, v in whole.variables.items() if v.chunks is not None}
-        chunked = {
-            n: v.chunk(
-                {d: -1 for d in v.dims if d != dim}
-                | ({dim: tuple(self.blocks)} if dim in v.dims else {})
-            )
-            for n, v in chunked.items()
-        }
+        sources = Sources(chunked, dim, self.blocks)
         frame = Frame.of(self.patches, dim)
         agreed = Agreed(dim, self.plan.dims, self.skeleton.crop, self.skeleton.shared)
         forms, batch = self.skeleton.forms, self.options["batch_size"]
@@ -109,26 +108,26 @@ class Application:
         name = f"xpatch-apply-{token}"
         tick = Ticker(token, sum(self.blocks)) if self.options["progress"] else None
         report = self.failures.update if self.eager else warn_of
-        inputs = tuple((n, v.dims, v.attrs) for n, v in chunked.items())
+        inputs = tuple((n, v.dims, v.attrs) for n, v in sources.variables.items())
         func_key, frame_key = (f"{name}-func",), (f"{name}-frame",)
         graph: dict[Any, Any] = {func_key: Shipped(self.func), frame_key: Shipped((frame, agreed))}
-        stops = np.cumsum(self.blocks).tolist()
-        for b, (size, stop) in enumerate(zip(self.blocks, stops, strict=True)):
-            which = slice(stop - size, stop)
-            job = Apply(which, inputs, forms, batch, on_error, report, tick)
-            keys = []
-            for v in chunked.values():
-                at = [b if d == dim else 0 for d in v.dims]
-                keys.append((v.data.name, *at))
-            graph[(name, b)] = (job, func_key, frame_key, keys)
-        sources = [v.data for v in chunked.values()]
-        layers = layered(name, graph, sources)
+        runs = runs_of(self.blocks, batch)
+        stops = np.cumsum(runs).tolist()
+        taken = shares_of(runs, self.blocks)
+        for r, (size, stop, shares) in enumerate(zip(runs, stops, taken, strict=True)):
+            which, sizes = slice(stop - size, stop), tuple(s.high - s.low for s in shares)
+            job = Apply(which, sizes, inputs, forms, batch, on_error, report, tick)
+            keys = sources.add(name, shares, graph)
+            graph[(name, r)] = (job, func_key, frame_key, keys, sources.left(name, shares))
+        layers = layered(name, graph, [v.data for v in sources.variables.values()])
+        given = shares_of(self.blocks, runs)
 
         def output(k: int, sizes: tuple[int, ...], dtype: np.dtype) -> da.Array:
             part = f"{name}-{k}"
             zeros = (0,) * len(sizes)
             items: dict[Any, Any] = {
-                (part, b, *zeros): (_item, (name, b), k) for b in range(len(self.blocks))
+                (part, b, *zeros): (Item(tuple(shares), k), [(name, s.source) for s in shares])
+                for b, shares in enumerate(given)
             }
             both = HighLevelGraph(
                 {**layers.layers, part: items}, {**layers.dependencies, part: {name}}
@@ -144,10 +143,6 @@ class Application:
         return self.skeleton.patches(out, self.index), present
 
 
-def _item(values: list[Any], k: int) -> Any:
-    return values[k]
-
-
 def apply_in_blocks(
     obj: Any,
     func: Callable[[Any], Any],
@@ -159,16 +154,19 @@ def apply_in_blocks(
     options: dict[str, Any],
     aggregation: Any,
     merging: Options,
+    outputs: tuple[Any, Any],
 ) -> Any:
     """Split, run func and merge; see `xpatch.apply`."""
     _check(func, options)
-    _check_aggregation(aggregation or plan.aggregation)
+    func = Outputs.of(func, dim, *outputs)
+    asked = aggregation or plan.aggregation
+    _check_aggregation(asked)
     variables = variables_of(obj)
     groups = patch_groups(variables, plan, ordinals, chunks)
     eager = groups is None
     out_chunks = None
     if groups is None:
-        out_chunks, most = virtual_chunks(variables, plan, BLOCK_BYTES)
+        out_chunks, most = virtual_chunks(variables, plan, _block_bytes(asked))
         groups = groups_within(out_chunks, plan, ordinals, most)
     patches = cut_field(obj, plan, dim, ordinals, groups, defer=True)
     blocks = [len(g) for g in groups] or [0]
@@ -186,7 +184,8 @@ def apply_in_blocks(
     else:
         merged = merged_by(made, aggregation)
     if eager:
-        with keeping([v._data for v in whole_of(patches).variables.values()], KEPT_BYTES):
+        arrays = [v._data for v in whole_of(patches).variables.values()]
+        with keeping(arrays, KEPT_BYTES, partial(_of_a_row, chunks=out_chunks or {})):
             merged = _stored(merged)
         if run.failures:
             warnings.warn(PatchFailure(run.failures), stacklevel=4)
@@ -219,6 +218,24 @@ def _check_aggregation(aggregation: Any) -> None:
             f"apply merges patches to the field block by block, which {aggregation!r} does not; of a dask "
             "field patches are lazy: func(field.patch.split(patcher)).patch.merge(aggregation)"
         )
+
+
+def _block_bytes(asked: Any) -> int:
+    """Give how large blocks are; modes and order statistics keep a row of numbers for each cell of them."""
+    several = asked.values() if isinstance(asked, Mapping) else [asked]
+    reducers = [as_aggregation(how).reducer(np.dtype(float), False) for how in several]
+    return BLOCK_BYTES // (4 if any(isinstance(r, Stacked) for r in reducers) else 1)
+
+
+def _of_a_row(rows: Rows, chunks: Mapping[Hashable, tuple[int, ...]]) -> float:
+    """Give the bytes of the stored chunks that blocks of one row read, which those of the next read again."""
+    dims, hood = rows.cut.hood.dims, rows.cut.hood
+    if not dims or hood.lists or not rows.stored or any(p.wrap for p in hood.slices):
+        return math.inf
+    d, n = dims[0], hood.shape[0]
+    around = 2 * max(rows.stored[0]) + hood.fine.inner[d]
+    span = max(chunks.get(d, (n,))) + around
+    return math.prod(rows.source.shape) * rows.source.dtype.itemsize * min(1.0, span / n)
 
 
 def _stored(merged: Any) -> Any:

@@ -32,6 +32,8 @@ def apply(
     on_error: str = "raise",
     progress: bool = False,
     template: Any = None,
+    output_dims: Any = None,
+    output_coords: Mapping[Hashable, Any] | None = None,
     skipna: bool | None = None,
     fill_value: Any = None,
     scale: Scale = None,
@@ -104,6 +106,7 @@ def apply(
            [13., 13., 15., 15.]])
     """
     from xpatch.patches.arguments import Options, check_words
+    from xpatch.patches.arrays import on_numpy
     from xpatch.patches.planning import chosen, make_plan
     from xpatch.patches.ragged import check_apply
     from xpatch.run.application import apply_in_blocks
@@ -116,6 +119,7 @@ def apply(
             "tree = field.patch.split(patcher), then tree.map_over_datasets(func).patch.merge(); of a dask "
             "field that is lazy, too"
         )
+    obj = on_numpy(obj)
     plan, ordinals = make_plan(obj, axes, dim)
     check_apply(obj, plan)
     return apply_in_blocks(
@@ -129,4 +133,5 @@ def apply(
         {"batch_size": batch_size, "on_error": on_error, "progress": progress},
         aggregation,
         Options(None, skipna, fill_value, scale),
+        (output_dims, output_coords),
     )

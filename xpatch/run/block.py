@@ -13,6 +13,7 @@ from xarray import Variable
 
 from xpatch.patches.index import patch_index, whole_of
 from xpatch.report import Ticker, unread
+from xpatch.run.full import joined
 
 
 class Shipped:
@@ -155,9 +156,10 @@ def _few(batch: Any, dim: Hashable) -> str:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Apply:
-    """Runs func on the patches of one block, batch by batch."""
+    """Runs func on the patches of one run, batch by batch."""
 
     which: slice
+    sizes: tuple[int, ...]  # how many patches of each of the blocks that are joined
     inputs: tuple[tuple[Hashable, tuple[Hashable, ...], dict[Any, Any]], ...]
     forms: dict[Hashable, Form]
     batch: int | None
@@ -165,12 +167,11 @@ class Apply:
     report: Callable[[Mapping[int, str]], None]
     tick: Ticker | None
 
-    def __call__(self, func: Shipped, shipped: Shipped, blocks: list[NDArray]) -> list[NDArray]:
+    def __call__(
+        self, func: Shipped, shipped: Shipped, blocks: list[list[NDArray]], after: list[NDArray]
+    ) -> list[NDArray]:
         model, (frame, agreed) = func.load(), shipped.load()
-        parts = {
-            name: Variable(dims, block, attrs)
-            for (name, dims, attrs), block in zip(self.inputs, blocks, strict=True)
-        }
+        parts = self._parts(blocks, frame.dim)
         size = self.which.stop - self.which.start
         out = {n: np.empty((size, *f.sizes), f.filled) for n, f in self.forms.items()}
         present = np.ones(size, bool)
@@ -190,6 +191,14 @@ class Apply:
         if failures:
             self.report(failures)
         return [*out.values(), present]
+
+    def _parts(self, blocks: list[list[NDArray]], dim: Hashable) -> dict[Hashable, Variable]:
+        """Put the chunked variables of the patches together."""
+        parts = {}
+        for (name, dims, attrs), own in zip(self.inputs, blocks, strict=True):
+            values = joined(own, self.sizes, dims.index(dim)) if dim in dims else own[0]
+            parts[name] = Variable(dims, values, attrs)
+        return parts
 
     def _leave_out(self, out: Mapping[Hashable, NDArray], present: NDArray) -> None:
         """Say, in place, that patches are missing."""
@@ -261,18 +270,10 @@ def as_variables(
 ) -> dict[Hashable, Variable]:
     """Give what func returned as variables, in the order of the patches that it was given."""
     n = given.sizes[dim]
-    if isinstance(given, xr.DataArray) and isinstance(result, np.ndarray):
-        for dims in (given.dims, (dim,)):
-            if result.shape == tuple(given.sizes[d] for d in dims):
-                return {None: Variable(dims, result, given.attrs)}
-        raise ValueError(
-            f"func returned an array of shape {result.shape} for patches of shape {given.shape}; "
-            "return a DataArray whose dimensions are named"
-        )
     if not isinstance(result, xr.DataArray | xr.Dataset):
         raise TypeError(
-            "func must return a DataArray, a Dataset, or an array shaped like the patches of a "
-            f"DataArray, got {type(result).__name__}"
+            "func must return a DataArray, a Dataset, an array, or a dict of arrays, got "
+            f"{type(result).__name__}"
         )
     if dim not in result.dims:
         raise ValueError(

@@ -42,11 +42,6 @@ class Skeleton:
     ) -> Skeleton:
         """Look at what func gave for some patches of ``source``."""
         variables = as_variables(result, given, dim)
-        if isinstance(result, np.ndarray):
-            result = given.isel(
-                {d: 0 for d in given.dims if d not in variables[None].dims}, drop=True
-            )
-            result = result.copy(data=variables[None].data)
         result = with_carried(result, given, source, dim)
         shared = shared_of(result, source, dim)
         if patch_index(result) is None:
