@@ -687,5 +687,7 @@ def test_patches_of_patches_have_no_labels_in_common():
     with pytest.raises(ValueError, match=r"differs along \['patch'\]"):
         both.patch.split(4, sampler=ByClass(3, "labels"), dim="inner")
     for nested in (Valid(Random(3)), Within(Valid(Random(3)), AREA)):
-        with pytest.raises(ValueError, match="Valid would keep other patches in each patch along .patch"):
+        with pytest.raises(
+            ValueError, match=r"Valid would keep other patches in each patch along .patch"
+        ):
             both.patch.split(4, sampler=nested, dim="inner")
