@@ -179,6 +179,27 @@ def test_a_longitude_has_no_ends():
             assert np.minimum(far, 360 - far).min() >= 20 + 10
 
 
+@pytest.mark.parametrize("scenes", [1, 2])
+def test_patches_that_reach_farther_on_a_coarse_grid_do_not_leak_there(scenes):
+    fine, coarse = np.arange(96) * 10.0 + 5, np.arange(48) * 20.0 + 10
+    field = xr.Dataset(
+        {
+            "a": (("y", "x"), np.arange(96.0 * 96).reshape(96, 96)),
+            "b": (("y20", "x20"), np.arange(48.0 * 48).reshape(48, 48)),
+        },
+        {"y": fine, "x": fine, "y20": coarse, "x20": coarse},
+    )
+    patches = field.patch.split(
+        geometry=xpatch.Rectangular({("y", "x"): 8, ("y20", "x20"): 8}, boundary="pad"),
+        sampler=xpatch.RegularStride({"y": 8, "x": 8}),
+    )
+    whole = xpatch.concat([patches] * scenes) if scenes > 1 else patches
+    sets = whole.patch.sets(TWO, block={"y": 24, "x": 24})
+    assert_disjoint(whole["a"], sets)
+    assert_disjoint(whole["b"], sets)
+    assert (sets == "train").sum() > 50
+
+
 # ---------------------------------------------------------------------- the same, whatever else
 
 
