@@ -39,7 +39,7 @@ def boxes(n=48, size=8, step=4, **kwargs):
 # -------------------------------------------------------------------------------------- boxes
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(
     n=st.tuples(st.integers(20, 30), st.integers(20, 30)),
     size=st.integers(1, 4),
@@ -179,6 +179,27 @@ def test_a_longitude_has_no_ends():
             assert np.minimum(far, 360 - far).min() >= 20 + 10
 
 
+@pytest.mark.parametrize("scenes", [1, 2])
+def test_patches_that_reach_farther_on_a_coarse_grid_do_not_leak_there(scenes):
+    fine, coarse = np.arange(96) * 10.0 + 5, np.arange(48) * 20.0 + 10
+    field = xr.Dataset(
+        {
+            "a": (("y", "x"), np.arange(96.0 * 96).reshape(96, 96)),
+            "b": (("y20", "x20"), np.arange(48.0 * 48).reshape(48, 48)),
+        },
+        {"y": fine, "x": fine, "y20": coarse, "x20": coarse},
+    )
+    patches = field.patch.split(
+        geometry=xpatch.Rectangular({("y", "x"): 8, ("y20", "x20"): 8}, boundary="pad"),
+        sampler=xpatch.RegularStride({"y": 8, "x": 8}),
+    )
+    whole = xpatch.concat([patches] * scenes) if scenes > 1 else patches
+    sets = whole.patch.sets(TWO, block={"y": 24, "x": 24})
+    assert_disjoint(whole["a"], sets)
+    assert_disjoint(whole["b"], sets)
+    assert (sets == "train").sum() > 50
+
+
 # ---------------------------------------------------------------------- the same, whatever else
 
 
@@ -246,6 +267,18 @@ def test_windows_in_time_share_no_step(calendar, block):
     assert (sets == "test").mean() == pytest.approx(0.3, abs=0.06)
     if isinstance(block, str):
         assert (windows.patch.sets(TWO, block=block, buffer={"time": "5D"}) == sets).all()
+
+
+def test_runs_tell_which_are_marked_as_lists_do():
+    windows = series(n=200).patch.split(xpatch.TimePatcher(xpatch.FixedLookback("1MS")))
+    part = windows.xindexes["patch"].plans[0].hood.parts[0]
+    marked = np.random.default_rng(0).random(200) < 0.03
+    entries = np.random.default_rng(1).permutation(len(part))[:50]
+    held = part.cells(entries)
+    expected = (marked[held] & (held >= 0)).any(axis=1)
+    np.testing.assert_array_equal(part.holds(marked, entries), expected)
+    np.testing.assert_array_equal(part.take(entries).holds(marked, np.arange(50)), expected)
+    assert 0 < expected.sum() < 50
 
 
 def test_windows_of_unequal_length_share_no_step():
@@ -374,6 +407,53 @@ def test_scenes_in_two_zones_share_no_ground():
     shuffled = patches.isel(patch=np.random.default_rng(0).permutation(patches.sizes["patch"]))
     again = shuffled.patch.sets(TWO, block=16, buffer=2, by="scene")
     np.testing.assert_array_equal(again.sortby("patch"), sets)
+
+
+def test_scenes_meet_across_the_date_line():
+    def cut(lon):
+        coords = {"lat": 10 - 0.25 * np.arange(24), "lon": lon + 0.25 * np.arange(40)}
+        field = xr.DataArray(np.zeros((24, 40)), coords, ("lat", "lon"), name="a")
+        return field.patch.split(geometry={"lat": 4, "lon": 4}, sampler=xpatch.RegularStride(2))
+
+    patches = xpatch.concat([cut(175.0), cut(-180.0)], scenes=["west", "east"])
+    sets = patches.patch.sets(TWO, block=2.0, buffer=0.5)
+    lon, lat = patches.lon.values[:, 0] % 360, patches.lat.values[:, 0]
+    a, b = (np.flatnonzero(sets == n) for n in TWO)
+    east = np.abs(np.subtract.outer(lon[a], lon[b]))
+    far = np.maximum(np.minimum(east, 360 - east), np.abs(np.subtract.outer(lat[a], lat[b])))
+    assert far.min() >= 1 + 0.5
+    assert {"east", "west"} == {*patches.scene.values[a]} == {*patches.scene.values[b]}
+
+
+def test_scenes_around_a_pole_share_no_ground():
+    pyproj = pytest.importorskip("pyproj")
+    pytest.importorskip("rioxarray")
+    x = -1e6 + 25_000.0 * np.arange(80)
+    polar = xr.DataArray(np.zeros((80, 80)), {"y": x[::-1], "x": x}, ("y", "x"), name="a")
+    degrees = {"y": 89.5 - np.arange(20.0), "x": -179.5 + np.arange(360.0)}
+    globe = xr.DataArray(np.zeros((20, 360)), degrees, ("y", "x"), name="a")
+    each = [polar.rio.write_crs(3413), globe.rio.write_crs(4326)]
+    each = [f.patch.split(geometry={"y": 4, "x": 4}) for f in each]
+    patches = xpatch.concat(each, scenes=["polar", "globe"])
+    sets = patches.patch.sets(TWO, block=16)
+    move = pyproj.Transformer.from_crs(3413, 4326, always_xy=True).transform
+    for first, second in (("train", "test"), ("test", "train")):
+        mine, theirs = (
+            patches.isel(patch=((patches.scene == n) & (sets == s)).values)
+            for n, s in (("polar", first), ("globe", second))
+        )
+        lon, lat = (
+            v.ravel()
+            for v in move(*np.broadcast_arrays(mine.x.values[:, None], mine.y.values[..., None]))
+        )
+        edges = [theirs[d].values for d in "xy"]
+        inside = [
+            (v[:, None] > e.min(1) - 0.5) & (v[:, None] < e.max(1) + 0.5)
+            for v, e in zip((lon, lat), edges, strict=True)
+        ]
+        assert mine.sizes["patch"] > 20
+        assert theirs.sizes["patch"] > 20
+        assert not (inside[0] & inside[1]).any()
 
 
 def test_scenes_are_the_same_from_a_file(tmp_path):

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain.places import horizontal_dims_of
@@ -80,12 +81,21 @@ class OneField:
         check_alone(self.plan, source.dim)
         self.dim, self.ordinals = source.dim, source.ordinals
         self.hood: Neighborhood = self.plan.hood.cropped(source.crop)
-        self.near = Nearness(source, self.plan, buffer, seam=True)
-        self.near.check()
+        self.nearness = [
+            Nearness(source, plan, buffer if plan is self.plan else 0, seam=True)
+            for plan in (self.plan, *_others(patches, self.plan))
+        ]
+        for one in self.nearness:
+            one.check()
         time = [d for p in self.hood.parts if p.timed for d in p.dims]
         boxes = [p.dim for p in self.hood.slices if not p.timed]
         self.columns = self._columns()
         self.block = Lengths.of(block, [*boxes, *self.columns], time)
+
+    def near(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Find the patches that share a cell with some, or come near them, on any grid of a Dataset."""
+        found = [one(chosen) for one in self.nearness]
+        return np.asarray(np.logical_or.reduce(found))
 
     def numbers(self) -> NDArray[np.int64]:
         """Give the number of the block of each patch along each dimension, shape (patch, dim)."""
@@ -138,6 +148,14 @@ def _step(domain: Any, d: Hashable) -> float | None:
         return 1.0
     step = domain.spacing(d)
     return None if step is None else abs(float(step))
+
+
+def _others(patches: Any, plan: Plan) -> list[Plan]:
+    """Give the plans of other grids of a Dataset, whose patches may reach farther on the ground."""
+    if not isinstance(patches, xr.Dataset):
+        return []
+    plans = placed_plan_of(patches)[0].plans
+    return [p for p in plans if p is not plan and p.dims != plan.dims and p.domain.above is None]
 
 
 def check_alone(plan: Plan, dim: Hashable) -> None:

@@ -37,8 +37,9 @@ class Extents:
 
     @property
     def middle(self) -> Floats:
-        """Mid-points."""
-        return (self.low + self.high) / 2
+        """Mid-points; NaN where nobody knows how far boxes reach."""
+        with np.errstate(invalid="ignore"):
+            return (self.low + self.high) / 2
 
     @property
     def around(self) -> Extents:

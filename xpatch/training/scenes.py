@@ -50,6 +50,8 @@ class OnGround:
         The part of them that there is.
     ordinals : int64 array
         Which of the plan they are.
+    others : tuple of OnGround
+        The same patches on other grids of a Dataset, where they may reach farther.
     """
 
     name: Any
@@ -57,6 +59,7 @@ class OnGround:
     plan: Plan
     hood: Neighborhood
     ordinals: NDArray[np.int64]
+    others: tuple[OnGround, ...] = ()
 
     @cached_property
     def crs(self) -> Any:
@@ -97,7 +100,22 @@ class OnGround:
         entries = self.hood.entries(self.ordinals)
         each = [self._ends(p, e) for p, e in zip(self.hood.slices, entries, strict=True)]
         low, high = (np.stack(v, axis=-1) for v in zip(*each, strict=True))
+        for other in self.others:
+            for k, j in self._columns(other):
+                np.minimum(low[:, k], other.extents.low[:, j], out=low[:, k])
+                np.maximum(high[:, k], other.extents.high[:, j], out=high[:, k])
         return Extents(low, high, np.array([self.step(p.dim) for p in self.hood.slices]))
+
+    def _columns(self, other: OnGround) -> list[tuple[int, int]]:
+        """Pair the dimensions with those of another grid that has labels."""
+        mine, theirs = self.hood.dims, other.hood.dims
+        if self.pair is not None and other.pair is not None:
+            mine, theirs = self.pair, other.pair
+        labeled = all(other.plan.domain.coordinate(d) is not None for d in theirs)
+        if len(mine) != len(theirs) or not labeled:
+            return []
+        pairs = zip(mine, theirs, strict=True)
+        return [(self.hood.dims.index(a), other.hood.dims.index(b)) for a, b in pairs]
 
     def _ends(self, part: Slices, entries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         edges, n = self.edges[part.dim], part.n
@@ -145,7 +163,9 @@ class Scenes:
             hood = plan.hood.cropped(source.crop)
             _check_boxes(name, plan, hood)
             Nearness(source, plan, buffer).check()
-            self.scenes.append(OnGround(name, which, plan, hood, source.ordinals))
+            grids = [p for p in source.plans if p.dims != plan.dims and not p.hood.lists]
+            others = tuple(OnGround(name, which, p, p.hood, source.ordinals) for p in grids)
+            self.scenes.append(OnGround(name, which, plan, hood, source.ordinals, others))
             self.buffer = Nearness(source, plan, buffer).buffer
         first = self.scenes[0]
         self.dims = first.hood.dims
