@@ -541,3 +541,18 @@ def test_crss_of_outlines_are_named_in_few_words():
     named = r"CRSs, EPSG:32633 and unnamed Lambert Azimuthal Equal Area; say"
     with pytest.raises(ValueError, match=named):
         xpatch.concat(sets).patch.footprints()
+
+
+def test_a_scene_whose_writer_says_that_nan_is_missing():
+    west = xr.DataArray(np.ones((4, 4), "f4"), {"x": np.arange(4.0)}, ("y", "x"))
+    east = west.assign_coords(x=west.x + 9).assign_attrs(_FillValue=np.float32("nan"))
+    east["x"].attrs["units"] = "metre"
+    patches = xpatch.concat([f.patch.split(geometry={"y": 2, "x": 2}) for f in (west, east)])
+    assert patches.sizes["patch"] == 8
+    assert not {"_FillValue"} & {*patches.attrs}
+    feet = west.assign_coords(x=("x", west.x.values, {"units": "ft"}))
+    with pytest.raises(ValueError, match="'units' of 'x' differs"):
+        xpatch.concat([f.patch.split(geometry={"y": 2, "x": 2}) for f in (feet, east)])
+    numbered = east.assign_attrs(_FillValue=-9999.0)
+    with pytest.raises(ValueError, match="'_FillValue' of .* differs"):
+        xpatch.concat([f.patch.split(geometry={"y": 2, "x": 2}) for f in (west, numbered)])

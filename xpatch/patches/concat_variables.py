@@ -83,7 +83,9 @@ def common_attrs(name: Hashable, variables: list[Variable]) -> dict[str, Any]:
     """
     first = variables[0].attrs
     for key in TOLD:
-        said = list(dict.fromkeys(str(v.attrs.get(key)) for v in variables if v.size))
+        said = list(dict.fromkeys(_said(v.attrs.get(key)) for v in variables if v.size))
+        if key == "units" and name in variables[0].dims:  # of labels, which warping writes down
+            said = [unit for unit in said if unit != str(None)]
         if len(said) > 1:
             raise ValueError(
                 f"{key!r} of {name!r} differs between the sets of concat: {' and '.join(said)}; convert the "
@@ -91,6 +93,12 @@ def common_attrs(name: Hashable, variables: list[Variable]) -> dict[str, Any]:
             )
     others = [v.attrs for v in variables[1:]]
     return {k: a for k, a in first.items() if all(k in o and _alike(o[k], a) for o in others)}
+
+
+def _said(value: Any) -> str:
+    """Say what an attribute tells: that NaN is missing, as writers note, is so without a word."""
+    missing = isinstance(value, float | np.floating) and value != value
+    return str(None if missing else value)
 
 
 def _alike(a: Any, b: Any) -> bool:
