@@ -107,6 +107,11 @@ class Merge:
         self.patches = self._without_coarse()
         self._check_window()
 
+    @property
+    def ordinals(self) -> NDArray[np.int64]:
+        """Which patches take part."""
+        return self.source.ordinals
+
     # ------------------------------------------------------------------------------ checks
 
     def _check_window(self) -> None:
@@ -278,12 +283,12 @@ class Merge:
         if is_carried(self.plan, name, variable.dims):
             every, how = np.zeros_like(self.source.ordinals), (aggregation, self._skips(variable))
             found = on_cells(variable, self.dim, every, 1, *how, self.fill_value, self.present)
-            return labeled(found, aggregation, self.source.ordinals).isel({self.dim: 0})
+            return labeled(found, aggregation, self.ordinals).isel({self.dim: 0})
         whole = self.plan.hood.only(self._own_dims(variable, name))
         tapered = remaining(self.plan.window, whole, variable.dims)
         weights = Weights(tapered, aggregation.synthesis, whole, self.crop, self.scale)
         merged = self.reduced(variable, name, aggregation, weights, self.fill_value)
-        return labeled(merged, aggregation, self.source.ordinals)
+        return labeled(merged, aggregation, self.ordinals)
 
     def reduced(
         self,
@@ -303,7 +308,7 @@ class Merge:
         repeats = tuple(p.factor for p in hood.parts)
         job = Reduction(hood.fine, self.source.ordinals, (), *how, anchors, repeats)
         dims = ordered(tuple(d for d in variable.dims if d != self.dim), order)
-        if job.by_element or (job.takes_all and variable.chunks is not None):
+        if self.needs_slots_together(job, variable):
             dims = self._together(dims, hood, order)
         variable = variable.transpose(self.dim, *dims)
         job = job.at(tuple(dims.index(d) for d in hood.inner))
@@ -311,11 +316,20 @@ class Merge:
             first = min(job.slots)
             after = [d for d in dims[first:] if d not in hood.inner]
             dims = (*dims[:first], *hood.dims, *after)
-        if variable.chunks is None:
-            data = job.in_memory(variable.to_numpy())
-        else:
-            data = job.chunked(variable.data, self._chunks(name, hood.dims), self.present)
+        data = self.aggregated(job, variable, name, hood)
         return Variable(dims, data, variable.attrs).transpose(*ordered(dims, order))
+
+    def needs_slots_together(self, job: Reduction, variable: Variable) -> bool:
+        """Whether the slots of several parts shall stand side by side."""
+        return job.by_element or (job.takes_all and variable.chunks is not None)
+
+    def aggregated(
+        self, job: Reduction, variable: Variable, name: Hashable, hood: Neighborhood
+    ) -> Any:
+        """Aggregate the values of one variable, which has the dims that its reduction takes."""
+        if variable.chunks is None:
+            return job.in_memory(variable.to_numpy())
+        return job.chunked(variable.data, self.chunks_of(name, hood.dims), self.present)
 
     def _together(
         self, dims: tuple[Hashable, ...], hood: Neighborhood, order: tuple[Hashable, ...]
@@ -357,7 +371,7 @@ class Merge:
         spread: Variable = variable.set_dims({d: every[d] for d in order})
         return spread
 
-    def _chunks(self, name: Hashable, dims: tuple[Hashable, ...]) -> list[tuple[int, ...]]:
+    def chunks_of(self, name: Hashable, dims: tuple[Hashable, ...]) -> list[tuple[int, ...]]:
         """Give the chunks of the result along cut dimensions."""
         known = self.chunks or self.domain.chunks.get(name)
         known = dict(known or next(iter(self.domain.chunks.values()), {}))
