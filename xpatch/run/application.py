@@ -27,7 +27,7 @@ from xpatch.patches.split import cut_field
 from xpatch.report import PatchFailure, Ticker, warn_of
 from xpatch.run.block import Agreed, Apply, Frame, Shipped
 from xpatch.run.probe import probed
-from xpatch.spec import check_flag
+from xpatch.spec import check_flag, check_patches
 
 BLOCK_BYTES = 1 << 25  # of the patches that are cut at a time from a field that is not chunked
 KEPT_BYTES = 1 << 29  # of stored chunks that are kept while a field is read from disk
@@ -162,6 +162,7 @@ def apply_in_blocks(
     """Split, run func and merge; see `xpatch.apply`."""
     _check(func, options)
     _check_aggregation(aggregation or plan.aggregation)
+    check_patches(chunks, "chunks")
     variables = variables_of(obj)
     groups = patch_groups(variables, plan, ordinals, chunks)
     eager = groups is None
