@@ -16,7 +16,6 @@ from xpatch.patches.chunks import groups_within
 from xpatch.patches.index import patch_index, whole_of
 from xpatch.patches.provenance import Provenance, provenance
 from xpatch.patches.recall import indexed
-from xpatch.patches.scene import scenes_written
 from xpatch.run.draw import Draw
 from xpatch.spec import check_flag, check_seed
 
@@ -50,16 +49,13 @@ class Batches:
         check_seed(seed, "batches")
         if not shuffle and (seed is not None or buffer_size is not None):
             raise ValueError("seed and buffer_size are those of shuffle=True")
-        written = scenes_written(obj) if patch_index(obj) is None else None
-        obj = indexed(obj) if written is None else obj
+        obj = indexed(obj)
         self.obj, self.size, self.shuffle, self.seed = obj, int(batch_size), shuffle, seed
         self.buffer = int(buffer_size or BUFFER * batch_size)
         index = patch_index(obj)
         self.source: Provenance | None = None
-        if written is not None:  # patches of several scenes are as good
-            self.dim: Hashable = written[0]
-        elif index is not None and index.mixed:
-            self.dim = index.dim
+        if index is not None and index.mixed:  # patches of several scenes are as good
+            self.dim: Hashable = index.dim
         else:
             self.source = provenance(obj)
             self.dim = self.source.dim

@@ -102,7 +102,7 @@ def merger(
     check_words(skipna, fill_value, scale)
     if not is_integer(max_bytes) or max_bytes < 0:
         raise ValueError(f"max_bytes must be an int of at least 0, got {max_bytes!r}")
-    options = Options(None, skipna, fill_value, scale)
+    options = Options(skipna=skipna, fill_value=fill_value, scale=scale)
     out = Merger(patches, aggregation, options, int(max_bytes))
     out.naming = Naming.of(out.patches, out.inner, output_dims, output_coords)
     out.path = emptied(path)
@@ -228,7 +228,7 @@ class Merger:
                 "these are patches of another split than those that this merger was made of; each has "
                 "one of its own: patches.patch.merger(…)"
             )
-        return given.load(), source
+        return given.compute(), source
 
     def _same_split(self, given: Any) -> bool:
         own, index = patch_index(self.patches), patch_index(given)
