@@ -163,7 +163,7 @@ def test_fields_in_memory_and_words():
     xr.testing.assert_identical(
         field.patch.split(**STRIDE, chunks="even"), field.patch.split(**STRIDE)
     )
-    with pytest.raises(TypeError, match=r"chunks must be 'auto', 'even', None or a number"):
+    with pytest.raises(TypeError, match=r"chunks must be 'even', 'auto', None or a number"):
         field.patch.split(**STRIDE, chunks="odd")
     with pytest.raises(TypeError, match=r"chunks must be 'auto', None or a number"):
         field.patch.apply(lambda p: p, **STRIDE, chunks="even")

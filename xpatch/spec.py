@@ -374,5 +374,5 @@ def check_patches(value: Any, what: str, *words: str) -> None:
         if value < 1:
             raise ValueError(f"{what} must be a positive number of patches, got {value!r}")
     elif value is not None and not (isinstance(value, str) and value in ("auto", *words)):
-        known = ", ".join(map(repr, ("auto", *words)))
+        known = ", ".join(map(repr, (*words, "auto")))
         raise TypeError(f"{what} must be {known}, None or a number of patches, got {value!r}")
