@@ -554,5 +554,5 @@ def test_a_scene_whose_writer_says_that_nan_is_missing():
     with pytest.raises(ValueError, match="'units' of 'x' differs"):
         xpatch.concat([f.patch.split(geometry={"y": 2, "x": 2}) for f in (feet, east)])
     numbered = east.assign_attrs(_FillValue=-9999.0)
-    with pytest.raises(ValueError, match="'_FillValue' of .* differs"):
+    with pytest.raises(ValueError, match=r"'_FillValue' of .* differs"):
         xpatch.concat([f.patch.split(geometry={"y": 2, "x": 2}) for f in (west, numbered)])

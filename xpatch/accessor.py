@@ -38,6 +38,7 @@ class PatchAccessor(Asked):
     split = Forward("xpatch.api")
     merge = Forward("xpatch.api")
     apply = Forward("xpatch.run.apply")
+    merger = Forward("xpatch.training.merger")
     fit = Forward("xpatch.models.fit")
     pool = Forward("xpatch.models.pool")
     predict = Forward("xpatch.models.predict")

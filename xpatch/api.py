@@ -56,8 +56,9 @@ def split(
         geometries samplers and windows are pairs in the same order.
     dim : str, default: "patch"
         Name of the new dimension; patches are split again along another, such as ``dim="inner"``.
-    chunks : "auto", int or None, default: "auto"
-        For dask arrays, the most patches in a chunk; "auto" follows dask's ``array.chunk-size``.
+    chunks : "auto", "even", int or None, default: "auto"
+        For dask arrays, the most patches in a chunk; "auto" follows dask's ``array.chunk-size``. "even" joins
+        those of neighboring chunks to blocks of one length, as ``to_zarr`` has them.
 
     Returns
     -------

@@ -373,10 +373,11 @@ def check_amount(count: Any, what: str, mend: str) -> None:
         raise ValueError(f"{what} gives {count:.3g} anchors, more than {MOST:,} at once; {mend}")
 
 
-def check_patches(value: Any, what: str) -> None:
-    """Raise unless ``value`` is a number of patches, None or "auto"."""
+def check_patches(value: Any, what: str, *words: str) -> None:
+    """Raise unless ``value`` is a number of patches, None, "auto" or one of ``words``."""
     if is_integer(value):
         if value < 1:
             raise ValueError(f"{what} must be a positive number of patches, got {value!r}")
-    elif value is not None and not (isinstance(value, str) and value == "auto"):
-        raise TypeError(f"{what} must be 'auto', None or a number of patches, got {value!r}")
+    elif value is not None and not (isinstance(value, str) and value in ("auto", *words)):
+        known = ", ".join(map(repr, (*words, "auto")))
+        raise TypeError(f"{what} must be {known}, None or a number of patches, got {value!r}")

@@ -23,6 +23,24 @@ __all__ = ["chunk_order", "gather"]
 CROWDED = 4  # regions around groups may hold so many times the cells of the field
 
 
+class Joined(list[NDArray[Any]]):
+    """Groups of patches, of which several that follow each other make one block of ``length``.
+
+    None of them reaches from one block into the next.
+    """
+
+    length: int
+
+    @classmethod
+    def of(cls, groups: list[NDArray[Any]]) -> Joined:
+        """Join groups to blocks as long as the longest of them; only the last block is shorter."""
+        order, length = np.concatenate(groups), max(map(len, groups))
+        ends = {*np.cumsum([len(g) for g in groups]).tolist(), *range(0, len(order), length)}
+        out = cls(np.split(order, sorted(ends - {0, len(order)})))
+        out.length = length
+        return out
+
+
 @uncollected
 def chunk_order(
     hood: Any, chunks: Sequence[Sequence[int]], ordinals: NDArray[Any], limit: int | None = None
@@ -32,6 +50,33 @@ def chunk_order(
     Groups come in chunk-major order; those of more than ``limit`` patches are cut into parts.
     """
     most = max(1, len(ordinals) if limit is None else limit)
+    places = _chunks_of(hood, chunks)
+    every = len(ordinals) == len(hood) and bool((ordinals == np.arange(len(hood))).all())
+    if hood.product and every:
+        return _of_product([p for p, _ in places], [n for _, n in places], hood.grid, most)
+    entries = hood.entries(ordinals)
+    block = np.zeros(len(ordinals), np.int64)
+    for (place, n), which in zip(places, entries, strict=True):
+        block = block * n + place[which]
+    order = np.argsort(block, kind="stable")
+    cuts = np.flatnonzero(np.diff(block[order])) + 1
+    return subdivide([ordinals[g] for g in np.split(order, cuts) if len(g)], most)
+
+
+def winding(
+    hood: Any, chunks: Sequence[Sequence[int]], groups: list[NDArray[Any]]
+) -> list[NDArray[Any]]:
+    """Put groups in an order in which the next chunk is a neighbor: every second row backwards."""
+    first = np.array([g[0] for g in groups])
+    rank = np.zeros(len(groups), np.int64)
+    for (place, n), which in zip(_chunks_of(hood, chunks), hood.entries(first), strict=True):
+        own = place[which]
+        rank = rank * n + np.where(rank % 2 == 0, own, n - 1 - own)
+    return [groups[k] for k in np.argsort(rank, kind="stable")]
+
+
+def _chunks_of(hood: Any, chunks: Sequence[Sequence[int]]) -> list[tuple[NDArray[np.int64], int]]:
+    """Give, for each part, the chunk of each entry, and how many chunks there are."""
     places, k = [], 0
     for part in hood.parts:
         at = part.anchors if part.timed and part.dims != () else getattr(part, "starts", None)
@@ -43,16 +88,7 @@ def chunk_order(
         edges = np.cumsum(sizes[0])[:-1]
         cells = np.clip(at, 0, part.shape[0] - 1)
         places.append((np.searchsorted(edges, cells, side="right"), len(sizes[0])))
-    every = len(ordinals) == len(hood) and bool((ordinals == np.arange(len(hood))).all())
-    if hood.product and every:
-        return _of_product([p for p, _ in places], [n for _, n in places], hood.grid, most)
-    entries = hood.entries(ordinals)
-    block = np.zeros(len(ordinals), np.int64)
-    for (place, n), which in zip(places, entries, strict=True):
-        block = block * n + place[which]
-    order = np.argsort(block, kind="stable")
-    cuts = np.flatnonzero(np.diff(block[order])) + 1
-    return subdivide([ordinals[g] for g in np.split(order, cuts) if len(g)], most)
+    return places
 
 
 def _of_product(
@@ -93,6 +129,7 @@ def gather(array: da.Array, cut: Cut, groups: list[NDArray[Any]]) -> da.Array:
     if needs_whole_axes(cut.hood.parts):
         array, hood = padded(array, cut.dims, cut.hood, da.pad)
         cut = dataclasses.replace(cut, hood=hood)
+    length = groups.length if isinstance(groups, Joined) else None
     groups = [np.asarray(g) for g in groups]
     if cut.hood.lists and _around(cut, groups) > CROWDED * math.prod(cut.hood.shape):
         array = array.rechunk(dict.fromkeys(cut.axes, -1))  # once, not for every group
@@ -121,9 +158,10 @@ def gather(array: da.Array, cut: Cut, groups: list[NDArray[Any]]) -> da.Array:
         for d in cut.patch_dims
     ]
     meta = np.empty((0,) * (len(chunks) + 1), cut.final)
-    return da.Array(
+    out = da.Array(
         layered(name, graph, [array]), name, (tuple(map(len, groups)), *chunks), meta=meta
     )
+    return out if length is None else out.rechunk({0: length})
 
 
 def _around(cut: Cut, groups: Sequence[NDArray[Any]]) -> float:

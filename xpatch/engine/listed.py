@@ -59,15 +59,23 @@ class Listed:
 
     @np.errstate(invalid="ignore", over="ignore")
     def add(
-        self, patches: NDArray[Any], reducer: Reducer, plain: bool = False
+        self,
+        patches: NDArray[Any],
+        reducer: Reducer,
+        plain: bool = False,
+        state: list[NDArray[Any]] | None = None,
     ) -> list[NDArray[Any]]:
-        """Add patches up; with ``plain`` values may be written over each other, without their keys."""
+        """Add patches up; with ``plain`` values may be written over each other, without their keys.
+
+        A ``state`` of the region that others were added to goes on, in place.
+        """
         shape = list(patches.shape[1:])
         for axis, n in zip(self.axes, self.shape, strict=True):
             shape[axis] = n
-        if (quick := self._quick(patches, reducer, shape, plain)) is not None:
+        quick = None if state else self._quick(patches, reducer, shape, plain)
+        if quick is not None:
             return quick
-        state = reducer.start(shape)
+        state = state or reducer.start(shape)
         ndim, scratch, far = len(shape), Scratch(), None
         same = all(a is b for a, b in zip(self.weights, self.masses, strict=True))
         same = same and self.weights.table is self.masses.table

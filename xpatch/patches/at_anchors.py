@@ -12,9 +12,18 @@ from numpy.typing import NDArray
 from xpatch.domain import Lattice
 from xpatch.domain import positions as ps
 from xpatch.neighborhood import Members, Slices
+from xpatch.patches.coarser import Target
 from xpatch.patches.plan import Plan
 
 SPARSEST = 16  # cells of the grid of anchors for each patch: with more, the anchors are no grid
+
+
+def at_anchors(target: Target) -> Target:
+    """Put one value per patch where its anchor is."""
+    plan, domain, source, patches, _ = target
+    check_reduced(patches, plan)
+    own = anchor_plan(dataclasses.replace(plan, domain=domain))
+    return Target(own, own.domain, dataclasses.replace(source, crop={}), patches, None)
 
 
 def check_reduced(patches: Any, plan: Plan) -> None:

@@ -46,13 +46,28 @@ def check_room(
 def patch_groups(
     variables: Mapping[Hashable | None, Variable], plan: Plan, ordinals: NDArray[Any], chunks: Any
 ) -> list[NDArray[Any]] | None:
-    """Group the patches of chunked variables by source chunk; None if nothing is chunked."""
-    check_patches(chunks, "chunks")
+    """Group the patches of chunked variables by source chunk; None if nothing is chunked.
+
+    Groups that are "even" are joined to blocks of one length, as zarr has them: no longer than "auto"
+    ones, of neighboring chunks.
+    """
+    check_patches(chunks, "chunks", "even")
     chunked = [v for v in variables.values() if v.chunks is not None and cut_dims(v, plan)]
     if not chunked:
         return None
     sizes = {d: c for v in reversed(chunked) for d, c in v.chunksizes.items()}
-    return groups_within(sizes, plan, ordinals, _most_patches(chunked, plan, chunks))
+    most = _most_patches(chunked, plan, "auto" if chunks == "even" else chunks)
+    groups = groups_within(sizes, plan, ordinals, most)
+    return evened(sizes, plan, groups) if chunks == "even" and groups else groups
+
+
+def evened(
+    chunks: Mapping[Hashable, tuple[int, ...]], plan: Plan, groups: list[NDArray[Any]]
+) -> list[NDArray[Any]]:
+    """Join groups to blocks of one length."""
+    from xpatch.engine.chunked_gather import Joined, winding
+
+    return Joined.of(winding(plan.hood, _along(chunks, plan), groups))
 
 
 def groups_within(
@@ -61,8 +76,11 @@ def groups_within(
     """Group patches by the chunk that they start in, at most ``most`` in a group."""
     from xpatch.engine.chunked_gather import chunk_order
 
-    sizes = [chunks.get(d, (n,)) for d, n in zip(plan.dims, plan.hood.shape, strict=True)]
-    return chunk_order(plan.hood, sizes, ordinals, min(most, len(ordinals) or 1))
+    return chunk_order(plan.hood, _along(chunks, plan), ordinals, min(most, len(ordinals) or 1))
+
+
+def _along(chunks: Mapping[Hashable, tuple[int, ...]], plan: Plan) -> list[tuple[int, ...]]:
+    return [chunks.get(d, (n,)) for d, n in zip(plan.dims, plan.hood.shape, strict=True)]
 
 
 def virtual_chunks(

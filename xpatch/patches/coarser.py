@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from xarray import Variable
 
-from xpatch.domain.coarser import Factors, coarser
+from xpatch.domain import Lattice
+from xpatch.domain.coarser import Factors, coarser, coarser_chunks
 from xpatch.engine.coarsen import mean_of
 from xpatch.neighborhood import Slices
 from xpatch.patches.labels import agree, tolerance
@@ -19,6 +20,29 @@ from xpatch.window import Window, is_boxcar
 
 Crop = Mapping[Hashable, tuple[int, int]]
 MEND = "snap the starts, Rectangular(boundary='pad') or boundary='drop', or give other sizes"
+
+
+class Target(NamedTuple):
+    """What merge puts patches on: the plan, the field, who they are, the patches, and the chunks of the result."""
+
+    plan: Plan
+    domain: Lattice
+    source: Any
+    patches: Any
+    chunks: Mapping[Hashable, tuple[int, ...]] | None
+
+
+def on_coarse_cells(target: Target, factors: Factors) -> Target:
+    """Count in the cells of outputs that are coarser than the patches."""
+    plan, domain, source, patches, chunks = target
+    coarse = coarser_plan(plan, factors)
+    whole = {d for d, n in coarse.inner.items() if patches.sizes.get(d) == n}
+    # the mean of labels may be one of them, and look like that of a part
+    given = {d: c for d, c in source.crop.items() if d not in whole}
+    source = dataclasses.replace(source, crop=coarser_crop(given, factors))
+    patches = without_labels(patches, coarse, source, factors)
+    own = coarse.domain if domain is plan.domain else coarser(domain, factors)
+    return Target(coarse, own, source, patches, chunks and coarser_chunks(chunks, factors))
 
 
 def coarser_plan(plan: Plan, factors: Factors) -> Plan:

@@ -18,6 +18,8 @@ from xpatch.engine.chunked_merge import Block, Recent, Tile, tiles_of_list, tile
 from xpatch.engine.tiles import in_tiles, put_together
 from xpatch.neighborhood import Slices
 
+CROWDED = 4  # the region around boxes may have so many times their cells
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fill:
@@ -106,10 +108,32 @@ class InChunks:
             given = self.job.group(ordinals, labels).contributions(patches, min(self.slots))
             return el.in_tiles(el.added(given, self.reducer), self.job.hood.shape, edges)
         if len(ordinals) < len(block.ordinals):
-            boxes = self.job.boxes(ordinals, labels)
+            clusters = self._clusters(ordinals, labels)
         else:
-            boxes = self.recent.get(block, lambda: self.job.boxes(ordinals, labels))
-        return in_tiles(boxes.add(patches, self.reducer), boxes, edges)
+            clusters = self.recent.get(block, lambda: self._clusters(ordinals, labels))
+        out: dict[Tile, list[Any]] = {}
+        for which, boxes in clusters:
+            total = boxes.add(patches if which is None else patches[which], self.reducer)
+            for tile, pieces in in_tiles(total, boxes, edges).items():
+                out.setdefault(tile, []).extend(pieces)
+        return out
+
+    def _clusters(
+        self, ordinals: NDArray[Any], labels: NDArray[Any]
+    ) -> list[tuple[NDArray[Any] | None, bx.Boxes]]:
+        """Give patches as boxes, those that lie far from each other apart, and which they are; None: all.
+
+        They are added up on the region around them, which of a few patches here and there is large.
+        """
+        boxes = self.job.boxes(ordinals, labels)
+        entries = self.job.hood.entries(ordinals)
+        if (near := _halved(boxes, entries)) is None:
+            return [(None, boxes)]
+        out = []
+        for half in (np.flatnonzero(near), np.flatnonzero(~near)):
+            for which, own in self._clusters(ordinals[half], labels[half]):
+                out.append((half if which is None else half[which], own))
+        return out
 
     def _check(self, patches: NDArray[Any], block: Block) -> None:
         """Raise a ValueError if a model returned a block of another shape than it announced."""
@@ -142,6 +166,22 @@ class InChunks:
         order = [*others[:before], *self.axes, *others[before:]]
         full = full.transpose(np.argsort(order))
         return self.fill(full, self.axes, covered.reshape(cells).astype(float))
+
+
+def _halved(boxes: bx.Boxes, entries: Sequence[NDArray[Any]]) -> NDArray[np.bool_] | None:
+    """Say which boxes lie in the first half of the region around all; None where they fill it well.
+
+    ``entries`` (patch,) of each part say where every one lies.
+    """
+    low, high = boxes.region()
+    sizes = [p.size for p in boxes.parts]
+    cells = math.prod(b - a for a, b in zip(low, high, strict=True))
+    if len(boxes.labels) < 2 or cells <= CROWDED * len(boxes.labels) * math.prod(sizes):
+        return None
+    reach = [(b - a) / n for a, b, n in zip(low, high, sizes, strict=True)]
+    k = reach.index(max(reach))
+    found: NDArray[np.bool_] = boxes.parts[k].starts[entries[k]] < (low[k] + high[k] - sizes[k]) / 2
+    return found
 
 
 def _spans(part: Slices, starts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

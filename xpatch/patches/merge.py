@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.aggregation import as_aggregation
 from xpatch.domain import Lattice
-from xpatch.domain.coarser import coarser, coarser_chunks
 from xpatch.domain.nodata import nodata_of, without_nodata
 from xpatch.neighborhood import Members, Neighborhood
 from xpatch.patches.arguments import Options, factors, size_message
-from xpatch.patches.at_anchors import anchor_plan, check_reduced
+from xpatch.patches.at_anchors import at_anchors
 from xpatch.patches.bounds import bounded_by, turned_back
 from xpatch.patches.carried import carried, on_cells
 from xpatch.patches.chunks import output_chunks
-from xpatch.patches.coarser import coarser_crop, coarser_plan, without_labels
+from xpatch.patches.coarser import Target, on_coarse_cells
 from xpatch.patches.composite import inverse_variance, most_probable, most_probable_each
 from xpatch.patches.coords import merge_dates, restored_coords
 from xpatch.patches.encoding import without_recipes
@@ -108,35 +107,22 @@ class Merge:
         asked = factors(options.scale, self.plan)
         self.scale = {d: int(f) for d, f in asked.items() if f >= 1}
         self.coarser = {d: f.denominator for d, f in asked.items() if f < 1}
-        if self.coarser:
-            self._take_coarser()
-        if options.to is not None:
-            self._take_anchors()
+        if self.coarser or options.to is not None:
+            self._move(options.to)
         self.crop = self._find_crop()
         self.patches = self._without_coarse()
         self._check_window()
 
-    def _take_coarser(self) -> None:
-        """Count in the cells of outputs that are coarser than the patches."""
-        factors, like = self.coarser, self.domain is not self.plan.domain
-        self.plan = coarser_plan(self.plan, factors)
-        self.domain = coarser(self.domain, factors) if like else self.plan.domain
-        whole = {d for d, n in self.plan.inner.items() if self.patches.sizes.get(d) == n}
-        given = {
-            d: c for d, c in self.source.crop.items() if d not in whole
-        }  # a mean may be a label
-        crop = coarser_crop(given, factors)
-        self.source = dataclasses.replace(self.source, crop=crop)
-        self.patches = without_labels(self.patches, self.plan, self.source, factors)
-        if self.chunks is not None:
-            self.chunks = coarser_chunks(self.chunks, factors)
+    def _move(self, to: str | None) -> None:
+        """Put patches on coarser cells than those of the field, or one value per patch at the anchors."""
+        target = Target(self.plan, self.domain, self.source, self.patches, self.chunks)
+        target = at_anchors(target) if to is not None else on_coarse_cells(target, self.coarser)
+        self.plan, self.domain, self.source, self.patches, self.chunks = target
 
-    def _take_anchors(self) -> None:
-        """Put one value per patch where its anchor is."""
-        check_reduced(self.patches, self.plan)
-        self.plan = anchor_plan(dataclasses.replace(self.plan, domain=self.domain))
-        self.domain, self.chunks = self.plan.domain, None
-        self.source = dataclasses.replace(self.source, crop={})
+    @property
+    def ordinals(self) -> NDArray[np.int64]:
+        """Which patches take part."""
+        return self.source.ordinals
 
     @property
     def fine_crop(self) -> dict[Hashable, tuple[int, int]]:
@@ -306,12 +292,12 @@ class Merge:
         if is_carried(self.plan, name, variable.dims):
             every, how = np.zeros_like(self.source.ordinals), (aggregation, self._skips(variable))
             found = on_cells(variable, self.dim, every, 1, *how, self.fill_value, self.present)
-            return labeled(found, aggregation, self.source.ordinals).isel({self.dim: 0})
+            return labeled(found, aggregation, self.ordinals).isel({self.dim: 0})
         whole = self.plan.hood.only(self._own_dims(variable, name))
         tapered = remaining(self.plan.window, whole, variable.dims)
         weights = Weights(tapered, aggregation.synthesis, whole, self.crop, self.scale)
         merged = self.reduced(variable, name, aggregation, weights, self.fill_value)
-        return labeled(merged, aggregation, self.source.ordinals)
+        return labeled(merged, aggregation, self.ordinals)
 
     def reduced(
         self,
@@ -331,7 +317,7 @@ class Merge:
         repeats = tuple(p.factor for p in hood.parts)
         job = Reduction(hood.fine, self.source.ordinals, (), *how, anchors, repeats)
         dims = ordered(tuple(d for d in variable.dims if d != self.dim), order)
-        if job.by_element or (job.takes_all and variable.chunks is not None):
+        if self.needs_slots_together(job, variable):
             dims = self._together(dims, hood, order)
         variable = variable.transpose(self.dim, *dims)
         job = job.at(tuple(dims.index(d) for d in hood.inner))
@@ -339,19 +325,23 @@ class Merge:
             first = min(job.slots)
             after = [d for d in dims[first:] if d not in hood.inner]
             dims = (*dims[:first], *hood.dims, *after)
-        if variable.chunks is None:
-            data = job.in_memory(variable.to_numpy())
-        else:
-            data = job.chunked(
-                variable.data,
-                output_chunks(
-                    self.domain, self.chunks or self.domain.chunks.get(name), hood.dims, self.scale
-                ),
-                self.present,
-            )
-            if aggregation.finalize and self.present is None and job.covers[0]:
-                self.covered.add(name)
+        data = self.aggregated(job, variable, name, hood)
         return Variable(dims, data, variable.attrs).transpose(*ordered(dims, order))
+
+    def needs_slots_together(self, job: Reduction, variable: Variable) -> bool:
+        """Whether the slots of several parts shall stand side by side."""
+        return job.by_element or (job.takes_all and variable.chunks is not None)
+
+    def aggregated(
+        self, job: Reduction, variable: Variable, name: Hashable, hood: Neighborhood
+    ) -> Any:
+        """Aggregate the values of one variable, which has the dims that its reduction takes."""
+        if variable.chunks is None:
+            return job.in_memory(variable.to_numpy())
+        merged = job.chunked(variable.data, self.chunks_of(name, hood.dims), self.present)
+        if job.aggregation.finalize and self.present is None and job.covers[0]:
+            self.covered.add(name)
+        return merged
 
     def _together(
         self, dims: tuple[Hashable, ...], hood: Neighborhood, order: tuple[Hashable, ...]
@@ -392,3 +382,8 @@ class Merge:
         every |= {d: variable.sizes[d] for d in variable.dims}
         spread: Variable = variable.set_dims({d: every[d] for d in order})
         return spread
+
+    def chunks_of(self, name: Hashable, dims: tuple[Hashable, ...]) -> list[tuple[int, ...]]:
+        """Give the chunks of the result along cut dimensions."""
+        known = self.chunks or self.domain.chunks.get(name)
+        return output_chunks(self.domain, known, dims, self.scale)

@@ -33,7 +33,7 @@ from xpatch.run.arrays import Outputs
 from xpatch.run.block import Agreed, Apply, Frame, Shipped
 from xpatch.run.full import Item, Sources, runs_of, shares_of
 from xpatch.run.probe import probed
-from xpatch.spec import check_flag
+from xpatch.spec import check_flag, check_patches
 
 BLOCK_BYTES = 1 << 25  # of the patches that are cut at a time from a field that is not chunked
 KEPT_BYTES = 1 << 29  # of stored chunks that are kept while a field is read from disk
@@ -161,6 +161,7 @@ def apply_in_blocks(
     func = Outputs.of(func, dim, *outputs)
     asked = aggregation or plan.aggregation
     _check_aggregation(asked)
+    check_patches(chunks, "chunks")
     variables = variables_of(obj)
     groups = patch_groups(variables, plan, ordinals, chunks)
     eager = groups is None
