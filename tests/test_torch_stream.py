@@ -336,8 +336,16 @@ def test_two_walks_in_turn(tmp_path):
     assert set(Counter((tmp_path / "log").read_text().split()).values()) == {2}
 
 
-def test_a_source_under_the_loader(tmp_path):
+@pytest.mark.parametrize("kind", ["told", "dask", "nc"])
+def test_a_source_under_the_loader(tmp_path, kind):
     patches = told(tmp_path / "log")
+    if kind == "dask":
+        patches = patches.chunk(patch=7)
+        patches.compute(scheduler="threads")
+    elif kind == "nc":
+        patches.to_netcdf(tmp_path / "p.nc", format="NETCDF3_64BIT")
+        patches = xr.open_dataarray(tmp_path / "p.nc", engine="netcdf4")
+        patches[0].load()
     source = patches.patch.source()
     words = {"timeout": WAIT, "multiprocessing_context": "fork"}
     batches = list(DataLoader(source, batch_size=8, shuffle=True, num_workers=2, **words))

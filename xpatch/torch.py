@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import dask
 import numpy as np
 import torch
 import torch.distributed
 from torch.utils.data import IterableDataset, get_worker_info
-from xarray.backends.file_manager import FILE_CACHE
 
 from xpatch.engine.lazy import apart
 from xpatch.patches.index import whole_of, with_variables
 from xpatch.run.batches import Batches
 from xpatch.run.order import batch_edges
 from xpatch.spec import check_flag, is_integer
-from xpatch.training.source import numeric, own_array, patch_variables
+from xpatch.training.source import make_ready, numeric, own_array, patch_variables
 
 __all__ = ["Stream"]
-
-_ready: set[int] = set()  # processes that were made ready to read
 
 
 class Stream(IterableDataset):  # type: ignore[misc,unused-ignore]
@@ -163,7 +158,7 @@ class Stream(IterableDataset):  # type: ignore[misc,unused-ignore]
         info = get_worker_info()
         if info is None:
             return map(self._given, self._batches())
-        _make_ready()
+        make_ready()
         return map(self._given, self._batches((info.id, info.num_workers)))
 
     def _place(self) -> tuple[int, int]:
@@ -208,12 +203,3 @@ def _check_count(name: str, value: Any, least: int) -> None:
         raise TypeError(f"{name} must be an int, got {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
-
-
-def _make_ready() -> None:
-    """Make a worker ready to read: what its parent had open, or running, is of no use after a fork."""
-    if os.getpid() in _ready:
-        return
-    FILE_CACHE.clear()  # readers that share the place in a file with their parent get bytes of elsewhere
-    dask.config.set(scheduler="synchronous")
-    _ready.add(os.getpid())

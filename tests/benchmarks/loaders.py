@@ -177,10 +177,12 @@ def on_files(folder: Path, repeats: int) -> None:
         field = cat.patch.field().squeeze(drop=True).rename("t")
         return field.patch.split({"y": SIZE, "x": SIZE})
 
-    own = max(
-        row("Stream of a catalog", DataLoader(Stream(split(), BATCH), batch_size=None), told)
-        for _ in range(repeats)
+    # the first walk finds nothing that GDAL remembers, all others do: those of torchgeo, too
+    own = row(
+        "Stream of a catalog, cold", DataLoader(Stream(split(), BATCH), batch_size=None), told
     )
+    for _ in range(repeats):
+        row("Stream of a catalog", DataLoader(Stream(split(), BATCH), batch_size=None), told)
     import rioxarray
 
     def each() -> Any:
@@ -196,7 +198,7 @@ def on_files(folder: Path, repeats: int) -> None:
     from torchgeo.datasets import RasterDataset, stack_samples
     from torchgeo.samplers import GridGeoSampler, RandomGeoSampler
 
-    data = RasterDataset(str(folder))
+    data = RasterDataset([str(p) for p in paths])
     found = []
     for sampler in (GridGeoSampler(data, SIZE), RandomGeoSampler(data, SIZE, len(paths) * 1024)):
         loader = DataLoader(data, BATCH, sampler=sampler, collate_fn=stack_samples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
@@ -27,6 +28,8 @@ UNNAMED = "values"
 
 Sample = dict[str, Any]
 
+_ready: set[int] = set()  # processes that were made ready to read
+
 
 class Source:
     """Patches by number, as dicts of arrays; see `source`."""
@@ -45,7 +48,7 @@ class Source:
         self.stored = [v for v in together.values() if v.chunks is None and not v._in_memory]
         self.columns = {n: column(v, self.dim, False) for n, v in single.items()}
         self.together = {n: column(v, self.dim, False) for n, v in together.items()}
-        self.lock = threading.Lock()
+        self.lock, self.process = threading.Lock(), os.getpid()
 
     def _apart(self) -> dict[str, xr.Variable]:
         return {n: v._replace(data=apart(v._data)) for n, v in self.variables.items()}
@@ -96,12 +99,26 @@ class Source:
         return np.zeros(len(rows), np.intp)
 
     def _loaded(self, columns: Mapping[str, Column], rows: Any) -> dict[str, NDArray[Any]]:
+        if os.getpid() != self.process:
+            make_ready()
         found = {n: own_array(first(read(rows), self.dim)) for n, read in columns.items()}
         return found | {str(self.dim): self.labels[rows].copy()}
 
     def _given(self, found: Mapping[str, NDArray[Any]], k: int) -> Any:
         sample = {n: values[k, ...] for n, values in found.items()}
         return sample if self.transform is None else self.transform(sample)
+
+
+def make_ready() -> None:
+    """Make a worker ready to read: what its parent had open, or running, is of no use after a fork."""
+    if os.getpid() in _ready:
+        return
+    import dask
+    from xarray.backends.file_manager import FILE_CACHE
+
+    FILE_CACHE.clear()  # readers that share the place in a file with their parent get bytes of elsewhere
+    dask.config.set(scheduler="synchronous")  # threads do not come along
+    _ready.add(os.getpid())
 
 
 def own_array(values: NDArray[Any]) -> NDArray[Any]:
