@@ -675,3 +675,22 @@ def test_no_patches_add_nothing():
     assert bool(merger.result().isnull().all())
     merger.add(patches)
     xr.testing.assert_equal(merger.result(), grid())
+
+
+@pytest.mark.parametrize("rest", [{}, {...: "median"}])
+def test_each_head_has_its_aggregation(rest):
+    field = xr.Dataset(
+        {n: (("y", "x"), np.random.default_rng(k).random((12, 16))) for k, n in enumerate("abc")}
+    )
+    patches = field.patch.split({"y": 4, "x": 4}, sampler=xpatch.RegularStride(2))
+    how = {"a": xpatch.OverlapAdd("hann"), "b": "mode", **rest}
+    merger = patches.patch.merger(how)
+    order = np.random.default_rng(0).permutation(patches.sizes["patch"])
+    for some in np.array_split(order, 4):
+        batch = patches.isel(patch=some)
+        merger.add({n: v.values for n, v in batch.items()}, patch=batch["patch"].values)
+    result, expected = merger.result(), patches.patch.merge(how)
+    assert list(result) == ["a", "b", "c"]
+    xr.testing.assert_allclose(result, expected)
+    with pytest.raises(KeyError, match="'z', which is no variable"):
+        patches.patch.merger({"z": "mean"}).add(patches)

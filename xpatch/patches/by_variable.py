@@ -33,8 +33,7 @@ def by_variable(
     KeyError
         If a name is none of the Dataset.
     """
-    groups = _grouped(patches, aggregations)
-    parts = [merge(patches[names], how) for how, names in groups]
+    parts = [merge(part, how) for how, part in grouped(patches, aggregations)]
     if len(parts) == 1:
         return parts[0]
     merged = xr.merge(parts, combine_attrs="override", compat="override", join="outer")
@@ -42,8 +41,10 @@ def by_variable(
     return merged[[*order, *(n for n in merged.data_vars if n not in order)]]
 
 
-def _grouped(patches: Any, aggregations: Mapping[Any, Any]) -> list[tuple[Any, list[Hashable]]]:
-    """Give the variables of each aggregation."""
+def grouped(patches: Any, aggregations: Any) -> list[tuple[Any, Any]]:
+    """Give each aggregation, and the part of the patches that it is for."""
+    if not isinstance(aggregations, Mapping):
+        return [(aggregations, patches)]
     if not isinstance(patches, xr.Dataset):
         raise TypeError(
             f"{dict(aggregations)!r} has an aggregation for each variable of a Dataset, and these patches are a "
@@ -66,4 +67,4 @@ def _grouped(patches: Any, aggregations: Mapping[Any, Any]) -> list[tuple[Any, l
                 break
         else:
             groups.append((how, [name]))
-    return groups
+    return [(how, patches[names]) for how, names in groups]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from xarray.indexes import PandasIndex
 
 from xpatch.models.merge import merge_each, preprocessed
 from xpatch.patches.arguments import Options, check_words
+from xpatch.patches.by_variable import by_variable, grouped
 from xpatch.patches.carried import carried
 from xpatch.patches.fields import by_field
 from xpatch.patches.index import PatchIndex, patch_index, whole_of
@@ -24,7 +26,7 @@ from xpatch.patches.provenance import Provenance, identified
 from xpatch.patches.recall import indexed
 from xpatch.patches.streaming import Before, Kept, Streamed, held, stream_of
 from xpatch.spec import is_integer
-from xpatch.training.outputs import Naming, labels_of
+from xpatch.training.outputs import Naming, emptied, labels_of
 from xpatch.training.stages import Collect, Give, Pending, same_reduction
 
 __all__ = ["merger"]
@@ -109,25 +111,6 @@ def merger(
     return out
 
 
-def emptied(path: Any) -> Path | None:
-    """Make a directory for contributions.
-
-    Raises
-    ------
-    FileExistsError
-        If something is there.
-    """
-    if path is None:
-        return None
-    folder = Path(path)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(
-            f"path={path!r} must be a new or an empty directory, in which the contributions are kept"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 class Merger:
     """The merge of patches that come batch by batch; see `merger`."""
 
@@ -150,8 +133,11 @@ class Merger:
         self.expected[source.ordinals] = True
         self.again = False
         self.sample: Any = None
+        every = [*aggregation.values()] if isinstance(aggregation, Mapping) else [aggregation]
         for plan in source.plans:
-            check_streams(resolved(aggregation, dataclasses.replace(source, plans=(plan,))))
+            own = dataclasses.replace(source, plans=(plan,))
+            for how in every:
+                check_streams(resolved(how, own))
 
     # ------------------------------------------------------------------------------- add
 
@@ -178,12 +164,12 @@ class Merger:
         ordinals = came.ordinals
         self._check_known(ordinals)
         for k, part, source in self._fields(given, came):
-            how = resolved(self.aggregation, source)
-            part, source, _ = preprocessed(part, source, how, self.options.scale)
-            merge = Collect(part, source, how, self.options)
-            merge.into = pending
-            merge.field = k
-            merge.run()
+            for asked, own in grouped(part, self.aggregation):
+                how = resolved(asked, source)
+                there, whose, _ = preprocessed(own, source, how, self.options.scale)
+                merge = Collect(there, whose, how, self.options)
+                merge.into, merge.field = pending, k
+                merge.run()
         rest = self._carried(given)
         self._check_like_first(given, pending)
         self._check_room(pending)
@@ -362,9 +348,13 @@ class Merger:
             rows = {n: v[:count] if self.dim in v.dims else v for n, v in self.carried.items()}
             patches = patches.assign(rows)
         patches, source = identified(patches, None)
+        merged = by_variable(patches, self.aggregation, partial(self._merged, source=source))
+        return source.plans[0].domain.wrap(merged)
+
+    def _merged(self, patches: Any, aggregation: Any, source: Provenance) -> Any:
         if len(source.plans) > 1 and not source.coarse:
-            return merge_each(patches, source, self.aggregation, self.options, self._given)
-        return self._given(patches, source, self.aggregation, self.options)
+            return merge_each(patches, source, aggregation, self.options, self._given)
+        return self._given(patches, source, aggregation, self.options)
 
     def _given(self, patches: Any, source: Provenance, aggregation: Any, options: Options) -> Any:
         how = resolved(aggregation, source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Mapping, Sequence, Set
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -144,3 +145,22 @@ class Naming:
         free = {dim, *self.inner}
         each = zip(variable.dims, variable.shape, data.shape, strict=True)
         return all(d in free or n == m for d, n, m in each)
+
+
+def emptied(path: Any) -> Path | None:
+    """Make a directory for contributions.
+
+    Raises
+    ------
+    FileExistsError
+        If something is there.
+    """
+    if path is None:
+        return None
+    folder = Path(path)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(
+            f"path={path!r} must be a new or an empty directory, in which the contributions are kept"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
