@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from xarray.core import indexing
 
 import xpatch
 from xpatch.run.full import runs_of, shares_of
@@ -295,6 +296,33 @@ def test_full_batches_compute_a_chunk_once_and_keep_a_row(batch):
     np.testing.assert_allclose(found, values, rtol=1e-6)
     assert set(counts.values()) == {1}
     assert most["split"] <= 2 * 6  # of sixty blocks, of which a row has six
+
+
+@pytest.mark.parametrize("aggregation", ["first", "mode"])
+def test_a_field_on_disk_is_not_kept(aggregation, monkeypatch):
+    """Of a tall field the stored chunks of a row of blocks are kept, and no large block for modes."""
+    import tracemalloc
+
+    from tests.test_batches import Disk
+    from xpatch.run import application as applying
+
+    class Copied(Disk):
+        def _read(self, key):
+            return np.array(super()._read(key))
+
+    monkeypatch.setattr(applying, "BLOCK_BYTES", 1 << 20)
+    disk = Copied(np.arange(32768 * 64, dtype="f8").reshape(32768, 64) % 251, 64)  # 16 MiB
+    field = xr.DataArray(xr.Variable(("y", "x"), indexing.LazilyIndexedArray(disk)))
+    field.encoding = {"preferred_chunks": {"y": 64, "x": 64}}
+    tracemalloc.start()
+    out = field.patch.apply(
+        lambda p: p.astype("u1"), geometry={"y": 64, "x": 64}, aggregation=aggregation, batch_size=3
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert set(disk.reads.values()) == {1}
+    np.testing.assert_array_equal(out[::5000], disk.values[::5000])
+    assert peak - out.nbytes < 9 << 20  # of 16 that are on disk
 
 
 def dask_callback():

@@ -158,6 +158,14 @@ def test_what_a_module_cannot_take():
         scene().patch.apply(network, **CUT)
 
 
+def test_a_network_that_cannot_be_copied_is_evaluated_by_its_owner():
+    network = net()
+    network.held = (open(__file__),)  # noqa: SIM115
+    with network.held[0], pytest.raises(ValueError, match=r"net\.eval\(\)"):
+        scene().patch.apply(network, **NAMED, **CUT)
+    assert scene().patch.apply(network.eval(), **NAMED, **CUT).sizes["class"] == 3
+
+
 def test_graphs_with_a_module_are_sent_and_named_by_its_parameters():
     network, field = net().eval(), scene("f4").chunk(y=20)
     merged = field.patch.apply(network, batch_size=3, **NAMED, **CUT)

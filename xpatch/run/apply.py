@@ -50,9 +50,15 @@ def apply(
     ----------
     obj : DataArray or Dataset
         The field.
-    func : callable
+    func : callable or torch.nn.Module
         Takes loaded patches, as `split` gives them, and returns a DataArray or a Dataset with the
-        patch dimension; or, of a DataArray, an array of the same shape or one value per patch.
+        patch dimension; or an array of any library, which is moved to NumPy (``__array__``, DLPack, tensors on
+        any device, bfloat16 as float32): of the shape of the patches, one value per patch, or named by
+        `output_dims`; or a dict of arrays, which becomes a Dataset. A module gets the values of a DataArray as a
+        tensor of the dtype and on the device of its first parameter, and records no gradients. One in
+        training mode is evaluated, on a copy that shares its parameters; one in evaluation mode is
+        called as it is, with single layers that are still in training mode. Of dask the parameters are
+        those at the time of `compute`.
         Other dims, another dtype, several variables, cropped patches and patches that are finer by
         ``scale`` are merged as by `merge`. Every batch must return the same cells of its patches,
         as far as labels tell. Variables need the patch dimension unless the field has them without;
@@ -65,7 +71,8 @@ def apply(
     aggregation, skipna, fill_value, scale
         As in `merge`.
     batch_size : int, optional
-        The most patches in a call of `func`; default: all of a block.
+        Patches in a call of `func`: all batches are full but the last of the run, however the field is
+        chunked; smaller blocks are joined, and held in memory together. Default: all of a block.
     on_error : {"raise", "nan", "skip"}, default: "raise"
         What becomes of patches for which `func` raises, and of those that cannot be read from disk:
         the error goes on, they are missing values, or they are left out as if they had not been
@@ -79,6 +86,11 @@ def apply(
     template : DataArray or Dataset, optional
         What `func` returns for the first few patches (values do not matter), so that it is not
         called to find out.
+    output_dims : tuple of str, or mapping from names to tuples, optional
+        Names of the dimensions of the arrays that `func` returns, the patch dimension among them, in the order
+        of their axes; of a dict by name. Coordinates of the patches along them are kept.
+    output_coords : mapping, optional
+        Labels of new dimensions, as in ``{"class": ["water", "land"]}``, or ``(dims, labels)``.
 
     Returns
     -------
@@ -104,6 +116,19 @@ def apply(
            [ 5.,  5.,  7.,  7.],
            [13., 13., 15., 15.],
            [13., 13., 15., 15.]])
+
+    Two classes, as an array with a new dimension:
+
+    >>> classes = xpatch.apply(
+    ...     field,
+    ...     lambda p: np.stack([p.values < 8, p.values >= 8], axis=1),
+    ...     {"y": 2, "x": 2},
+    ...     output_dims=("patch", "class", "y", "x"),
+    ...     output_coords={"class": ["low", "high"]},
+    ...     aggregation="first",
+    ... )
+    >>> classes.sel({"class": "high"}).values[:, 0]
+    array([False, False,  True,  True])
     """
     from xpatch.patches.arguments import Options, check_words
     from xpatch.patches.arrays import on_numpy

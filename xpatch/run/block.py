@@ -41,6 +41,12 @@ class Shipped:
         if self._value is None and self._bytes:
             try:
                 self._value = pickle.loads(self._bytes)
+            except RuntimeError as error:
+                error.add_note(
+                    "raised while this worker loaded the function of apply; a network must be on a device that every "
+                    "worker has: net.cpu() before apply, or workers with a GPU"
+                )
+                raise
             except ImportError as error:
                 raise ImportError(
                     f"this worker cannot load the function or the patches of apply: {error}; install "

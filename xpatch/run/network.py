@@ -43,9 +43,7 @@ class Network:
             raise ValueError(
                 "parameters of the network are on the device 'meta', which holds no values; load them"
             )
-        if module.training:
-            module = copy.deepcopy(module, {id(t): t for t in tensors}).eval()  # tensors are shared
-        return cls(module)
+        return cls(_evaluated(module, tensors) if module.training else module)
 
     def __call__(self, batch: Any) -> Any:
         """Give what the network makes of a batch, on the device and in the precision of its parameters."""
@@ -72,6 +70,17 @@ class Network:
                 f"patches are {batch.dtype}, and the parameters of the network {name}: cast the field first"
             )
         return torch.from_numpy(_own(batch.values, dtype)).to(first.device, first.dtype)
+
+
+def _evaluated(module: Any, tensors: list[Any]) -> Any:
+    """Give a copy in evaluation mode, which shares parameters and buffers."""
+    try:
+        copied = copy.deepcopy(module, {id(t): t for t in tensors})
+    except Exception as error:
+        raise ValueError(
+            "the network is in training mode, and cannot be copied to evaluate it; call net.eval() first"
+        ) from error
+    return copied.eval()
 
 
 def _own(values: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
