@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import warnings
 
 import numpy as np
@@ -200,3 +201,23 @@ def test_fields_on_disk_are_not_read_by_split(tmp_path):
         xr.testing.assert_identical(part.load(), expected)
         assert not lazy.variable._in_memory
         xr.testing.assert_allclose(patches.patch.merge(), field)
+
+
+@pytest.mark.parametrize("boundary", ["shift", "pad", "wrap", "drop"])
+@pytest.mark.parametrize("chunks", [None, 3])
+@pytest.mark.parametrize("which", [slice(None), slice(None, None, -1), [0, 0, 2, 0], [1, 3]])
+def test_a_mode_of_tiles_is_that_of_every_cell(boundary, chunks, which):
+    """Tiles are placed without counting; where patches overlap, or repeat, values are counted."""
+    rng = np.random.default_rng(0)
+    field = xr.DataArray(rng.integers(0, 4, (11, 9)).astype("i2"), dims=("y", "x"))
+    patches = field.patch.split(xpatch.Rectangular(y=3, x=4, boundary=boundary)).isel(patch=which)
+    patches = patches + xr.DataArray(np.arange(patches.sizes["patch"]) % 2, dims="patch")
+    merged = (patches.chunk(patch=chunks) if chunks else patches).patch.merge("mode").compute()
+    boxes, said = patches.xindexes["patch"].plans[0].hood, {}
+    for value, (a, b) in zip(patches.values, boxes.starts(patches["patch"].values), strict=True):
+        for (j, i), v in np.ndenumerate(value):
+            at = (a + j, b + i) if boundary != "wrap" else ((a + j) % 11, (b + i) % 9)
+            said.setdefault(at, []).append(int(v))
+    for at, cell in np.ndenumerate(merged.values):
+        votes = said.get(at)
+        assert np.isnan(cell) if votes is None else cell == statistics.mode(sorted(votes))

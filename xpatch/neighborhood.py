@@ -102,6 +102,11 @@ class Neighborhood:
         """Whether any window reaches outside the domain."""
         return any(part.overhangs for part in self.slices)
 
+    @cached_property
+    def tiles(self) -> bool:
+        """Whether these are an outer product of windows of which no two share a cell."""
+        return self.product and all(p.box and p.side_by_side for p in self.parts)
+
     @property
     def slices(self) -> tuple[Slices, ...]:
         """The parts that are windows along one dimension."""

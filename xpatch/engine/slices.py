@@ -118,6 +118,13 @@ class Slices:
             return False
         return bool(self.starts.min() < 0 or self.starts.max() + self.size > self.n)
 
+    @property
+    def side_by_side(self) -> bool:
+        """Whether no two windows share a cell."""
+        starts = np.sort(self.starts % self.n if self.wrap else self.starts)
+        around = self.wrap and len(starts) and starts[0] + self.n - starts[-1] < self.size
+        return not around and bool((np.diff(starts) >= self.size).all())
+
     @cached_property
     def extent(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First and last cell of the domain that each entry may hold, shape (entry, 1)."""

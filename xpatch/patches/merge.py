@@ -32,6 +32,7 @@ from xpatch.patches.provenance import Provenance, check_like, ordered
 from xpatch.patches.ranked import labeled
 from xpatch.patches.read_back import box_coordinates, element_coordinates
 from xpatch.patches.reduction import Reduction
+from xpatch.patches.settled import settled
 from xpatch.patches.split import check_chunks
 from xpatch.patches.weights import Weights, remaining
 from xpatch.window import is_boxcar
@@ -336,6 +337,7 @@ class Merge:
         self, job: Reduction, variable: Variable, name: Hashable, hood: Neighborhood
     ) -> Any:
         """Aggregate the values of one variable, which has the dims that its reduction takes."""
+        job = settled(job)
         if variable.chunks is None:
             return job.in_memory(variable.to_numpy())
         merged = job.chunked(variable.data, self.chunks_of(name, hood.dims), self.present)
