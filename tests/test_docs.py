@@ -15,18 +15,34 @@ FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="no docs beside the tests")
 
 
-@pytest.mark.parametrize(
-    "page", sorted(str(p.relative_to(DOCS)) for p in DOCS.rglob("*.md") if "_build" not in p.parts)
-)
-def test_examples(page):
+PAGES = sorted(str(p.relative_to(DOCS)) for p in DOCS.rglob("*.md") if "_build" not in p.parts)
+
+
+def examples(page):
     text = (DOCS / page).read_text(encoding="utf-8")
-    blocks = "\n".join(re.findall(r"^```python\n(>>> .*?)^```", text, flags=re.S | re.M))
-    if re.search(r"^(>>>|\.\.\.) +(import torch|from (xpatch\.)?torch\b)", blocks, flags=re.M):
-        pytest.importorskip("torch")  # the step `torch` of .ci/run has it
-    example = doctest.DocTestParser().get_doctest(blocks, {}, page, page, 0)
+    return "\n".join(re.findall(r"^```python\n(>>> .*?)^```", text, flags=re.S | re.M))
+
+
+def needs_torch(page):
+    return re.search(r"^(>>>|\.\.\.) +(import torch|from (xpatch\.)?torch\b)", examples(page), re.M)
+
+
+def run(page):
+    example = doctest.DocTestParser().get_doctest(examples(page), {}, page, page, 0)
     failures = []
     doctest.DocTestRunner(optionflags=FLAGS).run(example, out=failures.append)
     assert not failures, "".join(failures)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if not needs_torch(p)])
+def test_examples(page):
+    run(page)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if needs_torch(p)])
+def test_examples_with_torch(page):
+    pytest.importorskip("torch")  # the step `torch` of .ci/run has it
+    run(page)
 
 
 def test_every_public_name_is_in_the_reference():
