@@ -242,6 +242,36 @@ def test_packing_is_undone_by_readers_and_refused_where_values_do_not_fit(tmp_pa
     assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]
 
 
+@pytest.mark.parametrize(
+    ("values", "packing", "said"),
+    [
+        (1e300, {"dtype": "f4"}, "1e\\+300 do not fit float32"),
+        (1.0, {"scale_factor": 0}, "scale_factor must be a number that is not 0"),
+        (1.0, {"add_offset": np.nan}, "add_offset a number"),
+    ],
+)
+def test_no_number_becomes_infinite(tmp_path, values, packing, said):
+    field = raster(dtype="f8") * 0 + values
+    with pytest.raises(ValueError, match=said):
+        xpatch.write(field.rename("b4"), tmp_path / "a.tif", encoding={"b4": packing})
+    assert not [*tmp_path.iterdir()]
+
+
+def test_missing_and_infinite_values_stay_in_narrower_floats(tmp_path):
+    field = raster(dtype="f8").copy()
+    field.values[0, :3] = [np.nan, np.inf, -np.inf]
+    xpatch.write(field, tmp_path / "a.tif", encoding={"b4": {"dtype": "f4"}})
+    with rasterio.open(tmp_path / "a.tif") as file:
+        np.testing.assert_array_equal(file.read(1), field.values.astype("f4"))
+
+
+def test_zeros_at_the_end_of_a_text_are_left_out(tmp_path):
+    field = raster().assign_attrs(source="MODIS\0\0", other="a")
+    xpatch.write(field, tmp_path / "a.tif")
+    with rasterio.open(tmp_path / "a.tif") as file:
+        assert (file.tags()["source"], file.tags()["other"]) == ("MODIS", "a")
+
+
 def test_options_reach_gdal(tmp_path):
     how = {"compress": "LZW", "blocksize": 128, "overview_resampling": "MODE"}
     xpatch.write(raster(300, 300, "u1"), tmp_path / "a.tif", encoding={"b4": how})

@@ -328,6 +328,25 @@ def test_weights_of_classes_that_cannot_be(weights, error, words):
         ByClass(3, LABELS, weights)
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.array(["a", 1] * 8, object), "all numbers or all text, got int and str"),
+        (np.arange(16).astype("M8[D]").astype("M8[ns]"), "labels.dt.month"),
+        (np.arange(16) * 1j, "numbers or text, got dtype complex"),
+    ],
+)
+def test_classes_are_numbers_or_text(values, words):
+    labels = xr.DataArray(values, dims="x")
+    field = xr.DataArray(np.zeros(16), dims="x")
+    places = {"x": ("obs", np.arange(16.0)), "y": ("obs", np.zeros(16))}
+    stations = xr.DataArray(np.zeros(16), places, dims="obs")
+    with pytest.raises(TypeError, match=words):
+        field.patch.split({"x": 2}, sampler=ByClass(4, labels))
+    with pytest.raises(TypeError, match=words):
+        stations.patch.split(xpatch.KNNGraph(2), sampler=ByClass(4, labels.rename(x="obs")))
+
+
 def test_measured_values_are_no_classes(monkeypatch):
     monkeypatch.setattr("xpatch.sampler.classes.MOST_CLASSES", 100)
     with pytest.raises(ValueError, match="more than 100 classes; if these are measured values"):

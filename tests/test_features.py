@@ -293,6 +293,15 @@ def test_without_scores_the_largest_stays_and_none_keeps_all():
     assert len(patches.patch.to_features(boxes, iou_threshold=None)) == 2
 
 
+@pytest.mark.parametrize("dtype", ["u1", "bool", "i8"])
+def test_scores_of_any_dtype_go_from_the_highest_down(dtype):
+    patches = tiles(raster(20, 20))
+    low = np.iinfo(dtype).min if dtype != "bool" else False
+    scores = [np.array([low, 1]).astype(dtype)]
+    found = patches.patch.to_features([[[0, 0, 4, 5], [0, 0, 4, 4]]], scores=scores)
+    assert found.score.tolist() == [1]
+
+
 def test_steps_in_time_are_no_duplicates():
     field = raster(20, 30).expand_dims(time=np.array(["2024-01-01", "2024-01-06"], "M8[ns]"))
     patches = field.patch.split(
@@ -363,6 +372,12 @@ def test_masks_become_their_outlines():
     ).all()
     strict = patches.patch.to_features(masks, mask_threshold=0.6)
     assert strict["patch"].tolist() == [0, 0]
+
+
+def test_patches_without_objects_may_have_empty_lists_of_masks():
+    patches = tiles(raster(20, 30))
+    found = patches.patch.to_features(masks=[np.ones((1, 20, 20), bool), []])
+    assert found["patch"].tolist() == [0]
 
 
 def test_dicts_and_tensors():

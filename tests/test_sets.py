@@ -297,6 +297,17 @@ def test_boxes_along_time_take_durations():
     assert_disjoint(patches, sets)
 
 
+def test_durations_may_be_those_of_numpy():
+    time = xr.date_range("2000-01-01", periods=200)
+    field = xr.DataArray(np.arange(200.0), {"time": time}, ("time",))
+    patches = field.patch.split({"time": 4}, sampler=xpatch.RegularStride(2))
+    text = patches.patch.sets(TWO, block={"time": "20D"}, buffer={"time": "3D"})
+    block, buffer = np.timedelta64(20, "D"), np.timedelta64(3, "D")
+    xr.testing.assert_identical(
+        patches.patch.sets(TWO, block={"time": block}, buffer={"time": buffer}), text
+    )
+
+
 @pytest.mark.parametrize("lists", [False, True])
 def test_patches_in_space_and_time_are_divided_in_both(lists):
     if lists:
@@ -387,6 +398,27 @@ def test_dates_of_a_tile_have_the_same_sets():
         assert overlaps(patches, sets)[0] < 1e-3
     far = patches.patch.sets(TWO, block={"y": 160.0, "x": 160.0}, buffer=3)
     assert overlaps(patches, far)[1] >= 30 - 1e-6
+
+
+def test_scenes_along_time_and_one_dimension_share_no_step_there():
+    def cut(x0, day):
+        time = xr.date_range(day, periods=40)
+        coords = {"time": time, "x": x0 + np.arange(24.0)}
+        field = xr.DataArray(np.zeros((40, 24)), coords, ("time", "x"), name="a")
+        return field.patch.split({"time": 4, "x": 4}, sampler=xpatch.RegularStride(2))
+
+    each = [cut(0, "2000-01-01"), cut(5, "2000-01-20"), cut(100, "2000-01-01")]
+    patches = xpatch.concat(each, scenes=["a", "b", "beside"])
+    sets = patches.patch.sets(TWO, block={"time": "10D", "x": 8}, buffer={"time": "2D"})
+    a, b = (np.flatnonzero(sets == n) for n in TWO)
+    day, x = (patches.time.values - np.datetime64("2000-01-01")) / np.timedelta64(1, "D"), patches.x
+
+    def gap(values):
+        low, high = np.min(values, axis=1), np.max(values, axis=1)
+        return np.maximum(np.subtract.outer(low[a], high[b]), np.subtract.outer(low[b], high[a]).T)
+
+    assert not ((gap(day) <= 2) & (gap(x.values) <= 0)).any()
+    assert min(len(a), len(b)) > 50
 
 
 def test_scenes_in_two_zones_share_no_ground():

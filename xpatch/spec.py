@@ -311,8 +311,8 @@ MOST = 10**8  # anchors that are listed one by one, which takes some gigabytes
 
 def is_number(value: Any) -> bool:
     """Whether ``value`` is one real number: of Python, of NumPy, or an array without dimensions."""
-    if isinstance(value, bool | np.bool_ | str | Mapping | list | tuple):
-        return False
+    if isinstance(value, bool | np.bool_ | np.timedelta64 | str | Mapping | list | tuple):
+        return False  # to NumPy a timedelta64 is a signed integer
     if isinstance(value, numbers.Real):
         return True
     return np.ndim(value) == 0 and np.asarray(value).dtype.kind in "iuf"

@@ -18,6 +18,7 @@ from xpatch.patches.offsets import on_sphere
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance
 from xpatch.patches.sides import is_both, sides_of
+from xpatch.spec import is_integer
 from xpatch.time.axis import Duration, TimeAxis
 from xpatch.time.finding import is_time, time_axis
 
@@ -130,7 +131,7 @@ class Nearness:
         value = self.buffer.get(d, 0)
         if timed:
             return self._steps(d, value)
-        if isinstance(value, int | np.integer):
+        if is_integer(value):
             self._check_within(d, int(value))
             return int(value)
         if not isinstance(value, float | np.floating):
@@ -157,7 +158,7 @@ class Nearness:
 
     def _steps(self, d: Hashable, value: Any) -> int:
         """Give a duration in steps of a regular axis, rounded up."""
-        if isinstance(value, int | np.integer) and not isinstance(value, np.timedelta64):
+        if is_integer(value):
             return int(value)
         axis = time_axis(self.plan.domain, d)
         duration = Duration.or_none(value, f"buffer along {d!r}")

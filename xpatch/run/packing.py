@@ -84,9 +84,24 @@ class Packing:
             values = (values - self.offset) / self.scale
         if self.dtype.kind in "iu" and values.dtype.kind in "iuf" and values.dtype != self.dtype:
             values = self._whole(values, gone)
+        elif self.dtype.kind == "f" and values.dtype.kind == "f":
+            values = self._narrowed(values, gone)
         if self.fill is None or not gone.any():
             return values.astype(self.dtype, copy=False)
         return np.where(gone, self.dtype.type(self.fill), values.astype(self.dtype))
+
+    def _narrowed(self, values: NDArray[Any], gone: NDArray[Any]) -> NDArray[Any]:
+        """Give floats in the dtype, which must not make infinite ones of them."""
+        if values.dtype.itemsize <= self.dtype.itemsize:
+            return values
+        with np.errstate(over="ignore"):
+            out = values.astype(self.dtype)
+        lost = np.isinf(out) & np.isfinite(values) & ~gone
+        if lost.any():
+            raise ValueError(
+                f"values such as {values[lost][0]} do not fit {self.dtype}; ask for another dtype, or a scale_factor"
+            )
+        return out
 
     def _whole(self, values: NDArray[Any], gone: NDArray[Any]) -> NDArray[Any]:
         """Round values, all of which the integers must hold."""
@@ -176,6 +191,10 @@ def _packing(array: xr.DataArray, given: Mapping[str, Any]) -> Packing:
     if fill is not None:
         fill = _fitting(fill, dtype)
     scale, offset = float(given.get("scale_factor", 1)), float(given.get("add_offset", 0))
+    if not np.isfinite([scale, offset]).all() or not scale:
+        raise ValueError(
+            f"scale_factor must be a number that is not 0, and add_offset a number, got {scale} and {offset}"
+        )
     return Packing(dtype, scale, offset, fill, nodata)
 
 

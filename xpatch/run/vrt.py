@@ -25,7 +25,7 @@ def vrt(bands: Bands, file: str) -> str:
         ET.SubElement(metadata, "MDI", {"key": key}).text = value
     for number, name in enumerate(bands.names):
         _band(root, bands, file, number, name)
-    return ET.tostring(root, encoding="unicode")
+    return ET.tostring(root, encoding="unicode").replace("\0", "")  # where GDAL would stop to read
 
 
 def _band(root: ET.Element, bands: Bands, file: str, number: int, name: str) -> None:

@@ -116,7 +116,7 @@ class ByClass(Draws):
         times = uniforms(key_of(rng), candidates.elements[there].astype(np.uint64))
         there = there[np.argsort(times, kind="stable")]
         cells = {c: there[codes[there] == k] for k, c in enumerate(classes)}
-        names = sorted(c for c, own in cells.items() if len(own))
+        names = _in_order([c for c, own in cells.items() if len(own)])
         which = self._chosen(names, rng)
         drawn = _in_turn([cells[c] for c in names], which)
         return dataclasses.replace(candidates.take(drawn), ids=np.asarray(names)[which])
@@ -197,18 +197,32 @@ def first_of_each(
         race.add(own[near], times[near], numbers[near], np.ones(len(near)))
     race.finish()
     found = {c: race.of_group(k) for c, k in known.items()}
-    classes = sorted(c for c, cells in found.items() if len(cells))
+    classes = _in_order([c for c, cells in found.items() if len(cells)])
     return classes, [found[c] for c in classes]
 
 
 def factorized(values: NDArray, nodata: Nodata | None) -> tuple[NDArray[np.intp], list[Any]]:
     """Give the number of the class of each value, −1 where there is none, and the classes."""
+    if values.dtype.kind in "mMc":
+        raise TypeError(
+            f"{LABELS} must be numbers or text, got dtype {values.dtype}; of dates take a part, such as labels.dt.month"
+        )
     codes, classes = pd.factorize(values)
     if nodata is not None and len(classes):
         missing = nodata.where(classes)
         codes = np.append(np.where(missing, -1, np.cumsum(~missing) - 1), -1)[codes]
         classes = classes[~missing]
     return codes, [_plain(c) for c in classes]
+
+
+def _in_order(classes: list[Any]) -> list[Any]:
+    try:
+        return sorted(classes)
+    except TypeError:
+        kinds = sorted({type(c).__name__ for c in classes})
+        raise TypeError(
+            f"{LABELS} must be all numbers or all text, got {' and '.join(kinds)}; labels.astype(str) makes all text"
+        ) from None
 
 
 def _plain(value: Any) -> Any:

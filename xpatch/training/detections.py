@@ -201,6 +201,8 @@ def _of_masks(
 ) -> NDArray[Any]:
     if masks.ndim == 4 and masks.shape[1] == 1:  # of torchvision
         masks = masks[:, 0]
+    if masks.shape == (0,):  # an empty list
+        return np.empty(0, object)
     if (
         masks.ndim != 3
         or (len(masks) and masks.shape[1:] != size)

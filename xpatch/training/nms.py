@@ -45,7 +45,7 @@ def kept(
     import shapely
 
     areas = shapely.area(shapes)
-    first = np.zeros(len(shapes)) if scores is None else -scores
+    first = np.zeros(len(shapes)) if scores is None else -scores.astype(float)
     rank = np.empty(len(shapes), np.int64)
     last = np.zeros(len(shapes), bool) if last is None else last
     rank[np.lexsort((-areas, first, last))] = np.arange(len(shapes))

@@ -231,7 +231,8 @@ class Scenes:
         origins = [self._origin(k) for k in range(len(self.scenes))]
         for k, scene in enumerate(self.scenes):
             home = self.scenes[self.home[k]]
-            moved = scene.extents if home is scene else moved_extents(scene.extents, scene, home)
+            beside = self.group[k] == self.group[self.home[k]]
+            moved = scene.extents if beside else moved_extents(scene.extents, scene, home)
             out[scene.rows, 0] = self.home[k]
             for column, (d, value) in enumerate(self.block.given.items(), 1):
                 out[scene.rows, column] = self._along(
