@@ -38,7 +38,9 @@ def by_variable(
         return parts[0]
     merged = xr.merge(parts, combine_attrs="override", compat="override", join="outer")
     order = [n for n in patches.data_vars if n in merged.data_vars]
-    return merged[[*order, *(n for n in merged.data_vars if n not in order)]]
+    order += [n for n in merged.data_vars if n not in order]
+    own = {n: merged.variables[n] for n in order}
+    return xr.Dataset(own, merged.coords, merged.attrs)
 
 
 def grouped(patches: Any, aggregations: Any) -> list[tuple[Any, Any]]:
@@ -67,4 +69,5 @@ def grouped(patches: Any, aggregations: Any) -> list[tuple[Any, Any]]:
                 break
         else:
             groups.append((how, [name]))
-    return [(how, patches[names]) for how, names in groups]
+    every = [*patches.data_vars]  # of which some would take only the coordinates that they lie along
+    return [(how, patches.drop_vars([n for n in every if n not in own])) for how, own in groups]
