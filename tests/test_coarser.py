@@ -474,3 +474,13 @@ def test_coordinates_that_no_variable_has_come_back_as_with_one_aggregation():
     patches = field.patch.split({"y": 4, "x": 4})
     one, each = (patches.patch.merge(how) for how in ("mean", {"a": "max", ...: "mean"}))
     xr.testing.assert_identical(each, one)
+
+
+def test_classes_that_were_voted_on_are_no_dimension_of_the_result():
+    chance = xr.DataArray(np.stack([np.ones((8, 8)), np.zeros((8, 8))]), dims=("class", "y", "x"))
+    field = xr.Dataset({"height": chance[0], "kind": chance}, {"class": [3, 7]})
+    patches = field.patch.split({"y": 4, "x": 4})
+    merged = patches.patch.merge({"kind": xpatch.SoftVote("class"), ...: "mean"})
+    assert merged.sizes == {"y": 8, "x": 8}
+    assert (merged["kind"] == 3).all()
+    assert (merged["height"] == 1).all()
