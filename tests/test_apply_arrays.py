@@ -406,3 +406,17 @@ def test_jax():
     half = source.patch.apply(lambda p: jnp.asarray(p.values, jnp.bfloat16), **CUT)
     assert half.dtype == "f4"
     np.testing.assert_allclose(half, field(), rtol=1e-2)
+
+
+def test_arrays_of_one_dict_lie_on_one_grid():
+    field = xr.DataArray(np.ones((16, 16)), dims=("y", "x"))
+    dims = ("patch", "y", "x")
+    with pytest.raises(
+        ValueError, match=r"'coarse' has 2 cells along 'y', and others 8.*scale each"
+    ):
+        xpatch.apply(
+            field,
+            lambda p: {"fine": p.values, "coarse": p.values[:, ::4, ::4]},
+            {"y": 8, "x": 8},
+            output_dims={"fine": dims, "coarse": dims},
+        )

@@ -219,6 +219,16 @@ def test_an_analysis_window_is_averaged_with_the_cells():
     np.testing.assert_allclose(merged, 3)
 
 
+def test_an_analysis_window_of_which_a_dimension_was_reduced():
+    field = xr.DataArray(np.ones((4, 16, 16)), dims=("time", "y", "x"))
+    step = xpatch.RegularStride({"time": 4, "y": 4, "x": 4})
+    patches = field.patch.split({"time": 4, "y": 8, "x": 8}, sampler=step, window="hann")
+    made = patches.isel(time=1).coarsen(y=4, x=4).mean()
+    merged = made.patch.merge("mean", scale={"y": 1 / 4, "x": 1 / 4})
+    assert merged.sizes == {"time": 4, "y": 4, "x": 4}
+    np.testing.assert_allclose(merged, (1 + np.cos(np.pi / 4)) / 2)  # the taper of that step
+
+
 def test_chunks_of_coarse_cells_and_one_read(tmp_path):
     field = raster().chunk(y=20, x=33)
     lazy = field.patch.apply(lambda p: p.coarsen(y=4, x=4).mean(), {"y": 16, "x": 16}, scale=1 / 4)
@@ -344,6 +354,16 @@ def test_a_stride_of_which_patches_were_left_out_is_still_a_grid():
     np.testing.assert_allclose(np.diff(merged.y), -80)
 
 
+def test_scattered_anchors_along_a_line_are_as_many_cells_as_there_are():
+    n = 10**6
+    field = xr.DataArray(np.zeros(n, "i1"), {"x": np.arange(n)}, "x")
+    some = [10, 11, n - 20, n - 10]
+    patches = field.patch.split({"x": 4}, sampler=xpatch.Explicit({"x": some}))
+    merged = patches.mean("x").patch.merge(to="anchors")
+    assert merged.sizes == {"x": 4}
+    np.testing.assert_array_equal(merged.x, np.array(some) - 0.5)
+
+
 def test_windows_in_time_are_at_their_anchors():
     time = pd.date_range("2000-01-01", periods=40)
     field = xr.DataArray(np.arange(40.0), {"time": time}, ("time",))
@@ -444,3 +464,23 @@ def test_names_that_are_none_of_the_dataset():
         patches.patch.merge({"hight": "mean"})
     with pytest.raises(TypeError, match="DataArray"):
         patches.height.patch.merge({"height": "mean"})
+
+
+def test_coordinates_that_no_variable_has_come_back_as_with_one_aggregation():
+    field = xr.Dataset(
+        {n: (("y", "x"), np.ones((8, 8))) for n in "ab"},
+        {"wavelength": ("q", [1.0, 2.0]), "y": np.arange(8), "run": 3},
+    )
+    patches = field.patch.split({"y": 4, "x": 4})
+    one, each = (patches.patch.merge(how) for how in ("mean", {"a": "max", ...: "mean"}))
+    xr.testing.assert_identical(each, one)
+
+
+def test_classes_that_were_voted_on_are_no_dimension_of_the_result():
+    chance = xr.DataArray(np.stack([np.ones((8, 8)), np.zeros((8, 8))]), dims=("class", "y", "x"))
+    field = xr.Dataset({"height": chance[0], "kind": chance}, {"class": [3, 7]})
+    patches = field.patch.split({"y": 4, "x": 4})
+    merged = patches.patch.merge({"kind": xpatch.SoftVote("class"), ...: "mean"})
+    assert merged.sizes == {"y": 8, "x": 8}
+    assert (merged["kind"] == 3).all()
+    assert (merged["height"] == 1).all()

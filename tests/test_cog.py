@@ -365,6 +365,12 @@ def test_a_file_that_exists_stays(tmp_path):
     assert path.read_text() == "mine"
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"folder .*maps.*make it"):
+        xpatch.write(raster(), tmp_path / "maps" / "a.tif")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("kind", [str, Path])
 def test_there_is_no_resume(tmp_path, kind):
     with pytest.raises(ValueError, match=r"no resume.*zarr store"):

@@ -238,6 +238,26 @@ def test_weights_that_cannot_be(case):
         field.patch.split({"y": 4, "x": 4}, sampler=Random(3, weights=weights))
 
 
+@pytest.mark.parametrize("kind", ["weights", "labels", "where"])
+def test_cells_beside_those_of_the_field_are_refused_however_far_north(kind):
+    y, x = 5e6 + 0.3 - 2 * np.arange(24.0), 4e5 + 2 * np.arange(24.0)
+    field = xr.DataArray(np.ones((24, 24)), {"y": y, "x": x}, ("y", "x"))
+
+    def split(given):
+        made = {
+            "weights": lambda: Random(2, seed=0, weights=given),
+            "labels": lambda: ByClass(2, given, seed=0),
+            "where": lambda: xpatch.Valid(xpatch.RegularStride(8), where=given > 0),
+        }
+        return field.patch.split(8, sampler=made[kind]())
+
+    with pytest.raises(ValueError, match="other labels along 'y'"):
+        split(field.assign_coords(y=y + 2))
+    assert split(field.assign_coords(y=y.astype("f4"))).sizes[
+        "patch"
+    ]  # which rounds to half meters
+
+
 def test_weights_that_are_no_field():
     for wrong in (0.5, [1, 2], WEIGHTS.values, WEIGHTS.to_dataset(name="w")):
         with pytest.raises(TypeError, match="weights of Random must be a DataArray or the name"):

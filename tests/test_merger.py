@@ -498,6 +498,37 @@ def test_tensors():
     assert merger.result().dtype == np.float32
 
 
+def test_tensors_that_numpy_knows_only_when_resolved():
+    torch = pytest.importorskip("torch")
+    patches = cut(grid())
+    own = torch.tensor(patches.values)
+    given = {
+        "conjugate": (torch.complex(own, own).conj(), patches * (1 - 1j)),
+        "sparse": (own.to_sparse(), patches),
+        "eight bits": (torch.ones_like(own).to(torch.float8_e4m3fn), xr.ones_like(patches)),
+    }
+    for name, (tensor, values) in given.items():
+        merger = patches.patch.merger("max" if name != "conjugate" else "mean")
+        merger.add(tensor, patch=patches["patch"])
+        expected = values.patch.merge("max" if name != "conjugate" else "mean")
+        np.testing.assert_allclose(merger.result(), expected, err_msg=name)
+
+
+def test_numbers_of_a_quantity_are_not_taken_without_its_unit():
+    class Quantity:
+        units = "m"
+
+        def __init__(self, magnitude):
+            self.magnitude = magnitude
+
+        def __array__(self, dtype=None, copy=None):
+            return np.asarray(self.magnitude)
+
+    patches = cut(grid())
+    with pytest.raises(TypeError, match=r"quantity in m.*dequantify"):
+        patches.patch.merger("mean").add(Quantity(patches.values), patch=patches["patch"])
+
+
 def test_output_dims_and_coords():
     patches = cut(grid())
     names = {"class": ["water", "wood"]}

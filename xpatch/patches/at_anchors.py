@@ -78,8 +78,9 @@ def _axis(part: Any, product: bool) -> tuple[NDArray[np.int64], NDArray[np.int64
     cells = np.unique(own)
     gaps = np.diff(cells)
     if not product and len(gaps) > 1:
-        step = gaps[:-1].min()
-        if (gaps[:-1] % step == 0).all():  # the last patch may have been moved in
+        step = gaps[:-1].min()  # the last patch may have been moved in
+        few = gaps[:-1].sum() // step < SPARSEST * len(cells)
+        if few and (gaps[:-1] % step == 0).all():
             cells = np.append(np.arange(cells[0], cells[-2] + 1, step), cells[-1])
     return cells, np.searchsorted(cells, own)
 

@@ -16,6 +16,7 @@ from xpatch.engine.coarsen import mean_of
 from xpatch.neighborhood import Slices
 from xpatch.patches.labels import agree, tolerance
 from xpatch.patches.plan import Plan
+from xpatch.spec import DimMap
 from xpatch.window import Window, is_boxcar
 
 Crop = Mapping[Hashable, tuple[int, int]]
@@ -64,7 +65,7 @@ def coarser_plan(plan: Plan, factors: Factors) -> Plan:
         _coarser_part(p, factors[p.dim]) if p.box and p.dim in factors else p
         for p in plan.hood.parts
     )
-    window = plan.window if is_plain(plan.window) else Pooled(plan.window, dict(factors))
+    window = plan.window if is_plain(plan.window) else Pooled(plan.window, DimMap(factors))
     return dataclasses.replace(
         plan, domain=coarser(plan.domain, factors), hood=hood, window=window, origin=plan.anchor_id
     )
@@ -186,7 +187,7 @@ class Pooled(Window):
     """The mean of a window over the cells that each coarse cell stands for."""
 
     window: Any
-    factors: Any
+    factors: DimMap
 
     def rows(
         self, size: int, dim: Any, low: NDArray[Any], high: NDArray[Any], anchor: int | None = None

@@ -65,7 +65,7 @@ class Outputs:
                 raise ValueError(
                     "func returned an empty dict; it must have an array or more by name"
                 )
-            return xr.Dataset({n: self._array(a, batch, n) for n, a in result.items()})
+            return _together({n: self._array(a, batch, n) for n, a in result.items()})
         if not is_array(result):
             return result
         return self._array(result, batch, None)
@@ -135,6 +135,25 @@ class Outputs:
                     f"array of shape {values.shape} with dims {dims}"
                 )
         return out.assign_coords(own)
+
+
+def _together(arrays: Mapping[Hashable, xr.DataArray]) -> xr.Dataset:
+    """Make a Dataset of arrays, which lie on one grid.
+
+    Raises
+    ------
+    ValueError
+        If a dimension has several sizes.
+    """
+    sizes: dict[Hashable, int] = {}
+    for name, array in arrays.items():
+        for d, n in array.sizes.items():
+            if sizes.setdefault(d, n) != n:
+                raise ValueError(
+                    f"func returned a dict whose {name!r} has {n} cells along {d!r}, and others {sizes[d]}: what is "
+                    "merged together lies on one grid; return them in calls of apply of their own, with a scale each"
+                )
+    return xr.Dataset(arrays)
 
 
 def _checked(dims: Any, dim: Hashable, what: str) -> Dims:

@@ -82,6 +82,12 @@ def _checked(path: Any, of_zarr: Mapping[str, Any]) -> str:
         raise ValueError(
             f"a GeoTIFF is put together on a local disk, got {path!r}; write it there and upload it"
         )
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(
+            f"there is no folder {folder!r} to write {os.path.basename(path)!r} to; make it first, "
+            "os.makedirs(folder), or write elsewhere"
+        )
     _check_free(path)
     return path
 

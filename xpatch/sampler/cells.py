@@ -89,11 +89,15 @@ def check_cells(
 
 
 def same_labels(mine: NDArray, theirs: NDArray) -> bool:
-    """Whether labels are equal, numbers to a thousandth of their distance."""
+    """Whether labels are equal, numbers to a thousandth of their distance, or the rounding of single precision."""
     if mine.dtype.kind not in "iuf" or theirs.dtype.kind not in "iuf":
         return mine.dtype.kind != theirs.dtype.kind or np.array_equal(mine, theirs)
-    near = 1e-3 * np.abs(np.diff(mine)).min(initial=np.inf) if len(mine) > 1 else 1e-3
-    return np.allclose(mine, theirs, rtol=1e-6, atol=near, equal_nan=True)
+    step = np.abs(np.diff(mine.astype(float))).min(initial=np.inf) if len(mine) > 1 else 1.0
+    rounding = 1e-6 * np.abs(mine[mine == mine]).max(initial=0)
+    near = max(
+        1e-3 * step, min(rounding, step / 4)
+    )  # of large labels the step may be less than that
+    return np.allclose(mine, theirs, rtol=0, atol=near, equal_nan=True)
 
 
 def in_stored_chunks(array: xr.DataArray) -> xr.DataArray:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch.engine.duck import is_array, numpy_of
+
 __all__ = ["Detections", "detections"]
 
 NEAR = 1e-3  # of a pixel, by which rounding may carry a box across the border of its patch
@@ -85,12 +87,7 @@ def detections(
 
 def plain(values: Any) -> NDArray[Any]:
     """Give an array of NumPy, of torch on any device, of jax, or a list."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        values = values.float() if "bfloat16" in str(values.dtype) else values
-    if hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):
-        return np.from_dlpack(values, device="cpu")
-    return np.asarray(values)
+    return numpy_of(values) if is_array(values) else np.asarray(values)
 
 
 def _entries(given: tuple[Any, Any, Any, Any], count: int) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xpatch.engine.duck import is_array, numpy_of
 from xpatch.patches.index import whole_of
 
 __all__ = ["Naming", "as_numpy", "labels_of"]
@@ -22,15 +23,11 @@ def as_numpy(values: Any) -> NDArray[Any]:
     Raises
     ------
     TypeError
-        If it is none.
+        If it is none, or has units.
     """
-    if hasattr(values, "detach"):  # of torch, which may be on a device, and know its gradient
-        values = values.detach().cpu()
-        if str(values.dtype) == "torch.bfloat16":  # which NumPy does not have
-            values = values.float()
-    if not hasattr(values, "__array__") and hasattr(values, "__dlpack__"):
-        return np.from_dlpack(values)
-    if not hasattr(values, "__array__") and not isinstance(values, list | tuple | int | float):
+    if is_array(values):
+        return numpy_of(values)
+    if not isinstance(values, list | tuple | int | float):
         raise TypeError(
             "add takes patches, arrays (patch, …) or a mapping of arrays by name, got "
             f"{type(values).__name__}"
