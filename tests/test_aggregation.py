@@ -416,3 +416,14 @@ def test_soft_vote_of_a_dataset_keeps_probabilities(chunks):
     taken = patches.rename(second="cover_probability")
     with pytest.raises(ValueError, match="have that already"):
         taken.patch.merge(xpatch.SoftVote(keep_probabilities=True))
+
+
+def test_classes_that_were_voted_away_leave_no_dimension():
+    values = np.random.default_rng(0).random((3, 8, 8))
+    coords = {"class": [1, 4, 9], "color": ("class", ["r", "g", "b"])}
+    field = xr.Dataset({"p": (("class", "y", "x"), values)}, coords)
+    merged = field.patch.split({"y": 4, "x": 4}).patch.merge(xpatch.SoftVote())
+    assert dict(merged.sizes) == {"y": 8, "x": 8}
+    assert not merged.coords
+    kept = field.patch.split({"y": 4, "x": 4}).patch.merge(xpatch.SoftVote(keep_probabilities=True))
+    assert set(kept.coords) == {"class", "color"}

@@ -155,7 +155,10 @@ def most_probable_each(
                 "but the patches have that already; rename it first"
             )
         out |= {name: best["label"], kept: best["probability"]}
-    return merged.assign(out)
+    voted = merged.assign(out)
+    if any(vote.dim in v.dims for v in voted.data_vars.values()):
+        return voted
+    return voted.drop_vars([n for n, c in voted.coords.items() if vote.dim in c.dims])
 
 
 def inverse_variance(
