@@ -358,6 +358,7 @@ def test_inverse_variance():
     patches = cut(grid()).astype(float)
     pair = xr.Dataset({"mean": spoiled(patches), "variance": 1 + patches})
     both(pair, xpatch.InvVarWeightedMean())
+    both(pair, xpatch.InvVarWeightedMean(window="hann"))
     merger = patches.patch.merger(xpatch.InvVarWeightedMean())
     with pytest.raises(ValueError, match="positive variances"):
         merger.add(pair - 20)
