@@ -364,6 +364,17 @@ def test_inverse_variance():
         merger.add(pair - 20)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "i2"])
+def test_what_a_mask_hides_is_missing(dtype):
+    patches = cut(grid()).astype(dtype)
+    masked = np.ma.masked_less(patches.values, 40)
+    merger = patches.patch.merger("mean")
+    merger.add(masked, patch=patches["patch"])
+    expected = patches.where(patches >= 40).patch.merge("mean")
+    assert expected.isnull().any()
+    np.testing.assert_allclose(merger.result(), expected)
+
+
 def test_datasets_of_different_dims_and_what_is_carried():
     time = np.arange(3.0)
     field = xr.Dataset(
