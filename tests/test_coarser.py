@@ -199,6 +199,22 @@ def test_labels_of_the_first_of_every_four_cells_are_taken_for_those_of_coarse_c
         moved.patch.merge(scale={"y": 1 / 4})
 
 
+@pytest.mark.parametrize("calendar", ["proleptic_gregorian", "noleap"])
+@pytest.mark.parametrize("pick", ["mean", "first"])
+def test_dates_of_coarse_steps(calendar, pick):
+    cf = calendar == "noleap"
+    time = xr.date_range("2000-02-26", periods=12, calendar=calendar, use_cftime=cf)
+    field = xr.DataArray(np.arange(12.0), {"time": time}, ("time",))
+    windows = field.patch.split({"time": 4})
+    out = windows.coarsen(time=2).mean() if pick == "mean" else windows[:, ::2]
+    merged = out.patch.merge(scale={"time": 1 / 2})
+    np.testing.assert_array_equal(merged, np.arange(12.0)[::2] + (0.5 if pick == "mean" else 0))
+    half = (field.time.values[1] - field.time.values[0]) / 2
+    assert list(merged.time.values) == [t + half for t in field.time.values[::2]]
+    with pytest.raises(ValueError, match="labels along 'time'"):
+        out.roll(time=1, roll_coords=True).patch.merge(scale={"time": 1 / 2})
+
+
 def test_a_crop_counts_in_cells_of_the_field():
     field = raster()
     patches = field.patch.split({"y": 32, "x": 32}, sampler=xpatch.RegularStride(16))
@@ -395,6 +411,19 @@ def test_a_value_for_each_neighborhood_is_at_its_station():
     merged = patches.mean("s").patch.merge(to="anchors")
     np.testing.assert_array_equal(merged, patches.mean("s"))
     np.testing.assert_array_equal(merged.lat, field.lat)
+
+
+@pytest.mark.parametrize("dtype", [str, object])
+def test_names_have_no_middle(dtype):
+    field = xr.DataArray(np.arange(16.0).reshape(4, 4), {"y": list("abcd")}, ("y", "x"))
+    field = field.assign_coords(y=field.y.astype(dtype), x=np.arange(4))
+    means = field.patch.split({"y": 2, "x": 2}).mean(("y", "x"))
+    merged = means.patch.merge(to="anchors")
+    np.testing.assert_array_equal(merged, [[2.5, 4.5], [10.5, 12.5]])
+    assert "y" not in merged.coords
+    assert merged.x.values.tolist() == [0.5, 2.5]
+    odd = field.patch.split({"y": 3}, sampler=xpatch.RegularStride(1)).mean("y")
+    assert odd.patch.merge(to="anchors").y.values.tolist() == ["b", "c"]
 
 
 def test_lazily():

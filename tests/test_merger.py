@@ -358,9 +358,21 @@ def test_inverse_variance():
     patches = cut(grid()).astype(float)
     pair = xr.Dataset({"mean": spoiled(patches), "variance": 1 + patches})
     both(pair, xpatch.InvVarWeightedMean())
+    both(pair, xpatch.InvVarWeightedMean(window="hann"))
     merger = patches.patch.merger(xpatch.InvVarWeightedMean())
     with pytest.raises(ValueError, match="positive variances"):
         merger.add(pair - 20)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "i2"])
+def test_what_a_mask_hides_is_missing(dtype):
+    patches = cut(grid()).astype(dtype)
+    masked = np.ma.masked_less(patches.values, 40)
+    merger = patches.patch.merger("mean")
+    merger.add(masked, patch=patches["patch"])
+    expected = patches.where(patches >= 40).patch.merge("mean")
+    assert expected.isnull().any()
+    np.testing.assert_allclose(merger.result(), expected)
 
 
 def test_datasets_of_different_dims_and_what_is_carried():

@@ -125,7 +125,10 @@ def _turned(wanted: Floats, exact: Floats) -> Floats:
 
 
 def labels_between(domain: Any, dim: Hashable, positions: Floats, wrap: bool) -> NDArray | None:
-    """Give the labels at positions, between two cells by linear interpolation; None without labels."""
+    """Give the labels at positions, between two cells by linear interpolation; None if there are none.
+
+    Text has none between two cells.
+    """
     values = domain.coordinate(dim)
     if values is None:
         return None
@@ -133,6 +136,8 @@ def labels_between(domain: Any, dim: Hashable, positions: Floats, wrap: bool) ->
     part = positions - low
     if not part.any():
         return np.asarray(domain.labels_at(dim, low, wrap))
+    if values.dtype.kind in "SUV" or (len(values) and isinstance(values[0], str)):
+        return None
     if not wrap and domain.spacing(dim) is None and len(values) > 1:  # go on as at the edge
         low = np.clip(low, 0, len(values) - 2)
         part = positions - low

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.domain import Lattice
+from xpatch.domain.axes import even_spacing
 from xpatch.domain.coarser import Factors, coarser, coarser_chunks
+from xpatch.domain.dates import calendar_of, counted
 from xpatch.engine.coarsen import mean_of
 from xpatch.neighborhood import Slices
 from xpatch.patches.labels import agree, tolerance
@@ -147,15 +149,23 @@ def _in_cells(patches: Any, plan: Plan, ordinals: NDArray[Any], d: Hashable) -> 
     dim = next((e for e in labels.dims if e != d), None)
     if labels.chunks is not None or dim is None or not len(ordinals):
         return False
-    if labels.sizes.get(d) != part.size or labels.dtype.kind not in "iuf":
+    if labels.sizes.get(d) != part.size:
+        return False
+    calendar = calendar_of(labels)
+    if labels.dtype.kind not in "iufmM" and calendar is None:
         return False
     few = np.unique(np.linspace(0, len(ordinals) - 1, 3).astype(int))
     (entries,) = plan.hood.only([d]).entries(ordinals[few])
     mine = plan.domain.labels_at(d, part.starts[entries][:, None] + np.arange(part.size), part.wrap)
-    step = plan.domain.spacing(d)
-    if mine is None or step is None:
+    known = plan.domain.coordinate(d)
+    if mine is None or known is None:
         return False
     theirs = labels.transpose(dim, d).isel({dim: few}).to_numpy()
+    if calendar:
+        known, mine, theirs = (as_dates(v, calendar) for v in (known, mine, theirs))
+    step = even_spacing(known)
+    if step is None:
+        return False
     return bool((np.abs(theirs - mine) < abs(step) / 2 * (1 + 1e-6)).all())
 
 
@@ -170,11 +180,20 @@ def are_means(
     entries = plan.hood.entries(ordinals[few])[plan.hood.slices.index(part)]
     cells = part.starts[entries][:, None] + np.arange(part.size)
     expected = plan.domain.labels_at(d, cells, part.wrap)
-    if expected is None or expected.dtype.kind not in "iufmM":
+    own = labels.transpose(dim, d).isel({dim: few})
+    calendar = calendar_of(own)
+    if expected is None or expected.dtype.kind not in ("O" if calendar else "iufmM"):
         return False
+    given = own.to_numpy()
+    if calendar:  # dates of cftime have no mean
+        given, expected = (as_dates(v, calendar) for v in (given, expected))
     means = mean_of(expected, 1, part.size // size)
-    own = labels.transpose(dim, d).isel({dim: few}).to_numpy()
-    return bool(agree(own, means, tolerance(plan.domain, d)).all())
+    return bool(agree(given, means, tolerance(plan.domain, d)).all())
+
+
+def as_dates(dates: NDArray[Any], calendar: str) -> NDArray[np.datetime64]:
+    """Give dates of cftime as if they were those of NumPy, which have a mean."""
+    return counted(dates.ravel(), calendar).view("M8[us]").reshape(dates.shape)
 
 
 def is_plain(window: Window | None) -> bool:

@@ -20,6 +20,8 @@ __all__ = ["Naming", "as_numpy", "labels_of"]
 def as_numpy(values: Any) -> NDArray[Any]:
     """Give an array of any library as one of NumPy: by ``__array__`` or DLPack, from any device.
 
+    One with a mask keeps it, which xarray turns into missing values.
+
     Raises
     ------
     TypeError
@@ -32,7 +34,7 @@ def as_numpy(values: Any) -> NDArray[Any]:
             "add takes patches, arrays (patch, …) or a mapping of arrays by name, got "
             f"{type(values).__name__}"
         )
-    return np.asarray(values)
+    return np.asanyarray(values) if np.ma.isMaskedArray(values) else np.asarray(values)
 
 
 def labels_of(labels: Any, count: int | None, dim: Hashable) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from xpatch.patches.composite import inverse_variance
 from xpatch.patches.merge import Merge
 from xpatch.patches.plan import is_carried
 from xpatch.patches.reduction import Reduction
+from xpatch.window import Squared
 
 __all__ = ["Collect", "Give", "Pending", "same_reduction"]
 
@@ -29,11 +30,16 @@ def same_reduction(known: Reduction, job: Reduction) -> bool:
     return same and (a.analysis, a.synthesis, crops[0]) == (b.analysis, b.synthesis, crops[1])
 
 
+def key_of(field: int, name: Hashable, job: Reduction) -> tuple[int, Hashable, bool]:
+    """Name the state of a variable; a mean by weighted inverse variances has one more, of squared weights."""
+    return field, name, isinstance(job.aggregation.synthesis, Squared)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pending:
     """One variable of a batch, on its way to the state."""
 
-    key: tuple[int, Hashable]
+    key: tuple[int, Hashable, bool]
     job: Reduction
     rows: NDArray[Any]
 
@@ -73,7 +79,7 @@ class Collect(Merge):
         self, job: Reduction, variable: Variable, name: Hashable, hood: Neighborhood
     ) -> NDArray[Any]:
         """Give an array without cells, of as many dims as the result."""
-        self.into.append(Pending((self.field, name), job, variable.to_numpy()))
+        self.into.append(Pending(key_of(self.field, name, job), job, variable.to_numpy()))
         dims = variable.ndim - 1 - len(hood.inner) + len(hood.dims)
         return np.empty((0,) * dims, np.int64 if job.aggregation.numbered else variable.dtype)
 
@@ -102,7 +108,7 @@ class Give(Merge):
         """Give what the state of a variable comes to."""
         if self.placing:
             return super().aggregated(job, variable, name, hood)
-        stream = self.owner.streams[self.field, name]
+        stream = self.owner.streams[key_of(self.field, name, job)]
         every = np.concatenate(self.owner.batches)
         found = stream.result(every, partial(self.chunks_of, name, hood.dims))
         return np.moveaxis(found, stream.job.axes, job.axes)
