@@ -340,7 +340,7 @@ def test_a_dimension_may_have_any_of_these_names():
 
 
 def test_signatures_are_those_of_the_classes():
-    names = ["n_samples", "seed", "replace", "snap", "empty"]
+    names = ["n_samples", "seed", "replace", "weights", "snap", "empty"]
     assert list(inspect.signature(xpatch.Random).parameters) == names
     assert "dims" in inspect.signature(Rectangular).parameters
     assert not inspect.signature(xpatch.Hann).parameters
