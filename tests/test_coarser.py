@@ -316,9 +316,13 @@ def test_errors_say_what_to_do():
     ):
         field.patch.split({"y": 18, "x": 16}).patch.merge(scale=1 / 4)
     stride = xpatch.RegularStride(6)
-    with pytest.raises(ValueError, match="do not, such as the one at 6: snap the starts"):
+    with pytest.raises(
+        ValueError, match="such as the one at 6: give a stride that is a multiple of 4"
+    ):
         field.patch.split({"y": 16, "x": 16}, sampler=stride).patch.merge(scale=1 / 4)
-    with pytest.raises(ValueError, match="such as the one at 46"):  # the last was moved in
+    with pytest.raises(
+        ValueError, match=r"at 46: the last one was moved in.*isel\(y=slice\(60\)\)"
+    ):
         field[:62].patch.split({"y": 16, "x": 16}).patch.merge(scale=1 / 4)
     padded = xpatch.Rectangular(y=16, x=16, boundary="pad")
     with pytest.raises(ValueError, match=r"62 cells along 'y'.*isel\(y=slice\(60\)\)"):
@@ -335,6 +339,12 @@ def test_an_output_that_came_back_smaller_is_told_of_scale():
     out = xr.DataArray(strided(patches.values, 4), {"patch": patches["patch"]}, ("patch", "y", "x"))
     with pytest.raises(ValueError, match=r"coarsens the grid pass merge\(scale=\{'y': 1/4\}\)"):
         out.patch.merge()
+    with pytest.raises(
+        ValueError, match=r"1/8.* makes 2 cells .* of 16, and these have 4: scale=\{'y': 1/4\}"
+    ):
+        out.patch.merge(scale=1 / 8)
+    with pytest.raises(ValueError, match=r"makes 64 cells .*: scale=\{'y': 1/4\}"):
+        out.patch.merge(scale=4)
 
 
 # ------------------------------------------------------------------------------- at the anchors

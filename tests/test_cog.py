@@ -201,6 +201,22 @@ def test_a_crs_that_geotiffs_have_no_keys_for_is_refused_before_anything_is_comp
         assert source.crs == rasterio.crs.CRS.from_string(sphere)
 
 
+def test_a_crs_that_stayed_behind_in_the_file_is_told_of(tmp_path):
+    raster().to_zarr(tmp_path / "a.zarr")
+    merged = tiles(xr.open_zarr(tmp_path / "a.zarr")["b4"]).patch.merge()
+    with pytest.warns(UserWarning, match=r"no\.tif gets no CRS.*decode_coords='all'") as told:
+        xpatch.write(merged, tmp_path / "no.tif")
+    assert told[-1].filename == __file__
+    whole = xr.open_zarr(tmp_path / "a.zarr", decode_coords="all")["b4"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        xpatch.write(xr.open_zarr(tmp_path / "a.zarr").load(), tmp_path / "whole.tif")
+        xpatch.write(whole.load(), tmp_path / "b.tif")
+    for name in ("whole.tif", "b.tif"):
+        with rasterio.open(tmp_path / name) as source:
+            assert source.crs.to_epsg() == 32632
+
+
 def test_an_array_that_lies_nowhere_gets_no_place(tmp_path):
     xpatch.write(xr.DataArray(np.ones((4, 6)), dims=("row", "column")), tmp_path / "a.tif")
     with rasterio.open(tmp_path / "a.tif") as source:
@@ -331,7 +347,9 @@ def test_a_field_on_disk_is_read_window_by_window(tmp_path, monkeypatch):
     monkeypatch.setattr("xpatch.run.cog.WINDOW", 2000)
     field = raster(60, 50, "i2")
     field.chunk(y=20).to_dataset().to_zarr(tmp_path / "a.zarr", consolidated=False)
-    opened = xr.open_zarr(tmp_path / "a.zarr", chunks=None, consolidated=False)["b4"]
+    opened = xr.open_zarr(
+        tmp_path / "a.zarr", chunks=None, consolidated=False, decode_coords="all"
+    )["b4"]
     assert xpatch.write(opened, tmp_path / "a.tif") == 3  # whole chunks, once each
     assert not opened.variable._in_memory
     np.testing.assert_array_equal(read(tmp_path / "a.tif")[0], field)

@@ -556,3 +556,13 @@ def test_a_scene_whose_writer_says_that_nan_is_missing():
     numbered = east.assign_attrs(_FillValue=-9999.0)
     with pytest.raises(ValueError, match=r"'_FillValue' of .* differs"):
         xpatch.concat([f.patch.split(geometry={"y": 2, "x": 2}) for f in (west, numbered)])
+
+
+def test_a_mapping_of_scenes_is_told_how_to_write_it(zones):
+    with pytest.raises(TypeError, match=r"list\(sets\.values\(\)\), scenes=list\(sets\)"):
+        xpatch.concat(dict(zip("ab", cut(zones), strict=True)))
+
+
+def test_a_field_that_was_not_split_is_told_to_be(zones):
+    with pytest.raises(ValueError, match=r"these are not patches.*field\.patch\.split"):
+        xpatch.concat(zones)

@@ -126,13 +126,19 @@ def dims_in_space(plan: Plan) -> tuple[Hashable, ...]:
     )
 
 
-def size_message(d: Hashable, size: int, known: int, got: int) -> str:
-    """Say that patches came back with another size, and what may mend it."""
+def size_message(d: Hashable, size: int, known: int, got: int, scale: Fraction) -> str:
+    """Say that patches of so many cells of the field came back with another size, and what may mend it."""
+    fit = Fraction(got, size)
+    fits = got > 0 and 1 in (fit.numerator, fit.denominator)
+    mend = f"scale={{{d!r}: {fit}}}"
+    if scale != 1:
+        told = f"scale={{{d!r}: {scale}}} makes {known} cells along {d!r} of patches of {size}, and these have {got}"
+        return f"{told}: {mend if fits else 'give the scale that they have'}"
     hint = f"crop with patches.patch.crop({d}=…) before map_blocks, or keep the labels {d!r}"
-    if got % size == 0:
-        hint += f", or if the model refines the grid pass merge(scale={{{d!r}: {got // size}}})"
-    elif got and size % got == 0:
-        hint += f", or if it coarsens the grid pass merge(scale={{{d!r}: 1/{size // got}}})"
+    if fits and fit != 1:
+        hint += (
+            f", or if the model {'refines' if fit >= 1 else 'coarsens'} the grid pass merge({mend})"
+        )
     return (
         f"the patches have {got} cells along {d!r}, but were cut with {known}, and nothing says "
         f"which part these are: {hint}"

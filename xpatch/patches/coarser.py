@@ -22,7 +22,6 @@ from xpatch.spec import DimMap
 from xpatch.window import Window, is_boxcar
 
 Crop = Mapping[Hashable, tuple[int, int]]
-MEND = "snap the starts, Rectangular(boundary='pad') or boundary='drop', or give other sizes"
 
 
 class Target(NamedTuple):
@@ -85,7 +84,7 @@ def _coarser_part(part: Slices, factor: int) -> Slices:
     if len(wrong):
         raise ValueError(
             f"{what} needs patches that start at multiples of {factor} cells along {part.dim!r}, and "
-            f"{len(wrong)} of {len(part)} do not, such as the one at {wrong[0]}: {MEND}"
+            f"{len(wrong)} of {len(part)} do not, such as the one at {wrong[0]}: {_starting(part, factor)}"
         )
     if part.n % factor and (part.wrap or _reaches_past(part, part.n // factor * factor)):
         raise ValueError(
@@ -106,6 +105,15 @@ def _coarser_part(part: Slices, factor: int) -> Slices:
         starts=part.starts // factor,
         anchor=None if at is None else (at + 1) // factor - 1,
     )
+
+
+def _starting(part: Slices, factor: int) -> str:
+    """Say what makes patches start at multiples: of a stride that does, the last one alone was moved in."""
+    off = part.starts % factor != 0
+    if part.n % factor and (part.starts[off] == part.n - part.size).all():
+        whole = part.n // factor * factor
+        return f"the last one was moved in: cut the field, isel({part.dim}=slice({whole})), or use boundary='drop'"
+    return f"give a stride that is a multiple of {factor}, or to samplers that draw snap={factor}"
 
 
 def _reaches_past(part: Slices, end: int) -> bool:

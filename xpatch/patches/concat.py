@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -83,8 +83,11 @@ def _listed(sets: Any) -> list[Any]:
         raise ValueError("concat needs at least one set of patches, got none")
     for obj in found:
         if not isinstance(obj, xr.DataArray | xr.Dataset):
-            each = "; put each scale together: xpatch.concat([a[scale], b[scale]])"
-            hint = each if isinstance(obj, xr.DataTree) else ""
+            hint = ""
+            if isinstance(obj, xr.DataTree):
+                hint = "; put each scale together: xpatch.concat([a[scale], b[scale]])"
+            elif isinstance(sets, Mapping):
+                hint = "; of a mapping: xpatch.concat(list(sets.values()), scenes=list(sets))"
             raise TypeError(
                 f"concat takes DataArrays or Datasets of patches, got {type(obj).__name__}{hint}"
             )

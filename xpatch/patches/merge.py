@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -159,7 +160,9 @@ class Merge:
             if labels is not None and self.scale.get(d, 1) == 1:
                 crop[d] = labels
             elif self.patches.sizes[d] != known:
-                raise ValueError(size_message(d, size, known, self.patches.sizes[d]))
+                scale = Fraction(self.scale.get(d, 1), self.coarser.get(d, 1))
+                whole = size * self.coarser.get(d, 1)
+                raise ValueError(size_message(d, whole, known, self.patches.sizes[d], scale))
         return crop
 
     def _check_slots(self, members: Members) -> None:

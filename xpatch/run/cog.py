@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from xpatch.domain.axes import crs_name
+from xpatch.report import tell
 from xpatch.run.bands import Bands, bands_of
 from xpatch.run.packing import Packing
 from xpatch.run.vrt import vrt
@@ -48,6 +49,11 @@ def write_cog(
     """
     path = _checked(path, of_zarr)
     bands = bands_of(obj, encoding)
+    if bands.crs is None and bands.affine is not None:
+        tell(
+            f"{path} gets no CRS, because the field has none: open its file with decode_coords='all', or call "
+            "field.rio.write_crs(…)"
+        )
     _check_crs(bands.crs)
     folder, name = os.path.split(os.path.abspath(path))
     work = tempfile.mkdtemp(prefix=f".{name}.", dir=folder)
@@ -73,7 +79,7 @@ def _checked(path: Any, of_zarr: Mapping[str, Any]) -> str:
         raise ValueError(
             f"resume=True finishes a zarr store, chunk by chunk, and {path!r} is a GeoTIFF, which has no resume: "
             "it appears when it is complete. Write a zarr store that can be resumed, and the GeoTIFF of that: "
-            f"xpatch.write(xr.open_zarr(store)[name], {path!r})"
+            f"xpatch.write(xr.open_zarr(store, decode_coords='all')[name], {path!r})"
         )
     for option, value in of_zarr.items():
         if option != "resume" and value is not None:

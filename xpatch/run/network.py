@@ -55,7 +55,8 @@ class Network:
         if not isinstance(batch, xr.DataArray):
             raise TypeError(
                 f"a torch.nn.Module takes one tensor, and these patches are a Dataset of {list(batch.data_vars)}: "
-                "stack variables first, field.to_dataarray('band'), or pass a function that calls the network"
+                "take one, field[name], stack variables, field.to_dataarray('band'), or pass a function that calls the "
+                "network"
             )
         first = next(
             (p for p in self.module.parameters() if p.dtype.is_floating_point or p.is_complex()),
