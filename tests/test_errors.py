@@ -435,8 +435,11 @@ def test_bad_input(case):
 @pytest.mark.parametrize("boundary", ["shift", "pad", "wrap"])
 def test_gaps_are_told_not_refused(boundary):
     geometry = Rectangular(x=3, boundary=boundary)
-    with pytest.warns(UserWarning, match=r"step of 5 along 'x'.*2 of every 5 cells stay uncovered"):
+    with pytest.warns(
+        UserWarning, match=r"step of 5 along 'x'.*2 of every 5 cells stay uncovered"
+    ) as told:
         patches = FIELD.patch.split(geometry=geometry, sampler=RegularStride(x=5))
+    assert told[0].filename == __file__
     merged = patches.patch.merge()
     assert bool(merged.isnull().any())
     xr.testing.assert_identical(merged.where(merged.notnull(), FIELD), FIELD)

@@ -26,8 +26,8 @@ from xpatch.patches.scene import alone, scenes_written
 
 NEVER_SPLIT = (
     "these are not patches: they carry neither a PatchIndex nor a recipe in the attributes of the "
-    "patch coordinate. Of a field patches are cut first, field.patch.split(…). If patches lost their index, pass "
-    "merge like=field and keep their label coordinates. A template for map_blocks is made from the patches, "
+    "patch coordinate. Of a field patches are cut first, field.patch.split(…); if patches lost their index, "
+    "pass like=field to merge and keep their label coordinates. A template for map_blocks is made from the patches, "
     "such as xr.zeros_like(patches)"
 )
 MIXED = (

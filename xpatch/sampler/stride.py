@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-import warnings
 from collections.abc import Hashable, Mapping
 from fractions import Fraction
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
 from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
+from xpatch.report import tell
 from xpatch.sampler.base import (
     Sampler,
     check_empty,
@@ -39,12 +39,10 @@ def regular_starts(frame: Frame, k: int, step: int) -> NDArray[np.int64]:
     """
     dim, size, n, boundary = frame.dims[k], frame.sizes[k], frame.shape[k], frame.boundary[k]
     if step > size and boundary != "drop" and n > size:
-        warnings.warn(
+        tell(
             f"a step of {step} along {dim!r} is larger than the patches of {size} cells: "
             f"{step - size} of every {step} cells stay uncovered; use a step of at most {size} to "
-            "cover the field",
-            UserWarning,
-            stacklevel=7,
+            "cover the field"
         )
     multiple = frame.multiple(k)
     if step % multiple:
@@ -74,11 +72,9 @@ def regular_starts(frame: Frame, k: int, step: int) -> NDArray[np.int64]:
 def warn_uncovered(frame: Frame, k: int, left: int) -> None:
     """Warn that cells at the far edge stay uncovered, because starts are multiples."""
     if left > 0:
-        warnings.warn(
+        tell(
             f"the last {left} cells along {frame.dims[k]!r} stay uncovered: patches start at multiples of "
-            f"snap={frame.multiple(k)}; boundary='pad' covers them",
-            UserWarning,
-            stacklevel=8,
+            f"snap={frame.multiple(k)}; boundary='pad' covers them"
         )
 
 
