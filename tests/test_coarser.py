@@ -495,6 +495,7 @@ def test_means_and_variances_are_merged_together():
     merged = patches.patch.merge({"height": both, "depth": both, "label": "mode"})
     expected = patches[["height", "depth"]].patch.merge(both)
     xr.testing.assert_identical(merged[["height", "depth"]], expected)
+    xr.testing.assert_identical(patches.patch.merge({"height": both, ...: "mode"}), merged)
 
 
 def test_names_that_are_none_of_the_dataset():

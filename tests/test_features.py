@@ -553,3 +553,10 @@ def test_without_geopandas(monkeypatch):
     monkeypatch.setitem(sys.modules, "geopandas", None)
     with pytest.raises(ImportError, match=r"xarray-patch\[vector\]"):
         tiles(raster(20, 20)).patch.to_features([[]])
+
+
+@pytest.mark.parametrize("threshold", ["a", float("nan"), 2, True])
+def test_a_threshold_of_masks_that_is_none(threshold):
+    patches = xr.DataArray(np.zeros((4, 4)), dims=("y", "x")).patch.split({"y": 4, "x": 4})
+    with pytest.raises((TypeError, ValueError), match="mask_threshold"):
+        patches.patch.to_features(None, masks=[np.ones((1, 4, 4))], mask_threshold=threshold)

@@ -21,7 +21,7 @@ import xarray as xr
 import xpatch
 from tests.benchmarks.large import peak_memory
 
-SIZE, STEP, BATCH, CLASSES = 256, 256, 8, 5
+SIZE, STEP, BATCH, CLASSES = 256, 256, 2, 5
 AXES: dict[str, Any] = {
     "geometry": {"y": SIZE, "x": SIZE},
     "sampler": xpatch.RegularStride(STEP),

@@ -63,10 +63,12 @@ def grouped(patches: Any, aggregations: Any) -> list[tuple[Any, Any]]:
             f"{list(patches.data_vars)}, and all others are merged by {{...: aggregation}}"
         )
     rest = next((aggregations[n] for n in REST if n in aggregations), None)
+    asked = {name: _aggregation(how) for name, how in aggregations.items()}
+    rest = _aggregation(rest)
+    both = {n: how for how in asked.values() for n in getattr(how, "variables", None) or ()}
     groups: list[tuple[Any, list[Hashable]]] = []
     for name in patches.data_vars:
-        given = aggregations.get(name, rest)
-        how = given if given is None or isinstance(given, tuple | list) else as_aggregation(given)
+        how = asked.get(name, both.get(name, rest))
         for known, names in groups:
             if known is how or (type(known) is type(how) and known == how):
                 names.append(name)
@@ -75,3 +77,7 @@ def grouped(patches: Any, aggregations: Any) -> list[tuple[Any, Any]]:
             groups.append((how, [name]))
     every = [*patches.data_vars]  # picking some would lose coordinates that none lies along
     return [(how, patches.drop_vars([n for n in every if n not in own])) for how, own in groups]
+
+
+def _aggregation(given: Any) -> Any:
+    return given if given is None or isinstance(given, tuple | list) else as_aggregation(given)

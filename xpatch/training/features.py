@@ -15,6 +15,7 @@ from xpatch.domain.axes import as_crs, crs_name
 from xpatch.patches.index import RECIPE, splits_of
 from xpatch.patches.provenance import NEVER_SPLIT
 from xpatch.patches.scene import scene_rows
+from xpatch.spec import check_fraction
 from xpatch.training.detections import NEAR, Detections, detections
 from xpatch.training.nms import kept
 from xpatch.training.pixels import View
@@ -102,6 +103,7 @@ def to_features(
     ([[2.0, 2.0, 4.0, 4.0]], [0])
     """
     _checked(iou_threshold, metric)
+    check_fraction(mask_threshold, "mask_threshold")
     try:
         import geopandas
     except ImportError as error:
