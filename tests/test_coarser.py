@@ -443,6 +443,23 @@ def test_lazily():
     np.testing.assert_allclose(merged, raster().coarsen(y=16, x=16).mean())
 
 
+@pytest.mark.parametrize("where", ["memory", "dask", "disk"])
+def test_apply_gives_a_thumbnail_of_overlapping_patches(where, tmp_path):
+    field = raster()
+    source = field.chunk(20) if where == "dask" else field
+    if where == "disk":
+        field.to_netcdf(tmp_path / "f.nc")
+        source = xr.open_dataarray(tmp_path / "f.nc", chunks=None, decode_coords="all")
+    how = {"geometry": {"y": 16, "x": 16}, "sampler": xpatch.RegularStride(8), "batch_size": 5}
+    merged = source.patch.apply(lambda p: p.mean(("y", "x")), to="anchors", **how)
+    expected = field.rolling(y=16, x=16).mean()[15::8, 15::8]
+    np.testing.assert_allclose(merged, expected)
+    np.testing.assert_allclose(merged.x, expected.x - 75)
+    assert (merged.chunks is not None) == (where == "dask")
+    with pytest.raises(ValueError, match="one value per patch"):
+        source.patch.apply(lambda p: p, to="anchors", **how)
+
+
 def test_anchors_that_are_no_grid_are_refused():
     field = raster(200, 200)
     scattered = field.patch.split({"y": 16, "x": 16}, sampler=xpatch.Random(50, seed=0))

@@ -37,6 +37,7 @@ def apply(
     skipna: bool | None = None,
     fill_value: Any = None,
     scale: Scale = None,
+    to: str | None = None,
     dim: Hashable = "patch",
     chunks: Any = "auto",
 ) -> Any:
@@ -68,7 +69,7 @@ def apply(
         patches fail), or of zeros for dask.
     patcher, geometry, sampler, window, dim, chunks
         As in `split`.
-    aggregation, skipna, fill_value, scale
+    aggregation, skipna, fill_value, scale, to
         As in `merge`.
     batch_size : int, optional
         Patches in a call of `func`: all batches are full but the last of the run, however the field is
@@ -136,7 +137,7 @@ def apply(
     from xpatch.patches.ragged import check_apply
     from xpatch.run.application import apply_in_blocks
 
-    check_words(skipna, fill_value, scale)
+    check_words(skipna, fill_value, scale, to)
     axes = chosen(patcher, geometry, sampler, window)
     if several_scales(axes):
         raise ValueError(
@@ -157,6 +158,6 @@ def apply(
         template,
         {"batch_size": batch_size, "on_error": on_error, "progress": progress},
         aggregation,
-        Options(None, skipna, fill_value, scale),
+        Options(None, skipna, fill_value, scale, to),
         (output_dims, output_coords),
     )
