@@ -420,3 +420,13 @@ def test_arrays_of_one_dict_lie_on_one_grid():
             {"y": 8, "x": 8},
             output_dims={"fine": dims, "coarse": dims},
         )
+
+
+def test_dims_of_an_array_that_is_not_returned():
+    field = xr.DataArray(np.zeros((4, 4)), dims=("y", "x"))
+    with pytest.raises(KeyError, match=r"dimensions of 'lable', but func returned \['label'\]"):
+        field.patch.apply(
+            lambda p: {"label": p.values},
+            geometry={"y": 2, "x": 2},
+            output_dims={"lable": ("patch", "y", "x")},
+        )

@@ -55,7 +55,7 @@ def anchor_plan(plan: Plan) -> Plan:
         if not part.box and part.anchors is None:
             parts.append(_at_elements(plan, part))
             continue
-        cells, starts = _axis(part, plan.hood.product)
+        cells, starts = _axis(part, plan.hood.product or len(plan.hood.parts) == 1)
         (d,) = part.dims
         axes[d] = cells
         at = 0 if part.timed else None
@@ -69,15 +69,15 @@ def anchor_plan(plan: Plan) -> Plan:
     )
 
 
-def _axis(part: Any, product: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _axis(part: Any, whole: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Give where patches start along one dimension, each once, and which of these each entry is.
 
-    Where some patches of a stride were left out, whole rows of them may lack.
+    Where some patches of a grid were left out, whole rows of them may lack; along a line none does.
     """
     own = part.anchors if part.timed else part.starts
     cells = np.unique(own)
     gaps = np.diff(cells)
-    if not product and len(gaps) > 1:
+    if not whole and len(gaps) > 1:
         step = gaps[:-1].min()  # the last patch may have been moved in
         few = gaps[:-1].sum() // step < SPARSEST * len(cells)
         if few and (gaps[:-1] % step == 0).all():

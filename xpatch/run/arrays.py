@@ -65,6 +65,7 @@ class Outputs:
                 raise ValueError(
                     "func returned an empty dict; it must have an array or more by name"
                 )
+            self._check_names(result)
             return _together({n: self._array(a, batch, n) for n, a in result.items()})
         if not is_array(result):
             return result
@@ -77,6 +78,15 @@ class Outputs:
                 f"{tuple(result.dims)}, which has names: leave output_dims out, or return its values"
             )
         return on_numpy(result, "what func returned")
+
+    def _check_names(self, result: Mapping[Hashable, Any]) -> None:
+        unknown = (
+            [n for n in self.dims if n not in result] if isinstance(self.dims, Mapping) else []
+        )
+        if unknown:
+            raise KeyError(
+                f"output_dims names the dimensions of {unknown[0]!r}, but func returned {list(result)}"
+            )
 
     def _array(self, array: Any, batch: Any, name: Hashable | None) -> xr.DataArray:
         what = "" if name is None else f" {name!r}"
