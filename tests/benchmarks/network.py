@@ -21,6 +21,7 @@ import xarray as xr
 import xpatch
 from tests.benchmarks.large import peak_memory
 
+# in larger batches the arrays between layers are mapped anew each time, which blurs what is compared
 SIZE, STEP, BATCH, CLASSES = 256, 256, 2, 5
 AXES: dict[str, Any] = {
     "geometry": {"y": SIZE, "x": SIZE},
