@@ -18,15 +18,9 @@ from xpatch.patches.offsets import on_sphere
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance
 from xpatch.patches.sides import is_both, sides_of
-from xpatch.spec import is_integer
+from xpatch.spec import is_integer, is_number
 from xpatch.time.axis import Duration, TimeAxis
 from xpatch.time.finding import is_time, time_axis
-
-
-def is_number(value: Any) -> bool:
-    """Whether something is a number; to NumPy a timedelta64 is a signed integer."""
-    known = isinstance(value, int | float | np.integer | np.floating)
-    return known and not isinstance(value, bool | np.timedelta64)
 
 
 class Nearness:
