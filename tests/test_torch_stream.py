@@ -188,13 +188,22 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize(
-    ("what", "error", "message"),
-    [(stop, KeyError, "no such band"), (die, RuntimeError, "DataLoader worker")],
-)
-def test_workers_that_fail_raise(tmp_path, what, error, message):
-    with pytest.raises(error, match=message):
-        list(loader(Stream(told(tmp_path / "log"), 4, transform=Fail(what)), 1))
+def test_workers_that_fail_raise(tmp_path):
+    with pytest.raises(KeyError, match="no such band"):
+        list(loader(Stream(told(tmp_path / "log"), 4, transform=Fail(stop)), 1))
+
+
+def test_workers_that_are_killed_raise(tmp_path):
+    """In its first batch: of later ones torch may meet, before, a tensor that went with the worker."""
+    stream = Stream(told(tmp_path / "log"), 8, shuffle=False, transform=Fail(die))
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        list(loader(stream, 1))
+
+
+def test_workers_that_are_killed_later_raise(tmp_path):
+    stream = Stream(told(tmp_path / "log"), 4, shuffle=False, transform=Fail(die))
+    with pytest.raises((RuntimeError, OSError, EOFError)):
+        list(loader(stream, 1))
 
 
 def test_reads_that_fail_in_a_worker_say_where(tmp_path):
