@@ -47,10 +47,12 @@ def on_patches(stride):
 
 
 @pytest.mark.parametrize("boundary", ["shift", "drop", "pad", "wrap", "raise"])
-@pytest.mark.parametrize(("stride", "size", "step", "margin"), [(2, 16, 8, 1), (4, 32, 16, 1)])
+@pytest.mark.parametrize(
+    ("stride", "size", "step", "margin"), [(2, 16, 8, 1), (4, 32, 16, 1), (16, 64, 32, 1)]
+)
 @pytest.mark.parametrize("chunks", [None, 40])
 def test_strided_network_is_that_on_the_whole_field(boundary, stride, size, step, margin, chunks):
-    field = raster()
+    field = raster(128, 192)
     if chunks:
         field = field.chunk(chunks)
     merged = field.patch.apply(
