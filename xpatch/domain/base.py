@@ -141,6 +141,20 @@ class Domain:
         """The transform of the grid mapping, if it is that of the labels, as GDAL writes it."""
         return right_transform(self)
 
+    def regridded(
+        self,
+        template: xr.Dataset,
+        sizes: Mapping[Hashable, int],
+        chunks: Mapping[Hashable | None, Chunks],
+        mapping: GridMapping | None,
+    ) -> Self:
+        """Give the domain of the same variables on other cells; what its axes are is known."""
+        out = type(self)(
+            template, sizes, self.orders, chunks, self._crs, self.mappings, mapping
+        ).with_above(self.above)
+        out.roles = self.roles
+        return out
+
     def renamed(self, names: Mapping[Hashable, Hashable]) -> Self:
         """Give the domain with other names of dimensions and coordinates."""
 

@@ -26,20 +26,16 @@ def coarser(domain: Lattice, factors: Factors) -> Lattice:
     Cells at the end that fill none are left out. The label of a cell is the mean of those it stands for.
     """
     sizes = {d: n // factors.get(d, 1) for d, n in domain.sizes.items()}
-    template = coarser_coords(domain, factors)
-    out = type(domain)(
-        template,
-        sizes,
-        domain.orders,
-        {name: coarser_chunks(chunks, factors) for name, chunks in domain.chunks.items()},
-        domain._crs,
-        domain.mappings,
-        _coarser_mapping(domain, factors),
-    )
+    chunks = {name: coarser_chunks(own, factors) for name, own in domain.chunks.items()}
+    template, mapping = coarser_coords(domain, factors), _coarser_mapping(domain, factors)
     held = {n: _averaged(v, n, domain, factors) for n, v in domain.held.items()}
-    out = out.with_held({n: v for n, v in held.items() if v is not None})
-    out.roles = domain.roles
-    return out.with_above(domain.above)
+    out = domain.regridded(template, sizes, chunks, mapping)
+    return out.with_held({n: v for n, v in held.items() if v is not None})
+
+
+def as_dates(dates: NDArray[Any], calendar: str) -> NDArray[np.datetime64]:
+    """Give dates of cftime as if they were those of NumPy, which have a mean."""
+    return counted(dates.ravel(), calendar).view("M8[us]").reshape(dates.shape)
 
 
 def coarser_chunks(chunks: Mapping[Hashable, tuple[int, ...]], factors: Factors) -> dict[Any, Any]:
@@ -74,7 +70,7 @@ def _averaged(
     if bounds or (values.dtype.kind in PICKED + "b" and calendar is None):
         return None
     if calendar is not None:
-        values = counted(values.ravel(), calendar).view("M8[us]").reshape(values.shape)
+        values = as_dates(values, calendar)
     turns = 360.0 if domain.roles.get(name) == "longitude" else None
     for axis, d in enumerate(variable.dims):
         if d in factors:

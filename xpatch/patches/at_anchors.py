@@ -137,17 +137,7 @@ def _domain_at(
     if mapping is not None:  # whose transform is that of the cells of the field
         mapping = dataclasses.replace(mapping, transform=None)
     sizes = {d: len(axes[d]) if d in axes else n for d, n in domain.sizes.items()}
-    out = type(domain)(
-        kept.assign_coords(known | placed),
-        sizes,
-        domain.orders,
-        {},
-        domain._crs,
-        domain.mappings,
-        mapping,
-    )
-    out.roles = domain.roles
-    return out.with_above(domain.above)
+    return domain.regridded(kept.assign_coords(known | placed), sizes, {}, mapping)
 
 
 def _cells(n: int, cells: NDArray[np.int64], wrap: bool) -> NDArray[np.int64]:

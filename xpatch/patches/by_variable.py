@@ -12,24 +12,22 @@ from xpatch.aggregation import as_aggregation
 REST = ("...", "…", ...)  # keys of the aggregation of all variables that are not named
 
 
-def by_variable(
-    patches: Any, aggregations: Mapping[Any, Any], merge: Callable[[Any, Any], Any]
-) -> Any:
+def by_variable(patches: Any, aggregations: Any, merge: Callable[[Any, Any], Any]) -> Any:
     """Merge variables that have one aggregation together, and give all of them in their order.
 
     Parameters
     ----------
-    patches : Dataset
+    patches : DataArray or Dataset
         The patches.
-    aggregations : mapping
-        The aggregation of each variable by name, and under ``...`` that of the rest.
+    aggregations : mapping, or Aggregation, str, pair or None
+        The aggregation of each variable of a Dataset by name, and under ``...`` that of the rest; or one for all.
     merge : callable
         Merges a part of the Dataset by one aggregation; None is the default of the split.
 
     Raises
     ------
     TypeError
-        If it is a DataArray.
+        If a mapping is given for a DataArray.
     KeyError
         If a name is none of the Dataset.
     """

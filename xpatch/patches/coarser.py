@@ -12,14 +12,14 @@ from xarray import Variable
 
 from xpatch.domain import Lattice
 from xpatch.domain.axes import even_spacing
-from xpatch.domain.coarser import Factors, coarser, coarser_chunks
-from xpatch.domain.dates import calendar_of, counted
+from xpatch.domain.coarser import Factors, as_dates, coarser, coarser_chunks
+from xpatch.domain.dates import calendar_of
 from xpatch.engine.coarsen import mean_of
 from xpatch.neighborhood import Slices
 from xpatch.patches.labels import agree, tolerance
 from xpatch.patches.plan import Plan
 from xpatch.spec import DimMap
-from xpatch.window import Window, is_boxcar
+from xpatch.window import Boxcar, Window
 
 Crop = Mapping[Hashable, tuple[int, int]]
 
@@ -66,7 +66,8 @@ def coarser_plan(plan: Plan, factors: Factors) -> Plan:
         _coarser_part(p, factors[p.dim]) if p.box and p.dim in factors else p
         for p in plan.hood.parts
     )
-    window = plan.window if is_plain(plan.window) else Pooled(plan.window, DimMap(factors))
+    plain = plan.window is None or plan.window == Boxcar()
+    window = plan.window if plain else Pooled(plan.window, DimMap(factors))
     return dataclasses.replace(
         plan, domain=coarser(plan.domain, factors), hood=hood, window=window, origin=plan.anchor_id
     )
@@ -153,60 +154,57 @@ def without_labels(patches: Any, plan: Plan, source: Any, factors: Factors) -> A
 
 def _in_cells(patches: Any, plan: Plan, ordinals: NDArray[Any], d: Hashable) -> bool:
     """Whether the labels of a few patches are within half a coarse cell of the mean."""
-    labels, part = patches.coords[d].variable, next(p for p in plan.hood.slices if p.dim == d)
+    labels, part = patches.coords[d].variable, _part(plan, d)
     dim = next((e for e in labels.dims if e != d), None)
-    if labels.chunks is not None or dim is None or not len(ordinals):
+    if dim is None or labels.sizes.get(d) != part.size:
         return False
-    if labels.sizes.get(d) != part.size:
-        return False
-    calendar = calendar_of(labels)
-    if labels.dtype.kind not in "iufmM" and calendar is None:
-        return False
-    few = np.unique(np.linspace(0, len(ordinals) - 1, 3).astype(int))
-    (entries,) = plan.hood.only([d]).entries(ordinals[few])
-    mine = plan.domain.labels_at(d, part.starts[entries][:, None] + np.arange(part.size), part.wrap)
+    found = _few(labels, ordinals, dim, plan, d)
     known = plan.domain.coordinate(d)
-    if mine is None or known is None:
+    if found is None or known is None:
         return False
-    theirs = labels.transpose(dim, d).isel({dim: few}).to_numpy()
-    if calendar:
-        known, mine, theirs = (as_dates(v, calendar) for v in (known, mine, theirs))
-    step = even_spacing(known)
-    if step is None:
-        return False
-    return bool((np.abs(theirs - mine) < abs(step) / 2 * (1 + 1e-6)).all())
+    theirs, mine, calendar = found
+    step = even_spacing(as_dates(known, calendar) if calendar else known)
+    return step is not None and bool((np.abs(theirs - mine) < abs(step) / 2 * (1 + 1e-6)).all())
 
 
 def are_means(
     labels: Variable, ordinals: NDArray[Any], dim: Hashable, plan: Plan, d: Hashable
 ) -> bool:
     """Whether labels are the means of those of so many cells each, in a few patches."""
-    size, part = labels.sizes[d], next(p for p in plan.hood.slices if p.dim == d)
-    if labels.chunks is not None or not size or part.size % size or size == part.size:
+    size, whole = labels.sizes[d], _part(plan, d).size
+    if not size or whole % size or size == whole:
         return False
-    few = np.unique(np.linspace(0, len(ordinals) - 1, 3).astype(int))
-    entries = plan.hood.entries(ordinals[few])[plan.hood.slices.index(part)]
-    cells = part.starts[entries][:, None] + np.arange(part.size)
-    expected = plan.domain.labels_at(d, cells, part.wrap)
-    own = labels.transpose(dim, d).isel({dim: few})
-    calendar = calendar_of(own)
-    if expected is None or expected.dtype.kind not in ("O" if calendar else "iufmM"):
+    found = _few(labels, ordinals, dim, plan, d)
+    if found is None:
         return False
-    given = own.to_numpy()
-    if calendar:  # dates of cftime have no mean
-        given, expected = (as_dates(v, calendar) for v in (given, expected))
-    means = mean_of(expected, 1, part.size // size)
-    return bool(agree(given, means, tolerance(plan.domain, d)).all())
+    given, expected, _ = found
+    return bool(agree(given, mean_of(expected, 1, whole // size), tolerance(plan.domain, d)).all())
 
 
-def as_dates(dates: NDArray[Any], calendar: str) -> NDArray[np.datetime64]:
-    """Give dates of cftime as if they were those of NumPy, which have a mean."""
-    return counted(dates.ravel(), calendar).view("M8[us]").reshape(dates.shape)
+def _part(plan: Plan, d: Hashable) -> Slices:
+    return next(p for p in plan.hood.slices if p.dim == d)
 
 
-def is_plain(window: Window | None) -> bool:
-    """Whether a window is equal to one everywhere."""
-    return is_boxcar(window) and not getattr(window, "margin", 0)
+def _few(
+    labels: Variable, ordinals: NDArray[Any], dim: Hashable, plan: Plan, d: Hashable
+) -> tuple[NDArray[Any], NDArray[Any], str | None] | None:
+    """Give the labels of a few patches, those that the plan has for them, and the calendar of both.
+
+    Dates of cftime come as those of NumPy, which have a mean. None: there are none, or they have none.
+    """
+    if labels.chunks is not None or not len(ordinals):
+        return None
+    few, part = np.unique(np.linspace(0, len(ordinals) - 1, 3).astype(int)), _part(plan, d)
+    cells = part.starts[plan.hood.of_part(part, ordinals[few])][:, None] + np.arange(part.size)
+    mine = plan.domain.labels_at(d, cells, part.wrap)
+    calendar = calendar_of(labels)
+    kinds = "O" if calendar else "iufmM"
+    if mine is None or mine.dtype.kind not in kinds or labels.dtype.kind not in kinds:
+        return None
+    theirs = labels.transpose(dim, d).isel({dim: few}).to_numpy()
+    if calendar:
+        return as_dates(theirs, calendar), as_dates(mine, calendar), calendar
+    return theirs, mine, None
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

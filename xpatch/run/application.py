@@ -180,10 +180,7 @@ def apply_in_blocks(
         part, own, there = preprocessed(patches, source, how, merging.scale, present)
         return run_merge(Merge(part, own, how, merging, chunks=out_chunks, present=there))
 
-    if isinstance(aggregation, Mapping):
-        merged = by_variable(made, aggregation, merged_by)
-    else:
-        merged = merged_by(made, aggregation)
+    merged = by_variable(made, aggregation, merged_by)
     if eager:
         arrays = [v._data for v in whole_of(patches).variables.values()]
         with keeping(arrays, KEPT_BYTES, partial(_of_a_row, chunks=out_chunks or {})):
