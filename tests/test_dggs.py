@@ -547,6 +547,12 @@ def test_models_and_writing(tmp_path):
     expected = [np.mean([means[o] for o in [k, *near]]) for k, near in enumerate(table)]
     np.testing.assert_allclose(smooth, expected)
     assert smooth.dggs.grid_info == field.dggs.grid_info
+    lazy = field.chunk(cells=50).patch.apply(lambda p: p * 2, geometry=xpatch.KHopGraph(1))
+    xpatch.write(lazy, tmp_path / "out.zarr")
+    with xr.open_zarr(tmp_path / "out.zarr") as read:
+        found = read.t.pipe(xdggs.decode, field.dggs.grid_info.to_dict())
+        xr.testing.assert_allclose(found, field * 2)
+        assert found.dggs.grid_info == field.dggs.grid_info
 
 
 # ------------------------------------------------------------------------------------ refusals
