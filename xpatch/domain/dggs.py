@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xpatch.domain.elements import Elements
-from xpatch.domain.global_grid import KNOWN, GlobalGrid, info_of
+from xpatch.domain.global_grid import KNOWN, GlobalGrid, attrs_of, info_of
 from xpatch.domain.lattice import Lattice
 from xpatch.domain.sites import Sites
 
@@ -55,7 +55,7 @@ class DGGSDomain(Elements):
         if self.places.get(dims) != name:
             return {}
         grid = self.grid(dims[0])
-        attrs = {n: v for n, v in grid.info.to_dict().items() if v is not None}
+        attrs = attrs_of(grid.info)
         return {**attrs, "nodata": _no_cell(grid)} if ragged else attrs
 
     def indexed(self, one: Any, dim: Hashable) -> Any:
@@ -169,6 +169,8 @@ def redecoded(obj: Any) -> Any:
             info = info_of(coord.attrs)
         except ImportError:
             return obj
+        except ValueError:  # of scenes on several grids, of which attributes say what is common
+            continue
         plain = obj.drop_indexes(name) if name in obj.xindexes else obj
         obj = decoded(plain, name, info) if dims else obj
     return obj

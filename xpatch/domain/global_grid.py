@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -232,7 +233,9 @@ def info_of(attrs: Mapping[Any, Any]) -> Any:
         raise ImportError(NEEDED) from error
     known = {n: _plain(attrs[n]) for n in PARAMETERS if n in attrs}
     if "ellipsoid" in attrs:
-        known["ellipsoid"] = attrs["ellipsoid"]
+        shape = attrs["ellipsoid"]
+        named = not isinstance(shape, str) or not shape.startswith("{")
+        known["ellipsoid"] = shape if named else json.loads(shape)
     kinds = {"healpix": xdggs.HealpixInfo, "h3": xdggs.H3Info}
     try:
         return kinds[attrs["grid_name"]].from_dict(known)
@@ -241,6 +244,12 @@ def info_of(attrs: Mapping[Any, Any]) -> Any:
             f"the attributes of the cell ids say grid_name={attrs['grid_name']!r} and {known}, which is no grid of "
             f"xdggs ({error}); give them all: {{'grid_name': 'healpix', 'level': 3, 'indexing_scheme': 'nested'}}"
         ) from None
+
+
+def attrs_of(info: Any) -> dict[str, Any]:
+    """Give the attributes that say of cell ids which grid they are of, as any file can hold them."""
+    found = {n: v for n, v in info.to_dict().items() if v is not None}
+    return {n: json.dumps(v) if isinstance(v, dict) else v for n, v in found.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -138,8 +138,9 @@ def at_elements(
         If they are anchored at no elements.
     """
     if places.polygons is not None or (places.elements < 0).any():
+        those = "polygons" if places.polygons is not None else "anchored at none"
         raise ValueError(
-            f"{what} are values of elements, but the anchors of {type(geometry).__name__} are none; draw "
+            f"{what} are values of elements, but the patches of {type(geometry).__name__} are {those}; draw "
             "some of these by number, Explicit(numbers)"
         )
     sites = geometry.outline(domain)
