@@ -30,6 +30,7 @@ from xpatch.api import concat, merge, split
 from xpatch.catalogs.geodata import field
 from xpatch.catalogs.table import catalog
 from xpatch.domain import (
+    DGGSDomain,
     Domain,
     GeoSlice,
     GridDomain,
@@ -44,6 +45,7 @@ from xpatch.geometry import (
     Geometry,
     KHopGraph,
     KNNGraph,
+    Parents,
     PolygonIntersection,
     RadiusGraph,
     Rectangular,
@@ -113,6 +115,7 @@ __all__ = [
     "CausalRolling",
     "Count",
     "Custom",
+    "DGGSDomain",
     "Domain",
     "EventTriggered",
     "EveryElement",
@@ -148,6 +151,7 @@ __all__ = [
     "MostCentral",
     "MultiScale",
     "OverlapAdd",
+    "Parents",
     "PatchFailure",
     "PatchIndex",
     "Patcher",

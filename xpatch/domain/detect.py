@@ -8,6 +8,7 @@ from typing import Any
 import xarray as xr
 
 from xpatch.domain.describe import Described, described
+from xpatch.domain.dggs import DGGSDomain, cell_places
 from xpatch.domain.elements import (
     MeshDomain,
     PointDomain,
@@ -26,14 +27,14 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
     Parameters
     ----------
     obj : DataArray or Dataset
-        A field: an object of uxarray, an xvec cube or shapely coordinates, stations or
-        trajectories (CF), a raster with a CRS, a latitude-longitude or curvilinear grid, any other
+        A field: an object of uxarray, cells of a discrete global grid (xdggs), an xvec cube or shapely
+        coordinates, stations or trajectories (CF), a raster with a CRS, a latitude-longitude or curvilinear grid, any other
         labeled or unlabeled array.
 
     Returns
     -------
     Domain
-        A `MeshDomain`, `VectorDomain` or `PointDomain` where there are elements; a
+        A `MeshDomain`, `DGGSDomain`, `VectorDomain` or `PointDomain` where there are elements; a
         `RasterDomain` if there is a CRS (``spatial_ref``, CF ``grid_mapping``) and projection
         axes; otherwise a `GridDomain`. Its repr says what was found.
 
@@ -130,6 +131,12 @@ def mesh_of(obj: Any, args: Described) -> Lattice | None:
     return MeshDomain(*args).with_grid(grid).with_places({(d,): d for d in dims})
 
 
+def cells_of(obj: Any, args: Described) -> Lattice | None:
+    """Give the cells of a discrete global grid."""
+    found = cell_places(obj)
+    return DGGSDomain(*args).with_places(found) if found else None
+
+
 def vectors_of(obj: Any, args: Described) -> Lattice | None:
     """Give shapely coordinates."""
     found = vector_places(obj)
@@ -150,6 +157,7 @@ def points_or_lattice_of(obj: Any, args: Described) -> Lattice:
 # the coordinates, which take longest to find.
 BUILT_IN: tuple[Callable[[Any, Described], Lattice | None], ...] = (
     mesh_of,
+    cells_of,
     vectors_of,
     points_or_lattice_of,
 )

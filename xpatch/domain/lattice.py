@@ -222,6 +222,14 @@ class Lattice(Domain):
         """Dimensions whose entries have no order in space: none."""
         return ()
 
+    def member_attrs(self, name: Hashable, ragged: bool) -> Mapping[str, Any]:
+        """Give attributes that a coordinate of elements needs on patches, beside its own: none."""
+        return {}
+
+    def indexed(self, one: Any, dim: Hashable) -> Any:
+        """Give a single patch of elements along ``dim`` the indexes that only they have: none."""
+        return one
+
     def wrap(self, merged: Any) -> Any:
         """Give a merged field the type that the source had."""
         return merged

@@ -3,6 +3,7 @@
 from xpatch.geometry.base import Anchors, Frame, Geometry, MemberGeometry, Places
 from xpatch.geometry.boxes import Rectangular, as_geometry, several_grids
 from xpatch.geometry.graphs import KHopGraph, KNNGraph, RadiusGraph, SphericalCap
+from xpatch.geometry.parents import Parents
 from xpatch.geometry.polygons import PolygonIntersection
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "KHopGraph",
     "KNNGraph",
     "MemberGeometry",
+    "Parents",
     "Places",
     "PolygonIntersection",
     "RadiusGraph",

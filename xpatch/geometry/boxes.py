@@ -166,7 +166,8 @@ def _check_ordered(dims: tuple[Any, ...], domain: Lattice) -> None:
             raise ValueError(
                 f"Rectangular cuts boxes out of lattices, but {dim!r} counts elements, which have no "
                 "order in space; use KNNGraph(k), RadiusGraph(radius), SphericalCap(radius_km), "
-                "PolygonIntersection(polygons), or on a mesh KHopGraph(hops)"
+                "PolygonIntersection(polygons), on a mesh KHopGraph(hops), or of cells of a global grid "
+                "Parents(level) and KHopGraph(hops)"
             )
 
 

@@ -298,6 +298,9 @@ def member_coordinate(
     in_space = [m for m in plan.lists if m.numbers is None]
     if variable.dtype == object and any(m.ragged for m in in_space):
         return {}  # cftime has no missing date, and text mixed with None cannot be written
+    attrs = plan.domain.member_attrs(name, any(m.ragged for m in in_space))
+    if attrs:
+        variable = Variable(variable.dims, variable._data, {**variable.attrs, **attrs})
     if any(name == m.dim for m in in_space):
         name = f"{name}_label"
     own = cut_variable(variable, plan, dim, ordinals, groups, defer=True, name=name)

@@ -79,7 +79,7 @@ def check_cells(
                 f"{what} has {array.sizes[dim]} cells along {dim!r}, the field has "
                 f"{domain.sizes[dim]}"
             )
-        labels = domain.coordinate(dim) if dim in array.indexes else None
+        labels = domain.coordinate(dim) if dim in array.xindexes else None
         if labels is not None and not same_labels(labels, array[dim].to_numpy()):
             raise ValueError(
                 f"{what} has other labels along {dim!r} than the field: put it on its cells, "
@@ -137,9 +137,10 @@ def at_elements(
     ValueError
         If they are anchored at no elements.
     """
-    if places.polygons is not None:
+    if places.polygons is not None or (places.elements < 0).any():
+        those = "polygons" if places.polygons is not None else "anchored at none"
         raise ValueError(
-            f"{what} are values of elements, but the patches of {type(geometry).__name__} are polygons; draw "
+            f"{what} are values of elements, but the patches of {type(geometry).__name__} are {those}; draw "
             "some of these by number, Explicit(numbers)"
         )
     sites = geometry.outline(domain)

@@ -331,6 +331,8 @@ def numbered_places(given: Any, candidates: Places, sites: Sites) -> Places:
             f"Explicit takes element numbers of shape (patch,), got shape {numbers.shape}"
         )
     known = candidates.elements if candidates.polygons is None else candidates.polygons
+    if (known < 0).all():  # parents of cells, which are counted
+        known = np.arange(len(known))
     where = np.searchsorted(known, numbers)  # sorted by construction
     found = known[np.minimum(where, len(known) - 1)] == numbers
     if not found.all():
