@@ -70,6 +70,18 @@ class Elements(Lattice):
     def _known(self) -> dict[tuple[Hashable, ...], Sites]:
         return {}
 
+    def centers(self, dim: Hashable) -> tuple[NDArray[np.float64], ...]:
+        """Give latitude and longitude in degrees of elements whose field has no coordinates of places.
+
+        Empty where it has some, where elements are geometries, and where their places are projected.
+        """
+        coords, sites = self.located.coords.items(), self.sites(dim)
+        roles = {self.roles.get(n) for n, c in coords if {*c.dims} & {*sites.dims}}
+        if roles & {"latitude", "longitude"} or not sites.geographic or sites.geometries is not None:
+            return ()
+        lon, lat = sites.lonlat
+        return lat.reshape(sites.shape), lon.reshape(sites.shape)
+
     def same_lattice(self, other: Lattice, dims: tuple[Hashable, ...]) -> str | None:
         different = super().same_lattice(other, dims)
         if different is not None or not isinstance(other, Elements):

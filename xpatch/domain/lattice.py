@@ -234,6 +234,10 @@ class Lattice(Domain):
         """
         return lattice_areas(self)
 
+    def centers(self, dim: Hashable) -> tuple[NDArray[np.float64], ...]:
+        """Give latitude and longitude of elements of which no coordinate of the field says them: none."""
+        return ()
+
     @property
     def element_dims(self) -> tuple[Hashable, ...]:
         """Dimensions whose entries have no order in space: none."""

@@ -102,9 +102,9 @@ def _areas(plan: Plan) -> Variable:
         if plan.recalled is None:
             raise
         raise ValueError(
-            "patches that were read from a file do not know the corners of all cells of their field: split the field "
-            f"again, or take areas along, patches.assign_coords(area=patches.patch.area), before writing ({error})"
-        ) from None
+            "a single patch, or patches of a file, do not know the corners of all cells of their field: split the field "
+            f"again, or take areas along, patches.assign_coords(area=patches.patch.area), before they are written"
+        ) from error
 
 
 def _cut(obj: Any, source: Provenance, plan: Plan, areas: Variable) -> Variable:
