@@ -48,12 +48,7 @@ def lattice_areas(domain: Any) -> Variable:
     labels = [domain.coordinate(d) for d in pair]
     if any(v is None or v.dtype.kind not in "iuf" for v in labels):
         raise ValueError(_no_place(domain))
-    own = {
-        str(domain.template.coords[d].attrs.get("standard_name"))
-        for d in pair
-        if d in domain.template.coords
-    }
-    if domain.geographic or own == GRID.keys():
+    if domain.geographic or _is_rotated_pole(domain, pair):
         _check_degrees(domain, pair)
         heights = _between_parallels(*_edges(domain, y, latitude=True))
         widths = _turned(*_edges(domain, x, longitude=True))
@@ -63,6 +58,25 @@ def lattice_areas(domain: Any) -> Variable:
         sides = [np.abs(np.subtract(*_edges(domain, d))) * factor for d in (y, x)]
         values = _outer(*sides)
     return _ordered(Variable((y, x), values, attrs), domain)
+
+
+def measured(domain: Any) -> bool:
+    """Whether a lattice has areas, as far as names and attributes tell."""
+    if domain.curvilinear or domain.rotated is not None:
+        return bool(domain.curvilinear) or domain._crs is not None
+    pair = horizontal_dims_of(domain, domain.dims)
+    labels = [domain.coordinate(d) for d in pair or ()]
+    known = bool(labels) and all(v is not None and v.dtype.kind in "iuf" for v in labels)
+    return known and (
+        domain._crs is not None or domain.geographic or _is_rotated_pole(domain, pair)
+    )
+
+
+def _is_rotated_pole(domain: Any, dims: Any) -> bool:
+    """Whether labels say that they are latitude and longitude around another pole."""
+    coords = domain.template.coords
+    said = {str(coords[d].attrs.get("standard_name")) for d in dims if d in coords}
+    return said == GRID.keys()
 
 
 def polygons_on_sphere(corners: tuple[NDArray, NDArray], lonlat: tuple[Floats, Floats]) -> Floats:
@@ -77,7 +91,7 @@ def polygons_on_sphere(corners: tuple[NDArray, NDArray], lonlat: tuple[Floats, F
     """
     nodes, there = corners
     nodes = np.where(there, nodes, nodes[:, :1])  # an edge of no length adds nothing
-    return RADIUS**2 * excess(sphere.unit_vectors(*lonlat)[nodes])
+    return RADIUS**2 * sphere.excess(sphere.unit_vectors(*lonlat)[nodes])
 
 
 def polygon_areas(sites: Any, name: Hashable) -> Variable:
@@ -120,29 +134,11 @@ STAND_FOR = (
 # ---------------------------------------------------------------------------- polygons on the sphere
 
 
-def excess(corners: Floats) -> Floats:
-    """Give the areas on the unit sphere of polygons of unit vectors, shape (…, corner, 3).
-
-    Edges are great circles. The excess of each triangle of a fan is added with its sign, so that
-    polygons need not be convex, and corners may repeat.
-
-    References
-    ----------
-    Van Oosterom, A., & Strackee, J. (1983). The solid angle of a plane triangle. IEEE Transactions on
-    Biomedical Engineering, BME-30, 125–126.
-    """
-    a, b, c = corners[..., :1, :], corners[..., 1:-1, :], corners[..., 2:, :]
-    # of differences: the product of three vectors that hardly differ has no digits left
-    triple = (a * np.cross(b - a, c - a)).sum(axis=-1)
-    rest = 1 + (a * b).sum(axis=-1) + (b * c).sum(axis=-1) + (c * a).sum(axis=-1)
-    return np.abs(2 * np.arctan2(triple, rest).sum(axis=-1))
-
-
 def _curvilinear(domain: Any) -> Variable:
     lat, lon = domain.latlon
     given = _corners_given(domain, lat, lon)
     if given is not None:
-        return _ordered(Variable(lat.dims, _on_earth(excess(given)), ON_SPHERE), domain)
+        return _ordered(Variable(lat.dims, _on_earth(sphere.excess(given)), ON_SPHERE), domain)
     values = [np.asarray(c.values, float) for c in (lat, lon)]
     straight = _straight(domain, lat.dims, *values)
     if straight is not None:
@@ -154,17 +150,16 @@ def _curvilinear(domain: Any) -> Variable:
         )
     plane = [lat.get_axis_num(d) for d in lat.dims if d in domain.spatial_dims]
     centers = np.moveaxis(sphere.unit_vectors(*values[::-1]), plane, [-3, -2])
-    found = np.moveaxis(excess(_between(centers)), [-2, -1], plane)
+    found = np.moveaxis(sphere.excess(sphere.corners_between(centers)), [-2, -1], plane)
     return _ordered(Variable(lat.dims, RADIUS**2 * found, ON_SPHERE), domain)
 
 
 def _corners_given(domain: Any, lat: Any, lon: Any) -> Floats | None:
     """Give the corners that bounds of latitude and longitude say, as unit vectors (…, corner, 3)."""
-    found = [_bounds(domain, n) for n in domain.curvilinear]
-    if any(b is None for b in found):
-        return None
     out = []
-    for b in found:
+    for b in (_bounds(domain, n) for n in domain.curvilinear):
+        if b is None:
+            return None
         corner = [d for d in b.dims if d not in domain.located.coords[lat.name].dims]
         if len(corner) != 1 or b.sizes[corner[0]] < 3 or not {*lat.dims} <= {*b.dims}:
             return None
@@ -173,35 +168,12 @@ def _corners_given(domain: Any, lat: Any, lon: Any) -> Floats | None:
     return sphere.unit_vectors(out[1], out[0])
 
 
-def _between(centers: Floats) -> Floats:
-    """Give the four corners of cells, midway between centers (…, y, x, 3); beyond the last, mirrored."""
-    whole = _mirrored(_mirrored(centers, -3), -2)
-    sums = whole[..., :-1, :, :] + whole[..., 1:, :, :]
-    sums = sums[..., :-1, :] + sums[..., 1:, :]
-    at = sums / np.linalg.norm(sums, axis=-1, keepdims=True)
-    four = at[..., :-1, :-1, :], at[..., :-1, 1:, :], at[..., 1:, 1:, :], at[..., 1:, :-1, :]
-    return np.stack(four, axis=-2)
-
-
-def _mirrored(vectors: Floats, axis: int) -> Floats:
-    """Go on by one vector at both ends of an axis, along great circles."""
-
-    def beyond(last: int, before: int) -> Floats:
-        end, other = vectors.take([last], axis), vectors.take([before], axis)
-        return 2 * (end * other).sum(axis=-1, keepdims=True) * end - other
-
-    return np.concatenate([beyond(0, 1), vectors, beyond(-1, -2)], axis)
-
-
 def _straight(domain: Any, dims: Dims, lat: Floats, lon: Floats) -> Variable | None:
     """Give the areas of a grid that is straight though its positions have two dimensions."""
-    if (
-        lat.ndim != 2
-        or min(lat.shape) < 2
-        or not (np.isfinite(lat).all() and np.isfinite(lon).all())
-    ):
+    whole = bool(np.isfinite(lat).all() and np.isfinite(lon).all())
+    if lat.ndim != 2 or min(lat.shape) < 2 or not whole:
         return None
-    for y, x, rows, columns in ((*dims, lat, lon), (*dims[::-1], lat.T, lon.T)):
+    for (y, x), rows, columns in ((dims, lat, lon), (dims[::-1], lat.T, lon.T)):
         if np.ptp(rows, axis=1).max() < LIKE_ROWS and np.ptp(columns, axis=0).max() < LIKE_ROWS:
             low, high = _midway(rows[:, 0]), _midway(np.unwrap(columns[0], period=TURN))
             heights = _between_parallels(*_to_poles(*low))
@@ -223,7 +195,7 @@ def _skew(domain: Any) -> Variable:
     rows, columns = np.meshgrid(*(np.arange(n + 1) - 0.5 for n in shape), indexing="ij")
     at = sphere.unit_vectors(*domain.xy_at(rows, columns))
     four = np.stack([at[:-1, :-1], at[:-1, 1:], at[1:, 1:], at[1:, :-1]], axis=-2)
-    return _ordered(Variable(dims, RADIUS**2 * excess(four), ON_SPHERE), domain)
+    return _ordered(Variable(dims, RADIUS**2 * sphere.excess(four), ON_SPHERE), domain)
 
 
 def _on_earth(areas: Floats) -> Floats:

@@ -77,7 +77,11 @@ class Elements(Lattice):
         """
         coords, sites = self.located.coords.items(), self.sites(dim)
         roles = {self.roles.get(n) for n, c in coords if {*c.dims} & {*sites.dims}}
-        if roles & {"latitude", "longitude"} or not sites.geographic or sites.geometries is not None:
+        if (
+            roles & {"latitude", "longitude"}
+            or not sites.geographic
+            or sites.geometries is not None
+        ):
             return ()
         lon, lat = sites.lonlat
         return lat.reshape(sites.shape), lon.reshape(sites.shape)
@@ -166,7 +170,8 @@ class VectorDomain(Elements):
 
     @property
     def has_areas(self) -> bool:
-        return all(self.sites(dims[0]).polygonal for dims in self.places)
+        every = [self.sites(dims[0]) for dims in self.places]
+        return all(s.polygonal and (s.crs is not None or s.geographic) for s in every)
 
     def cell_areas(self, dim: Hashable | None = None) -> xr.Variable:
         return polygon_areas(self.sites(dim), self.places[self._asked(dim)])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import xpatch.domain.axes as ax
 from xpatch.domain import affine as af
 from xpatch.domain.base import Domain
-from xpatch.domain.cell_areas import lattice_areas
+from xpatch.domain.cell_areas import lattice_areas, measured
 from xpatch.domain.dates import continued, counted, values_of
 from xpatch.domain.lonlat import distinct, untrue
 from xpatch.domain.positions import along
@@ -222,7 +222,7 @@ class Lattice(Domain):
     @property
     def has_areas(self) -> bool:
         """Whether cells have areas on Earth, as far as names and the CRS tell."""
-        return bool(self.curvilinear) or self._crs is not None or self.geographic
+        return measured(self)
 
     def cell_areas(self, dim: Hashable | None = None) -> xr.Variable:
         """Give the area of each cell, or of the elements along ``dim``, in m², with spatial dimensions.

@@ -103,7 +103,7 @@ def _areas(plan: Plan) -> Variable:
             raise
         raise ValueError(
             "a single patch, or patches of a file, do not know the corners of all cells of their field: split the field "
-            f"again, or take areas along, patches.assign_coords(area=patches.patch.area), before they are written"
+            "again, or take areas along, patches.assign_coords(area=patches.patch.area), before they are written"
         ) from error
 
 
