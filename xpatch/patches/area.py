@@ -18,7 +18,7 @@ from xpatch.patches.plan import Plan
 from xpatch.patches.properties import placed_plan_of
 from xpatch.patches.provenance import Provenance
 from xpatch.patches.recall import as_one
-from xpatch.patches.scene import scene_rows
+from xpatch.patches.scene import alone, scene_rows
 from xpatch.patches.split import cut_dims, made
 
 
@@ -27,7 +27,8 @@ def area(obj: Any) -> xr.DataArray:
 
     Cells of patches outside of the field, and empty slots, have none: 0. On the sphere of radius 6371.0088 km, where
     cells lie in longitude and latitude: between meridians and parallels, as CF bounds say, else midway between
-    labels; on curvilinear grids and meshes polygons of great circles. In a projection the area there.
+    labels; on curvilinear grids and meshes polygons of great circles. In a projection the area there. xarray leaves the
+    bounds of a Dataset behind where a variable is taken out of it: ask the Dataset, or its patches.
 
     Returns
     -------
@@ -52,7 +53,7 @@ def area(obj: Any) -> xr.DataArray:
     array([1., 1., 1., 1.])
     """
     scenes = scene_rows(obj)
-    if scenes is not None and len(scenes[1]) > 1:
+    if scenes is not None:
         return _of_scenes(obj, *scenes)
     found = find_recipe(obj) if patch_index(obj) is None else None
     if patch_index(obj) is None and found is None:
@@ -122,8 +123,8 @@ def _cut(obj: Any, source: Provenance, plan: Plan, areas: Variable) -> Variable:
 
 
 def _of_scenes(obj: Any, dim: Hashable, rows: list[tuple[Any, NDArray[Any]]]) -> xr.DataArray:
-    """Give the areas in patches of several scenes, those of each on its own."""
-    parts = [area(obj.isel({dim: which})).variable for _, which in rows]
+    """Give the areas in patches of scenes, those of each on its own."""
+    parts = [area(alone(obj.isel({dim: which}))).variable for _, which in rows]
     parts = [  # the slots that others have more of are empty
         v.pad({d: (0, obj.sizes[d] - n) for d, n in v.sizes.items() if d != dim}, constant_values=0)
         for v in parts

@@ -89,6 +89,7 @@ def _beside(index: PatchIndex, plan: Plan) -> set[str]:
     lists = [m for m in plan.lists if not m.timed]
     out = {name for name, there in _windows(index, plan).items() if not there}
     out |= _without_areas(plan.domain)
+    out |= {"coverage"} if plan.hood.coarse else set()
     if set(plan.hood.time_dims) == set(plan.dims):
         out |= IN_SPACE | LISTS | ({"places"} if plan.lists else set())
     if not lists or plan.places is None:
@@ -103,6 +104,8 @@ def _windows(index: PatchIndex, plan: Plan) -> dict[str, bool]:
     part = plan.hood.in_time
     if part is None:
         return dict.fromkeys(WINDOWS, False)
+    if plan.hood.coarse:  # scales end with their anchor
+        return {"lookback": True, "horizon": False}
     begin = plan.first_future
     if isinstance(part, Slices):
         low, high = index.crop.get(part.dim, (0, 0))
@@ -110,9 +113,7 @@ def _windows(index: PatchIndex, plan: Plan) -> dict[str, bool]:
     halves = part.halves_at(begin)
     if halves is not None:
         return dict(zip(("lookback", "horizon"), (n > 0 for n, _ in halves), strict=True))
-    if part.distances is None:
-        return dict.fromkeys(WINDOWS, True)
-    return _sides(part.distances, begin)
+    return _sides(part.leads, begin)
 
 
 def _sides(leads: NDArray[Any], begin: int) -> dict[str, bool]:
