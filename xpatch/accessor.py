@@ -32,6 +32,13 @@ class PatchAccessor(Asked):
         self._obj = obj
         self._known: Any = None  # what was read of a recipe, for further single patches
 
+    def __dir__(self) -> list[str]:
+        from xpatch.patches.completion import names_for
+
+        every = [*super().__dir__()]
+        public = [n for n in every if not n.startswith("_")]
+        return sorted({n for n in every if n.startswith("_")} | names_for(self._obj, public))
+
     def __getstate__(self) -> dict[str, Any]:
         return {"_obj": self._obj, "_known": None}
 

@@ -105,3 +105,41 @@ def azimuthal(
     north = np.where((far == 0) & (up < 0), 1.0, north)  # of the antipode any direction is as good
     scale = EARTH_RADIUS_KM * angle / np.where(far == 0, 1.0, far)
     return east * scale, north * scale
+
+
+def excess(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the areas on the unit sphere of polygons of unit vectors, shape (…, corner, 3).
+
+    Edges are great circles. The excess of each triangle of a fan is added with its sign, so that
+    polygons need not be convex, and corners may repeat.
+
+    References
+    ----------
+    Van Oosterom, A., & Strackee, J. (1983). The solid angle of a plane triangle. IEEE Transactions on
+    Biomedical Engineering, BME-30, 125–126.
+    """
+    a, b, c = corners[..., :1, :], corners[..., 1:-1, :], corners[..., 2:, :]
+    # of differences: the product of three vectors that hardly differ has no digits left
+    triple = (a * np.cross(b - a, c - a)).sum(axis=-1)
+    rest = 1 + (a * b).sum(axis=-1) + (b * c).sum(axis=-1) + (c * a).sum(axis=-1)
+    return np.abs(2 * np.arctan2(triple, rest).sum(axis=-1))
+
+
+def corners_between(centers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the four corners of cells, midway between centers (…, y, x, 3); beyond the last, mirrored."""
+    whole = _mirrored(_mirrored(centers, -3), -2)
+    sums = whole[..., :-1, :, :] + whole[..., 1:, :, :]
+    sums = sums[..., :-1, :] + sums[..., 1:, :]
+    at = sums / np.linalg.norm(sums, axis=-1, keepdims=True)
+    four = at[..., :-1, :-1, :], at[..., :-1, 1:, :], at[..., 1:, 1:, :], at[..., 1:, :-1, :]
+    return np.stack(four, axis=-2)
+
+
+def _mirrored(vectors: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Go on by one vector at both ends of an axis, along great circles."""
+
+    def beyond(last: int, before: int) -> NDArray[np.float64]:
+        end, other = vectors.take([last], axis), vectors.take([before], axis)
+        return 2 * (end * other).sum(axis=-1, keepdims=True) * end - other
+
+    return np.concatenate([beyond(0, 1), vectors, beyond(-1, -2)], axis)

@@ -17,7 +17,7 @@ from xpatch.domain.elements import (
     vector_places,
 )
 from xpatch.domain.lattice import GridDomain, Lattice, lattice_of
-from xpatch.domain.lonlat import held_positions
+from xpatch.domain.lonlat import held_bounds, held_positions
 from xpatch.domain.sites import MESH_DIMS
 
 
@@ -63,11 +63,11 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
         if hasattr(obj, "columns"):  # a data frame
             hint = ": of a catalog of files, table.patch.field(…) is one, and table.patch.split(…) its patches"
         raise TypeError(f"expected a DataArray or a Dataset, got {type(obj).__name__}{hint}")
-    for predicate, cls in reversed(REGISTERED):
-        if predicate(obj):
-            return cls.of(obj)
-    args = described(obj)
-    return next(found for detect in BUILT_IN if (found := detect(obj, args)) is not None)
+    found = next((cls.of(obj) for predicate, cls in reversed(REGISTERED) if predicate(obj)), None)
+    if found is None:
+        args = described(obj)
+        found = next(own for detect in BUILT_IN if (own := detect(obj, args)) is not None)
+    return found.with_borders(held_bounds(obj)) if isinstance(obj, xr.Dataset) else found
 
 
 def register_domain(predicate: Callable[[Any], bool], cls: type[Lattice]) -> None:

@@ -7,11 +7,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 import xpatch.domain.axes as ax
 from xpatch.domain import affine as af
 from xpatch.domain.base import Domain
+from xpatch.domain.cell_areas import lattice_areas, measured
 from xpatch.domain.dates import continued, counted, values_of
 from xpatch.domain.lonlat import distinct, untrue
 from xpatch.domain.positions import along
@@ -216,6 +218,25 @@ class Lattice(Domain):
     @cached_property
     def _cells(self) -> Sites:
         return lattice_sites(self)
+
+    @property
+    def has_areas(self) -> bool:
+        """Whether cells have areas on Earth, as far as names and the CRS tell."""
+        return measured(self)
+
+    def cell_areas(self, dim: Hashable | None = None) -> xr.Variable:
+        """Give the area of each cell, or of the elements along ``dim``, in m², with spatial dimensions.
+
+        Raises
+        ------
+        ValueError
+            If cells have no area, or nothing says how large they are.
+        """
+        return lattice_areas(self)
+
+    def centers(self, dim: Hashable) -> tuple[NDArray[np.float64], ...]:
+        """Give latitude and longitude of elements of which no coordinate of the field says them: none."""
+        return ()
 
     @property
     def element_dims(self) -> tuple[Hashable, ...]:

@@ -79,6 +79,13 @@ class Asked(NotTheCoordinate):
         return edges(self._obj)
 
     @property
+    def area(self) -> xr.DataArray:
+        """The area of each cell in m², 0 outside of the field and in empty slots; see `area.area`."""
+        from xpatch.patches.area import area
+
+        return area(self._obj)
+
+    @property
     def coverage(self) -> xr.DataArray:
         """How many patches hold each cell, as patches; see `coverage.coverage`."""
         from xpatch.patches.coverage import coverage

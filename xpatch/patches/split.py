@@ -23,6 +23,7 @@ from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.engine.reading import Stored, stored_chunks
 from xpatch.neighborhood import Members, Neighborhood
 from xpatch.patches.bounds import bounded_by, bounds_of, cut_bounds, remember, thinned
+from xpatch.patches.centers import center_variables
 from xpatch.patches.coords import is_bounds
 from xpatch.patches.encoding import ANCHOR
 from xpatch.patches.index import RECIPE, PatchIndex
@@ -229,6 +230,8 @@ def cut_coordinates(
             variables[name] = cut_variable(
                 variable, padded, dim, ordinals, groups, defer=True, name=name
             )
+    for name, at in center_variables(plan, taken_names(obj)).items():
+        variables[name] = cut_variable(at, plan, dim, ordinals, groups, defer=True, name=name)
     added = anchor_coordinates(plan, dim, ordinals) | lead_coordinate(plan)
     added |= step_coordinates(plan, dim, ordinals)
     for members in plan.lists:
