@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 import xpatch
-from xpatch.plot.plot import coverage_of
+from xpatch.plot.coverage import coverage_of
 
 mpl.use("Agg")
 
