@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.neighborhood import Neighborhood
+from xpatch.neighborhood import Members, Neighborhood
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import provenance
 from xpatch.patches.sides import is_product, numbered
@@ -75,22 +75,21 @@ def steps_for(shape: Sequence[int], most: int = MOST_CELLS) -> list[int]:
     return steps
 
 
-def element_counts(plan: Plan, entries: NDArray[Any]) -> NDArray[np.int64] | None:
+def element_counts(plan: Plan, part: Members, ordinals: NDArray[Any]) -> NDArray[np.int64] | None:
     """Count the patches that hold each element; None where there are too many members to count."""
-    (part,) = plan.lists
-    which = plan.hood.of_part(part, entries)
+    which = plan.hood.of_part(part, ordinals)
     if int(part.counts[which].sum()) > MOST_MEMBERS:
         return None
     return np.bincount(part.take(which).elements, minlength=math.prod(part.shape))
 
 
-def places_once(plan: Plan, ordinals: NDArray[Any]) -> tuple[NDArray[Any], int]:
-    """Give patches of which each place is there once, and how many windows in time there are of it.
+def places_once(plan: Plan, ordinals: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
+    """Say which patches have each place once, and how many windows in time there are.
 
-    Others than those of every place with every window are what they are.
+    All of those that are not every place with every window, and no windows.
     """
     if not is_product(plan) or not len(ordinals):
-        return ordinals, 0
+        return np.arange(len(ordinals)), 0
     sides = numbered(plan, ordinals)
     first = np.unique(sides.where, return_index=True)[1]
-    return ordinals[np.sort(first)], len(np.unique(sides.when))
+    return np.sort(first), len(np.unique(sides.when))

@@ -76,7 +76,8 @@ def _draw_outlines(
 
 
 def _draw_coverage(picture: Picture, ax: Any, sites: Sites, canvas: Canvas) -> None:
-    held = element_counts(*picture.placed)
+    plan, entries = picture.placed
+    held = element_counts(plan, plan.lists[0], entries)
     if held is None:
         raise ValueError(
             "these patches hold too many members to count for a picture; draw some of them, "

@@ -119,9 +119,8 @@ def _check_patches(obj: Any) -> None:
     if not known:
         raise ValueError(
             f"plot draws patches, and this field over {[str(d) for d in obj.dims]} has not been split: "
-            "field.patch.split(geometry=…, sampler=…).patch.plot(field). To look before anything is cut, split "
-            "a field without values, such as xr.zeros_like(field.chunk()), which costs nothing; xarray draws the field "
-            "itself: field.plot()"
+            "field.patch.split(geometry=…, sampler=…).patch.plot(field). Where they would be, before anything "
+            "is cut, says xpatch.Patcher(geometry, sampler).anchors(field)"
         )
 
 
