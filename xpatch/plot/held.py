@@ -78,9 +78,9 @@ def _each(plan: Plan, index: PatchIndex) -> Iterator[Held]:
         counts = box_counts(hood, where, dims, steps)
         yield Held(names[0], dims, counts, tuple(steps), math.prod(shape))
     for part in (p for p in plan.lists if not p.timed):
-        counts = element_counts(plan, part, where)
+        found = element_counts(plan, part, where)
         n = math.prod(part.shape)
-        yield Held(names[0], part.dims, counts, (1,), n)
+        yield Held(names[0], part.dims, found, (1,), n)
     if plan.hood.time_dims:
         steps_held: Any = steps_counts(plan, when, index.crop)
         yield Held(names[1], plan.hood.time_dims, steps_held, (1,), len(steps_held))

@@ -55,7 +55,10 @@ def _card(obj: Any) -> str:
             "they were put together and make no one field; merge those of each split on their own"
         )
         return framed(f"{obj.sizes[index.dim]:,} patches of different splits", [("merge", said)])
-    return _of_recipe(obj, splits_of(obj)[-1]) if splits_of(obj) else _of_field(obj)
+    if splits_of(obj):
+        return _of_recipe(obj, splits_of(obj)[-1])
+    lost = [d for d, c in obj.coords.items() if d in c.dims and c.ndim == 2]
+    return _of_labels(obj, lost) if lost else _of_field(obj)
 
 
 def framed(title: str, rows: list[Row], picture: str = "") -> str:
@@ -172,9 +175,20 @@ def _of_recipe(obj: Any, dim: Any) -> str:
     """Give the card of patches that know no more than their recipe, as those of a file."""
     recipe = next(iter(recipes_in(obj.coords[dim].attrs.get(RECIPE))), {})
     sizes = ", ".join(f"{d}: {n:,}" for d, n in obj.sizes.items() if d != dim)
-    spec = recipe.get("spec") or {}
-    known = "by the recipe in the attributes of the coordinate, as merge reads it"
-    return framed(f"{obj.sizes[dim]:,} patches of {sizes}", [*axes_of(spec), ("known", known)])
+    rows = [*axes_of(recipe)]
+    if recipe.get("dims") and recipe.get("shape"):
+        cells = zip(recipe["dims"], recipe["shape"], strict=False)
+        rows.append(("cut from", ", ".join(f"{d}: {n:,}" for d, n in cells)))
+    rows.append(("known", "by the recipe in the attributes of the coordinate, which merge reads"))
+    return framed(f"{obj.coords[dim].size:,} patches of {sizes}", rows)
+
+
+def _of_labels(obj: Any, dims: list[Any]) -> str:
+    """Give the card of what has labels of its own in each patch, and nothing that says of what."""
+    sizes = ", ".join(f"{d}: {n:,}" for d, n in obj.sizes.items())
+    told = f"labels along {', '.join(map(str, dims))} are those of patches, whose index was lost"
+    rows = [("sizes", sizes), ("known", told), ("to merge", "`patches.patch.merge(like=field)")]
+    return framed("patches without an index", rows)
 
 
 # ---------------------------------------------------------------------------------------- field
