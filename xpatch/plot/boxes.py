@@ -68,7 +68,8 @@ def _straight_canvas(domain: Lattice, y: Hashable, x: Hashable) -> Canvas:
     """Tell what rows and columns are: longitude and latitude, lengths in one unit, anything else."""
     coords, roles = domain.template.coords, domain.roles
     kinds = roles.get(y), roles.get(x)
-    if kinds == ("latitude", "longitude") and not _is_rotated(domain):
+    across = kinds in (("latitude", "longitude"), ("Y", "X"))
+    if across and domain.geographic and not _is_rotated(domain):
         return Canvas(("longitude", "latitude"), True, True)
     crs = crs_of_field(domain)
     labels = [domain.coordinate(d) for d in (y, x)]

@@ -135,6 +135,7 @@ def kind_of(domain: Lattice) -> str:
     """Name a domain in words."""
     kind = type(domain).__name__.removesuffix("Domain").lower()
     words = {"mesh": "unstructured mesh", "vector": "geometries", "point": "points"}
+    words |= {"dggs": "cells of a discrete global grid"}
     if kind != "grid":
         return words.get(kind, kind)
     if domain.curvilinear:
