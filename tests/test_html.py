@@ -156,10 +156,9 @@ def test_lists_say_how_many_slots_are_empty():
     patches = field.patch.split(geometry=xpatch.SphericalCap(120))
     found = rows_of(patches)
     counts = patches.patch.mask.sum("station").values  # 2, 3, 3, 2, 1
-    empty = 1 - counts.sum() / (5 * 3)
-    assert found["members along station"] == (
-        f"1 to 3 a patch; {empty:.0%} of the slots are empty (NaN)"
-    )
+    assert found["title"] == "5 patches of station: ≤ 3"
+    assert counts.sum() == 11
+    assert found["cells along station"] == "1 to 3 a patch; 4 of 15 slots are empty (NaN)"
     assert found["coverage"].startswith("1 / 2 / 3 patches on a cell")
     assert found["root"].find(".//{*}path").get("d").count("M") == 5
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xpatch.domain import Lattice, Sites
 from xpatch.domain.places import crs_of_field
 from xpatch.patches.outlines import axis_edges, bent_outlines, rectangles
+from xpatch.patches.plan import Plan
 from xpatch.plot.canvas import COLORS, Canvas, Lines, same_bounds
 from xpatch.plot.cells import draw_bent, rings_of
 from xpatch.plot.coverage import box_counts
@@ -24,10 +25,15 @@ MOST_LINES = 1000  # cells along an axis that are drawn; of more every so many
 def draw(picture: Picture) -> Any:
     """Draw outlines of boxes, and on how many each cell lies."""
     plan, _ = picture.placed
-    sites = bent_sites(plan.domain)
-    if sites is not None and set(plan.dims) & set(sites.dims):
-        return _draw_bent(picture, sites)
-    return _draw_straight(picture)
+    return _draw_bent(picture) if is_bent(plan) else _draw_straight(picture)
+
+
+def is_bent(plan: Plan) -> bool:
+    """Whether boxes are of a grid whose rows and columns are no axes of a map."""
+    domain = plan.domain
+    curved = bool(domain.curvilinear) and (domain.curved or _is_rotated(domain))
+    rows_columns = domain.latlon[0].dims if curved else domain.rotated or ()
+    return not domain.element_dims and bool(set(plan.dims) & set(rows_columns))
 
 
 # ------------------------------------------------------------------------------------- straight
@@ -136,15 +142,13 @@ def _draw_rectangles(outlines: NDArray[Any], ax: Any, color: str, canvas: Canvas
 # ----------------------------------------------------------------------------------------- bent
 
 
-def bent_sites(domain: Lattice) -> Sites | None:
-    """Give the cells of a grid whose rows and columns are no axes of a map; None of all others."""
-    if domain.element_dims:
-        return None
-    if domain.curvilinear and (domain.curved or _is_rotated(domain)):
-        lat, lon = domain.latlon
-        x, y = (np.asarray(c.values, float).ravel() for c in (lon, lat))
-        return Sites(lat.dims, lat.shape, "cell", x, y, True)
-    return None if domain.rotated is None else domain.sites()
+def bent_sites(domain: Lattice) -> Sites:
+    """Give the cells of a grid whose rows and columns are no axes of a map."""
+    if not domain.curvilinear:
+        return domain.sites()
+    lat, lon = domain.latlon
+    x, y = (np.asarray(c.values, float).ravel() for c in (lon, lat))
+    return Sites(lat.dims, lat.shape, "cell", x, y, True)
 
 
 def bent_canvas(domain: Lattice, sites: Sites) -> Canvas:
@@ -154,8 +158,9 @@ def bent_canvas(domain: Lattice, sites: Sites) -> Canvas:
     return Canvas(("x", "y"), level=True, crs=crs_of_field(domain))
 
 
-def _draw_bent(picture: Picture, sites: Sites) -> Any:
+def _draw_bent(picture: Picture) -> Any:
     plan, entries = picture.placed
+    sites = bent_sites(plan.domain)
     canvas = bent_canvas(plan.domain, sites)
     axes = picture.panels(*canvas.extent(sites.x, sites.y), canvas)
     bar = picture.color_bar

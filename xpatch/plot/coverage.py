@@ -16,7 +16,7 @@ from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import provenance
 from xpatch.patches.sides import is_product, numbered
 
-MOST_MEMBERS = 1 << 23  # that are counted for a picture or a card
+MEMBERS_AT_ONCE = 1 << 22  # that are counted
 MOST_CELLS = 1 << 20  # of which patches are counted; of more cells every so many
 
 
@@ -46,7 +46,8 @@ def box_counts(
     shape, wraps = [hood.shape[k] for k in at], [hood.wrap[k] for k in at]
     steps = [1] * len(at) if steps is None else steps
     first = hood.starts(ordinals)[:, at]
-    behind = first + np.array([hood.sizes[k] for k in at])
+    entries = hood.entries(ordinals)
+    behind = first + np.stack([hood.slices[k].counts[entries[k]] for k in at], axis=-1)
     counted = [-(-n // s) for n, s in zip(shape, steps, strict=True)]
     wide = tuple(n + 1 for n in counted)
     change = np.zeros(math.prod(wide), np.int64)
@@ -75,12 +76,20 @@ def steps_for(shape: Sequence[int], most: int = MOST_CELLS) -> list[int]:
     return steps
 
 
-def element_counts(plan: Plan, part: Members, ordinals: NDArray[Any]) -> NDArray[np.int64] | None:
-    """Count the patches that hold each element; None where there are too many members to count."""
+def element_counts(
+    plan: Plan, part: Members, ordinals: NDArray[Any], most: float = np.inf
+) -> NDArray[np.int64] | None:
+    """Count the patches that hold each element, block by block; None where there are too many members."""
     which = plan.hood.of_part(part, ordinals)
-    if int(part.counts[which].sum()) > MOST_MEMBERS:
+    members = np.cumsum(part.counts[which])
+    total = int(members[-1]) if len(members) else 0
+    if total > most:
         return None
-    return np.bincount(part.take(which).elements, minlength=math.prod(part.shape))
+    out = np.zeros(math.prod(part.shape), np.int64)
+    cuts = np.searchsorted(members, np.arange(MEMBERS_AT_ONCE, total, MEMBERS_AT_ONCE))
+    for block in np.split(which, np.unique(cuts)):
+        out += np.bincount(part.take(block).elements, minlength=len(out))
+    return out
 
 
 def places_once(plan: Plan, ordinals: NDArray[Any]) -> tuple[NDArray[np.int64], int]:

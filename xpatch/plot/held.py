@@ -16,6 +16,8 @@ from xpatch.patches.sides import is_product, numbered
 from xpatch.plot.coverage import box_counts, element_counts, steps_for
 from xpatch.plot.time import coverage_of as steps_counts
 
+MOST_MEMBERS = 1 << 23  # that are counted for a card
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Held:
@@ -78,7 +80,7 @@ def _each(plan: Plan, index: PatchIndex) -> Iterator[Held]:
         counts = box_counts(hood, where, dims, steps)
         yield Held(names[0], dims, counts, tuple(steps), math.prod(shape))
     for part in (p for p in plan.lists if not p.timed):
-        found = element_counts(plan, part, where)
+        found = element_counts(plan, part, where, MOST_MEMBERS)
         n = math.prod(part.shape)
         yield Held(names[0], part.dims, found, (1,), n)
     if plan.hood.time_dims:

@@ -95,8 +95,8 @@ def _of_patches(obj: Any, index: PatchIndex) -> str:
 
 def _sizes(plan: Plan, index: PatchIndex) -> str:
     cut = {d: sum(index.crop.get(d, (0, 0))) for d in plan.inner}
-    lists = {m.dim for m in plan.lists}
-    found = [f"{d}: {'≤ ' if d in lists else ''}{n - cut[d]:,}" for d, n in plan.inner.items()]
+    ragged = {d for p in plan.hood.parts if p.ragged for d in p.inner}
+    found = [f"{d}: {'≤ ' if d in ragged else ''}{n - cut[d]:,}" for d, n in plan.inner.items()]
     return f" of {', '.join(found)}" if found else ""
 
 
@@ -153,14 +153,13 @@ def _crs(domain: Lattice) -> list[Row]:
 
 
 def _slots(plan: Plan, index: PatchIndex) -> list[Row]:
-    """Say how many slots of lists are empty, which hold NaN."""
+    """Say how many slots are empty, which hold NaN."""
     out = []
-    for part in plan.lists:
+    for part in (p for p in plan.hood.parts if p.ragged and len(index.ordinals)):
         counts = part.counts[plan.hood.of_part(part, index.ordinals)]
-        empty = part.width * len(counts) - int(counts.sum())
-        if empty:
-            told = f"{counts.min():,} to {counts.max():,} a patch; {empty / (part.width * len(counts)):.0%} of the slots are empty (NaN)"
-            out.append((f"members along {part.dim}", told))
+        slots = part.width * len(counts)
+        told = f"{counts.min():,} to {counts.max():,} a patch; {slots - counts.sum():,} of {slots:,} slots are empty (NaN)"
+        out.append((f"cells along {next(iter(part.inner))}", told))
     return out
 
 

@@ -78,12 +78,7 @@ def _draw_outlines(
 def _draw_coverage(picture: Picture, ax: Any, sites: Sites, canvas: Canvas) -> None:
     plan, entries = picture.placed
     held = element_counts(plan, plan.lists[0], entries)
-    if held is None:
-        raise ValueError(
-            "these patches hold too many members to count for a picture; draw some of them, "
-            f"patches.isel({picture.source.dim}=slice(None, None, 10)).patch.plot(), or leave the "
-            "coverage out: plot(coverage=False)"
-        )
+    assert held is not None
     most = max(int(held.max(initial=0)), 1)
     scale = {"vmin": 0, "vmax": most} if sites.axes is not None else {"clim": (0, most)}
     drawn = draw_sites(ax, sites, canvas, held, **scale)

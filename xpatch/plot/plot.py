@@ -12,7 +12,7 @@ from xpatch.patches.index import patch_index, splits_of
 from xpatch.patches.properties import only_time
 from xpatch.patches.provenance import provenance
 from xpatch.patches.scene import alone, scene_rows, scenes_written
-from xpatch.plot import boxes, members
+from xpatch.plot import boxes, line, members
 from xpatch.plot import time as plot_time
 from xpatch.plot.picture import BOXES, Picture
 from xpatch.spec import is_integer
@@ -40,8 +40,8 @@ def plot(
     gap; what lies across its end is drawn at both. One of the outlines is thicker, and of lists the
     members of a few patches are drawn, those of stations joined to the anchor.
 
-    Windows in time alone are bars over the time, one below the other: the past in blue, the future in
-    orange, a mark at each anchor. Dates of cftime are drawn as years. Of every place with every window
+    Boxes along one dimension are bars, one below the other. So are windows in time alone: the past in blue,
+    the future in orange, a mark at each anchor. Dates of cftime are drawn as years. Of every place with every window
     each place is drawn once. Patches of several scenes have axes of their own.
 
     Parameters
@@ -76,8 +76,7 @@ def plot(
     ImportError
         If matplotlib is not installed.
     ValueError
-        If these are no patches, a single dimension was cut that is not time, or the field has others
-        than those drawn.
+        If these are no patches, or the field has other dimensions than those drawn.
     """
     try:
         import matplotlib.pyplot as plt
@@ -92,13 +91,18 @@ def plot(
     if groups is not None and len(groups[1]) > 1:
         return _scenes(plt, patches, groups, field, axes, most=most, color=color, **kwargs)
     source = provenance(patches)
-    if only_time(source.plans[0]):
-        rows = _rows(plt, 2 if coverage else 1) if axes is None else np.ravel(axes)
-        rows = rows[: 2 if coverage else 1]
-        return plot_time.draw(patches, source, field, rows, most or BOXES, color, kwargs)
-    given = None if axes is None else np.ravel(axes)
+    many = 2 if coverage else 1
+    given = None if axes is None else np.ravel(axes)[:many]
     picture = Picture(alone(patches), source, field, coverage, given, most, color, kwargs)
-    return (members if picture.placed[0].members is not None else boxes).draw(picture)
+    plan = picture.placed[0]
+    if only_time(source.plans[0]):
+        rows = _rows(plt, many) if given is None else given
+        return plot_time.draw(patches, source, field, rows, most or BOXES, color, kwargs)
+    if plan.members is not None:
+        return members.draw(picture)
+    if len(plan.dims) == 1 and not boxes.is_bent(plan):
+        return line.draw(picture, _rows(plt, many) if given is None else given)
+    return boxes.draw(picture)
 
 
 def _check(field: Any, axes: Any, most: Any) -> None:
