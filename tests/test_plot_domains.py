@@ -172,6 +172,23 @@ def test_a_box_around_the_pole_is_not_closed_across_the_map():
         assert np.abs(np.diff(line[:, 0])).max() < 180
 
 
+def test_a_projection_is_drawn_in_its_own_coordinates():
+    pyproj = pytest.importorskip("pyproj")
+    y, x = 3e6 + 4e4 * np.arange(8), 4e6 + 4e4 * np.arange(10)
+    move = pyproj.Transformer.from_crs("EPSG:3035", "EPSG:4326", always_xy=True)
+    lon, lat = move.transform(*np.meshgrid(x, y))
+    coords = {"y": y, "x": x, "spatial_ref": ((), 0, pyproj.CRS("EPSG:3035").to_cf())}
+    coords["lat"] = (("y", "x"), lat, {"standard_name": "latitude"})
+    coords["lon"] = (("y", "x"), lon, {"standard_name": "longitude"})
+    field = xr.DataArray(np.zeros((8, 10)), coords, ("y", "x"))
+    ax = field.patch.split(geometry={"y": 4, "x": 5}).patch.plot(coverage=False).axes[0]
+    (boxes,) = drawn(ax, PatchCollection)
+    np.testing.assert_allclose(
+        boxes.get_paths()[0].get_extents().extents, [3.98e6, 2.98e6, 4.18e6, 3.14e6]
+    )
+    assert ax.get_aspect() == 1
+
+
 def test_footprints_across_the_dateline_are_whole():
     pytest.importorskip("geopandas")
     frame = tilted(175, 0).patch.split(geometry={"y": 12, "x": 16}).patch.footprints()
@@ -313,7 +330,7 @@ def test_scenes_have_axes_of_their_own():
 
 def test_a_field_says_how_to_look_before_it_is_cut():
     field = xr.DataArray(np.zeros((8, 8)), dims=("y", "x"))
-    with pytest.raises(ValueError, match=r"has not been split: .*anchors\(field\)"):
+    with pytest.raises(ValueError, match=r"has not been split, .*anchors\(field\)"):
         field.patch.plot()
     with pytest.raises(TypeError, match="not both"):
         field.patch.split(geometry={"y": 4}).patch.plot(ax=1, axes=2)

@@ -18,6 +18,7 @@ from xpatch.plot.canvas import COLORS, Canvas, Lines, same_bounds
 from xpatch.plot.cells import draw_bent, rings_of
 from xpatch.plot.coverage import box_counts
 from xpatch.plot.picture import BOXES, Picture, axis_label, check_dims, label_of
+from xpatch.plot.time import write_dates
 
 MOST_LINES = 1000  # cells along an axis that are drawn; of more every so many
 
@@ -79,14 +80,16 @@ def _straight_canvas(domain: Lattice, y: Hashable, x: Hashable) -> Canvas:
         return Canvas(("longitude", "latitude"), True, True)
     crs = crs_of_field(domain)
     labels = [domain.coordinate(d) for d in (y, x)]
-    bare = all(v is None for v in labels)  # pixels, which are squares
+    high, wide = (domain.sizes[d] for d in (y, x))
+    bare = all(v is None for v in labels) and high < 4 * wide < 16 * high  # square pixels
     level = bare or (kinds == ("Y", "X") and all(v is not None for v in labels))
     named = [axis_label(coords.get(d), d) for d in (x, y)]
     return Canvas((named[0], named[1]), level=level, crs=crs)
 
 
 def _is_rotated(domain: Lattice) -> bool:
-    return domain.crs is not None and bool(domain.crs.is_derived)
+    crs = domain.crs  # those of map projections are derived, too
+    return crs is not None and bool(crs.is_geographic and crs.is_derived)
 
 
 def _dress_axes(ax: Any, domain: Lattice, y: Hashable, x: Hashable) -> None:
@@ -94,7 +97,7 @@ def _dress_axes(ax: Any, domain: Lattice, y: Hashable, x: Hashable) -> None:
     for axis, d in ((ax.xaxis, x), (ax.yaxis, y)):
         values = domain.coordinate(d)
         if values is not None and values.dtype.kind == "M":
-            axis.axis_date()
+            write_dates(axis)
     if domain.coordinate(y) is None and not ax.yaxis_inverted():
         ax.invert_yaxis()
 

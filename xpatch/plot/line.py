@@ -39,7 +39,7 @@ def draw(picture: Picture, axes: Any) -> Any:
     axes[-1].set_xlabel(axis_label(domain.template.coords.get(dim), dim))
     values = domain.coordinate(dim)
     if values is not None and values.dtype.kind == "M":
-        write_dates(axes[-1])
+        write_dates(axes[-1].xaxis)
     return axes[0].figure
 
 

@@ -8,10 +8,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.patches.index import patch_index, splits_of
 from xpatch.patches.properties import only_time
-from xpatch.patches.provenance import provenance
-from xpatch.patches.scene import alone, scene_rows, scenes_written
+from xpatch.patches.provenance import NEVER_SPLIT, Provenance, provenance
+from xpatch.patches.scene import alone, scene_rows
 from xpatch.plot import boxes, line, members
 from xpatch.plot import time as plot_time
 from xpatch.plot.picture import BOXES, Picture
@@ -86,11 +85,10 @@ def plot(
         raise TypeError("give plot(ax=…) or plot(axes=…), not both")
     axes = ax if axes is None else axes
     _check(field, axes, most)
-    _check_patches(patches)
     groups = scene_rows(patches)
     if groups is not None and len(groups[1]) > 1:
         return _scenes(plt, patches, groups, field, axes, most=most, color=color, **kwargs)
-    source = provenance(patches)
+    source = _known(patches)
     many = 2 if coverage else 1
     given = None if axes is None else np.ravel(axes)[:many]
     picture = Picture(alone(patches), source, field, coverage, given, most, color, kwargs)
@@ -117,15 +115,18 @@ def _check(field: Any, axes: Any, most: Any) -> None:
         raise ValueError(f"most must be an int of at least 1, got {most!r}")
 
 
-def _check_patches(obj: Any) -> None:
-    """Raise a ValueError that says how to look at patches of a field before they are cut."""
-    known = patch_index(obj) is not None or splits_of(obj) or scenes_written(obj) is not None
-    if not known:
-        raise ValueError(
-            f"plot draws patches, and this field over {[str(d) for d in obj.dims]} has not been split: "
-            "field.patch.split(geometry=…, sampler=…).patch.plot(field). Where they would be, before anything "
-            "is cut, says xpatch.Patcher(geometry, sampler).anchors(field)"
-        )
+def _known(obj: Any) -> Provenance:
+    """Say where patches come from, and of a field how to look before it is cut."""
+    try:
+        return provenance(obj)
+    except ValueError as error:
+        if error.args != (NEVER_SPLIT,):
+            raise
+    raise ValueError(
+        f"plot draws patches, and this field over {[str(d) for d in obj.dims]} has not been split, or lost what "
+        "says how: field.patch.split(geometry=…, sampler=…).patch.plot(field). Where patches would be, before "
+        "anything is cut, says xpatch.Patcher(geometry, sampler).anchors(field)"
+    )
 
 
 def _rows(plt: Any, pictures: int) -> NDArray[Any]:

@@ -30,7 +30,7 @@ def thumbnail(plan: Plan, index: PatchIndex, held: Sequence[Held]) -> str:
     if held and plan.hood.slices and held[0].counts is not None and held[0].counts.ndim >= 2:
         return _figure(_heat(plan, held[0]), "patches on a cell")
     if plan.places is not None:
-        _, entries = plan.in_space(index.ordinals)
+        entries = np.unique(plan.in_space(index.ordinals)[1])  # each place once
         return _figure(_dots(plan.places.x[entries], plan.places.y[entries]), "anchors")
     own = held[0].counts if held else None
     return (

@@ -53,7 +53,7 @@ def draw(
         last.yaxis.get_major_locator().set_params(integer=True)
     last.set_xlabel(label)
     if dated:
-        write_dates(last)
+        write_dates(last.xaxis)
     return first.figure
 
 
@@ -134,13 +134,13 @@ def dress_rows(ax: Any, labels: NDArray, name: str) -> None:
         ax.legend(ncols=3, frameon=False, fontsize="small", **corner)
 
 
-def write_dates(ax: Any) -> None:
-    """Write days since 1970 as dates."""
+def write_dates(axis: Any) -> None:
+    """Write days since 1970 along an axis as dates."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator()
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(ConciseDateFormatter(locator))
 
 
 def _draw_field(ax: Any, field: xr.DataArray, dim: Any, at: NDArray, kwargs: Any) -> None:
