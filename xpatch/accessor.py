@@ -173,6 +173,11 @@ class PatchAccessor(Asked):
 
         return summary(self._obj)
 
+    def _repr_html_(self) -> str:
+        from xpatch.plot.html import card
+
+        return card(self._obj)
+
 
 class TreeAccessor(NotTheCoordinate):
     """What can be asked of patches of several scales, the nodes of a DataTree.
@@ -264,6 +269,11 @@ class TreeAccessor(NotTheCoordinate):
 
         return summary(self._tree)
 
+    def _repr_html_(self) -> str:
+        from xpatch.plot.html import card_of_lines
+
+        return card_of_lines(repr(self))
+
 
 class CatalogAccessor:
     """Fields and patches over the files of a catalog.
@@ -289,6 +299,11 @@ class CatalogAccessor:
     def __repr__(self) -> str:
         files = f"{len(self._obj)} files" if "href" in self._obj else "no catalog"
         return f"<{files}: .field(), .split(geometry), .scenes()>"
+
+    def _repr_html_(self) -> str:
+        from xpatch.plot.html import card_of_lines
+
+        return card_of_lines(repr(self))
 
 
 class OfTables:
