@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
 from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
+from xpatch.geometry.rows import RowFrame
 from xpatch.report import tell
 from xpatch.sampler.base import (
     Sampler,
@@ -26,6 +27,7 @@ from xpatch.sampler.base import (
     not_empty,
     steps_in_cells,
 )
+from xpatch.sampler.rows import row_by_row, step_across
 from xpatch.spec import by_dim, check_amount, check_fraction, check_seed, per_dim
 
 
@@ -125,7 +127,7 @@ class RegularStride(Sampler):
                 f"RegularStride takes step or overlap, not both (step={step!r}, overlap={overlap!r})"
             )
         if step is not None:
-            check_positive(step, "the step of RegularStride")
+            check_positive(step, "the step of RegularStride", lengths=True)
         object.__setattr__(self, "step", step)
         check_empty(empty)
         overlap = by_dim(overlap, {}, "overlap")
@@ -139,19 +141,28 @@ class RegularStride(Sampler):
     def boxes(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Anchors:
         """Place anchors on every stride; they are an outer product."""
         frame = geometry.outline(domain).snapped(self.snap)
-        steps = steps_in_cells(self.step, domain, frame, "step")
-        if self.overlap is not None:
-            asked = per_dim(in_frame(self.overlap, domain, frame), frame.dims, "overlap")
-            for k, dim in enumerate(frame.dims):
-                cells = overlap_in_cells(asked.get(dim, 0), domain, dim, frame.sizes[k])
-                if cells >= frame.sizes[k]:
-                    raise ValueError(
-                        f"an overlap of {cells} cells along {dim!r} is not smaller than the patches "
-                        f"of {frame.sizes[k]} cells"
-                    )
-                steps[k] = frame.sizes[k] - cells
-        axes = tuple(regular_starts(frame, k, step) for k, step in enumerate(steps))
+        if isinstance(frame, RowFrame):
+            step, km = step_across(self.step, domain, frame)
+            plain = dataclasses.replace(self, step=step)
+            return row_by_row(frame, lambda row: plain.steps(domain, row), km, regular_starts)
+        axes = tuple(regular_starts(frame, k, n) for k, n in enumerate(self.steps(domain, frame)))
         return Anchors(axes, product=True)
+
+    def steps(self, domain: Lattice, frame: Frame) -> list[int]:
+        """Give the stride along each dimension in cells."""
+        steps = steps_in_cells(self.step, domain, frame, "step")
+        if self.overlap is None:
+            return steps
+        asked = per_dim(in_frame(self.overlap, domain, frame), frame.dims, "overlap")
+        for k, dim in enumerate(frame.dims):
+            cells = overlap_in_cells(asked.get(dim, 0), domain, dim, frame.sizes[k])
+            if cells >= frame.sizes[k]:
+                raise ValueError(
+                    f"an overlap of {cells} cells along {dim!r} is not smaller than the patches "
+                    f"of {frame.sizes[k]} cells"
+                )
+            steps[k] = frame.sizes[k] - cells
+        return steps
 
     def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Anchor at every so many rows and columns of a lattice."""
@@ -266,6 +277,11 @@ class JitteredStride(Sampler):
     def boxes(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Anchors:
         """Place jittered anchors; the boundary of the geometry moves or drops what overhangs."""
         frame = geometry.outline(domain).snapped(self.snap)
+        if isinstance(frame, RowFrame):
+            raise ValueError(
+                "JitteredStride moves boxes of one size, and those in km have more cells of longitude near the poles; "
+                "use RegularStride() or Random(n), or sizes in cells or degrees"
+            )
         steps = steps_in_cells(self.step, domain, frame, "step")
         axes = [regular_starts(frame, k, step) for k, step in enumerate(steps)]
         check_amount(math.prod(map(len, axes)), repr(self), "use a larger step")
