@@ -12,6 +12,7 @@ import xarray as xr
 
 from xpatch.domain import Lattice
 from xpatch.domain.turns import check_closes
+from xpatch.geometry.around import on_elements
 from xpatch.geometry.base import Anchors, Frame, Geometry
 from xpatch.geometry.lengths import Length, is_longitude, length_in_cells, length_of
 from xpatch.geometry.rows import RowFrame, row_frame
@@ -106,6 +107,10 @@ class Rectangular(Geometry):
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    def on(self, domain: Lattice) -> Geometry:
+        """Give boxes of cells, or lists of the elements in boxes where there are no cells."""
+        return on_elements(self.size, domain, self.boundary) or self
+
     def outline(self, domain: Lattice) -> Frame:
         """Resolve sizes and boundaries on ``domain``; dimensions come in its order."""
         if several_grids(self, domain.sizes):
@@ -193,7 +198,7 @@ def _check_ordered(dims: tuple[Any, ...], domain: Lattice) -> None:
         if dim in domain.element_dims and domain.roles.get(dim) != "T" and not domain.held:
             raise ValueError(
                 f"Rectangular cuts boxes out of lattices, but {dim!r} counts elements, which have no "
-                "order in space; use KNNGraph(k), RadiusGraph(radius), SphericalCap(radius_km), "
+                "order in space; use Rectangular(lat='300km', lon='300km'), with the names of their coordinates, KNNGraph(k), RadiusGraph(radius), SphericalCap(radius_km), "
                 "PolygonIntersection(polygons), or on a mesh KHopGraph(hops)"
             )
 

@@ -90,7 +90,8 @@ def km_per_unit(domain: Any, dim: Hashable, length: Length, what: str) -> float:
     if domain.roles.get(dim) in ("X", "Y") and not domain.curved and domain.crs is not None:
         return km_of_crs(domain.crs)
     mend = (
-        "boxes of cells follow a curved grid only roughly: use SphericalCap(radius_km), or an int, in cells"
+        "the cells of a curvilinear grid lie in no straight boxes: lists of those in a box around each are "
+        "Rectangular(lat='300km', lon='300km'), in a circle SphericalCap(150); or give an int, in cells"
         if domain.curvilinear
         else f"name the dimensions lat and lon, write a CRS (field.rio.write_crs(…)) or the attribute "
         f"units='m' of {dim!r}, or give an int, in cells"
@@ -137,8 +138,9 @@ def length_in_cells(domain: Any, dim: Hashable, length: Length, what: str) -> in
     ValueError
         If it is less than half a cell.
     """
+    units = units_per(domain, dim, length, what)
     step = step_of(domain, dim, what)
-    cells = round(units_per(domain, dim, length, what) / step)
+    cells = round(units / step)
     if cells < 1:
         raise ValueError(
             f"{what} of {length.text!r} along {dim!r} is less than half a cell, which is {step:g} of its units; "

@@ -21,6 +21,7 @@ from xpatch.geometry import (
     RadiusGraph,
     SphericalCap,
 )
+from xpatch.geometry.around import BoxOfElements
 from xpatch.sampler.base import (
     Sampler,
     check_empty,
@@ -193,7 +194,9 @@ class FibonacciSphere(Sampler):
         sites = geometry.outline(domain)
         x, y = sites.from_lonlat(*sphere.fibonacci(self.n))
         known = np.isfinite(x) & np.isfinite(y)
-        if not isinstance(geometry, SphericalCap | RadiusGraph):  # others find members everywhere
+        if not isinstance(
+            geometry, SphericalCap | RadiusGraph | BoxOfElements
+        ):  # others find members everywhere
             known &= ps.near_cells(*sphere.fibonacci(self.n), sites)
         if not known.any():
             raise ValueError(f"none of the {self.n} anchors of FibonacciSphere lies in the field")

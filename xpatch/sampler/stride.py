@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
 from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
+from xpatch.geometry.around import BoxOfElements
 from xpatch.geometry.rows import RowFrame
 from xpatch.report import tell
 from xpatch.sampler.base import (
@@ -27,6 +28,7 @@ from xpatch.sampler.base import (
     not_empty,
     steps_in_cells,
 )
+from xpatch.sampler.extent import is_over_extent, over_extent
 from xpatch.sampler.rows import row_by_row, step_across
 from xpatch.spec import by_dim, check_amount, check_fraction, check_seed, per_dim
 
@@ -173,6 +175,11 @@ class RegularStride(Sampler):
             )
         no_snap(self.snap, geometry)
         sites = geometry.outline(domain)
+        if domain.element_dims and self.step is None and isinstance(geometry, BoxOfElements):
+            return dataclasses.replace(geometry.candidates(domain), empty=self.empty)
+        if is_over_extent(self.step, domain):
+            found = over_extent(self.step, domain, sites)
+            return dataclasses.replace(found, empty=self.empty or "drop")
         cells = [
             np.arange(0, n, s)
             for n, s in zip(sites.shape, strides(self, domain, sites), strict=True)
@@ -312,7 +319,8 @@ def strides(sampler: Any, domain: Lattice, sites: Sites) -> list[int]:
     if domain.element_dims:
         raise ValueError(
             f"{type(sampler).__name__} strides over rows and columns, but {list(sites.dims)} counts "
-            "elements, which have no order in space; use PoissonDisk(min_dist), Random(n), "
+            "elements, which have no order in space; use RegularStride(lat=1.0, lon=1.0), in units of their "
+            "coordinates or text, '100km', PoissonDisk(min_dist), Random(n), "
             "FibonacciSphere(n) or EveryElement()"
         )
     asked = per_dim(sampler.step, sites.dims, "step")
