@@ -116,7 +116,7 @@ class Lattice(Domain):
             return int(value)
         step = self.spacing(dim)
         if step is None and self.rotated is not None and dim in self.rotated:
-            step = self._side(dim)
+            step = self.side(dim)
         if step is None or isinstance(step, np.timedelta64):
             raise ValueError(
                 f"{what} along {dim!r} is the float {value!r}, a length in coordinate units, but "
@@ -130,7 +130,7 @@ class Lattice(Domain):
             )
         return cells
 
-    def _side(self, dim: Hashable) -> float:
+    def side(self, dim: Hashable) -> float:
         """Give the length of the side of a cell of a rotated raster along ``dim``."""
         assert self.affine is not None
         assert self.rotated is not None

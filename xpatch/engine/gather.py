@@ -72,13 +72,23 @@ def gather(
         grid = out.reshape(*map(len, hood.parts), *shape)
         threads = threads if out.nbytes >= THREADED_BYTES else 1
         _product(array, axes, hood.parts, grid, fills, threads)
+        _emptied(dims, hood, out, fills)
     elif boxed and out.nbytes > LARGE_BYTES * len(out):
         _one_by_one(array, dims, hood, out, fills)
+        _emptied(dims, hood, out, fills)
     elif len(hood.parts) == 1 and not boxed:
         _members(array, dims, hood, out, fills[0])
     else:
         _looked_up(array, dims, hood, out, fills)
     return out
+
+
+def _emptied(dims: Sequence[Hashable], hood: Any, out: NDArray[Any], fills: Sequence[Any]) -> None:
+    """Fill the slots of windows that are shorter than others; objects know nothing that is missing."""
+    entries = hood.entries(np.arange(len(hood)))
+    for part, which, fill in zip(hood.parts, entries, fills, strict=True):
+        if part.ragged and out.dtype != object:
+            np.moveaxis(out, 1 + dims.index(part.dim), 1)[part.empty(which)] = fill
 
 
 # ------------------------------------------------------------------------------- outer products

@@ -123,11 +123,7 @@ class Members:
 
     def fill(self, dtype: np.dtype, empty: Any) -> tuple[np.dtype, Any]:
         """Give the dtype of patches, and what empty slots, which are ``empty`` or missing, hold."""
-        if not self.ragged or dtype.kind == "O":
-            return dtype, None
-        if dtype.kind in "US":
-            return dtype, np.zeros((), dtype)[()]
-        return dtypes.filled(dtype, empty)
+        return dtypes.of_empty(dtype, empty) if self.ragged else (dtype, None)
 
     def cover(self, entries: NDArray[Any]) -> NDArray[Any]:
         """Count the patches that hold each element."""

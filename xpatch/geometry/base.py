@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
+from xpatch.domain import places as pl
 from xpatch.neighborhood import Members, Neighborhood
 from xpatch.spec import Spec, per_dim
 
@@ -20,6 +21,10 @@ class Geometry(Spec):
     A geometry says two things of a domain: what a sampler must know to place anchors, and the
     neighborhood of each anchor. Lists of elements derive from `MemberGeometry`.
     """
+
+    def on(self, domain: Lattice) -> Geometry:
+        """Give what this is on ``domain``: sizes are boxes on lattices, and lists on elements."""
+        return self
 
     def outline(self, domain: Lattice) -> Any:
         """Give the `Frame` of boxes, or the `Sites` that members are chosen from."""
@@ -56,6 +61,31 @@ class Frame:
     boundary: tuple[str, ...]
     snap: tuple[int, ...] | None = None  # of what starts are multiples
 
+    @property
+    def order(self) -> list[int]:
+        """The dimensions by number, in the order in which their starts are settled."""
+        return list(range(len(self.dims)))
+
+    def cells(self, k: int, starts: NDArray[np.int64]) -> Any:
+        """Give the size of boxes with some starts along dimension number ``k``."""
+        return self.sizes[k]
+
+    def nearest(self, located: Any) -> NDArray[np.int64]:
+        """Give the starts of the boxes whose mid-points are nearest to places, shape (place, dim)."""
+        return pl.nearest_starts(located, self.sizes)
+
+    def centered(self, cells: NDArray[Any]) -> NDArray[np.int64]:
+        """Give the starts of the boxes that have cells, (patch, dim), for their middle ones."""
+        return np.asarray(cells - np.array(self.sizes) // 2, np.int64)
+
+    def widened(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give the starts of boxes of those that draws take, which know of one size alone."""
+        return starts
+
+    def keeping(self, keep: Any) -> Any:
+        """Give what says which of these are kept, ``keep`` and what the boundary leaves."""
+        return keep
+
     def multiple(self, k: int) -> int:
         """Give of what starts along dimension number ``k`` are multiples."""
         return 1 if self.snap is None else self.snap[k]
@@ -80,9 +110,10 @@ class Frame:
                 )
         return dataclasses.replace(self, snap=steps)
 
-    def limits(self, k: int) -> tuple[int, int]:
-        """Give the first and the last allowed start along dimension number ``k``."""
-        size, n, step = self.sizes[k], self.shape[k], self.multiple(k)
+    def limits(self, k: int, size: Any = None) -> tuple[Any, Any]:
+        """Give the first and the last allowed start along dimension number ``k``, of boxes of some size."""
+        n, step = self.shape[k], self.multiple(k)
+        size = self.sizes[k] if size is None else size
         low, high = 0, n - size
         if self.boundary[k] == "wrap":
             low, high = 0, n - 1
@@ -104,18 +135,20 @@ class Frame:
         """
         starts = np.array(starts, dtype=np.int64)
         keep = np.ones(len(starts), bool)
-        for k, dim in enumerate(self.dims):
-            column, size, n = starts[:, k], self.sizes[k], self.shape[k]
+        for k in self.order:
+            dim, column, n = self.dims[k], starts[:, k], self.shape[k]
             if self.boundary[k] == "wrap":
                 column %= n
                 continue
-            low, high = self.limits(k)
+            size = self.cells(k, starts)
+            low, high = self.limits(k, size)
             over = (column < low) | (column > high)
             if self.boundary[k] in ("shift", "pad"):
                 np.clip(column, low, high, out=column)
             elif self.boundary[k] == "drop":
                 keep &= ~over
             elif over.any():
+                size = int(np.broadcast_to(size, len(starts))[over][0])
                 raise ValueError(
                     f"{what}: a patch of {size} cells starting at {int(column[over][0])} along "
                     f"{dim!r} overhangs the {n} cells of the field; "

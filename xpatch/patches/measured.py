@@ -50,7 +50,7 @@ def around(members: Members, places: Places, given: Mapping[str, Any], domain: L
             )
     spec = given.get("spatial") or given
     try:
-        geometry = decode(spec.get("geometry"))
+        geometry = decode(spec.get("geometry")).on(domain)
     except (ValueError, TypeError):  # polygons and functions are not written
         return members
     kept = np.flatnonzero(members.counts)

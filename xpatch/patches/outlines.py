@@ -63,12 +63,12 @@ def rectangles(obj: Any) -> tuple[NDArray[np.float64], tuple[Hashable, Hashable]
     if plan.domain.above is not None:
         plan.domain.above.check_placed(plan.dims)
     boxes = plan.boxes.cropped(source.crop)
-    starts = boxes.starts(source.ordinals)
+    starts, cells = boxes.starts(source.ordinals), boxes.cells(source.ordinals)
     y, x = plane(plan.domain, plan.dims)
     columns = {}
     for d in (y, x):
         k = plan.dims.index(d)
-        start, size, n = starts[:, k], boxes.sizes[k], boxes.shape[k]
+        start, size, n = starts[:, k], cells[:, k], boxes.shape[k]
         edges = axis_edges(plan.domain, d)
         step = (edges[-1] - edges[0]) / n
         ends = []

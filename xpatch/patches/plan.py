@@ -263,7 +263,7 @@ class Plan:
     def mid_positions(self, ordinals: NDArray[Any] | None = None) -> dict[Hashable, NDArray[Any]]:
         """Give the mid-point of boxes along each dimension, in cells; of windows in time the anchor."""
         starts = self.boxes.starts(ordinals)
-        pairs = zip(self.boxes.sizes, self.boxes.anchors, strict=True)
+        pairs = zip(self.boxes.cells(ordinals).T, self.boxes.anchors, strict=True)
         halves = [(s - 1) / 2 if at is None else at for s, at in pairs]
         return {d: starts[:, k] + h for k, (d, h) in enumerate(zip(self.dims, halves, strict=True))}
 
@@ -272,7 +272,7 @@ class Plan:
     ) -> dict[Hashable, NDArray[np.int64]]:
         """Give the middle cell of patches along each dimension: cell ``size // 2`` of the patch."""
         starts = self.boxes.starts(ordinals)
-        pairs = zip(self.boxes.sizes, self.boxes.anchors, strict=True)
+        pairs = zip(self.boxes.cells(ordinals).T, self.boxes.anchors, strict=True)
         halves = [s // 2 if at is None else at for s, at in pairs]
         return {d: starts[:, k] + h for k, (d, h) in enumerate(zip(self.dims, halves, strict=True))}
 

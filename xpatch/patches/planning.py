@@ -158,15 +158,16 @@ def found_on(domain: Lattice, patcher: AnyAxes, obj: Any) -> Found:
 
 def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
     """Find the neighborhoods of a Patcher."""
-    if isinstance(axes.geometry, MemberGeometry):
-        places, members = members_at(domain, axes.geometry, axes.sampler, obj)
+    geometry = axes.geometry.on(domain)
+    if isinstance(geometry, MemberGeometry):
+        places, members = members_at(domain, geometry, axes.sampler, obj)
         rest = (places.ordinals, places.origin, places)
         matched = places.origin is not None
-        tell_placeless(domain, axes.geometry)
+        tell_placeless(domain, geometry)
         hood = Neighborhood((members,))
         return Found(hood, axes.window, *rest, ids=places.ids, matched=matched)
-    anchors = asked(axes.sampler.places, domain, axes.geometry, obj)
-    boxes = axes.geometry.neighborhood(domain, anchors)
+    anchors = asked(axes.sampler.places, domain, geometry, obj)
+    boxes: Any = geometry.neighborhood(domain, anchors)
     found = Found(boxes, axes.window, anchors.ordinals, anchors.origin, ids=anchors.ids)
     return dataclasses.replace(found, matched=anchors.origin is not None)
 

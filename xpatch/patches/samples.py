@@ -80,7 +80,7 @@ def _instances(counts: Counts, plan: Plan) -> Members:
     if hood.lists or hood.anchors[hood.dims.index(counts.instance)] is not None:
         raise refusal(counts, f"patches along {list(plan.dims)} are joined of several parts")
     boxes = hood.only([counts.instance])
-    if boxes.overhangs and not boxes.wrap[0]:
+    if boxes.ragged or (boxes.overhangs and not boxes.wrap[0]):
         raise refusal(counts, "padding has none")
     (size,), (n,) = boxes.sizes, boxes.shape
     cells = (boxes.starts() + np.arange(size)) % n

@@ -113,8 +113,11 @@ def offsets(hood: Neighborhood) -> tuple[Any, ...]:
         if not part.box:
             out.append(ListWeights(part, part.radial))
         else:
-            far = np.abs(half_sample_offsets(part.size))
-            out.append(AxisWeights(far[None], np.zeros(len(part), np.intp)))
+            sizes, pick = np.unique(part.counts, return_inverse=True)
+            far = np.zeros((len(sizes), part.size))
+            for row, size in zip(far, sizes, strict=True):
+                row[:size] = np.abs(half_sample_offsets(int(size)))
+            out.append(AxisWeights(far, pick.reshape(-1)))
     return tuple(out)
 
 

@@ -143,10 +143,10 @@ class Explicit(Sampler):
         if points is None:
             return self._numbered(frame)
         args = (domain, frame.dims, frame.sizes, frame.boundary)
-        sizes = (1,) * len(frame.dims) if self.at == "start" else frame.sizes
-        located = pl.locate(points, domain, frame.dims, sizes, frame.boundary)
+        first = (1,) * len(frame.dims) if self.at == "start" else None
+        located = pl.locate(points, domain, frame.dims, first or frame.sizes, frame.boundary)
         kept = self._inside(located, points, *args[:2])
-        starts = pl.nearest_starts(located, sizes)[kept]
+        starts = (pl.nearest_starts(located, first) if first else frame.nearest(located))[kept]
         ids = None if points.ids is None else points.ids[kept]
         return self._settled(starts, frame, ids)
 
@@ -193,7 +193,7 @@ class Explicit(Sampler):
             bad |= out
         starts = cells[~bad]
         if self.at == "center":
-            starts = starts - np.array(frame.sizes) // 2
+            starts = frame.centered(starts)
         return self._settled(starts, frame, None)
 
     def _settled(self, starts: NDArray[np.int64], frame: Frame, ids: NDArray | None) -> Anchors:
@@ -215,7 +215,7 @@ class Explicit(Sampler):
         if self.at == "start":
             starts = np.ceil(located.positions - 0.5 - located.tolerance).astype(np.int64)
         else:
-            starts = pl.nearest_starts(located, frame.sizes)
+            starts = frame.nearest(located)
         settled, _ = frame.settle(starts, "Explicit")
         moved = settled != starts
         for k, word in enumerate(frame.boundary):

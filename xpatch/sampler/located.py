@@ -21,6 +21,7 @@ from xpatch.geometry import (
     RadiusGraph,
     SphericalCap,
 )
+from xpatch.geometry.around import BoxOfElements
 from xpatch.sampler.base import (
     Sampler,
     check_empty,
@@ -77,7 +78,7 @@ class AlongTrack(Sampler):
                     f"{vertices.shape}"
                 )
             cells = np.rint(walk(vertices, self.spacing)).astype(np.int64)
-            starts = cells - np.array(frame.sizes) // 2
+            starts = frame.centered(cells)
             return boxes_at(starts, np.zeros(len(starts), bool), frame, self)
         if pl.curved(domain):
             lon, lat = sphere.along(*pl.moved_to(points, pl.DEGREES, "the track"), self.spacing)
@@ -85,7 +86,7 @@ class AlongTrack(Sampler):
         else:
             walked = self._walked(points, domain, frame.dims)
         located = pl.locate(walked, domain, frame.dims, frame.sizes, frame.boundary, "the track")
-        return boxes_at(pl.nearest_starts(located, frame.sizes), located.outside, frame, self)
+        return boxes_at(frame.nearest(located), located.outside, frame, self)
 
     def _points(self, domain: Lattice, dims: tuple) -> pl.Points | None:
         """Read the vertices; None where they are index positions."""
@@ -185,7 +186,7 @@ class FibonacciSphere(Sampler):
             raise ValueError(f"none of the {self.n} anchors of FibonacciSphere lies in the field")
         points = pl.Points({"lon": lon[inside], "lat": lat[inside]}, ("lon", "lat"), pl.DEGREES)
         located = pl.locate(points, domain, frame.dims, frame.sizes, frame.boundary)
-        starts = pl.nearest_starts(located, frame.sizes)[~located.outside]
+        starts = frame.nearest(located)[~located.outside]
         settled, keep = frame.settle(starts, "FibonacciSphere")
         return listed(not_empty(settled[keep], "FibonacciSphere"))
 
@@ -193,7 +194,9 @@ class FibonacciSphere(Sampler):
         sites = geometry.outline(domain)
         x, y = sites.from_lonlat(*sphere.fibonacci(self.n))
         known = np.isfinite(x) & np.isfinite(y)
-        if not isinstance(geometry, SphericalCap | RadiusGraph):  # others find members everywhere
+        if not isinstance(
+            geometry, SphericalCap | RadiusGraph | BoxOfElements
+        ):  # others find members everywhere
             known &= ps.near_cells(*sphere.fibonacci(self.n), sites)
         if not known.any():
             raise ValueError(f"none of the {self.n} anchors of FibonacciSphere lies in the field")
