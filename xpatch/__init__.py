@@ -41,6 +41,7 @@ from xpatch.domain import (
     register_domain,
 )
 from xpatch.geometry import (
+    CenteredGrid,
     Geometry,
     KHopGraph,
     KNNGraph,
@@ -111,6 +112,7 @@ __all__ = [
     "CalendarPeriod",
     "CausalBoxcar",
     "CausalRolling",
+    "CenteredGrid",
     "Count",
     "Custom",
     "Domain",

@@ -29,6 +29,7 @@ from xpatch.sampler.base import (
     check_positive,
     listed,
     not_empty,
+    unmoved,
 )
 from xpatch.sampler.reading import free_places, read_points, xy_on_sites
 from xpatch.spec import check_amount
@@ -122,7 +123,8 @@ class AlongTrack(Sampler):
             x, y = sphere.along(x, y, self.spacing)
         else:
             x, y = walk(np.stack([x, y], axis=-1), self.spacing).T
-        return dataclasses.replace(free_places(x, y, sites), empty=self.empty or "drop")
+        found = dataclasses.replace(free_places(x, y, sites), empty=self.empty or "drop")
+        return geometry.headed(domain, found)
 
 
 def boxes_at(
@@ -136,7 +138,8 @@ def boxes_at(
             f"is number {int(np.flatnonzero(outside)[0])}; leave them out with outside='drop'"
         )
     settled, keep = frame.settle(starts[~outside], name)
-    return listed(not_empty(settled[keep], name))
+    found = listed(not_empty(settled[keep], name))
+    return dataclasses.replace(found, centered=unmoved(starts[~outside], frame))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -187,7 +190,8 @@ class FibonacciSphere(Sampler):
         located = pl.locate(points, domain, frame.dims, frame.sizes, frame.boundary)
         starts = pl.nearest_starts(located, frame.sizes)[~located.outside]
         settled, keep = frame.settle(starts, "FibonacciSphere")
-        return listed(not_empty(settled[keep], "FibonacciSphere"))
+        found = listed(not_empty(settled[keep], "FibonacciSphere"))
+        return dataclasses.replace(found, centered=unmoved(starts, frame))
 
     def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         sites = geometry.outline(domain)
