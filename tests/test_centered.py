@@ -391,3 +391,23 @@ def test_patches_of_a_track_are_those_of_its_parts():
     north = np.hypot(away.north, away.east)
     np.testing.assert_allclose(north, patches.patch.distance, rtol=1e-6, atol=1e-3)
     assert abs(north - np.hypot(patches.dx, patches.dy)).max() < 80
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_maps_of_slots_merge_like_lists(lazy):
+    field = globe(4.0)
+    field = (field.chunk({"lat": 10}) if lazy else field).to_dataset().assign(u=-field)
+    at = xpatch.Explicit(lon=[0.0, 8.0], lat=[0.0, 20.0])
+    patches = field.patch.split(
+        geometry=xpatch.CenteredGrid("2000km", "1500km", "150km"), sampler=at
+    )
+    maps = patches.set_index(cell=("dy", "dx")).unstack("cell")
+    assert maps["t"].dims == ("patch", "dy", "dx")
+    assert dict(maps.sizes) == {"patch": 2, "dy": 13, "dx": 11}
+    merged = patches.patch.merge()
+    for given in (maps, maps.transpose("patch", "dx", "dy"), maps.sortby("dy", ascending=False)):
+        xr.testing.assert_allclose(given.patch.merge().compute(), merged.compute())
+    bare = maps["t"].drop_vars(["dy", "dx"])
+    xr.testing.assert_allclose(bare.patch.merge().compute(), merged["t"].compute())
+    value = patches["t"].mean("cell")  # one value a patch is still one
+    assert value.patch.merge().dims == ("lat", "lon")

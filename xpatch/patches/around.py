@@ -15,9 +15,10 @@ from xpatch.geometry import MemberGeometry
 from xpatch.neighborhood import Neighborhood, Slices
 from xpatch.patches.labels import tolerance
 
-__all__ = ["slots_around"]
+__all__ = ["slots_around", "with_slots"]
 
 NAMES = {"Y": "dy", "X": "dx"}
+MAP = ("dy", "dx")
 
 
 def slots_around(
@@ -40,6 +41,20 @@ def slots_around(
     return {n: v for n, v in found.items() if n not in taken}
 
 
+def with_slots(patches: Any, source: Any) -> Any:
+    """Give patches whose slots were unstacked to maps, (patch, dy, dx), their list of slots back.
+
+    Merge would take maps for patches that have one value each.
+    """
+    for part in (p for plan in source.plans for p in plan.lists if not p.timed):
+        sizes = [patches.sizes.get(d, 0) for d in MAP]
+        own = part.dim not in patches.dims and not {*MAP} & {*source.plans[0].domain.sizes}
+        if own and int(np.prod(sizes)) == part.width:
+            labeled = [d for d in MAP if d in patches.coords]  # of which some may have been turned
+            return patches.sortby(labeled).stack({part.dim: MAP})
+    return patches
+
+
 def _horizontal(domain: Lattice, hood: Neighborhood) -> Mapping[str, Slices]:
     """Give the boxes along the only dimensions of x and of y."""
     roles = [(axis_role(domain.roles, p.dim), p) for p in hood.slices if not p.timed]
@@ -55,6 +70,7 @@ def _along(domain: Lattice, part: Slices) -> Variable | None:
         return None
     attrs = {"long_name": f"{part.dim} from the anchor"}
     units = domain.template.coords[part.dim].attrs.get("units")
+    units = "degrees" if units is None and domain.geographic else units
     if units is not None:
         attrs["units"] = "degrees" if str(units).lower().startswith("degree") else units
     offsets = np.arange(part.size) - part.size // 2
