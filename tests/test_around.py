@@ -64,7 +64,9 @@ def test_a_composite_keeps_and_plots_them():
     assert composite.swap_dims(lat="dy", lon="dx").sel(dx=0, dy=0.5).ndim == 0
 
 
-@pytest.mark.parametrize("kind", ["table", "points", "track", "cells", "events", "lookback"])
+@pytest.mark.parametrize(
+    "kind", ["table", "points", "track", "cells", "events", "lookback", "valid"]
+)
 def test_all_that_place_boxes_in_their_middle_have_them(kind):
     field = globe(2.0)
     time = pd.date_range("2000-01-01", periods=5)
@@ -86,6 +88,7 @@ def test_all_that_place_boxes_in_their_middle_have_them(kind):
             "table": lambda: xpatch.Explicit(pd.DataFrame(AT)),
             "points": lambda: xpatch.Explicit(shapely.points(AT["lon"], AT["lat"])),
             "track": lambda: xpatch.AlongTrack({"lon": [0.0, 30], "lat": [0.0, 5]}, 500),
+            "valid": lambda: xpatch.Valid(xpatch.Explicit(AT)),
             "cells": lambda: xpatch.Explicit([(3, 4), (0, 0)], at="center"),
         }[kind]()
         patches = field.patch.split(geometry=box, sampler=sampler)
@@ -182,8 +185,13 @@ def test_projected_rasters_have_meters():
     pytest.importorskip("rioxarray")
     x, y = np.arange(5e5, 5.02e5, 20.0), np.arange(6.002e6, 6e6, -20.0)
     scene = xr.DataArray(np.zeros((100, 100)), {"y": y, "x": x}, ("y", "x")).rio.write_crs(32633)
-    scene.x.attrs["units"] = scene.y.attrs["units"] = "m"
     at = xpatch.Explicit({"x": [501000.0], "y": [6001000.0]})
+    bare = scene.rio.write_transform().drop_vars(["x", "y"])  # told by the transform alone
+    assert bare.patch.split(geometry={"y": 3, "x": 3}, sampler=at).dy.values.tolist() == [
+        20,
+        0,
+        -20,
+    ]
     patches = scene.patch.split(geometry={"y": 3, "x": 3}, sampler=at)
     assert patches.dy.values.tolist() == [20, 0, -20]
     assert patches.dx.values.tolist() == [-20, 0, 20]

@@ -411,3 +411,31 @@ def test_maps_of_slots_merge_like_lists(lazy):
     xr.testing.assert_allclose(bare.patch.merge().compute(), merged["t"].compute())
     value = patches["t"].mean("cell")  # one value a patch is still one
     assert value.patch.merge().dims == ("lat", "lon")
+
+
+def test_faces_of_a_mesh():
+    ux = pytest.importorskip("uxarray")
+    from tests.element_strategies import mesh
+
+    grid = mesh()
+    lon, lat = grid.face_lon.values, grid.face_lat.values
+    field = ux.UxDataArray(np.arange(len(lon), dtype=float), dims=("n_face",), uxgrid=grid)
+    far = xpatch.sphere.haversine(lon[:, None], lat[:, None], lon, lat)
+    step = float(np.sort(far, axis=1)[:, 1].mean())
+    at = xpatch.Explicit({"lon": lon[[0, -1]], "lat": lat[[0, -1]]})
+    patches = field.patch.split(geometry=xpatch.CenteredGrid(4 * step, 4 * step, step), sampler=at)
+    assert patches.dx.dims == ("n_face",)
+    middle = (patches.dx == 0) & (patches.dy == 0)
+    np.testing.assert_array_equal(patches.values[:, middle], [[0], [len(lon) - 1]])
+    for k, (x, y) in enumerate(zip(lon[[0, -1]], lat[[0, -1]], strict=True)):
+        turn, reach = (
+            np.rad2deg(np.arctan2(patches.dx, patches.dy)),
+            np.hypot(patches.dx, patches.dy),
+        )
+        xs, ys, _ = SPHERE.fwd(*(np.full(25, v) for v in (x, y)), turn, 1000 * reach)
+        near = xpatch.sphere.haversine(np.array(xs)[:, None], np.array(ys)[:, None], lon, lat)
+        found = patches.values[k]
+        known = np.isfinite(found)
+        best = near[np.arange(25)[known], found[known].astype(int)]
+        np.testing.assert_allclose(best, near.min(axis=1)[known], rtol=1e-9, atol=1e-6)
+        assert (near.min(axis=1)[~known] > 0.9 * step).all()

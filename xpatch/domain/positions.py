@@ -220,6 +220,19 @@ def near_cells(lon: NDArray, lat: NDArray, sites: Any, reach: float = 1.0) -> ND
     return np.where(told, tight, loose)
 
 
+def in_rows_and_columns(x: Floats, y: Floats, sites: Any) -> NDArray[np.bool_]:
+    """Whether places in the coordinates of a field with straight axes lie in a cell of it."""
+    rows, columns = sites.axes
+    halves = [np.abs(np.diff(a)).max(initial=0) / 2 for a in (rows, columns)]
+    y_half, x_half = (
+        own or max(halves) for own in halves
+    )  # a single row is as high as cells are wide
+    if sites.geographic:
+        x = x - 360 * np.round((x - (columns.min() + columns.max()) / 2) / 360)
+    inside = (y >= rows.min() - y_half) & (y <= rows.max() + y_half)
+    return np.asarray(inside & (x >= columns.min() - x_half) & (x <= columns.max() + x_half))
+
+
 def _in_cell(
     places: Floats, sites: Any, cells: NDArray
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

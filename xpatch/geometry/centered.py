@@ -228,7 +228,7 @@ def _looked_up(
         x0, y0 = np.broadcast_to(x, known.shape), np.broadcast_to(y, known.shape)
         if metric == "haversine":
             lon, lat = (v.ravel() for v in sphere.reached(x0, y0, far, toward))
-            points, near = sphere.unit_vectors(lon, lat), ps.near_cells(lon, lat, sites, REACH)
+            points, near = sphere.unit_vectors(lon, lat), _near_on_earth(lon, lat, sites)
         else:
             angle = np.deg2rad(toward)
             points = np.stack([x0 + far * np.sin(angle), y0 + far * np.cos(angle)], axis=-1)
@@ -243,14 +243,17 @@ def _looked_up(
         yield np.where(near.reshape(known.shape) & known, elements, -1), distances
 
 
+def _near_on_earth(lon: NDArray, lat: NDArray, sites: Sites) -> NDArray[np.bool_]:
+    """Whether places lie in a cell; of scattered elements, hardly farther than their fourth neighbor."""
+    if sites.axes is not None:
+        return ps.in_rows_and_columns(*sites.from_lonlat(lon, lat), sites)
+    return ps.near_cells(lon, lat, sites, REACH)
+
+
 def _near_in_plane(points: NDArray, sites: Sites) -> NDArray[np.bool_]:
     """Whether points lie in a cell; of scattered elements, hardly farther than their fourth neighbor."""
     if sites.axes is not None:
-        near = np.ones(len(points), bool)
-        for values, axis in zip(points.T, reversed(sites.axes), strict=True):
-            half = np.abs(np.diff(axis)).max(initial=0) / 2
-            near &= (values >= axis.min() - half) & (values <= axis.max() + half)
-        return near
+        return ps.in_rows_and_columns(points[:, 0], points[:, 1], sites)
     far, at = sites.tree.query(points)
     spacing, _ = sites.tree.query(sites.tree.data[at], [min(5, len(sites.known))])
     return np.asarray(far <= REACH * spacing[:, 0])

@@ -68,13 +68,21 @@ def _along(domain: Lattice, part: Slices) -> Variable | None:
     step = None if values is None or part.coarse is not None else even_step(domain, part.dim)
     if step is None:
         return None
-    attrs = {"long_name": f"{part.dim} from the anchor"}
-    units = domain.template.coords[part.dim].attrs.get("units")
-    units = "degrees" if units is None and domain.geographic else units
-    if units is not None:
-        attrs["units"] = "degrees" if str(units).lower().startswith("degree") else units
+    attrs = {"long_name": f"{part.dim} from the anchor", **_units(domain, part.dim)}
     offsets = np.arange(part.size) - part.size // 2
     return Variable((part.dim,), offsets * step, attrs)
+
+
+def _units(domain: Lattice, dim: Hashable) -> dict[str, Any]:
+    """Give the units that labels say they have, or their CRS: of differences, degrees of no direction."""
+    coords = domain.template.coords
+    said = coords[dim].attrs.get("units") if dim in coords else None
+    if domain.geographic or str(said).lower().startswith("degree"):
+        return {"units": "degrees"}
+    if said is None and domain.crs is not None:
+        said = domain.crs.axis_info[0].unit_name
+        said = {"metre": "m"}.get(said, said)
+    return {} if said is None else {"units": said}
 
 
 def even_step(domain: Lattice, dim: Hashable) -> float | None:

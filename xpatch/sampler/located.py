@@ -209,12 +209,7 @@ def in_field(lon: NDArray, lat: NDArray, domain: Lattice) -> NDArray[np.bool_]:
     """Whether places lie in a cell; on curvilinear grids, no farther from one than the next ones."""
     sites = domain.sites()
     if sites.axes is not None and sites.geographic:
-        lon, lat = sites.from_lonlat(lon, lat)
-        (y, y_half), (x, x_half) = ((a, np.abs(np.diff(a)).max(initial=0) / 2) for a in sites.axes)
-        middle = (x.min() + x.max()) / 2
-        lon = lon - 360 * np.round((lon - middle) / 360)
-        in_rows = (lat >= y.min() - y_half) & (lat <= y.max() + y_half)
-        return in_rows & (lon >= x.min() - x_half) & (lon <= x.max() + x_half)
+        return ps.in_rows_and_columns(*sites.from_lonlat(lon, lat), sites)
     return ps.near_cells(lon, lat, sites)
 
 
