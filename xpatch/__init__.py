@@ -42,6 +42,7 @@ from xpatch.domain import (
     register_domain,
 )
 from xpatch.geometry import (
+    CenteredGrid,
     Geometry,
     KHopGraph,
     KNNGraph,
@@ -113,6 +114,7 @@ __all__ = [
     "CalendarPeriod",
     "CausalBoxcar",
     "CausalRolling",
+    "CenteredGrid",
     "Count",
     "Custom",
     "DGGSDomain",

@@ -83,6 +83,49 @@ def along(
     return degrees_of(a[:, None] * xyz[segment] + b[:, None] * xyz[segment + 1])
 
 
+def reached(
+    lon: Any, lat: Any, km: Any, direction: Any
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give where great circles lead that leave places in a ``direction``, degrees clockwise from north.
+
+    This is the inverse of the azimuthal equidistant projection around each place.
+
+    References
+    ----------
+    Snyder, J. P. (1987). Map projections: a working manual. USGS Professional Paper 1395, 191–202.
+    """
+    center, east, north = _compass(lon, lat)
+    angle, turn = np.asarray(km, float) / EARTH_RADIUS_KM, np.deg2rad(direction)
+    along = np.cos(turn)[..., None] * north + np.sin(turn)[..., None] * east
+    return degrees_of(np.cos(angle)[..., None] * center + np.sin(angle)[..., None] * along)
+
+
+def directions(lon: NDArray, lat: NDArray) -> NDArray[np.float64]:
+    """Give the direction in which a track leads at each of its places, degrees clockwise from north.
+
+    From the place before to the one after, as seen from the place; at the ends that of the great
+    circle to the only neighbor. NaN where these two coincide.
+    """
+    center, east, north = _compass(lon, lat)
+    here = np.arange(len(center))
+    to = center[np.minimum(here + 1, len(here) - 1)] - center[np.maximum(here - 1, 0)]
+    x, y = (to * east).sum(axis=-1), (to * north).sum(axis=-1)
+    return np.where(np.hypot(x, y) > 1e-12, bearing(x, y), np.nan)
+
+
+def bearing(east: NDArray, north: NDArray) -> NDArray[np.float64]:
+    """Give directions in degrees clockwise from north, in [0, 360)."""
+    return np.rad2deg(np.arctan2(east, north)) % 360 % 360  # twice: −1e-20 % 360 is 360
+
+
+def _compass(lon: Any, lat: Any) -> tuple[NDArray[np.float64], ...]:
+    """Give places on the unit sphere, and the unit vectors to the east and to the north of them."""
+    lam, phi = np.deg2rad(np.asarray(lon, float)), np.deg2rad(np.asarray(lat, float))
+    east = np.stack([-np.sin(lam), np.cos(lam), np.zeros_like(lam)], axis=-1)
+    up = [-np.sin(phi) * np.cos(lam), -np.sin(phi) * np.sin(lam), np.cos(phi)]
+    return unit_vectors(lon, lat), east, np.stack(up, axis=-1)
+
+
 def azimuthal(
     lon: Any, lat: Any, lon0: Any, lat0: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

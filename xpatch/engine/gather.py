@@ -301,7 +301,7 @@ def _members(
             if len(own) < part.width:
                 out[k][(*lead, slice(len(own), None))] = fill
 
-    if counts.sum() >= LONG * len(out) and out.dtype != object:
+    if counts.sum() >= LONG * len(out) and out.dtype != object and part.at is None:
         threads = available_threads() if out.nbytes >= THREADED_BYTES else 1
         in_threads(one_by_one, np.arange(len(out)), threads)
         return

@@ -49,6 +49,7 @@ class Anchors:
     ordinals: NDArray[np.int64] | None = None
     origin: str | None = None
     ids: NDArray | None = None  # names of the anchors, such as those of facilities
+    centered: bool = False  # whether each box has its place in the middle: the boundary moved none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +177,7 @@ class Places:
     ids: NDArray | None = None  # names of the anchors
     polygons: NDArray[np.int64] | None = None  # numbers of polygons, where these are the anchors
     shapes: NDArray | None = None  # and the polygons, in the coordinates of the field
+    headings: NDArray | None = None  # where anchors head, degrees clockwise from north
 
     def __len__(self) -> int:
         return len(self.elements)
@@ -190,6 +192,7 @@ class Places:
             polygons=None if self.polygons is None else self.polygons[which],
             shapes=None if self.shapes is None else self.shapes[which],
             ids=None if self.ids is None else self.ids[which],
+            headings=None if self.headings is None else self.headings[which],
         )
 
     @classmethod
@@ -204,6 +207,26 @@ class MemberGeometry(Geometry):
 
     dim: Hashable | None
     empty = "raise"  # what becomes of anchors without any member, where the sampler does not say
+
+    @property
+    def turns(self) -> bool:
+        """Whether neighborhoods turn with their anchors."""
+        return False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of a table of anchors that the geometry looks at."""
+        return ()
+
+    def headed(self, domain: Lattice, places: Places, given: Any = None) -> Places:
+        """Say where anchors head, in the order of a track, if neighborhoods turn with it."""
+        return places
+
+    def slot_offsets(
+        self, domain: Lattice
+    ) -> dict[str, tuple[NDArray[np.float64], dict[str, str]]]:
+        """Give where the slots of all patches lie around the anchor, by name, where they do so alike."""
+        return {}
 
     def outline(self, domain: Lattice) -> Sites:
         """Give the elements that members are chosen from."""

@@ -308,8 +308,14 @@ def nearest(
             order = np.argsort(table, axis=1, kind="stable")[:, :k]
             parts.append((sites.known[order], np.take_along_axis(table, order, 1)))
         return tuple(np.concatenate(c) for c in zip(*parts, strict=True))  # type: ignore[return-value]
+    return nearest_to(sites, places_of(sites, anchors, metric), k, metric)
+
+
+def nearest_to(
+    sites: Sites, points: NDArray, k: int, metric: str
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Find the ``k`` nearest elements of points in the space of the tree, equal ones by number."""
     tree = sites.globe if metric == "haversine" else sites.tree
-    points = places_of(sites, anchors, metric)
     near = np.empty((len(points), k), np.intp)
     far = np.empty((len(points), k))
     rows, asked, n = np.arange(len(points)), k, len(sites.known)

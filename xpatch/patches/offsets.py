@@ -29,7 +29,8 @@ def offsets(obj: Any) -> xr.Dataset:
     On the sphere ``east`` and ``north`` in km, of which `numpy.hypot` is the great-circle distance.
     Otherwise one variable a dimension, ``d_y`` and ``d_x``, in units of the labels, or in cells where
     there are none. Empty slots have none: NaN. The anchor of a box is its middle cell, as in
-    ``patches.patch.anchors``.
+    ``patches.patch.anchors``. Where slots are equally far from it in all patches, around given places and
+    in `CenteredGrid`, the patches carry the coordinates ``dx`` and ``dy``, which composites keep.
 
     Returns
     -------
@@ -95,6 +96,8 @@ def _of_members(source: Provenance, plan: Plan, members: Members) -> dict[Hashab
 def on_sphere(plan: Plan, sites: Any) -> bool:
     """Whether distances are those of great circles."""
     spec = plan.spec.get("geometry") or {}
+    if spec.get("class") == "CenteredGrid":
+        return sites.known_crs is not None
     if spec.get("class") == "SphericalCap" or spec.get("metric") == "haversine":
         return True
     return bool(sites.geographic) and spec.get("metric") != "euclidean"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from xarray import Variable
 
 from xpatch.domain import Lattice
 from xpatch.domain import places as pl
@@ -66,6 +67,8 @@ class Plan:
         "event", "step", "number".
     closed : {"left"}, optional
         Which end windows in time keep, where the sampler says it: "left" leaves the anchor out.
+    around : mapping
+        Coordinates of the slots of all patches: dx and dy, how far they are from the anchor.
     """
 
     domain: Lattice
@@ -85,6 +88,7 @@ class Plan:
     variable: str | None = None
     names: Mapping[str, str] = dataclasses.field(default_factory=dict)
     closed: str | None = None
+    around: Mapping[Hashable, Variable] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.hood)

@@ -297,6 +297,7 @@ class Reduction:
         n = math.prod(self.hood.shape)
         if (
             len(at) != n
+            or part.at is not None
             or not self.binary
             or bool((np.bincount(at[at >= 0], minlength=n) != 1).any())
         ):

@@ -58,6 +58,7 @@ def _expanded(obj: xr.Dataset, counts: Counts, plan: Plan) -> Plan:
         shape=(obj.sizes[counts.sample],),
         dim=counts.sample,
         offsets=edges,
+        at=None,
         elements=elements.astype(np.int32),
         distances=_repeated(instances.distances, each),
         positions=_repeated(instances.positions, each),

@@ -35,6 +35,8 @@ from xpatch.patches.plan import Plan, start_name
 from xpatch.patches.steps import lead_coordinate, number_attrs, step_coordinates
 from xpatch.patches.weights import Taper
 
+HEADING_ATTRS = {"long_name": "heading of the anchor, clockwise from north", "units": "degrees"}
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Finish:
@@ -238,7 +240,7 @@ def cut_coordinates(
         number = number_variable(plan.hood, members, dim, ordinals)
         (variables if members.numbers is None else added)[members.numbers or members.dim] = number
     check_names(obj, added)
-    variables |= added
+    variables |= {**plan.around, **added}
     if plan.hood.coarse:
         variables = thinned(variables, plan)
     index = PandasIndex(np.asarray(ordinals, dtype=np.int64), dim)
@@ -338,6 +340,8 @@ def anchor_coordinates(
         places = space.places.take(entries)
         at = {ANCHOR: places.elements, f"{ANCHOR}_x": places.x, f"{ANCHOR}_y": places.y}
         found |= {plan.called(n): Variable(dim, values) for n, values in at.items()}
+        if places.headings is not None:
+            found["heading"] = Variable(dim, places.headings, HEADING_ATTRS)
     boxed = plan.boxed
     told = plan.domain.above is None or plan.hood.time_dims  # by labels, or by steps
     if boxed is None or (boxed.boxes.product and told):

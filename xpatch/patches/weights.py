@@ -32,10 +32,7 @@ class ListWeights:
 
     def full(self, entries: NDArray[Any]) -> NDArray[np.float64]:
         """Values of entries, shape (entry, slot), 0 in empty slots."""
-        out = np.zeros((len(entries), self.part.width))
-        there = np.arange(self.part.width) < self.part.counts[entries][:, None]
-        out[there] = self.values[self.part.rows(entries)]
-        return out
+        return self.part.laid_out(self.values, entries, 0.0, float)
 
 
 def part_weights(window: Window | None, hood: Neighborhood) -> tuple[Any, ...]:

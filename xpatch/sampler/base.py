@@ -54,6 +54,15 @@ def listed(starts: NDArray) -> Anchors:
     return Anchors(tuple(np.ascontiguousarray(column) for column in starts.T))
 
 
+def unmoved(starts: NDArray, frame: Frame) -> bool:
+    """Whether the boundary moves none of the boxes that start at ``starts``; those it drops are not there."""
+    for k, word in enumerate(frame.boundary):
+        low, high = frame.limits(k)
+        if word in ("shift", "pad") and ((starts[:, k] < low) | (starts[:, k] > high)).any():
+            return False
+    return True
+
+
 def limits_of(frame: Frame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Give the first and last allowed start along each dimension, and of what all are multiples."""
     dims = range(len(frame.dims))

@@ -78,7 +78,8 @@ class Valid(Filter):
             labels = proposed.ordinals[keep[proposed.ordinals]]
             return dataclasses.replace(proposed, ordinals=labels)
         ids = None if proposed.ids is None else proposed.ids[keep]
-        return dataclasses.replace(listed(boxes.starts()[keep]), ids=ids)
+        found = listed(boxes.starts()[keep])
+        return dataclasses.replace(found, ids=ids, centered=proposed.centered)
 
     def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Keep the anchors whose members are valid enough; those without members are not."""
