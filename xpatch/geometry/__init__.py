@@ -2,7 +2,8 @@
 
 from xpatch.geometry.base import Anchors, Frame, Geometry, MemberGeometry, Places
 from xpatch.geometry.boxes import Rectangular, as_geometry, several_grids
-from xpatch.geometry.graphs import KHopGraph, KNNGraph, RadiusGraph, SphericalCap
+from xpatch.geometry.graphs import KNNGraph, RadiusGraph, SphericalCap
+from xpatch.geometry.hops import KHopGraph
 from xpatch.geometry.polygons import PolygonIntersection
 
 __all__ = [
