@@ -359,14 +359,38 @@ def test_anchors_at_places():
         assert set(row[1:].tolist()) == table[cell]
 
 
-@pytest.mark.parametrize("at", [{"lon": [16.0], "lat": [14.0]}, [36], [[3, 0]]], ids=str)
-def test_anchors_on_land_are_refused(at):
-    """They do not move to the sea in silence."""
-    field = latlon()
-    sea = field != 36
+LAND = {
+    "a place": ({"lon": [16.0, 50.0], "lat": [-14.0, 10.0]}, r"around 1 of 2 anchors.*`where`"),
+    "beside the field": ({"lon": [200.0, 50.0], "lat": [-14.0, 10.0]}, "around 1 of 2 anchors"),
+    "a number": ([24, 27], "anchor 24 is not one of the 35 elements"),
+    "a cell": ([[4, 0], [3, 1]], "Explicit anchor 24 is not one of the 35 elements"),
+}
+
+
+@pytest.mark.parametrize("name", LAND)
+def test_anchors_on_land_do_not_move_to_the_sea(name):
+    at, text = LAND[name]
+    field = latlon(6, 6, width=180.0)
+    sea = field != (12 if name == "a place" else 24)
     hop = xpatch.KHopGraph(1, where=sea)
-    with pytest.raises(ValueError, match=r"`?where`? of KHopGraph|not one of the 71 elements"):
+    with pytest.raises(ValueError, match=text):
         field.patch.split(geometry=hop, sampler=xpatch.Explicit(at))
+    if isinstance(at, dict):
+        some = field.patch.split(geometry=hop, sampler=xpatch.Explicit(at, empty="drop"))
+        assert some["cell"].values[:, 0].tolist() == [3 * 6 + 1]
+
+
+def test_samplers_of_the_globe_leave_out_land():
+    field = latlon(18, 36)
+    sea = xr.DataArray(rng.random((18, 36)) < 0.6, dims=("lat", "lon"))
+    wet = set(np.flatnonzero(sea.values).tolist())
+    hop = xpatch.KHopGraph(2, where=sea)
+    for source in (field, curved(18, 36)):
+        hop = xpatch.KHopGraph(2, where=sea.rename(dict(zip(sea.dims, source.dims, strict=True))))
+        for sampler in (xpatch.FibonacciSphere(200), xpatch.JitteredStride(3, seed=0)):
+            first = source.patch.split(geometry=hop, sampler=sampler)["cell"].values[:, 0]
+            assert len(first) > 20
+            assert set(first.tolist()) <= wet
 
 
 # ------------------------------------------------------------------- meshes, edges, files, refusals
@@ -524,7 +548,7 @@ def test_what_has_no_neighbors():
     with pytest.raises(ValueError, match=r"lies on PointDomain.*KNNGraph"):
         stations.patch.split(geometry=xpatch.KHopGraph(1))
     for dims in ("station", "n_face"):
-        with pytest.raises(ValueError, match=r"one dimension|grid back"):
+        with pytest.raises(ValueError, match=r"goes along the rows|grid of uxarray"):
             xr.DataArray(np.zeros(4), dims=dims).patch.split(geometry=xpatch.KHopGraph(1))
 
 

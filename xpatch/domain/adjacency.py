@@ -38,8 +38,8 @@ def lattice_cells(domain: Any, dim: Hashable | None = None, corners: bool = Fals
 
 def _placed(domain: Any) -> bool:
     """Whether something says where cells are."""
-    if domain.curvilinear or domain.rotated is not None:
-        return True
+    if domain.curvilinear or domain.rotated is not None or set(domain.dims) & set(MESH_DIMS):
+        return True  # or says in full what is missing
     pair = horizontal_dims_of(domain, domain.dims)
     axes = [None if pair is None else domain.coordinate(d) for d in pair or (None,)]
     return all(a is not None and a.dtype.kind in "iuf" for a in axes)
@@ -54,12 +54,11 @@ def _counted(domain: Any) -> Sites:
         If there are no rows and columns.
     """
     dims = domain.spatial_dims
-    if len(dims) < 2 or set(dims) & set(MESH_DIMS):
+    if len(dims) < 2:
         raise ValueError(
-            "hops go along the rows and columns of a lattice, but the dimensions in space are "
-            f"{list(dims)}: elements along one dimension have no neighbors that their order could tell. "
-            "Elements of a mesh have: give the grid back, ux.UxDataArray(field, uxgrid=grid); others go "
-            "by distance, KNNGraph or RadiusGraph"
+            "KHopGraph goes along the rows and columns of a lattice, but the dimensions in space are "
+            f"{list(dims)}: the order of elements along one does not say who is a neighbor. Go by distance, "
+            "KNNGraph or RadiusGraph, or give a mesh to uxarray"
         )
     shape = tuple(domain.sizes[d] for d in dims)
     *_, y, x = (i.ravel().astype(float) for i in np.indices(shape))

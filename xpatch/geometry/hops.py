@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
+from xpatch.domain import positions as ps
 from xpatch.domain.adjacency import lattice_cells
 from xpatch.domain.on_cells import check_cells
 from xpatch.geometry import search
@@ -48,6 +49,9 @@ class KHopGraph(MemberGeometry):
 
     Notes
     -----
+    Anchors at any place begin at the element they lie in, or of a mesh at the nearest. Where none can be
+    gone through, as on land, they have no members; ``empty`` of the sampler says what becomes of these.
+
     Cells that a grid holds twice, such as the halo of an ORCA grid, count as one: they have the neighbors of
     both, and are one step apart. What is reached is found by breadth-first search.
 
@@ -62,6 +66,8 @@ class KHopGraph(MemberGeometry):
     >>> far.isel(patch=0).values  # from one corner along the sea to the one below it
     array([0., 1., 2., 3., 4., 5., 6.])
     """
+
+    lonely = "move them to where `where` of KHopGraph is True"
 
     hops: int
     dim: Hashable | None = None
@@ -159,31 +165,15 @@ class KHopGraph(MemberGeometry):
         return members_of(sites, patches, elements, hops, scales, len(roots))
 
     def _roots(self, domain: Lattice, sites: Sites, places: Places) -> NDArray[np.int64]:
-        """Give the elements that hops begin at: those nearest to places that are none.
-
-        Raises
-        ------
-        ValueError
-            If one cannot be gone through.
-        """
-        roots, loose = places.elements, np.flatnonzero(places.elements < 0)
+        """Give the elements that hops begin at, −1 where there is none: on land, or beside the field."""
+        roots, loose = places.elements.copy(), np.flatnonzero(places.elements < 0)
         if len(loose):
-            every = self._elements(domain)
-            metric = search.resolve("auto", every)
-            near, _ = search.nearest(every, places.take(loose), 1, metric)
-            roots = roots.copy()
+            every, some = self._elements(domain), places.take(loose)
+            near, _ = search.nearest(every, some, 1, search.resolve("auto", every))
             roots[loose] = near[:, 0]
-        shut = np.flatnonzero(~np.isfinite(sites.x[roots]))
-        if len(shut):
-            k = int(shut[0])
-            at = dict(zip(sites.dims, np.unravel_index(roots[k], sites.shape), strict=True))
-            cell = ", ".join(f"{d} {int(n)}" for d, n in at.items())
-            raise ValueError(
-                f"{len(shut)} of {len(roots)} anchors lie where `where` of KHopGraph is False, the first is "
-                f"number {k}, in cell {cell}: no step leads from there. Leave them out, or move them to where "
-                "one can go; EveryElement(), Random and RegularStride anchor only there"
-            )
-        return roots
+            if not domain.element_dims:
+                roots[loose[~held(every, some, near[:, 0])]] = -1
+        return np.where((roots >= 0) & np.isfinite(sites.x[roots]), roots, -1)
 
     def to_dict(self) -> dict[str, Any]:
         """Give JSON-able values; ``where`` as compressed bits."""
@@ -224,6 +214,20 @@ class Passable(Spec):
             raise ValueError(f"where of KHopGraph is damaged: {len(data)} bytes for {n} cells")
         bits = np.unpackbits(np.frombuffer(data, np.uint8), count=n).astype(bool)
         return xr.DataArray(bits.reshape(self.shape), dims=self.dims)
+
+
+def held(sites: Sites, places: Places, near: NDArray) -> NDArray[np.bool_]:
+    """Whether places lie in the cells of a lattice that are the nearest ones."""
+    if sites.axes is None:
+        return ps.near_cells(*sites.to_lonlat(places.x, places.y), sites)
+    inside = np.ones(len(places), bool)
+    for labels, at, cell in zip(sites.axes, (places.y, places.x), (sites.y, sites.x), strict=True):
+        off = at - cell[near]
+        if sites.geographic:
+            off -= 360 * np.round(off / 360)
+        half = np.abs(np.diff(labels)).max(initial=0) / 2 if len(labels) > 1 else np.inf
+        inside &= np.abs(off) <= half * (1 + 1e-6)
+    return inside
 
 
 def among(adjacency: Any, passable: NDArray[np.bool_]) -> Any:
@@ -277,7 +281,8 @@ def _fronts(linked: Any, roots: NDArray, hops: int) -> Iterator[Any]:
 
     count = len(roots)
     shape = (count, linked.shape[0])
-    seen = front = csr_matrix((np.ones(count, bool), (np.arange(count), roots)), shape=shape)
+    begun = np.flatnonzero(roots >= 0)
+    seen = front = csr_matrix((np.ones(len(begun), bool), (begun, roots[begun])), shape=shape)
     yield front
     for _ in range(hops):
         front = (front @ linked) > seen
