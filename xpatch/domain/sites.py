@@ -43,7 +43,7 @@ class Sites:
     geometries : array of shapely geometries (element,), optional
         The elements themselves.
     adjacency : callable, optional
-        Gives the sparse matrix of neighbors, for meshes and global grids.
+        Gives the sparse matrix of neighbors, where something says who is one.
     outlines : callable, optional
         Gives the polygons of given elements, for what touches them.
     cells : GlobalGrid, optional

@@ -207,6 +207,7 @@ class MemberGeometry(Geometry):
 
     dim: Hashable | None
     empty = "raise"  # what becomes of anchors without any member, where the sampler does not say
+    lonely = "use a larger radius"  # what else mends that there is none
 
     @property
     def turns(self) -> bool:

@@ -65,7 +65,8 @@ def _horizontal(domain: Lattice, hood: Neighborhood) -> Mapping[str, Slices]:
 def _along(domain: Lattice, part: Slices) -> Variable | None:
     """Give labels relative to that of the middle cell; None where they are not evenly spaced."""
     values = domain.coordinate(part.dim)
-    step = None if values is None or part.coarse is not None else even_step(domain, part.dim)
+    uneven = values is None or part.coarse is not None or part.ragged
+    step = None if uneven else even_step(domain, part.dim)
     if step is None:
         return None
     attrs = {"long_name": f"{part.dim} from the anchor", **_units(domain, part.dim)}

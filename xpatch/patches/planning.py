@@ -343,7 +343,7 @@ def members_at(
         raise ValueError(
             f"{geometry!r} finds no element around {len(empty)} of {len(places)} anchors, the first at "
             f"({places.x[k]:g}, {places.y[k]:g}): leave them out with empty='drop', keep them as missing "
-            "with empty='keep', use a larger radius, or check that the anchors are in the CRS of the field, "
+            f"with empty='keep', {geometry.lonely}, or check that the anchors are in the CRS of the field, "
             "x or longitude first"
         )
     return places, members

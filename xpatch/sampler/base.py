@@ -57,7 +57,7 @@ def listed(starts: NDArray) -> Anchors:
 def unmoved(starts: NDArray, frame: Frame) -> bool:
     """Whether the boundary moves none of the boxes that start at ``starts``; those it drops are not there."""
     for k, word in enumerate(frame.boundary):
-        low, high = frame.limits(k)
+        low, high = frame.limits(k, frame.cells(k, starts))
         if word in ("shift", "pad") and ((starts[:, k] < low) | (starts[:, k] > high)).any():
             return False
     return True

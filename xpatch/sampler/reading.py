@@ -338,7 +338,7 @@ def numbered_places(given: Any, candidates: Places, sites: Sites) -> Places:
     if not found.all():
         raise ValueError(
             f"Explicit anchor {int(numbers[~found][0])} is not one of the {len(candidates)} elements "
-            "(or polygons) that have a place; they are counted from 0"
+            "(or polygons) that have a place and can be anchors; they are counted from 0"
         )
     return candidates.take(where)
 

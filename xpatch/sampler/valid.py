@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice
 from xpatch.domain.nodata import valid
+from xpatch.domain.on_cells import check_cells
 from xpatch.engine.distinct import distinct
 from xpatch.geometry import Anchors, Geometry, MemberGeometry, Places
 from xpatch.sampler.base import Sampler, asked, listed
-from xpatch.sampler.cells import check_cells, in_stored_chunks, written
+from xpatch.sampler.cells import in_stored_chunks, written
 from xpatch.sampler.filters import Filter, KeepAny
 from xpatch.spec import check_amount, check_fraction
 
