@@ -46,7 +46,7 @@ def draw(ax, lon0=None, resolution=None, **kwargs):
             (x0, y0), (x1, y1) = polygon.min(axis=0), polygon.max(axis=0)
             x0, x1 = x0 + 360 * turn, x1 + 360 * turn
             shown = x0 < east and x1 > west and y0 < north and y1 > south
-            if shown and x1 - x0 + y1 - y0 > (east - west) / 100:
+            if shown and x1 - x0 + y1 - y0 > (east - west) / 50:
                 lines += [piece + np.float32([360 * turn, 0]) for piece in pieces]
     style = {"colors": "0.2", "linewidths": 0.6, "zorder": 3} | kwargs
     return ax.add_collection(LineCollection(lines, **style), autolim=False)
