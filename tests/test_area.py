@@ -237,7 +237,7 @@ def test_corners_midway_on_curvilinear_grids():
     area = field.patch.area
     assert area.dims == ("j", "i")
     assert {"lat", "lon"} <= {*area.coords}
-    np.testing.assert_allclose(area, quads(lon, lat), rtol=2e-3)
+    np.testing.assert_allclose(area, quads(lon, lat), rtol=5e-3)  # outermost corners are mirrored
     turned = field.transpose("i", "j").patch.area
     np.testing.assert_allclose(turned.transpose("j", "i"), area, rtol=1e-5)
 
