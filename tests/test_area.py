@@ -577,6 +577,17 @@ def test_patches_of_a_file_that_do_not_know_corners(tmp_path):
         _ = back.patch.area
 
 
+@pytest.mark.parametrize("geometry", [{"lat": 2, "lon": 2}, xpatch.KNNGraph(3)], ids=repr)
+def test_patches_of_a_file_do_not_know_uneven_bounds(tmp_path, geometry):
+    ds = grid(np.array([10.0, 20, 25]), np.array([0.0, 5, 10])).to_dataset()
+    ds["lat_bnds"] = (("lat", "bnds"), [[4.0, 14], [14, 22], [22, 30]])
+    ds.lat.attrs["bounds"] = "lat_bnds"
+    ds.patch.split(geometry=geometry).to_netcdf(tmp_path / "p.nc")
+    back = xr.load_dataset(tmp_path / "p.nc")
+    with pytest.raises(ValueError, match=r"take areas along, patches\.assign_coords"):
+        _ = back.patch.area
+
+
 def test_cells_in_another_order_are_refused():
     patches = coarse().patch.split(geometry={"lat": 4, "lon": 6})
     with pytest.raises(ValueError, match="not those of their patch, in order"):
