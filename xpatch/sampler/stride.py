@@ -88,9 +88,12 @@ class RegularStride(Sampler):
 
     Parameters
     ----------
-    step : int, float, tuple or mapping, optional
-        Distance of anchors: an int in cells, a float in coordinate units. Default: the size of a
-        patch. Dimensions that are not named step by their size.
+    step : int, float, str, tuple or mapping, optional
+        Distance of anchors: an int in cells, a float in coordinate units, text a length, "300km". Default:
+        the size of a patch. Dimensions that are not named step by their size. Boxes in km lie in rows of
+        latitude, in each of which they have strides of their own. Of lists on stations and other scattered
+        elements it is named by coordinates, ``RegularStride(lat=1.0, lon=1.0)``: anchors over their extent,
+        from the lowest coordinates on, of which those without any member are left out.
     overlap : int, float, str, tuple or mapping, optional
         Overlap of neighboring patches, in place of ``step``: step = size − overlap. Text is a share
         of the size below 100 %, rounded down to whole cells: ``"50%"`` of 5 cells are 2.
