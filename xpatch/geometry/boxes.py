@@ -216,8 +216,9 @@ def _check_ordered(dims: tuple[Any, ...], domain: Lattice) -> None:
         if dim in domain.element_dims and domain.roles.get(dim) != "T" and not domain.held:
             raise ValueError(
                 f"Rectangular cuts boxes out of lattices, but {dim!r} counts elements, which have no "
-                "order in space; use Rectangular(lat='300km', lon='300km'), with the names of their coordinates, KNNGraph(k), RadiusGraph(radius), SphericalCap(radius_km), "
-                "PolygonIntersection(polygons), or on a mesh KHopGraph(hops)"
+                "order in space; use KNNGraph(k), RadiusGraph(radius), SphericalCap(radius_km), "
+                "PolygonIntersection(polygons), on a mesh KHopGraph(hops), or what lies in a box by the names "
+                "of coordinates, Rectangular(lat='300km', lon='300km')"
             )
 
 
@@ -241,6 +242,7 @@ def as_geometry(value: Any) -> Geometry:
     if is_size(value):
         return Rectangular(value)
     hint = f"; call it, {value.__name__}(…)" if isinstance(value, type) else ""
+    hint = f"; a length is a size of Rectangular({value!r})" if isinstance(value, str) else hint
     raise TypeError(
         "geometry must be a Geometry or sizes by dimension such as {'y': 64, 'x': 64}, got "
         f"{reprlib.repr(value)}{hint}"
