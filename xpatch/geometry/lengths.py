@@ -40,7 +40,7 @@ def length_of(text: str, what: str) -> Length:
     if found is None or found[2] not in UNITS or not 0 < float(found[1]) < math.inf:
         raise ValueError(
             f"{what} in text is a positive length with its unit, '300km', '500m' or '2deg', got {text!r}; "
-            "cells are an int, coordinate units a float"
+            "cells are an int, coordinate units a float, and windows in time FixedLookback('30D')"
         )
     km = UNITS[found[2]]
     return Length(float(found[1]) * (1.0 if km is None else km), km is None, text)
