@@ -1,6 +1,9 @@
 """The examples in the documentation run, and give what the pages say."""
 
 import doctest
+import importlib
+import inspect
+import pkgutil
 import re
 from pathlib import Path
 
@@ -43,6 +46,54 @@ def test_examples(page):
 def test_examples_with_torch(page):
     pytest.importorskip("torch")  # the step `torch` of .ci/run has it
     run(page)
+
+
+def code_of(page):
+    """Give (number, line) of the lines of code on a page; of a README those of Python alone."""
+    fence, found = None, []
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        opens = re.match(r"(`{3,}|:{3,})(.*)$", line)
+        if opens and fence is None:
+            code = not opens[2].startswith("{") and (page.name != "README.md" or "py" in opens[2])
+            fence = opens[1], code
+        elif opens and opens[1] == fence[0]:
+            fence = None
+        elif fence and fence[1]:
+            found.append((number, line))
+    return found
+
+
+def test_code_fits_its_column():
+    """The column of a page holds 90 characters at 1280 px, that of an API page 86."""
+    pages = [*(DOCS / p for p in PAGES), DOCS.parent / "README.md"]
+    lines = [(p.name, *at) for p in pages for at in code_of(p)]
+    assert len(lines) > 1500
+    assert not [(p, n) for p, n, line in lines if len(line) > 88]
+
+
+def docstrings():
+    """Give (name, docstring) of all classes and functions of the package that need no torch."""
+    for module in pkgutil.walk_packages(xpatch.__path__, "xpatch."):
+        if module.name == "xpatch.torch":
+            continue
+        for name, thing in vars(importlib.import_module(module.name)).items():
+            if not getattr(thing, "__module__", "").startswith("xpatch"):
+                continue
+            members = vars(thing).items() if inspect.isclass(thing) else ()
+            for part, held in [(name, thing), *((f"{name}.{k}", v) for k, v in members)]:
+                if (inspect.isfunction(held) or inspect.isclass(held)) and held.__doc__:
+                    yield part, inspect.getdoc(held)
+
+
+def test_examples_of_docstrings_fit_their_column():
+    blocks = [
+        (n, e)
+        for n, doc in docstrings()
+        for e in re.findall(r"^>>>.*?(?=\n\n|\Z)", doc, re.S | re.M)
+    ]
+    seen = {(name, line) for name, block in blocks for line in block.splitlines()}
+    assert len(seen) > 500
+    assert not [at for at in seen if len(at[1]) > 86]
 
 
 def test_every_public_name_is_in_the_reference():

@@ -181,7 +181,9 @@ class Patcher(Splits, Axes):
 
     Examples
     --------
-    >>> patcher = xpatch.Patcher({"y": 4, "x": 4}, xpatch.RegularStride(2), aggregation="median")
+    >>> patcher = xpatch.Patcher(
+    ...     {"y": 4, "x": 4}, xpatch.RegularStride(2), aggregation="median"
+    ... )
     >>> field = xr.DataArray(np.ones((8, 8)), dims=("y", "x"))
     >>> patcher.merge(patcher.split(field)).equals(field)
     True

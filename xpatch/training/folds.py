@@ -44,7 +44,10 @@ def folds(patches: Any, k: int, *, block: Any, buffer: Any = 0, seed: Any = 0) -
     --------
     >>> field = xr.DataArray(np.zeros(40), dims="x")
     >>> patches = field.patch.split(geometry={"x": 4}, sampler=xpatch.RegularStride(2))
-    >>> [(len(train), len(test)) for train, test in patches.patch.folds(2, block={"x": 10})]
+    >>> [
+    ...     (len(train), len(test))
+    ...     for train, test in patches.patch.folds(2, block={"x": 10})
+    ... ]
     [(8, 10), (9, 9)]
     """
     if not is_integer(k):
