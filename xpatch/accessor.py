@@ -140,6 +140,12 @@ class PatchAccessor(Asked):
 
         return plot(self._obj, field, **kwargs)
 
+    def _anchors_of(self, patcher: Any) -> Any:
+        """Answer `Patcher.anchors`, which the field was given to."""
+        from xpatch.patches.anchored import anchors_of
+
+        return anchors_of(self._obj, patcher)
+
     def _as_places(self) -> Any:
         """Answer `Explicit`, which the patches were given to."""
         from xpatch.patches import given

@@ -155,6 +155,47 @@ class Splits:
             )
         return cls(**{name: decode(spec[name]) for name in names if name in spec})
 
+    def anchors(self, obj: Any) -> xr.Dataset:
+        """Give where the patches of a field would be, of which none is cut yet.
+
+        Reads coordinates alone, and of the values what the sampler asks for: `Valid`, `ByClass`,
+        weights of `Random`.
+
+        Parameters
+        ----------
+        obj : DataArray or Dataset
+            The field.
+
+        Returns
+        -------
+        Dataset
+            What ``patches.patch.anchors`` gives of the patches: labels and positions of their middle
+            cells, or the places of lists of members, shape (patch,). Its length, ``len``, is the number
+            of patches.
+
+        Raises
+        ------
+        KeyError, ValueError, TypeError
+            As `split`.
+
+        Examples
+        --------
+        >>> field = xr.DataArray(
+        ...     np.zeros((60, 80)), {"y": np.arange(60.0), "x": np.arange(80.0)}
+        ... )
+        >>> patcher = xpatch.Patcher({"y": 16, "x": 16}, xpatch.RegularStride(overlap="50%"))
+        >>> anchors = patcher.anchors(field)
+        >>> len(anchors), anchors.y.values[[0, -1]], anchors.x.values[[0, -1]]
+        (63, array([ 8., 52.]), array([ 8., 72.]))
+        """
+        if not isinstance(obj, xr.DataArray | xr.Dataset):
+            raise TypeError(
+                f"anchors are placed on a field, a DataArray or a Dataset, got {type(obj).__name__}; of a "
+                "catalog of files patcher.anchors(table.patch.field(…))"
+            )
+        found: xr.Dataset = obj.patch._anchors_of(self)
+        return found
+
     def split(self, obj: Any, **kwargs: Any) -> Any:
         """Split a field; see `xpatch.split`."""
         return obj.patch.split(self, **kwargs)

@@ -31,22 +31,14 @@ def split_grids(obj: Any, patcher: Any, dim: Hashable, chunks: Any) -> xr.Datase
     KeyError, ValueError
         If a dimension is unknown, or named twice, or a variable lies on several grids.
     """
-    if not isinstance(obj, xr.Dataset):
-        raise TypeError(
-            f"{patcher.geometry!r} names several grids, which are those of a Dataset; a DataArray has "
-            "one: name its dimensions alone, Rectangular(y=64, x=64)"
-        )
-    grids = sizes_by_grid(patcher.geometry)
-    check_grids(obj, grids)
-    parts = [on_grid(obj, own, grids, carried=not k) for k, own in enumerate(grids)]
+    grids, parts = by_grid(obj, patcher)
     plans: list[Plan] = []
     for own, part in zip(grids, parts, strict=True):
-        geometry = on_dims(patcher.geometry, own, part)
-        sampler = patcher.sampler
+        axes = dataclasses.replace(patcher, geometry=on_dims(patcher.geometry, own, part))
         if plans:
             check_labels(plans[0].domain, own, domain_of(part))
-            sampler = Explicit(labels_of(plans[0], grids[0], own, dim))
-        axes = dataclasses.replace(patcher, geometry=geometry, sampler=sampler)
+            places = labels_of(plans[0], grids[0], own, dim)
+            axes = dataclasses.replace(axes, sampler=Explicit(places))
         plan, ordinals = make_plan(part, axes, dim)
         plans.append(plan)
     found = (
@@ -59,6 +51,24 @@ def split_grids(obj: Any, patcher: Any, dim: Hashable, chunks: Any) -> xr.Datase
         for part, plan in zip(parts, plans, strict=True)
     ]
     return joined(cut, dim)
+
+
+def by_grid(obj: Any, patcher: Any) -> tuple[list[dict[Hashable, Any]], list[xr.Dataset]]:
+    """Give the sizes of patches on each grid, and the variables of each."""
+    if not isinstance(obj, xr.Dataset):
+        raise TypeError(
+            f"{patcher.geometry!r} names several grids, which are those of a Dataset; a DataArray has "
+            "one: name its dimensions alone, Rectangular(y=64, x=64)"
+        )
+    grids = sizes_by_grid(patcher.geometry)
+    check_grids(obj, grids)
+    return grids, [on_grid(obj, own, grids, carried=not k) for k, own in enumerate(grids)]
+
+
+def first_grid(obj: Any, patcher: Any) -> tuple[xr.Dataset, Any]:
+    """Give the variables of the first grid, and the patcher of it alone, which places all patches."""
+    (own, *_), (part, *_) = by_grid(obj, patcher)
+    return part, dataclasses.replace(patcher, geometry=on_dims(patcher.geometry, own, part))
 
 
 def sizes_by_grid(geometry: Rectangular) -> list[dict[Hashable, Any]]:
@@ -91,9 +101,9 @@ def check_grids(obj: xr.Dataset, grids: list[dict[Hashable, Any]]) -> None:
                 f"Rectangular names dimension {d!r}, which the field does not have; its dimensions are "
                 f"{list(obj.sizes)}"
             )
-    apart = [own_dims(own, grids) for own in grids]
+    alone = [own_dims(own, grids) for own in grids]
     for name, variable in obj.variables.items():
-        if sum(bool(own & set(variable.dims)) for own in apart) > 1:
+        if sum(bool(own & set(variable.dims)) for own in alone) > 1:
             raise ValueError(
                 f"{name!r} has the dimensions {list(variable.dims)}, which are those of several grids, so "
                 f"that it would be cut twice; leave it out: drop_vars({name!r})"

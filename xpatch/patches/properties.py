@@ -16,6 +16,7 @@ from xpatch.domain import Domain, domain_of
 from xpatch.domain.places import DEGREES
 from xpatch.neighborhood import Neighborhood
 from xpatch.patches import member_properties as listed
+from xpatch.patches.counted import Counted
 from xpatch.patches.encoding import ANCHOR, RECIPE
 from xpatch.patches.index import labels_of, patch_index, splits_of, with_index
 from xpatch.patches.labels import part_of, same_numbers
@@ -157,6 +158,7 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
         and coordinates ``cell_y``, ``cell_x`` … with the positions. Of windows in time also the times
         of their anchors, where these are not the labels of the dimension. Of patches in space and time
         coordinates ``place`` and ``window``: numbers of the patch in space and of the window.
+        Its length, ``len``, is the number of patches.
     """
     source, plan = plan_of(obj)
     template, at = plan.domain.template, source.ordinals
@@ -183,7 +185,7 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
         sides = numbered(plan, at)
         numbers = {"place": sides.where, "window": sides.when}
         coords |= {n: (source.dim, k) for n, k in numbers.items() if n not in out}
-    found = xr.Dataset(out, coords=coords)
+    found = Counted(out, coords=coords)
     space, entries = plan.in_space(at)
     if space.places is None:
         return found
