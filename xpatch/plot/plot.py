@@ -66,6 +66,13 @@ def plot(
         If matplotlib is not installed.
     ValueError
         If a single dimension was cut that is not time, or the field has others than those drawn.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros((8, 8)), {"y": np.arange(8), "x": np.arange(8)})
+    >>> patches = field.patch.split(geometry={"y": 4, "x": 4})
+    >>> len(patches.patch.plot(field).axes) > 1
+    True
     """
     try:
         import matplotlib.pyplot as plt
