@@ -141,3 +141,37 @@ def test_the_architecture_page_names_what_there_is():
             if not (whole.exists() or there or len(module.split(".")) > 3):
                 missing.append(name)
     assert not missing, missing
+
+
+def calls():
+    """Give the calls in the tables of the page that goes from a question to a call."""
+    text = (DOCS / "which_call.md").read_text(encoding="utf-8") if DOCS.exists() else ""
+    rows = re.findall(r"^\| [^|]+ \| (`.+`) \| \{doc\}", text, flags=re.M)
+    return [call for row in rows for call in re.findall(r"`([^`]+)`", row)]
+
+
+@pytest.fixture(scope="module")
+def fields():
+    """Give the names that the page makes."""
+    names = {}
+    for example in doctest.DocTestParser().get_examples(examples("which_call.md")):
+        exec(example.source, names)
+    return names
+
+
+@pytest.mark.filterwarnings("ignore:.*figures have been opened")
+@pytest.mark.parametrize("call", calls())
+def test_each_call_that_answers_a_question(call, fields):
+    assert eval(call, fields) is not None
+
+
+def test_terms_that_pages_use_are_in_the_glossary():
+    text = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    known = {t.strip().lower() for t in re.findall(r"^(\w[^\n]*)\n  \S", text, flags=re.M)}
+    pages = "".join((DOCS / p).read_text(encoding="utf-8") for p in PAGES)
+    used = {
+        (a or b).lower() for a, b in re.findall(r"\{term\}`(?:[^`<]*<([^>]+)>|([^`]+))`", pages)
+    }
+    assert len(known) >= 40
+    assert len(used) >= 20
+    assert used <= known

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -36,7 +37,7 @@ FLAGS = [
 ]
 # one of a module that is not public, or a name that begins with an underscore
 PRIVATE = re.compile(r"\bxpatch\.(?!torch\b)[a-z_]+\.[a-z_]\w*|(?<![\w.])_[a-z]\w*\(|\w\._[a-z]\w*")
-ERRORS = {"SEVERE"}
+LOADED = "return document.readyState === 'complete' && !!document.querySelector('article')"
 
 # What a page says of itself: how wide it is, which pictures are missing, its links, and its text
 LOOK = """
@@ -51,8 +52,16 @@ return {
 """
 
 
+class Server(ThreadingHTTPServer):
+    """Lets many wait, as a page with its scripts and pictures does on a busy machine."""
+
+    request_queue_size = 128
+
+
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves files and says nothing."""
+    """Serves files and says nothing; connections are kept, as a page has many files."""
+
+    protocol_version = "HTTP/1.1"
 
     def log_message(self, *args):
         pass
@@ -61,7 +70,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def served(root: Path) -> str:
     """Serve a folder on a free port until the process ends; give the address."""
     handler = functools.partial(Quiet, directory=str(root))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = Server(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{server.server_port}/"
 
@@ -89,6 +98,10 @@ def look(driver: webdriver.Chrome, url: str) -> tuple[dict, list[str]]:
     """Open a page; give what it says, and what is wrong with it alone."""
     resize(driver, WIDE)
     driver.get(url)
+    try:
+        WebDriverWait(driver, 20).until(lambda d: d.execute_script(LOADED))
+    except TimeoutException:
+        return {"links": [], "anchors": [], "text": ""}, ["did not load"]
     said = driver.execute_script(LOOK)
     wrong = [f"picture is missing: {src}" for src in said["broken"]]
     for width in (WIDE, NARROW):
@@ -96,7 +109,7 @@ def look(driver: webdriver.Chrome, url: str) -> tuple[dict, list[str]]:
         taken = driver.execute_script("return document.documentElement.scrollWidth")
         if taken > width:
             wrong.append(f"scrolls sideways at {width} px: it is {taken} px wide")
-    errors = [e["message"] for e in driver.get_log("browser") if e["level"] in ERRORS]
+    errors = [e["message"] for e in driver.get_log("browser") if e["level"] == "SEVERE"]
     # MathJax comes from elsewhere, which the machine of the tests may not reach
     return said, wrong + [e for e in errors if not e.startswith("https://")]
 
@@ -126,7 +139,7 @@ def search_finds(driver: webdriver.Chrome, base: str, word: str) -> list[str]:
         WebDriverWait(driver, 15).until(
             lambda d: d.find_elements(By.CSS_SELECTOR, "#search-results ul.search li a")
         )
-    except Exception:
+    except TimeoutException:
         return [f"the search does not find {word!r}"]
     return []
 
