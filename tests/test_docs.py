@@ -1,8 +1,9 @@
 """The examples in the documentation run, and give what the pages say."""
 
 import doctest
-import importlib
+import importlib.util
 import inspect
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -163,6 +164,33 @@ def fields():
 @pytest.mark.parametrize("call", calls())
 def test_each_call_that_answers_a_question(call, fields):
     assert eval(call, fields) is not None
+
+
+@pytest.fixture(scope="module")
+def gallery():
+    spec = importlib.util.spec_from_file_location("gallery", DOCS / "_scripts" / "gallery.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_notebook_is_in_the_gallery_and_says_what_its_card_quotes(gallery):
+    there = gallery.checked(DOCS.parent / "notebooks")
+    assert all(n.title() and len(n.question()) < 250 for n in there.values())
+
+
+def test_the_gallery_refuses_what_it_does_not_know(gallery, tmp_path):
+    text = {
+        "cell_type": "markdown",
+        "source": ["# A title\n", "\n", "A question? Said\n", "in two."],
+    }
+    (tmp_path / "new.ipynb").write_text(json.dumps({"cells": [text]}))
+    with pytest.raises(ValueError, match=r"new: has no entry.*seamless_tiles: an entry without"):
+        gallery.checked(tmp_path)
+    new = gallery.Notebook(tmp_path / "new.ipynb")
+    assert (new.title(), new.question()) == ("A title", "A question?")
+    assert new.says("Said in two")
+    assert not new.says("three")
 
 
 def test_terms_that_pages_use_are_in_the_glossary():
