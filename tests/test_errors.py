@@ -75,7 +75,7 @@ CASES = {
     "zero size": (split(geometry={"y": 0}), ValueError, r"size along 'y' must be positive, got 0"),
     "negative size": (split(geometry={"y": -3}), ValueError, r"'y' must be positive, got -3"),
     "boolean size": (split(geometry={"y": True}), TypeError, r"'y' must be an int.*got True"),
-    "text size": (split(geometry={"y": "4"}), TypeError, r"'y' must be an int.*got '4'"),
+    "text size": (split(geometry={"y": "4"}), ValueError, r"with its unit, '300km'.*got '4'"),
     "missing size": (split(geometry={"y": None}), TypeError, r"'y' must be an int.*got None"),
     "float size without labels": (
         split(BARE, {"y": 4.0, "x": 4}),
@@ -150,7 +150,7 @@ CASES = {
     ),
     "zero step": (lambda: RegularStride(0), ValueError, r"must be positive, got 0"),
     "negative step": (lambda: RegularStride(y=-1), ValueError, r"must be positive, got -1"),
-    "text step": (lambda: RegularStride("2"), TypeError, r"got '2'"),
+    "text step": (lambda: RegularStride("2"), ValueError, r"with its unit, '300km'.*got '2'"),
     "step of an unknown dim": (
         split(sampler=RegularStride(z=2)),
         KeyError,

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 import xpatch
-from xpatch.plot.plot import coverage_of
+from xpatch.plot.coverage import coverage_of
 
 mpl.use("Agg")
 
@@ -154,15 +154,32 @@ def test_a_field_with_other_dimensions_is_refused(field):
         patches.patch.plot(cube)
 
 
-def test_patches_along_one_dimension_have_no_outline(field):
-    patches = field.patch.split(geometry={"x": 10})
-    with pytest.raises(ValueError, match="two cut dimensions"):
+def test_boxes_along_one_dimension_are_bars(field):
+    """Cells of 5 from 100 on, of which the last box takes one from the other end."""
+    ring = xpatch.Rectangular(x=6, boundary="wrap")
+    patches = field.patch.split(
+        geometry=ring, sampler=xpatch.Explicit([[0], [10], [26]], at="start")
+    )
+    ax, other, line = patches.patch.plot(field.isel(y=0, drop=True)).axes
+    (found,) = bars(ax)
+    assert sorted(found) == [(100, 110, 2), (100, 130, 0), (150, 180, 1), (230, 250, 2)]
+    assert ax.get_title(loc="left") == "3 patches"
+    assert other.get_xlabel() == "x"
+    (steps,) = other.patches
+    counts = np.zeros(30, int)
+    for start in (0, 10, 26):
+        counts[np.arange(start, start + 6) % 30] += 1
+    assert steps.get_data().values.tolist() == counts.tolist()
+    np.testing.assert_array_equal(line.lines[0].get_ydata(), field.values[0])
+    with pytest.raises(ValueError, match=r"also has \['y'\]"):
         patches.patch.plot(field)
 
 
-def test_a_line_of_patches_says_where_to_look(field):
-    with pytest.raises(ValueError, match=r"cut along \['x'\]; .*patches\.patch\.anchors"):
-        field.patch.split(geometry={"x": 10}).patch.plot()
+def test_dates_along_one_dimension():
+    patches = series().patch.split(geometry={"time": 10})
+    ax = patches.patch.plot(coverage=False).axes[0]
+    assert bars(ax)[0][0][:2] == (DAY0 - 0.5, DAY0 + 9.5)
+    assert "Concise" in type(ax.xaxis.get_major_formatter()).__name__
 
 
 # ---------------------------------------------------------------------------------- windows in time

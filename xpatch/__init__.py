@@ -30,6 +30,7 @@ from xpatch.api import concat, merge, split
 from xpatch.catalogs.geodata import field
 from xpatch.catalogs.table import catalog
 from xpatch.domain import (
+    DGGSDomain,
     Domain,
     GeoSlice,
     GridDomain,
@@ -41,9 +42,11 @@ from xpatch.domain import (
     register_domain,
 )
 from xpatch.geometry import (
+    CenteredGrid,
     Geometry,
     KHopGraph,
     KNNGraph,
+    Parents,
     PolygonIntersection,
     RadiusGraph,
     Rectangular,
@@ -111,8 +114,10 @@ __all__ = [
     "CalendarPeriod",
     "CausalBoxcar",
     "CausalRolling",
+    "CenteredGrid",
     "Count",
     "Custom",
+    "DGGSDomain",
     "Domain",
     "EventTriggered",
     "EveryElement",
@@ -148,6 +153,7 @@ __all__ = [
     "MostCentral",
     "MultiScale",
     "OverlapAdd",
+    "Parents",
     "PatchFailure",
     "PatchIndex",
     "Patcher",

@@ -32,6 +32,13 @@ class PatchAccessor(Asked):
         self._obj = obj
         self._known: Any = None  # what was read of a recipe, for further single patches
 
+    def __dir__(self) -> list[str]:
+        from xpatch.patches.completion import names_for
+
+        every = [*super().__dir__()]
+        public = [n for n in every if not n.startswith("_")]
+        return sorted({n for n in every if n.startswith("_")} | names_for(self._obj, public))
+
     def __getstate__(self) -> dict[str, Any]:
         return {"_obj": self._obj, "_known": None}
 
@@ -175,6 +182,11 @@ class PatchAccessor(Asked):
 
         return summary(self._obj)
 
+    def _repr_html_(self) -> str:
+        from xpatch.plot.html import card
+
+        return card(self._obj)
+
 
 class TreeAccessor(NotTheCoordinate):
     """What can be asked of patches of several scales, the nodes of a DataTree.
@@ -301,6 +313,11 @@ class TreeAccessor(NotTheCoordinate):
 
         return summary(self._tree)
 
+    def _repr_html_(self) -> str:
+        from xpatch.plot.html import card_of_lines
+
+        return card_of_lines(repr(self))
+
 
 class CatalogAccessor:
     """Fields and patches over the files of a catalog.
@@ -326,6 +343,11 @@ class CatalogAccessor:
     def __repr__(self) -> str:
         files = f"{len(self._obj)} files" if "href" in self._obj else "no catalog"
         return f"<{files}: .field(), .split(geometry), .scenes()>"
+
+    def _repr_html_(self) -> str:
+        from xpatch.plot.html import card_of_lines
+
+        return card_of_lines(repr(self))
 
 
 class OfTables:

@@ -218,6 +218,7 @@ def merge(
     array([1.5, 3.5, 5.5, 7.5])
     """
     from xpatch.patches.arguments import Options, check_words
+    from xpatch.patches.around import with_slots
     from xpatch.patches.nested import focused
     from xpatch.patches.provenance import identified
 
@@ -229,6 +230,7 @@ def merge(
 
         return merge_scales(patches, aggregation, options, _merge_field)
     patches, source = identified(patches, like)
+    patches = with_slots(patches, source)
     if isinstance(aggregation, Mapping):
         from xpatch.patches.by_variable import by_variable
 

@@ -105,7 +105,7 @@ class Neighborhood:
     @cached_property
     def tiles(self) -> bool:
         """Whether these are an outer product of windows of which no two share a cell."""
-        return self.product and all(p.box and p.side_by_side for p in self.parts)
+        return self.product and all(p.box and p.side_by_side and not p.ragged for p in self.parts)
 
     @property
     def slices(self) -> tuple[Slices, ...]:
@@ -183,6 +183,13 @@ class Neighborhood:
         ordinals = np.arange(len(self)) if ordinals is None else ordinals
         picks = self.entries(np.asarray(ordinals))
         columns = [p.starts[e] for p, e in zip(self._boxes(), picks, strict=True)]
+        return np.stack(columns, axis=-1) if columns else np.empty((len(ordinals), 0), np.int64)
+
+    def cells(self, ordinals: NDArray[Any] | None = None) -> NDArray[np.int64]:
+        """Give how many cells boxes have, shape (patch, dim)."""
+        ordinals = np.arange(len(self)) if ordinals is None else ordinals
+        picks = self.entries(np.asarray(ordinals))
+        columns = [p.counts[e] for p, e in zip(self._boxes(), picks, strict=True)]
         return np.stack(columns, axis=-1) if columns else np.empty((len(ordinals), 0), np.int64)
 
     def _boxes(self) -> tuple[Slices, ...]:

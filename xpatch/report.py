@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import sys
 import threading
 import time
@@ -16,12 +17,14 @@ EVERY = 0.1  # seconds between two updates
 
 
 class Bar:
-    """Counts patches and draws how far a run is."""
+    """Counts patches and draws how far a run is, on one line: at once, and then as patches are done."""
 
     def __init__(self, total: int):
-        self.total, self.done = total, 0
-        self.start, self.drawn = time.monotonic(), 0.0
+        self.total, self.done, self.width = total, 0, 0
+        self.start = self.drawn = time.monotonic()
         self.lock = threading.Lock()
+        if total:
+            self._draw(0.0, False)
 
     def __call__(self, patches: int) -> bool:
         """Count ``patches`` more, and say whether these were the last."""
@@ -34,10 +37,23 @@ class Bar:
         return finished
 
     def _draw(self, seconds: float, finished: bool) -> None:
-        full = WIDTH * self.done // max(1, self.total)
-        bar = "#" * full + " " * (WIDTH - full)
-        line = f"\r[{bar}] {self.done}/{self.total} patches, {seconds:.1f} s"
-        print(line, end="\n" if finished else "", file=sys.stderr, flush=True)
+        full = WIDTH * min(self.done, self.total) // max(1, self.total)
+        line = f"[{'#' * full:{WIDTH}}] {self.done}/{self.total} patches, {seconds:.1f} s"
+        if self.done and seconds > 0 and not finished:
+            rate = self.done / seconds
+            line += f", {rate:.3g} a second, {_told((self.total - self.done) / rate)} left"
+        blanks = " " * (self.width - len(line))  # over the end of a line that was longer
+        self.width = len(line)
+        print(f"\r{line}{blanks}", end="\n" if finished else "", file=sys.stderr, flush=True)
+
+
+def _told(seconds: float) -> str:
+    """Say how long something takes, in the two largest units."""
+    whole = math.ceil(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
 
 
 class Ticker:
@@ -49,10 +65,15 @@ class Ticker:
     def __init__(self, token: str, total: int):
         self.token, self.total = token, total
 
-    def __call__(self, patches: int) -> None:
+    def begin(self) -> None:
+        """Draw the bar, and let its time begin; once, whichever block is the first."""
         with self.lock:
-            bar = self.bars.setdefault(self.token, Bar(self.total))
-        if bar(patches):
+            if self.token not in self.bars:
+                self.bars[self.token] = Bar(self.total)
+
+    def __call__(self, patches: int) -> None:
+        self.begin()
+        if self.bars[self.token](patches):
             with self.lock:
                 self.bars.pop(self.token, None)
 

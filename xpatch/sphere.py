@@ -83,6 +83,49 @@ def along(
     return degrees_of(a[:, None] * xyz[segment] + b[:, None] * xyz[segment + 1])
 
 
+def reached(
+    lon: Any, lat: Any, km: Any, direction: Any
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give where great circles lead that leave places in a ``direction``, degrees clockwise from north.
+
+    This is the inverse of the azimuthal equidistant projection around each place.
+
+    References
+    ----------
+    Snyder, J. P. (1987). Map projections: a working manual. USGS Professional Paper 1395, 191–202.
+    """
+    center, east, north = _compass(lon, lat)
+    angle, turn = np.asarray(km, float) / EARTH_RADIUS_KM, np.deg2rad(direction)
+    along = np.cos(turn)[..., None] * north + np.sin(turn)[..., None] * east
+    return degrees_of(np.cos(angle)[..., None] * center + np.sin(angle)[..., None] * along)
+
+
+def directions(lon: NDArray, lat: NDArray) -> NDArray[np.float64]:
+    """Give the direction in which a track leads at each of its places, degrees clockwise from north.
+
+    From the place before to the one after, as seen from the place; at the ends that of the great
+    circle to the only neighbor. NaN where these two coincide.
+    """
+    center, east, north = _compass(lon, lat)
+    here = np.arange(len(center))
+    to = center[np.minimum(here + 1, len(here) - 1)] - center[np.maximum(here - 1, 0)]
+    x, y = (to * east).sum(axis=-1), (to * north).sum(axis=-1)
+    return np.where(np.hypot(x, y) > 1e-12, bearing(x, y), np.nan)
+
+
+def bearing(east: NDArray, north: NDArray) -> NDArray[np.float64]:
+    """Give directions in degrees clockwise from north, in [0, 360)."""
+    return np.rad2deg(np.arctan2(east, north)) % 360 % 360  # twice: −1e-20 % 360 is 360
+
+
+def _compass(lon: Any, lat: Any) -> tuple[NDArray[np.float64], ...]:
+    """Give places on the unit sphere, and the unit vectors to the east and to the north of them."""
+    lam, phi = np.deg2rad(np.asarray(lon, float)), np.deg2rad(np.asarray(lat, float))
+    east = np.stack([-np.sin(lam), np.cos(lam), np.zeros_like(lam)], axis=-1)
+    up = [-np.sin(phi) * np.cos(lam), -np.sin(phi) * np.sin(lam), np.cos(phi)]
+    return unit_vectors(lon, lat), east, np.stack(up, axis=-1)
+
+
 def azimuthal(
     lon: Any, lat: Any, lon0: Any, lat0: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -105,3 +148,41 @@ def azimuthal(
     north = np.where((far == 0) & (up < 0), 1.0, north)  # of the antipode any direction is as good
     scale = EARTH_RADIUS_KM * angle / np.where(far == 0, 1.0, far)
     return east * scale, north * scale
+
+
+def excess(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the areas on the unit sphere of polygons of unit vectors, shape (…, corner, 3).
+
+    Edges are great circles. The excess of each triangle of a fan is added with its sign, so that
+    polygons need not be convex, and corners may repeat.
+
+    References
+    ----------
+    Van Oosterom, A., & Strackee, J. (1983). The solid angle of a plane triangle. IEEE Transactions on
+    Biomedical Engineering, BME-30, 125–126.
+    """
+    a, b, c = corners[..., :1, :], corners[..., 1:-1, :], corners[..., 2:, :]
+    # of differences: the product of three vectors that hardly differ has no digits left
+    triple = (a * np.cross(b - a, c - a)).sum(axis=-1)
+    rest = 1 + (a * b).sum(axis=-1) + (b * c).sum(axis=-1) + (c * a).sum(axis=-1)
+    return np.abs(2 * np.arctan2(triple, rest).sum(axis=-1))
+
+
+def corners_between(centers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the four corners of cells, midway between centers (…, y, x, 3); beyond the last, mirrored."""
+    whole = _mirrored(_mirrored(centers, -3), -2)
+    sums = whole[..., :-1, :, :] + whole[..., 1:, :, :]
+    sums = sums[..., :-1, :] + sums[..., 1:, :]
+    at = sums / np.linalg.norm(sums, axis=-1, keepdims=True)
+    four = at[..., :-1, :-1, :], at[..., :-1, 1:, :], at[..., 1:, 1:, :], at[..., 1:, :-1, :]
+    return np.stack(four, axis=-2)
+
+
+def _mirrored(vectors: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Go on by one vector at both ends of an axis, along great circles."""
+
+    def beyond(last: int, before: int) -> NDArray[np.float64]:
+        end, other = vectors.take([last], axis), vectors.take([before], axis)
+        return 2 * (end * other).sum(axis=-1, keepdims=True) * end - other
+
+    return np.concatenate([beyond(0, 1), vectors, beyond(-1, -2)], axis)

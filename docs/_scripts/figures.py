@@ -28,14 +28,14 @@ INK, SOFT, ALERT = "#20262c", "#9aa5b1", "#c8372d"
 COLORS = ["#3b6fb6", "#d98032", "#4c9a5f", "#8a62a8", "#b0893a"]
 
 
-def save(fig, name, dpi=90):
+def save(fig, name, dpi=90, colors=128):
     """Write a picture of few colors to where the documentation looks for it."""
     STATIC.mkdir(exist_ok=True)
     path = STATIC / f"{name}.png"
     buffer = io.BytesIO()
     fig.savefig(buffer, dpi=dpi)
     plt.close(fig)
-    Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
+    Image.open(buffer).convert("RGB").quantize(colors, dither=Image.Dither.NONE).save(
         path, optimize=True
     )
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")

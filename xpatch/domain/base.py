@@ -60,6 +60,7 @@ class Domain:
         self.mappings = dict(mappings or {})
         self.mapping = mapping
         self.held: dict[Hashable, xr.Variable] = {}
+        self.borders: dict[Hashable, xr.Variable] = {}
         self.above: Above | None = None
 
     @classmethod
@@ -70,6 +71,11 @@ class Domain:
     def with_held(self, held: Mapping[Hashable, xr.Variable]) -> Self:
         """Give the domain with the latitude and longitude that are data variables of the field."""
         self.held = dict(held)
+        return self
+
+    def with_borders(self, borders: Mapping[Hashable, xr.Variable]) -> Self:
+        """Give the domain with the CF bounds that are data variables of the field."""
+        self.borders = dict(borders)
         return self
 
     def with_above(self, above: Above | None) -> Self:
@@ -177,7 +183,9 @@ class Domain:
             {name: names.get(known, known) for name, known in self.mappings.items()},
             mapping,
         ).with_held({names.get(n, n): _renamed(v, names) for n, v in self.held.items()})
-        return out.with_above(None if self.above is None else self.above.renamed(names))
+        borders = {names.get(n, n): _renamed(v, names) for n, v in self.borders.items()}
+        above = None if self.above is None else self.above.renamed(names)
+        return out.with_borders(borders).with_above(above)
 
     def check_dims(self, dims: Iterable[Hashable], what: str) -> None:
         """Raise a KeyError if any of ``dims`` is not a dimension of the field."""

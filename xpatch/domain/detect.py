@@ -8,6 +8,7 @@ from typing import Any
 import xarray as xr
 
 from xpatch.domain.describe import Described, described
+from xpatch.domain.dggs import DGGSDomain, cell_places
 from xpatch.domain.elements import (
     MeshDomain,
     PointDomain,
@@ -16,7 +17,7 @@ from xpatch.domain.elements import (
     vector_places,
 )
 from xpatch.domain.lattice import GridDomain, Lattice, lattice_of
-from xpatch.domain.lonlat import held_positions
+from xpatch.domain.lonlat import held_bounds, held_positions
 from xpatch.domain.sites import MESH_DIMS
 
 
@@ -26,14 +27,14 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
     Parameters
     ----------
     obj : DataArray or Dataset
-        A field: an object of uxarray, an xvec cube or shapely coordinates, stations or
-        trajectories (CF), a raster with a CRS, a latitude-longitude or curvilinear grid, any other
+        A field: an object of uxarray, cells of a discrete global grid (xdggs), an xvec cube or shapely
+        coordinates, stations or trajectories (CF), a raster with a CRS, a latitude-longitude or curvilinear grid, any other
         labeled or unlabeled array.
 
     Returns
     -------
     Domain
-        A `MeshDomain`, `VectorDomain` or `PointDomain` where there are elements; a
+        A `MeshDomain`, `DGGSDomain`, `VectorDomain` or `PointDomain` where there are elements; a
         `RasterDomain` if there is a CRS (``spatial_ref``, CF ``grid_mapping``) and projection
         axes; otherwise a `GridDomain`. Its repr says what was found.
 
@@ -62,11 +63,11 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
         if hasattr(obj, "columns"):  # a data frame
             hint = ": of a catalog of files, table.patch.field(…) is one, and table.patch.split(…) its patches"
         raise TypeError(f"expected a DataArray or a Dataset, got {type(obj).__name__}{hint}")
-    for predicate, cls in reversed(REGISTERED):
-        if predicate(obj):
-            return cls.of(obj)
-    args = described(obj)
-    return next(found for detect in BUILT_IN if (found := detect(obj, args)) is not None)
+    found = next((cls.of(obj) for predicate, cls in reversed(REGISTERED) if predicate(obj)), None)
+    if found is None:
+        args = described(obj)
+        found = next(own for detect in BUILT_IN if (own := detect(obj, args)) is not None)
+    return found.with_borders(held_bounds(obj)) if isinstance(obj, xr.Dataset) else found
 
 
 def register_domain(predicate: Callable[[Any], bool], cls: type[Lattice]) -> None:
@@ -130,6 +131,12 @@ def mesh_of(obj: Any, args: Described) -> Lattice | None:
     return MeshDomain(*args).with_grid(grid).with_places({(d,): d for d in dims})
 
 
+def cells_of(obj: Any, args: Described) -> Lattice | None:
+    """Give the cells of a discrete global grid."""
+    found = cell_places(obj)
+    return DGGSDomain(*args).with_places(found) if found else None
+
+
 def vectors_of(obj: Any, args: Described) -> Lattice | None:
     """Give shapely coordinates."""
     found = vector_places(obj)
@@ -150,6 +157,7 @@ def points_or_lattice_of(obj: Any, args: Described) -> Lattice:
 # the coordinates, which take longest to find.
 BUILT_IN: tuple[Callable[[Any, Described], Lattice | None], ...] = (
     mesh_of,
+    cells_of,
     vectors_of,
     points_or_lattice_of,
 )

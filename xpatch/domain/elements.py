@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import xpatch.domain.axes as ax
+from xpatch.domain.cell_areas import ON_SPHERE, STAND_FOR, polygon_areas, polygons_on_sphere
 from xpatch.domain.lattice import Lattice
 from xpatch.domain.sites import Sites, slot_name
 
@@ -69,6 +70,22 @@ class Elements(Lattice):
     def _known(self) -> dict[tuple[Hashable, ...], Sites]:
         return {}
 
+    def centers(self, dim: Hashable) -> tuple[NDArray[np.float64], ...]:
+        """Give latitude and longitude in degrees of elements whose field has no coordinates of places.
+
+        Empty where it has some, where elements are geometries, and where their places are projected.
+        """
+        coords, sites = self.located.coords.items(), self.sites(dim)
+        roles = {self.roles.get(n) for n, c in coords if {*c.dims} & {*sites.dims}}
+        if (
+            roles & {"latitude", "longitude"}
+            or not sites.geographic
+            or sites.geometries is not None
+        ):
+            return ()
+        lon, lat = sites.lonlat
+        return lat.reshape(sites.shape), lon.reshape(sites.shape)
+
     def same_lattice(self, other: Lattice, dims: tuple[Hashable, ...]) -> str | None:
         different = super().same_lattice(other, dims)
         if different is not None or not isinstance(other, Elements):
@@ -104,6 +121,11 @@ class Elements(Lattice):
 
 class PointDomain(Elements):
     """Points with coordinates of their own: stations, floats, profiles, trajectories (CF)."""
+
+    has_areas = False
+
+    def cell_areas(self, dim: Hashable | None = None) -> xr.Variable:
+        raise ValueError(f"points along {list(self.element_dims)} have no area; {STAND_FOR}")
 
     def _renamed_place(self, what: Any, names: Mapping[Hashable, Hashable]) -> Any:
         x, y, geographic = what
@@ -146,6 +168,14 @@ class VectorDomain(Elements):
             geographic = self.roles.get(name) in ("longitude", "latitude")
         return Sites(dims, (len(x),), dims[0], x, y, geographic, crs, geometries=geometries)
 
+    @property
+    def has_areas(self) -> bool:
+        every = [self.sites(dims[0]) for dims in self.places]
+        return all(s.polygonal and (s.crs is not None or s.geographic) for s in every)
+
+    def cell_areas(self, dim: Hashable | None = None) -> xr.Variable:
+        return polygon_areas(self.sites(dim), self.places[self._asked(dim)])
+
     def _crs_of(self, name: Hashable) -> Any:
         index = self.template.xindexes.get(name)
         source = getattr(index, "crs", None) or self.template.coords[name].attrs.get("crs")
@@ -175,6 +205,22 @@ class MeshDomain(Elements):
 
     def renamed(self, names: Mapping[Hashable, Hashable]) -> Any:
         return super().renamed(names).with_grid(self.grid)
+
+    @property
+    def has_areas(self) -> bool:
+        return "n_face" in self.places.values()
+
+    def cell_areas(self, dim: Hashable | None = None) -> xr.Variable:
+        from xpatch.domain import mesh
+
+        faces = [dims for dims, kind in self.places.items() if kind == "n_face"]
+        if not faces or dim not in (None, *faces[0]):
+            raise ValueError(
+                f"nodes and edges of a mesh, along {list(self.element_dims)}, have no area; its faces do: bring the "
+                "values to faces (field.topological_mean('face')), or weigh by the faces around each node"
+            )
+        corners, at = mesh.corners(self.grid), mesh.centers(self.grid, "n_node")
+        return xr.Variable(faces[0], polygons_on_sphere(corners, at), ON_SPHERE)
 
     def wrap(self, merged: Any) -> Any:
         import uxarray as ux

@@ -7,11 +7,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 import xpatch.domain.axes as ax
 from xpatch.domain import affine as af
 from xpatch.domain.base import Domain
+from xpatch.domain.cell_areas import lattice_areas, measured
 from xpatch.domain.dates import continued, counted, values_of
 from xpatch.domain.lonlat import distinct, untrue
 from xpatch.domain.positions import along
@@ -114,7 +116,7 @@ class Lattice(Domain):
             return int(value)
         step = self.spacing(dim)
         if step is None and self.rotated is not None and dim in self.rotated:
-            step = self._side(dim)
+            step = self.side(dim)
         if step is None or isinstance(step, np.timedelta64):
             raise ValueError(
                 f"{what} along {dim!r} is the float {value!r}, a length in coordinate units, but "
@@ -128,7 +130,7 @@ class Lattice(Domain):
             )
         return cells
 
-    def _side(self, dim: Hashable) -> float:
+    def side(self, dim: Hashable) -> float:
         """Give the length of the side of a cell of a rotated raster along ``dim``."""
         assert self.affine is not None
         assert self.rotated is not None
@@ -218,9 +220,36 @@ class Lattice(Domain):
         return lattice_sites(self)
 
     @property
+    def has_areas(self) -> bool:
+        """Whether cells have areas on Earth, as far as names and the CRS tell."""
+        return measured(self)
+
+    def cell_areas(self, dim: Hashable | None = None) -> xr.Variable:
+        """Give the area of each cell, or of the elements along ``dim``, in m², with spatial dimensions.
+
+        Raises
+        ------
+        ValueError
+            If cells have no area, or nothing says how large they are.
+        """
+        return lattice_areas(self)
+
+    def centers(self, dim: Hashable) -> tuple[NDArray[np.float64], ...]:
+        """Give latitude and longitude of elements of which no coordinate of the field says them: none."""
+        return ()
+
+    @property
     def element_dims(self) -> tuple[Hashable, ...]:
         """Dimensions whose entries have no order in space: none."""
         return ()
+
+    def member_attrs(self, name: Hashable, ragged: bool) -> Mapping[str, Any]:
+        """Give attributes that a coordinate of elements needs on patches, beside its own: none."""
+        return {}
+
+    def indexed(self, one: Any, dim: Hashable) -> Any:
+        """Give a single patch of elements along ``dim`` the indexes that only they have: none."""
+        return one
 
     def wrap(self, merged: Any) -> Any:
         """Give a merged field the type that the source had."""

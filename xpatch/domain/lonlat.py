@@ -67,6 +67,12 @@ def bounds_name(coord: Any) -> Hashable | None:
     return name
 
 
+def held_bounds(obj: xr.Dataset) -> dict[Hashable, xr.Variable]:
+    """Find the bounds of positions that a Dataset keeps as data variables."""
+    named = (bounds_name(c) for c in obj.variables.values() if c.dtype.kind in "iuf")
+    return {n: obj[n].variable for n in named if n in obj.data_vars}
+
+
 def bounds_of(variables: Mapping[Any, xr.Variable]) -> set[Hashable]:
     """Give the names of what holds the borders of cells."""
     said = map(bounds_name, variables.values())

@@ -203,21 +203,34 @@ def _sized(sites: Any) -> list[tuple[Hashable, int]]:
     return list(zip(sites.dims, sites.shape, strict=True))
 
 
-def near_cells(lon: NDArray, lat: NDArray, sites: Any) -> NDArray[np.bool_]:
+def near_cells(lon: NDArray, lat: NDArray, sites: Any, reach: float = 1.0) -> NDArray[np.bool_]:
     """Whether places lie in a cell: no more than half a cell beyond the rim of rows and columns.
 
-    Elements that are no rows and columns reach as far as to their fourth neighbor.
+    Elements that are no rows and columns reach ``reach`` times as far as to their fourth neighbor.
     """
     if not len(lon):
         return np.zeros(0, bool)
     places = sphere.unit_vectors(lon, lat)
     far, near = sites.globe.query(places)
     spacing, _ = sites.globe.query(sites.globe.data[near], [min(5, len(sites.known))])
-    loose = np.asarray(far <= spacing[:, 0])
+    loose = np.asarray(far <= reach * spacing[:, 0])
     if len(sites.shape) != 2:
         return loose
     tight, told = _in_cell(places, sites, sites.known[near])
     return np.where(told, tight, loose)
+
+
+def in_rows_and_columns(x: Floats, y: Floats, sites: Any) -> NDArray[np.bool_]:
+    """Whether places in the coordinates of a field with straight axes lie in a cell of it."""
+    rows, columns = sites.axes
+    halves = [np.abs(np.diff(a)).max(initial=0) / 2 for a in (rows, columns)]
+    y_half, x_half = (
+        own or max(halves) for own in halves
+    )  # a single row is as high as cells are wide
+    if sites.geographic:
+        x = x - 360 * np.round((x - (columns.min() + columns.max()) / 2) / 360)
+    inside = (y >= rows.min() - y_half) & (y <= rows.max() + y_half)
+    return np.asarray(inside & (x >= columns.min() - x_half) & (x <= columns.max() + x_half))
 
 
 def _in_cell(

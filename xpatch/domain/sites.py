@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch import sphere
+from xpatch.domain.global_grid import GlobalGrid
 from xpatch.domain.lonlat import off_by
 from xpatch.domain.places import DEGREES, mover
 
@@ -42,9 +43,11 @@ class Sites:
     geometries : array of shapely geometries (element,), optional
         The elements themselves.
     adjacency : callable, optional
-        Gives the sparse matrix of neighbors, for meshes.
+        Gives the sparse matrix of neighbors, where something says who is one.
     outlines : callable, optional
         Gives the polygons of given elements, for what touches them.
+    cells : GlobalGrid, optional
+        The elements as cells of a discrete global grid, which have parents.
     """
 
     dims: tuple[Hashable, ...]
@@ -59,6 +62,7 @@ class Sites:
     geometries: NDArray | None = None
     adjacency: Callable[[], Any] | None = None
     outlines: Callable[[NDArray], NDArray] | None = None
+    cells: GlobalGrid | None = None
 
     @property
     def rotated(self) -> bool:

@@ -43,10 +43,18 @@ class Arrangement:
 def arranged(hood: Any, ordinals: NDArray[Any]) -> Arrangement:
     """Find the smallest outer product of entries that holds the patches with ``ordinals``."""
     ordinals, n = np.asarray(ordinals), len(ordinals)
-    grid = tuple(map(len, hood.parts))
-    if hood.picks is None and n and bool((np.diff(ordinals) == 1).all()) and n == len(hood):
+    grid, plain = tuple(map(len, hood.parts)), not any(p.ragged for p in hood.parts)
+    if (
+        plain
+        and n
+        and hood.picks is None
+        and n == len(hood)
+        and bool((np.diff(ordinals) == 1).all())
+    ):
         return Arrangement(tuple(map(np.arange, grid)), None, True)
     entries = hood.entries(ordinals)
+    if not plain:  # each window is of a size of its own
+        return Arrangement(tuple(map(np.asarray, entries)), None, False)
     if hood.picks is None and n and bool((np.diff(ordinals) > 0).all()):
         runs = tuple(np.arange(e[0], e[-1] + 1) for e in entries)  # found without sorting
         if math.prod(map(len, runs)) == n and (ravel(runs, grid) == ordinals).all():

@@ -72,6 +72,16 @@ def or_nan(mass: NDArray[Any]) -> NDArray[Any]:
     return mass
 
 
+def of_empty(dtype: DTypeLike, empty: Any) -> tuple[np.dtype, Any]:
+    """Give the dtype of patches with empty slots, and what these hold: ``empty``, or missing."""
+    dtype = np.dtype(dtype)
+    if dtype.kind == "O":
+        return dtype, None
+    if dtype.kind in "US":
+        return dtype, np.zeros((), dtype)[()]
+    return filled(dtype, empty)
+
+
 def filled(dtype: DTypeLike, fill: Any) -> tuple[np.dtype, Any]:
     """Give the dtype that holds both ``dtype`` and ``fill``, and ``fill`` in it.
 

@@ -72,13 +72,23 @@ def gather(
         grid = out.reshape(*map(len, hood.parts), *shape)
         threads = threads if out.nbytes >= THREADED_BYTES else 1
         _product(array, axes, hood.parts, grid, fills, threads)
+        _emptied(dims, hood, out, fills)
     elif boxed and out.nbytes > LARGE_BYTES * len(out):
         _one_by_one(array, dims, hood, out, fills)
+        _emptied(dims, hood, out, fills)
     elif len(hood.parts) == 1 and not boxed:
         _members(array, dims, hood, out, fills[0])
     else:
         _looked_up(array, dims, hood, out, fills)
     return out
+
+
+def _emptied(dims: Sequence[Hashable], hood: Any, out: NDArray[Any], fills: Sequence[Any]) -> None:
+    """Fill the slots of windows that are shorter than others; objects know nothing that is missing."""
+    entries = hood.entries(np.arange(len(hood)))
+    for part, which, fill in zip(hood.parts, entries, fills, strict=True):
+        if part.ragged and out.dtype != object:
+            np.moveaxis(out, 1 + dims.index(part.dim), 1)[part.empty(which)] = fill
 
 
 # ------------------------------------------------------------------------------- outer products
@@ -291,7 +301,7 @@ def _members(
             if len(own) < part.width:
                 out[k][(*lead, slice(len(own), None))] = fill
 
-    if counts.sum() >= LONG * len(out) and out.dtype != object:
+    if counts.sum() >= LONG * len(out) and out.dtype != object and part.at is None:
         threads = available_threads() if out.nbytes >= THREADED_BYTES else 1
         in_threads(one_by_one, np.arange(len(out)), threads)
         return

@@ -49,6 +49,9 @@ class Members:
     halves : pair of (int, bool), optional
         Of lists in time that were read back, of which some may be left: slots of the past and of the
         future of all, and whether the leads there are the same for all.
+    at : int32 array (member,), optional
+        The slot of each member, where empty slots may stand between others; in a patch they ascend,
+        and an element may be in several. None: members stand in the first slots.
     """
 
     dims: tuple[Hashable, ...]
@@ -63,6 +66,7 @@ class Members:
     anchors: NDArray[np.int64] | None = None
     positions: NDArray[np.float64] | None = None
     halves: Sequence[tuple[int, bool]] | None = None
+    at: NDArray[np.int32] | None = None
 
     box: ClassVar[Literal[False]] = False
     wrap: ClassVar[bool] = False
@@ -123,11 +127,7 @@ class Members:
 
     def fill(self, dtype: np.dtype, empty: Any) -> tuple[np.dtype, Any]:
         """Give the dtype of patches, and what empty slots, which are ``empty`` or missing, hold."""
-        if not self.ragged or dtype.kind == "O":
-            return dtype, None
-        if dtype.kind in "US":
-            return dtype, np.zeros((), dtype)[()]
-        return dtypes.filled(dtype, empty)
+        return dtypes.of_empty(dtype, empty) if self.ragged else (dtype, None)
 
     def cover(self, entries: NDArray[Any]) -> NDArray[Any]:
         """Count the patches that hold each element."""
@@ -168,10 +168,18 @@ class Members:
 
     def cells(self, entries: NDArray[Any], mirrored: bool = False) -> NDArray[np.int64]:
         """Give the elements of entries, shape (entry, slot); −1 in empty slots."""
-        counts = self.counts[entries]
-        there = np.arange(self.width) < counts[:, None]
-        out = np.full(there.shape, -1, np.int64)
-        out[there] = self.elements[self.rows(entries)]
+        return self.laid_out(self.elements, entries, -1, np.int64)
+
+    def laid_out(
+        self, values: NDArray[Any], entries: NDArray[Any], fill: Any, dtype: Any
+    ) -> NDArray[Any]:
+        """Lay values of members out as (entry, slot); empty slots hold ``fill``."""
+        counts, rows = self.counts[entries], self.rows(entries)
+        out = np.full((len(entries), self.width), fill, dtype)
+        if self.at is None:
+            out[np.arange(self.width) < counts[:, None]] = values[rows]
+        else:
+            out[np.repeat(np.arange(len(entries)), counts), self.at[rows]] = values[rows]
         return out
 
     def moved(self, low: Sequence[int], shape: Sequence[int]) -> Members:
@@ -193,11 +201,14 @@ class Members:
         table: NDArray[np.int64],
         numbers: Hashable | None,
     ) -> Members:
-        """Take the members of patches from (patch, slot), −1 in empty slots, which come last."""
+        """Take the members of patches from (patch, slot), −1 in empty slots."""
         there = table >= 0
         offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int64)
         elements, scales = table[there].astype(np.int32), np.zeros(len(table))
-        return cls(dims, shape, dim, offsets, elements, None, scales, table.shape[1], numbers)
+        between = bool((there[:, 1:] & ~there[:, :-1]).any())
+        at = np.nonzero(there)[1].astype(np.int32) if between else None
+        found = cls(dims, shape, dim, offsets, elements, None, scales, table.shape[1], numbers)
+        return found if at is None else dataclasses.replace(found, at=at)
 
     @property
     def leads(self) -> NDArray[np.int64]:
@@ -221,6 +232,8 @@ class Members:
     @property
     def slots(self) -> NDArray[np.int64]:
         """The slot of each member."""
+        if self.at is not None:
+            return self.at.astype(np.int64)
         return np.arange(len(self.elements)) - np.repeat(self.offsets[:-1], self.counts)
 
     @property
@@ -252,7 +265,7 @@ class Members:
     def identity(self) -> tuple[object, ...]:
         """All that patches and merges depend on."""
         lists = (self.offsets, self.elements, self.distances, self.scales)
-        return (*lists, self.dims, self.shape, self.dim, self.width)
+        return (*lists, self.dims, self.shape, self.dim, self.width, self.at)
 
     def members(self, entry: int) -> NDArray[np.int32]:
         """Give the elements of one entry."""
@@ -282,6 +295,7 @@ class Members:
             scales=self.scales[ordinals],
             anchors=None if self.anchors is None else self.anchors[ordinals],
             positions=None if self.positions is None else self.positions[where],
+            at=None if self.at is None else self.at[where],
         )
 
     def numbered(self, name: Hashable | None) -> Members:
@@ -332,6 +346,7 @@ class Members:
             and (self.dims, self.shape, self.width) == (other.dims, other.shape, other.width)
             and bool(np.array_equal(self.offsets, other.offsets))
             and bool(np.array_equal(self.elements, other.elements))
+            and bool(np.array_equal(self.slots, other.slots))
             and bool(np.array_equal(self.scales, other.scales))
         )
 

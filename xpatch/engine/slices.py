@@ -43,6 +43,8 @@ class Slices:
     coarse : int, optional
         How many cells of a window each slot of a patch is the mean of, of patches of several scales;
         None: a slot is a cell.
+    filled : int64 array (entry,), optional
+        How many slots of each window, from the first on, have a cell; the others are empty. None: all.
     """
 
     dim: Hashable
@@ -55,11 +57,11 @@ class Slices:
     anchor: int | None = None
     missing: Any = None
     coarse: int | None = None
+    filled: NDArray[np.int64] | None = None
 
     box: ClassVar[Literal[True]] = (
-        True  # whether entries are runs of cells, of which each patch has as many
+        True  # whether entries are runs of cells, of which each patch has as many slots
     )
-    ragged: ClassVar[bool] = False
     numbers: ClassVar[Any] = None
     halves: ClassVar[Any] = None
 
@@ -112,10 +114,17 @@ class Slices:
         return self.starts + (0 if self.anchor is None else self.anchor)
 
     @cached_property
+    def ragged(self) -> bool:
+        """Whether any slot is empty."""
+        return self.filled is not None and bool((self.filled < self.size).any())
+
+    @cached_property
     def overhangs(self) -> bool:
-        """Whether any window reaches outside the domain."""
+        """Whether any slot is outside of the domain, or empty."""
         if not len(self.starts):
             return False
+        if self.ragged:
+            return True
         return bool(self.starts.min() < 0 or self.starts.max() + self.size > self.n)
 
     @property
@@ -135,7 +144,11 @@ class Slices:
     @property
     def counts(self) -> NDArray[np.int64]:
         """Number of cells of each entry."""
-        return np.full(len(self), self.size)
+        return np.full(len(self), self.size) if self.filled is None else self.filled
+
+    def empty(self, entries: NDArray[Any]) -> NDArray[np.bool_]:
+        """Say which slots of entries are empty, shape (entry, size)."""
+        return np.asarray(np.arange(self.size) >= self.counts[entries, None])
 
     def reach(self, entries: NDArray[Any]) -> tuple[list[int], list[int]]:
         """Give the first cell of some entries, and that behind the last; both may lie outside."""
@@ -145,8 +158,10 @@ class Slices:
         return [int(starts.min())], [int(starts.max()) + self.size]
 
     def fill(self, dtype: np.dtype, empty: Any) -> tuple[np.dtype, Any]:
-        """Give the dtype of patches, and what cells outside of the domain hold in it."""
+        """Give the dtype of patches, and what cells outside of the domain, and empty slots, hold in it."""
         constant = self.pad_mode == "constant" and self.overhangs and not self.wrap
+        if self.ragged and not (constant and self.pad_value is not None):
+            return dtypes.of_empty(dtype, empty)
         return dtypes.filled(dtype, self.pad_value) if constant else (dtype, None)
 
     def cells(self, entries: NDArray[Any], mirrored: bool = False) -> NDArray[np.int64]:
@@ -158,11 +173,13 @@ class Slices:
         if not len(cells) or not (self.overhangs or self.wrap):
             return cells
         mode = self.pad_mode if mirrored else "constant"
-        return source_cells(cells, self.n, self.wrap, mode)
+        found = source_cells(cells, self.n, self.wrap, mode)
+        return np.where(self.empty(entries), -1, found) if self.ragged else found
 
     def take(self, entries: NDArray[Any]) -> Slices:
         """Keep some entries."""
-        return dataclasses.replace(self, starts=self.starts[entries])
+        filled = None if self.filled is None else self.filled[entries]
+        return dataclasses.replace(self, starts=self.starts[entries], filled=filled)
 
     def only(self, dims: Sequence[Hashable]) -> Slices:
         """Give the same windows along their dimension, which is all there is."""
@@ -175,7 +192,9 @@ class Slices:
         before, after = before * self.factor, after * self.factor
         size = self.size - before - after
         at = None if self.anchor is None else self.anchor - before
-        return dataclasses.replace(self, size=size, starts=self.starts + before, anchor=at)
+        filled = None if self.filled is None else (self.filled - before).clip(0, size)
+        starts = self.starts + before
+        return dataclasses.replace(self, size=size, starts=starts, anchor=at, filled=filled)
 
     def scaled(self, factor: int) -> Slices:
         """Give the windows on cells that are finer by an integer."""
@@ -183,7 +202,8 @@ class Slices:
             return self
         at = None if self.anchor is None else self.anchor * factor
         n, size, starts = self.n * factor, self.size * factor, self.starts * factor
-        return dataclasses.replace(self, n=n, size=size, starts=starts, anchor=at)
+        filled = None if self.filled is None else self.filled * factor
+        return dataclasses.replace(self, n=n, size=size, starts=starts, anchor=at, filled=filled)
 
     def averaged(self, factor: int | None) -> Slices:
         """Give the same windows, of which each slot is the mean of so many cells."""
@@ -206,7 +226,7 @@ class Slices:
         """All that patches and merges depend on."""
         pad = (self.pad_mode, self.pad_value, self.missing)
         own = (self.dim, self.n, self.starts, self.size, self.wrap, self.anchor, self.factor)
-        return (*own, *pad)
+        return (*own, *pad, self.filled)
 
     def equals(self, other: object) -> bool:
         """Whether both are windows of the same kind; their starts may differ."""
@@ -217,7 +237,8 @@ class Slices:
 
     def same(self, other: Any, mine: NDArray[Any], theirs: NDArray[Any]) -> bool:
         """Whether patches take the same of both, given the entries of each."""
-        return bool(np.array_equal(self.starts[mine], other.starts[theirs]))
+        starts = np.array_equal(self.starts[mine], other.starts[theirs])
+        return starts and bool(np.array_equal(self.counts[mine], other.counts[theirs]))
 
     def __copy__(self) -> Slices:
         return self

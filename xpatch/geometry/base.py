@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
+from xpatch.domain import places as pl
 from xpatch.neighborhood import Members, Neighborhood
 from xpatch.spec import Spec, per_dim
 
@@ -20,6 +21,10 @@ class Geometry(Spec):
     A geometry says two things of a domain: what a sampler must know to place anchors, and the
     neighborhood of each anchor. Lists of elements derive from `MemberGeometry`.
     """
+
+    def on(self, domain: Lattice) -> Geometry:
+        """Give what this is on ``domain``: sizes are boxes on lattices, and lists on elements."""
+        return self
 
     def outline(self, domain: Lattice) -> Any:
         """Give what a sampler must know: the frame of boxes, or the sites that members are chosen from."""
@@ -44,6 +49,7 @@ class Anchors:
     ordinals: NDArray[np.int64] | None = None
     origin: str | None = None
     ids: NDArray | None = None  # names of the anchors, such as those of facilities
+    centered: bool = False  # whether each box has its place in the middle: the boundary moved none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +61,31 @@ class Frame:
     shape: tuple[int, ...]
     boundary: tuple[str, ...]
     snap: tuple[int, ...] | None = None  # of what starts are multiples
+
+    @property
+    def order(self) -> list[int]:
+        """The dimensions by number, in the order in which their starts are settled."""
+        return list(range(len(self.dims)))
+
+    def cells(self, k: int, starts: NDArray[np.int64]) -> Any:
+        """Give the size of boxes with some starts along dimension number ``k``."""
+        return self.sizes[k]
+
+    def nearest(self, located: Any) -> NDArray[np.int64]:
+        """Give the starts of the boxes whose mid-points are nearest to places, shape (place, dim)."""
+        return pl.nearest_starts(located, self.sizes)
+
+    def centered(self, cells: NDArray[Any]) -> NDArray[np.int64]:
+        """Give the starts of the boxes that have cells, (patch, dim), for their middle ones."""
+        return np.asarray(cells - np.array(self.sizes) // 2, np.int64)
+
+    def widened(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give the starts of boxes of those that draws take, which know of one size alone."""
+        return starts
+
+    def keeping(self, keep: Any) -> Any:
+        """Give what says which of these are kept, ``keep`` and what the boundary leaves."""
+        return keep
 
     def multiple(self, k: int) -> int:
         """Give of what starts along dimension number ``k`` are multiples."""
@@ -80,9 +111,10 @@ class Frame:
                 )
         return dataclasses.replace(self, snap=steps)
 
-    def limits(self, k: int) -> tuple[int, int]:
-        """Give the first and the last allowed start along dimension number ``k``."""
-        size, n, step = self.sizes[k], self.shape[k], self.multiple(k)
+    def limits(self, k: int, size: Any = None) -> tuple[Any, Any]:
+        """Give the first and the last allowed start along dimension number ``k``, of boxes of some size."""
+        n, step = self.shape[k], self.multiple(k)
+        size = self.sizes[k] if size is None else size
         low, high = 0, n - size
         if self.boundary[k] == "wrap":
             low, high = 0, n - 1
@@ -104,18 +136,20 @@ class Frame:
         """
         starts = np.array(starts, dtype=np.int64)
         keep = np.ones(len(starts), bool)
-        for k, dim in enumerate(self.dims):
-            column, size, n = starts[:, k], self.sizes[k], self.shape[k]
+        for k in self.order:
+            dim, column, n = self.dims[k], starts[:, k], self.shape[k]
             if self.boundary[k] == "wrap":
                 column %= n
                 continue
-            low, high = self.limits(k)
+            size = self.cells(k, starts)
+            low, high = self.limits(k, size)
             over = (column < low) | (column > high)
             if self.boundary[k] in ("shift", "pad"):
                 np.clip(column, low, high, out=column)
             elif self.boundary[k] == "drop":
                 keep &= ~over
             elif over.any():
+                size = int(np.broadcast_to(size, len(starts))[over][0])
                 raise ValueError(
                     f"{what}: a patch of {size} cells starting at {int(column[over][0])} along "
                     f"{dim!r} overhangs the {n} cells of the field; "
@@ -143,6 +177,7 @@ class Places:
     ids: NDArray | None = None  # names of the anchors
     polygons: NDArray[np.int64] | None = None  # numbers of polygons, where these are the anchors
     shapes: NDArray | None = None  # and the polygons, in the coordinates of the field
+    headings: NDArray | None = None  # where anchors head, degrees clockwise from north
 
     def __len__(self) -> int:
         return len(self.elements)
@@ -157,6 +192,7 @@ class Places:
             polygons=None if self.polygons is None else self.polygons[which],
             shapes=None if self.shapes is None else self.shapes[which],
             ids=None if self.ids is None else self.ids[which],
+            headings=None if self.headings is None else self.headings[which],
         )
 
     @classmethod
@@ -171,6 +207,27 @@ class MemberGeometry(Geometry):
 
     dim: Hashable | None
     empty = "raise"  # what becomes of anchors without any member, where the sampler does not say
+    lonely = "use a larger radius"  # what else mends that there is none
+
+    @property
+    def turns(self) -> bool:
+        """Whether neighborhoods turn with their anchors."""
+        return False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of a table of anchors that the geometry looks at."""
+        return ()
+
+    def headed(self, domain: Lattice, places: Places, given: Any = None) -> Places:
+        """Say where anchors head, in the order of a track, if neighborhoods turn with it."""
+        return places
+
+    def slot_offsets(
+        self, domain: Lattice
+    ) -> dict[str, tuple[NDArray[np.float64], dict[str, str]]]:
+        """Give where the slots of all patches lie around the anchor, by name, where they do so alike."""
+        return {}
 
     def outline(self, domain: Lattice) -> Sites:
         """Give the elements that members are chosen from."""

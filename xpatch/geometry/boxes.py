@@ -12,7 +12,10 @@ import xarray as xr
 
 from xpatch.domain import Lattice
 from xpatch.domain.turns import check_closes
+from xpatch.geometry.around import on_elements
 from xpatch.geometry.base import Anchors, Frame, Geometry
+from xpatch.geometry.lengths import Length, is_longitude, length_in_cells, length_of
+from xpatch.geometry.rows import RowFrame, row_frame
 from xpatch.neighborhood import Neighborhood
 from xpatch.spec import MOST, DimMap, by_dim, is_number, per_dim
 
@@ -88,6 +91,8 @@ class Rectangular(Geometry):
             )
         if isinstance(size, Mapping):
             size = DimMap({d: by_dim(n, {}, "the size of Rectangular") for d, n in size.items()})
+        for one in size.values() if isinstance(size, Mapping) else np.ravel(np.array(size, object)):
+            _read(one)  # which raises
         boundary = DimMap(boundary) if isinstance(boundary, Mapping) else boundary
         for word in boundary.values() if isinstance(boundary, DimMap) else [boundary]:
             if word not in BOUNDARIES:
@@ -101,6 +106,10 @@ class Rectangular(Geometry):
         values = {"size": size, "boundary": boundary, "pad_mode": pad_mode, "pad_value": pad_value}
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    def on(self, domain: Lattice) -> Geometry:
+        """Give boxes of cells, or lists of the elements in boxes where there are no cells."""
+        return on_elements(self.size, domain, self.boundary) or self
 
     def outline(self, domain: Lattice) -> Frame:
         """Resolve sizes and boundaries on ``domain``; dimensions come in its order."""
@@ -121,6 +130,7 @@ class Rectangular(Geometry):
             if not isinstance(self.size, Mapping)
             else dict(self.size)
         )
+        asked = {d: _read(n) for d, n in asked.items()}
         dims = tuple(d for d in domain.dims if d in asked)
         _check_ordered(dims, domain)
         boundary = dict.fromkeys(dims, "shift")
@@ -128,9 +138,12 @@ class Rectangular(Geometry):
             boundary |= per_dim(self.boundary, dims, "boundary")
         else:
             boundary = dict.fromkeys(dims, self.boundary)
+        across = [d for d in dims if _goes_with_latitude(domain, d, asked[d])]
         sizes = []
         for dim in dims:
-            size, n = domain.cells(dim, asked[dim], "size"), domain.sizes[dim]
+            size, n = 1, domain.sizes[dim]
+            if n and dim not in across:
+                size = cells_of(domain, dim, asked[dim], "size")
             if n == 0:
                 raise ValueError(f"the field has no cells along {dim!r}; there is nothing to split")
             if size > n and boundary[dim] != "pad":
@@ -147,16 +160,36 @@ class Rectangular(Geometry):
                 check_closes(domain, dim)
             sizes.append(size)
         shape = tuple(domain.sizes[d] for d in dims)
-        return Frame(dims, tuple(sizes), shape, tuple(boundary[d] for d in dims))
+        frame = Frame(dims, tuple(sizes), shape, tuple(boundary[d] for d in dims))
+        if not across:
+            return frame
+        return row_frame(domain, frame, dims.index(across[0]), asked[across[0]])
 
     def neighborhood(self, domain: Lattice, places: Anchors) -> Neighborhood:
         """Give the boxes at ``places``."""
         frame = self.outline(domain)
+        if isinstance(frame, RowFrame):
+            return frame.neighborhood(places, pad_mode=self.pad_mode, pad_value=self.pad_value)
         wrap = [word == "wrap" for word in frame.boundary]
         axes = [np.asarray(a, dtype=np.int64) for a in places.axes]
         lattice = (frame.dims, frame.sizes, frame.shape, axes, places.product, wrap)
         pad = {"pad_mode": self.pad_mode, "pad_value": self.pad_value}
         return Neighborhood.boxes(*lattice, **pad)
+
+
+def _read(size: Any) -> Any:
+    return length_of(size, "size") if isinstance(size, str) else size
+
+
+def _goes_with_latitude(domain: Lattice, dim: Any, size: Any) -> bool:
+    return isinstance(size, Length) and not size.degrees and is_longitude(domain, dim)
+
+
+def cells_of(domain: Lattice, dim: Any, size: Any, what: str) -> int:
+    """Turn a size into cells: a length on the ground, an int (cells) or a float (coordinate units)."""
+    if isinstance(size, Length):
+        return length_in_cells(domain, dim, size, what)
+    return domain.cells(dim, size, what)
 
 
 def _check_ordered(dims: tuple[Any, ...], domain: Lattice) -> None:
@@ -165,8 +198,10 @@ def _check_ordered(dims: tuple[Any, ...], domain: Lattice) -> None:
         if dim in domain.element_dims and domain.roles.get(dim) != "T" and not domain.held:
             raise ValueError(
                 f"Rectangular cuts boxes out of lattices, but {dim!r} counts elements, which have no "
-                "order in space; use KNNGraph(k), RadiusGraph(radius), SphericalCap(radius_km), "
-                "PolygonIntersection(polygons), or on a mesh KHopGraph(hops)"
+                "order in space; use Rectangular(lat='300km', lon='300km'), with the names of their "
+                "coordinates, KNNGraph(k), RadiusGraph(radius), SphericalCap(radius_km), "
+                "PolygonIntersection(polygons), on a mesh KHopGraph(hops), or of cells of a global grid "
+                "Parents(level) and KHopGraph(hops)"
             )
 
 

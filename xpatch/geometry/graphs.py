@@ -1,4 +1,4 @@
-"""Neighborhoods by distance, by rank of distance, and by adjacency."""
+"""Neighborhoods by distance, and by rank of distance."""
 
 from __future__ import annotations
 
@@ -211,49 +211,3 @@ def found_within(
     if by is None:
         return search.within(sites, anchors, radius, metric)
     return near.within(sites, anchors, radius, metric, by)
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class KHopGraph(MemberGeometry):
-    """The elements of a mesh within some steps from neighbor to neighbor, the nearest first.
-
-    Faces are neighbors across an edge, nodes along one, edges at a common node. The distance is the
-    number of steps.
-
-    Parameters
-    ----------
-    hops : int
-        Largest number of steps.
-    dim : hashable, optional
-        Dimension of the elements, where the field has several (faces and nodes).
-    """
-
-    hops: int
-    dim: Hashable | None = None
-
-    def __post_init__(self) -> None:
-        search.check_count(self.hops, "hops of KHopGraph")
-
-    def outline(self, domain: Lattice) -> Sites:
-        sites = super().outline(domain)
-        if sites.adjacency is None:
-            raise ValueError(
-                "KHopGraph goes from neighbor to neighbor of a mesh, but the field lies on "
-                f"{type(domain).__name__}: without the grid of uxarray nothing says what is "
-                "adjacent. Open it with uxarray (ux.open_dataset(grid, data)), put the grid back "
-                "(ux.UxDataArray(field, uxgrid=grid)), or go by distance: KNNGraph, RadiusGraph"
-            )
-        return sites
-
-    def neighborhood(self, domain: Lattice, places: Places) -> Members:
-        sites = self.outline(domain)
-        roots = places.elements
-        if (roots < 0).any():
-            loose = np.flatnonzero(roots < 0)
-            near, _ = search.nearest(sites, places.take(loose), 1, "haversine")
-            roots = roots.copy()
-            roots[loose] = near[:, 0]
-        assert sites.adjacency is not None
-        patches, elements, hops = search.steps(sites.adjacency(), roots, int(self.hops))
-        scales = np.full(len(roots), self.hops + 1.0)
-        return members_of(sites, patches, elements, hops.astype(float), scales, len(roots))

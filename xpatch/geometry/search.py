@@ -1,4 +1,4 @@
-"""Search for neighbors: on lattices by rows and columns, elsewhere by trees; along a mesh by steps."""
+"""Search for neighbors: on lattices by rows and columns, elsewhere by trees."""
 
 from __future__ import annotations
 
@@ -308,8 +308,14 @@ def nearest(
             order = np.argsort(table, axis=1, kind="stable")[:, :k]
             parts.append((sites.known[order], np.take_along_axis(table, order, 1)))
         return tuple(np.concatenate(c) for c in zip(*parts, strict=True))  # type: ignore[return-value]
+    return nearest_to(sites, places_of(sites, anchors, metric), k, metric)
+
+
+def nearest_to(
+    sites: Sites, points: NDArray, k: int, metric: str
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Find the ``k`` nearest elements of points in the space of the tree, equal ones by number."""
     tree = sites.globe if metric == "haversine" else sites.tree
-    points = places_of(sites, anchors, metric)
     near = np.empty((len(points), k), np.intp)
     far = np.empty((len(points), k))
     rows, asked, n = np.arange(len(points)), k, len(sites.known)
@@ -340,41 +346,3 @@ def ranked(
         numbers[some] = np.take_along_axis(numbers[some], order, 1)
         distances[some] = np.take_along_axis(distances[some], order, 1)
     return numbers[:, :k], distances[:, :k]
-
-
-# --------------------------------------------------------------------------------------- steps
-
-
-def steps(adjacency: Any, roots: NDArray, hops: int) -> Found:
-    """Find what can be reached in at most ``hops`` steps, and in how many.
-
-    Sorted by patch, then by steps, then by element.
-    """
-    from scipy.sparse import csr_matrix
-
-    n, count = adjacency.shape[0], len(roots)
-    front = csr_matrix((np.ones(count, np.int8), (np.arange(count), roots)), shape=(count, n))
-    levels = [front]
-    seen = front.astype(bool)
-    adjacency = adjacency.astype(bool)
-    front = seen
-    for _ in range(hops):
-        reached = (front @ adjacency).astype(bool)
-        front = reached > seen  # reached, and not seen before
-        front.eliminate_zeros()
-        front.sort_indices()
-        levels.append(front)
-        seen = seen + front
-        if not front.nnz:
-            break
-    per_level = np.stack([np.diff(level.indptr) for level in levels])
-    offsets = np.concatenate([[0], np.cumsum(per_level.sum(axis=0))])
-    elements = np.empty(offsets[-1], np.int64)
-    far = np.empty(offsets[-1], np.int64)
-    begin = offsets[:-1].copy()
-    for hop, (level, sizes) in enumerate(zip(levels, per_level, strict=True)):
-        slot = np.arange(level.nnz) + np.repeat(begin - level.indptr[:-1], sizes)
-        elements[slot] = level.indices
-        far[slot] = hop
-        begin += sizes
-    return np.repeat(np.arange(count), np.diff(offsets)), elements, far

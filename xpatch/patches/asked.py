@@ -226,6 +226,39 @@ class Asked(NotTheCoordinate):
         return edges(self._obj)
 
     @property
+    def area(self) -> xr.DataArray:
+        """The area of each cell in m², for means that weigh by it.
+
+        Cells of patches outside of the field, and empty slots, have none: 0. On the sphere of radius
+        6371.0088 km, where cells lie in longitude and latitude: between meridians and parallels, as CF
+        bounds say, else midway between labels; on curvilinear grids and meshes polygons of great
+        circles. In a projection the area there. xarray leaves the bounds of a Dataset behind where a
+        variable is taken out of it: ask the Dataset, or its patches.
+
+        Returns
+        -------
+        DataArray
+            Of a field with its horizontal dimensions, of patches (patch, in-patch dims of these). On
+            dask if the patches are. No data are read.
+
+        Raises
+        ------
+        ValueError
+            If cells have no area, such as stations, or nothing says how large they are.
+
+        Examples
+        --------
+        >>> lat, lon = [-67.5, -22.5, 22.5, 67.5], np.arange(0, 360, 45)
+        >>> field = xr.DataArray(np.ones((4, 8)), {"lat": lat, "lon": lon}, ("lat", "lon"))
+        >>> patches = field.patch.split(geometry={"lat": 2, "lon": 4})
+        >>> patches.weighted(patches.patch.area).mean(("lat", "lon")).values
+        array([1., 1., 1., 1.])
+        """
+        from xpatch.patches.area import area
+
+        return area(self._obj)
+
+    @property
     def coverage(self) -> xr.DataArray:
         """How many of these patches hold each cell, itself included.
 

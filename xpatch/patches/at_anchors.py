@@ -87,6 +87,11 @@ def _axis(part: Any, whole: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]
 
 def _middle(part: Any) -> float:
     """Give how far from its start the place of a window is."""
+    if part.ragged and not part.timed:
+        raise ValueError(
+            f"merge(to='anchors') needs anchors on a grid, and those of boxes in km of {part.dim!r} are other ones in "
+            "each row: patches.patch.places has them as points, patches.patch.footprints() as outlines"
+        )
     return 0.0 if part.timed else (part.size - 1) / 2
 
 

@@ -76,6 +76,11 @@ def coarser_plan(plan: Plan, factors: Factors) -> Plan:
 def _coarser_part(part: Slices, factor: int) -> Slices:
     """Count along one dimension in coarse cells."""
     what = f"scale={{{part.dim!r}: 1/{factor}}}"
+    if part.ragged:
+        raise ValueError(
+            f"{what} needs patches of one size along {part.dim!r}, and these have {part.counts.min()} to {part.size} "
+            "cells, as boxes in km do: split with sizes in cells or degrees"
+        )
     if part.size % factor:
         raise ValueError(
             f"{what} needs patches of a multiple of {factor} cells along {part.dim!r}, and these have "

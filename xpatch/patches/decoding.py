@@ -23,7 +23,14 @@ from xpatch.patches.index import splits_of
 from xpatch.patches.mapping import crs_of, mapping_read
 from xpatch.patches.nested import above_of
 from xpatch.patches.plan import Plan, start_name
-from xpatch.patches.rules import MOST_TEXT, DamagedRecipe, check, check_listed, check_starts
+from xpatch.patches.rules import (
+    MOST_TEXT,
+    DamagedRecipe,
+    check,
+    check_filled,
+    check_listed,
+    check_starts,
+)
 from xpatch.spec import decode_as
 from xpatch.window import ByDim, Window
 
@@ -230,8 +237,19 @@ def _read_boxes(obj: Any, dim: Hashable, recipe: Mapping[str, Any]) -> Neighborh
     pad = {"pad_mode": recipe["pad_mode"], "pad_value": recipe["pad_value"]}
     lattice = (recipe["sizes"], recipe["shape"], axes, product, recipe["wrap"])
     boxes = Neighborhood.boxes(dims, *lattice, **pad)
-    each = zip(boxes.slices, recipe["anchor"], strict=True)
-    return boxes.with_parts(dataclasses.replace(p, anchor=at) for p, at in each)
+    each = zip(boxes.slices, recipe["anchor"], _read_filled(recipe), strict=True)
+    return boxes.with_parts(dataclasses.replace(p, anchor=at, filled=c) for p, at, c in each)
+
+
+def _read_filled(recipe: Mapping[str, Any]) -> list[NDArray[Any] | None]:
+    """Give how many slots of each box have a cell, along each dimension; None: all."""
+    found: list[NDArray[Any] | None] = []
+    for size, packed in zip(recipe["sizes"], recipe.get("filled", recipe["sizes"]), strict=True):
+        cells = unpack(packed) if isinstance(packed, dict) else None
+        if cells is not None:
+            check_filled(cells, size)
+        found.append(None if cells is None or bool((cells == size).all()) else cells)
+    return found
 
 
 def _read_members(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
-from xpatch.domain.turns import TURN, is_degrees_east
+from xpatch.domain.adjacency import lattice_cells
+from xpatch.domain.turns import closes
 from xpatch.geometry import Geometry, Places
 from xpatch.geometry.base import MemberGeometry
 from xpatch.neighborhood import Members, Slices
@@ -27,9 +28,9 @@ PAIRS = 1 << 22  # that are looked up at a time
 def edges(obj: Any) -> xr.DataArray:
     """Give the pairs of cells that are neighbors within each patch.
 
-    Faces, nodes or edges of a mesh are neighbors as in `KHopGraph`; cells of a lattice along each
-    dimension that was cut in space, around the seam of a global longitude as well; scattered elements
-    as the geometry has it: an element and the members of its own neighborhood.
+    Faces, nodes or edges of a mesh, and cells in lists of `KHopGraph`, are neighbors as hops have it; cells
+    of other lattices along each dimension that was cut in space, around the seam of a global longitude as
+    well; scattered elements as the geometry has it: an element and the members of its own neighborhood.
 
     Returns
     -------
@@ -93,12 +94,14 @@ def graph_of(plan: Plan, members: Members) -> Any:
         If nothing says who is a neighbor.
     """
     domain = plan.domain
+    spec = plan.spec.get("geometry") or {}
     if members.dim not in members.dims:  # whose slots are cells of several rows
+        if spec.get("class") == "KHopGraph":
+            return _hop_graph(plan, members, spec)
         return _lattice_graph(domain, members.dims, members.shape)
     sites = sites_of(plan)  # which says what patches of a file do not know
     if sites.adjacency is not None:
         return sites.adjacency()
-    spec = plan.spec.get("geometry") or {}
     if spec.get("class") not in ("KNNGraph", "RadiusGraph", "SphericalCap"):
         raise ValueError(
             f"nothing says which elements along {list(members.dims)} are neighbors: a mesh does with its grid "
@@ -108,6 +111,17 @@ def graph_of(plan: Plan, members: Members) -> Any:
     geometry = decode_as(spec, Geometry)
     assert isinstance(geometry, MemberGeometry)
     return _own_graph(geometry, domain, sites)
+
+
+def _hop_graph(plan: Plan, members: Members, spec: Mapping[str, Any]) -> Any:
+    """Give the neighbors that hops went along; those that these cannot enter are no members."""
+    if plan.recalled:  # positions that were not written might have closed a seam
+        sites_of(plan)
+    cells = lattice_cells(plan.domain, corners=bool(spec.get("corners")))
+    if cells.dims != members.dims or cells.shape != members.shape:
+        sites_of(plan)
+    assert cells.adjacency is not None
+    return cells.adjacency()
 
 
 def _own_graph(geometry: MemberGeometry, domain: Lattice, sites: Sites) -> Any:
@@ -143,16 +157,6 @@ def _next_to_each_other(shape: Sequence[int], closed: Sequence[bool]) -> NDArray
     one = np.concatenate(pairs, axis=1)
     both = np.concatenate([one, one[::-1]], axis=1)
     return both[:, np.lexsort((both[1], both[0]))]
-
-
-def closes(domain: Lattice, d: Hashable) -> bool:
-    """Whether the last cell along a dimension is beside the first: a longitude of one whole turn."""
-    values = domain.coordinate(d)
-    if values is None or len(values) < 3 or not is_degrees_east(domain, d):
-        return False
-    span = abs(float(values[-1]) - float(values[0]))
-    step = span / (len(values) - 1)
-    return bool(abs(span + step - TURN) <= 0.5 * step)
 
 
 def within(part: Members, graph: Any) -> Found:

@@ -221,6 +221,7 @@ def _boxes(plan: Plan, boxes: Neighborhood) -> dict[str, Any]:
         "pad_mode": first.pad_mode,
         "pad_value": first.pad_value,
         "starts": [pack(a) for a in _axes(boxes)] if product else None,
+        **({"filled": [pack(c) for c in boxes.cells().T]} if boxes.ragged else {}),
         "at": None if product and plan.domain.above is None else [*map(str, named)],
         **_lattice(plan, boxes, True),
     }

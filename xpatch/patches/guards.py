@@ -111,14 +111,18 @@ class PlaceCheck:
             return which[hit], (own.patches[hit], own.slots[hit])
         dims = self.dims[1:]
         starts, cells = space.starts(entries), np.unravel_index(marks.elements, space.shape)
+        ends = starts + space.cells(entries)
         along = {d: (starts[:, k], cells[k]) for k, d in enumerate(space.dims) if d in dims}
+        behind = {d: ends[:, k] for k, d in enumerate(space.dims) if d in dims}
         found: list[tuple[NDArray[Any], ...]] = []
         for mark in range(len(marks.elements)):
             ats = [
                 along[d][1][mark] - along[d][0] - cut for d, cut in zip(dims, self.low, strict=True)
             ]
             pairs = zip(ats, sizes[1:], strict=True)
-            rows = np.flatnonzero(np.all([(a >= 0) & (a < n) for a, n in pairs], axis=0))
+            inside = [(a >= 0) & (a < n) for a, n in pairs]
+            inside += [along[d][1][mark] < behind[d] for d in dims]
+            rows = np.flatnonzero(np.all(inside, axis=0))
             found.append((np.full(len(rows), mark), rows, *(a[rows] for a in ats)))
         which, *at = map(np.concatenate, zip(*found, strict=True))
         return which, tuple(at)

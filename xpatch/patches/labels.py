@@ -14,6 +14,7 @@ from xarray import Variable
 from xarray.core import indexing
 
 from xpatch.domain import Lattice
+from xpatch.engine import dtypes
 from xpatch.engine.lazy import Deferred, lazily
 from xpatch.neighborhood import Members, Neighborhood
 from xpatch.patches.plan import Plan
@@ -38,7 +39,10 @@ class Labels:
         cells = part.starts[which][:, None] + np.arange(part.size)
         dim = self.plan.dims[self.k]
         labels = np.asarray(self.plan.domain.labels_at(dim, cells, boxes.wrap[self.k]))
-        return labels.astype(self.dtype, copy=False)[inverse.reshape(-1)]
+        labels = labels.astype(self.dtype, copy=part.ragged)
+        if part.ragged and (lost := dtypes.missing(self.dtype)) is not None:
+            labels[part.empty(which)] = lost
+        return labels[inverse.reshape(-1)]
 
     @cached_property
     def dtype(self) -> np.dtype:
@@ -49,7 +53,8 @@ class Labels:
         if not len(starts):
             return values.dtype
         ends = np.array([starts.min(), starts.max() + boxes.sizes[self.k] - 1])
-        return np.asarray(domain.labels_at(dim, ends, boxes.wrap[self.k])).dtype
+        found = np.asarray(domain.labels_at(dim, ends, boxes.wrap[self.k])).dtype
+        return dtypes.of_empty(found, None)[0] if boxes.slices[self.k].ragged else found
 
 
 def label_variable(

@@ -91,6 +91,6 @@ def _chosen(hood: Neighborhood, part: Neighborhood) -> NDArray[np.int64]:
         own = part.members(entries)
         first = np.unique(own.patches, return_index=True)[1]
         return np.unique(own.elements[first]).astype(np.int64)
-    middle = part.starts(entries) + np.array(part.sizes) // 2
+    middle = part.starts(entries) + part.cells(entries) // 2
     inside = ((middle >= 0) & (middle < np.array(part.shape))).all(axis=1)
     return np.unique(np.ravel_multi_index(tuple(middle[inside].T), part.shape)).astype(np.int64)

@@ -50,9 +50,11 @@ def around(members: Members, places: Places, given: Mapping[str, Any], domain: L
             )
     spec = given.get("spatial") or given
     try:
-        geometry = decode(spec.get("geometry"))
+        geometry = decode(spec.get("geometry")).on(domain)
     except (ValueError, TypeError):  # polygons and functions are not written
         return members
+    if geometry.turns:
+        return members  # with tracks, which are not written
     kept = np.flatnonzero(members.counts)
     at = located(places.take(kept), geometry.outline(domain))
     return same_lists(members, geometry.neighborhood(domain, at), kept, geometry)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch import sphere
 from xpatch.domain import Sites
+from xpatch.geometry import Parents
 from xpatch.neighborhood import Members
 from xpatch.patches.encoding import ANCHOR
 from xpatch.patches.index import labels_of
@@ -106,7 +107,7 @@ def geometries(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
 def outlines(
     source: Provenance, plan: Plan, which: NDArray[Any] | None = None
 ) -> tuple[NDArray[Any], Any]:
-    """Give the outlines of patches: polygons, caps as rings, otherwise the hull of the members."""
+    """Give the outlines of patches: polygons, parents, caps as rings, otherwise the hull of the members."""
     import shapely
 
     sites = sites_of(plan)
@@ -118,6 +119,9 @@ def outlines(
     places = plan.places.take(ordinals)
     if places.shapes is not None:
         return places.shapes, crs
+    level = spec.get("level")
+    if level is not None and sites.cells is not None:
+        return Parents(level).anchored(sites, places).outlines(np.arange(len(places))), crs
     radius = spec.get("radius_km")
     if radius is not None and sites.geographic:
         middle = (np.nanmin(sites.x) + np.nanmax(sites.x)) / 2

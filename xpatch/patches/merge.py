@@ -31,7 +31,7 @@ from xpatch.patches.nested import above_coordinates, domain_in
 from xpatch.patches.plan import is_carried
 from xpatch.patches.provenance import Provenance, check_like, ordered
 from xpatch.patches.ranked import labeled
-from xpatch.patches.read_back import box_coordinates, element_coordinates
+from xpatch.patches.read_back import put_back
 from xpatch.patches.reduction import Reduction
 from xpatch.patches.settled import settled
 from xpatch.patches.split import check_chunks
@@ -265,8 +265,7 @@ class Merge:
         out = out.assign_coords({n: v for n, v in known.items() if n not in out.coords})
         if self.plan.recalled is None and (above is None or self.scale):
             return out
-        out = out.assign_coords(element_coordinates(self, out, bare))
-        return out.assign_coords(box_coordinates(self, out, bare))
+        return put_back(self, out, bare)
 
     def variable(self, variable: Variable, name: Hashable, aggregation: Any = None) -> Variable:
         """Merge one variable."""

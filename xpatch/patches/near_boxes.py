@@ -49,6 +49,8 @@ def near_boxes(
         inside = np.clip(starts[:, k], 0, part.n - part.size)
         if turns[k]:
             inside, period[k] = starts[:, k] % part.n, part.n / far
+        elif part.ragged:
+            over[:] = True  # how far each reaches is looked at, pair by pair
         elif part.overhangs:
             over |= inside != starts[:, k]
         scaled[:, k] = inside / far

@@ -102,7 +102,7 @@ def check_asked(domain: Lattice, axes: Any) -> None:
             f"Valid would keep other patches in each patch along {above.dims[-1]!r}. "
             f"{above.way_out}; or leave them out after the split, patches.where(…)"
         )
-    if isinstance(axes.geometry, MemberGeometry):
+    if isinstance(axes.geometry.on(domain), MemberGeometry):
         above.check_placed((*domain.spatial_dims, *domain.element_dims))
 
 

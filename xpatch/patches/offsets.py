@@ -29,7 +29,8 @@ def offsets(obj: Any) -> xr.Dataset:
     On the sphere ``east`` and ``north`` in km, of which `numpy.hypot` is the great-circle distance.
     Otherwise one variable a dimension, ``d_y`` and ``d_x``, in units of the labels, or in cells where
     there are none. Empty slots have none: NaN. The anchor of a box is its middle cell, as in
-    ``patches.patch.anchors``.
+    ``patches.patch.anchors``. Where slots are equally far from it in all patches, around given places and
+    in `CenteredGrid`, the patches carry the coordinates ``dx`` and ``dy``, which composites keep.
 
     Returns
     -------
@@ -95,6 +96,8 @@ def _of_members(source: Provenance, plan: Plan, members: Members) -> dict[Hashab
 def on_sphere(plan: Plan, sites: Any) -> bool:
     """Whether distances are those of great circles."""
     spec = plan.spec.get("geometry") or {}
+    if spec.get("class") == "CenteredGrid":
+        return sites.known_crs is not None
     if spec.get("class") == "SphericalCap" or spec.get("metric") == "haversine":
         return True
     return bool(sites.geographic) and spec.get("metric") != "euclidean"
@@ -134,7 +137,23 @@ def _of_boxes(source: Provenance, plan: Plan) -> dict[Hashable, Any]:
         found |= _on_grid(source, plan, flat, cells, anchors) if flat else {}
     for d in (d for d in cells if d not in flat):
         found[f"d_{d}"] = ((source.dim, d), _along(plan, d, cells[d], anchors[d]))
+    for part in (p for p in plan.hood.slices if p.ragged):
+        found = {n: _without_empty(source, plan, part, v) for n, v in found.items()}
     return found
+
+
+def _without_empty(source: Provenance, plan: Plan, part: Slices, given: Any) -> Any:
+    """Let empty slots of boxes have no offset."""
+    dims, values, *attrs = given
+    if part.dim not in dims:
+        return given
+    low, high = source.crop.get(part.dim, (0, 0))
+    holes = part.empty(plan.hood.of_part(part, source.ordinals))[:, low : part.size - high]
+    shape = [
+        n if d in (source.dim, part.dim) else 1 for d, n in zip(dims, values.shape, strict=True)
+    ]
+    fill = np.timedelta64("NaT") if values.dtype.kind == "m" else np.nan
+    return (dims, np.where(holes.reshape(shape), fill, values), *attrs)
 
 
 def _cells(source: Provenance, plan: Plan, part: Slices) -> NDArray[np.int64]:

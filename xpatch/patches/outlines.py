@@ -63,12 +63,12 @@ def rectangles(obj: Any) -> tuple[NDArray[np.float64], tuple[Hashable, Hashable]
     if plan.domain.above is not None:
         plan.domain.above.check_placed(plan.dims)
     boxes = plan.boxes.cropped(source.crop)
-    starts = boxes.starts(source.ordinals)
+    starts, cells = boxes.starts(source.ordinals), boxes.cells(source.ordinals)
     y, x = plane(plan.domain, plan.dims)
     columns = {}
     for d in (y, x):
         k = plan.dims.index(d)
-        start, size, n = starts[:, k], boxes.sizes[k], boxes.shape[k]
+        start, size, n = starts[:, k], cells[:, k], boxes.shape[k]
         edges = axis_edges(plan.domain, d)
         step = (edges[-1] - edges[0]) / n
         ends = []
@@ -101,9 +101,9 @@ def footprints(obj: Any, to_crs: Any = None) -> Any:
     if plan.members is not None:
         outlines, crs = listed.outlines(source, plan)
     elif plan.domain.curved:
-        outlines, crs = _curved(plan.part(source.crop), source.ordinals), "EPSG:4326"
+        outlines, crs = bent_outlines(plan, source), "EPSG:4326"
     elif plan.domain.rotated is not None:
-        outlines, crs = _rotated(plan, source), plan.domain.crs
+        outlines, crs = bent_outlines(plan, source), plan.domain.crs
     else:
         outlines, crs = shapely.box(*rectangles(obj)[0].T), _crs(obj, plan)
     index = pd.Index(plan_of(obj)[0].ordinals, name=source.dim)
@@ -167,6 +167,13 @@ def _crs(obj: Any, plan: Plan) -> Any:
     return "EPSG:4326" if found is None and plan.domain.geographic else found
 
 
+def bent_outlines(plan: Plan, source: Provenance) -> NDArray[Any]:
+    """Give the outlines of boxes of a grid whose rows and columns are no axes of a map."""
+    if plan.domain.rotated is not None and not plan.domain.curvilinear:
+        return np.asarray(_rotated(plan, source))
+    return np.asarray(_curved(plan.part(source.crop), source.ordinals))
+
+
 def _rotated(plan: Plan, source: Provenance) -> Any:
     """Outlines of patches of a rotated raster."""
     import shapely
@@ -217,5 +224,6 @@ def _curved(plan: Plan, ordinals: NDArray[Any]) -> Any:
         at = (*face, ring_j % shape[0], ring_i % shape[1])
         xy = np.stack([lon[at], lat[at]], axis=-1)
         xy = xy[np.isfinite(xy).all(axis=1)]
+        xy[:, 0] = np.unwrap(xy[:, 0], period=360)  # goes on past the dateline
         out.append(shapely.Polygon(xy) if len(xy) > 3 else shapely.Polygon())
     return np.array(out, dtype=object)

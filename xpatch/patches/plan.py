@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from xarray import Variable
 
 from xpatch.domain import Lattice
 from xpatch.domain import places as pl
@@ -66,6 +67,8 @@ class Plan:
         "event", "step", "number".
     closed : {"left"}, optional
         Which end windows in time keep, where the sampler says it: "left" leaves the anchor out.
+    around : mapping
+        Coordinates of the slots of all patches: dx and dy, how far they are from the anchor.
     """
 
     domain: Lattice
@@ -85,6 +88,7 @@ class Plan:
     variable: str | None = None
     names: Mapping[str, str] = dataclasses.field(default_factory=dict)
     closed: str | None = None
+    around: Mapping[Hashable, Variable] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.hood)
@@ -263,7 +267,7 @@ class Plan:
     def mid_positions(self, ordinals: NDArray[Any] | None = None) -> dict[Hashable, NDArray[Any]]:
         """Give the mid-point of boxes along each dimension, in cells; of windows in time the anchor."""
         starts = self.boxes.starts(ordinals)
-        pairs = zip(self.boxes.sizes, self.boxes.anchors, strict=True)
+        pairs = zip(self.boxes.cells(ordinals).T, self.boxes.anchors, strict=True)
         halves = [(s - 1) / 2 if at is None else at for s, at in pairs]
         return {d: starts[:, k] + h for k, (d, h) in enumerate(zip(self.dims, halves, strict=True))}
 
@@ -272,7 +276,7 @@ class Plan:
     ) -> dict[Hashable, NDArray[np.int64]]:
         """Give the middle cell of patches along each dimension: cell ``size // 2`` of the patch."""
         starts = self.boxes.starts(ordinals)
-        pairs = zip(self.boxes.sizes, self.boxes.anchors, strict=True)
+        pairs = zip(self.boxes.cells(ordinals).T, self.boxes.anchors, strict=True)
         halves = [s // 2 if at is None else at for s, at in pairs]
         return {d: starts[:, k] + h for k, (d, h) in enumerate(zip(self.dims, halves, strict=True))}
 

@@ -20,6 +20,7 @@ from xpatch.engine.slices import INDEX_PADS
 from xpatch.geometry import Geometry, MemberGeometry, Places
 from xpatch.neighborhood import Members, Neighborhood, Part
 from xpatch.patcher import Axes, SpaceTimeAxes, TimeAxes, check_first, check_name, composed
+from xpatch.patches.around import slots_around
 from xpatch.patches.encoding import helper_names, named_apart, told_apart
 from xpatch.patches.index import splits_of
 from xpatch.patches.names import free_names, renumbered, unusual_names
@@ -72,6 +73,7 @@ def make_plan(
         names=names,
         variable=None if isinstance(obj, xr.Dataset) or obj.name is None else str(obj.name),
         closed=found.closed,
+        around=slots_around(domain, hood, patcher, found.centered, taken_names(obj)),
     )
     if found.matched:
         plan = dataclasses.replace(plan, helpers=named_apart(plan))
@@ -140,6 +142,7 @@ class Found:
     ids: NDArray[Any] | None = None
     matched: bool = False  # whether anchors are those of other patches
     closed: str | None = None  # what the sampler in time says of its windows
+    centered: bool = False  # whether the places of anchors are the middle of boxes
 
 
 def found_on(domain: Lattice, patcher: AnyAxes, obj: Any) -> Found:
@@ -158,17 +161,19 @@ def found_on(domain: Lattice, patcher: AnyAxes, obj: Any) -> Found:
 
 def in_space(domain: Lattice, axes: Axes, obj: Any) -> Found:
     """Find the neighborhoods of a Patcher."""
-    if isinstance(axes.geometry, MemberGeometry):
-        places, members = members_at(domain, axes.geometry, axes.sampler, obj)
+    geometry = axes.geometry.on(domain)
+    if isinstance(geometry, MemberGeometry):
+        places, members = members_at(domain, geometry, axes.sampler, obj)
         rest = (places.ordinals, places.origin, places)
         matched = places.origin is not None
-        tell_placeless(domain, axes.geometry)
+        tell_placeless(domain, geometry)
         hood = Neighborhood((members,))
         return Found(hood, axes.window, *rest, ids=places.ids, matched=matched)
-    anchors = asked(axes.sampler.places, domain, axes.geometry, obj)
-    boxes = axes.geometry.neighborhood(domain, anchors)
+    anchors = asked(axes.sampler.places, domain, geometry, obj)
+    boxes: Any = geometry.neighborhood(domain, anchors)
     found = Found(boxes, axes.window, anchors.ordinals, anchors.origin, ids=anchors.ids)
-    return dataclasses.replace(found, matched=anchors.origin is not None)
+    matched, centered = anchors.origin is not None, anchors.centered
+    return dataclasses.replace(found, matched=matched, centered=centered)
 
 
 def in_time(domain: Lattice, axes: TimeAxes) -> Found:
@@ -239,7 +244,7 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
     matched = space.matched or of_patches(temporal.sampler)
     if not hood.box:
         check_padding(space.hood)
-    rest = (space.places, events, ids, matched, temporal.sampler.closed)
+    rest = (space.places, events, ids, matched, temporal.sampler.closed, space.centered)
     return Found(joined(space.hood, hood, kept), window, None, origin, *rest)
 
 
@@ -338,7 +343,7 @@ def members_at(
         raise ValueError(
             f"{geometry!r} finds no element around {len(empty)} of {len(places)} anchors, the first at "
             f"({places.x[k]:g}, {places.y[k]:g}): leave them out with empty='drop', keep them as missing "
-            "with empty='keep', use a larger radius, or check that the anchors are in the CRS of the field, "
+            f"with empty='keep', {geometry.lonely}, or check that the anchors are in the CRS of the field, "
             "x or longitude first"
         )
     return places, members

@@ -247,9 +247,7 @@ def place(
     if variable.dtype.kind not in "OT":
         dtype, fill = dtypes.filled(variable.dtype, "" if variable.dtype.kind in "US" else None)
     shape = (*boxes.shape, *(variable.sizes[d] for d in others))
-    put = partial(
-        _put, starts=boxes.starts(ordinals), boxes=boxes, out=(shape, dtype, fill), name=name
-    )
+    put = partial(_put, ordinals=ordinals, boxes=boxes, out=(shape, dtype, fill), name=name)
     if variable.chunks is None or dtype.kind not in "iufbmM":
         return Variable((*boxes.dims, *others), put(ordered.to_numpy()), variable.attrs)
     import dask
@@ -261,19 +259,20 @@ def place(
 
 def _put(
     values: NDArray[Any],
-    starts: NDArray[Any],
+    ordinals: NDArray[Any],
     boxes: Neighborhood,
     out: tuple[Any, ...],
     name: Hashable,
 ) -> NDArray[Any]:
     """Write the values of each patch; if they have a name, make sure that they agree."""
     field = np.full(out[0], out[2], out[1])
-    ends = starts + np.array(boxes.sizes)  # those that lie in the field as they are come last
+    starts, counts = boxes.starts(ordinals), boxes.cells(ordinals)
+    ends = starts + counts  # those that lie in the field as they are come last
     order = np.argsort(((starts >= 0) & (ends <= np.array(boxes.shape))).all(axis=1), kind="stable")
     within = _rounding(values)
     for again in (False, True):
-        for value, start in zip(values[order], starts[order], strict=True):
-            cells = [s + np.arange(n) for s, n in zip(start, boxes.sizes, strict=True)]
+        for value, start, count in zip(values[order], starts[order], counts[order], strict=True):
+            cells = [s + np.arange(n) for s, n in zip(start, count, strict=True)]
             inside = [
                 np.ones(len(c), bool) if w else (c >= 0) & (c < n)
                 for c, w, n in zip(cells, boxes.wrap, boxes.shape, strict=True)

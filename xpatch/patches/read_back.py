@@ -11,13 +11,23 @@ import xarray as xr
 from xarray import Variable
 
 from xpatch.aggregation import First
+from xpatch.domain.dggs import redecoded
 from xpatch.patches.bounds import bounds_of, turned_back
+from xpatch.patches.centers import is_center
 from xpatch.patches.coords import through_counts
 from xpatch.patches.provenance import in_order, place, same_everywhere, unlike
 from xpatch.patches.weights import Weights
 from xpatch.time.finding import is_time
 
-__all__ = ["box_coordinates", "element_coordinates"]
+__all__ = ["put_back"]
+
+
+def put_back(merge: Any, merged: xr.Dataset, patches: xr.DataArray | xr.Dataset) -> xr.Dataset:
+    """Put the coordinates of patches on the field, and the index of cells of a global grid."""
+    merged = merged.assign_coords(element_coordinates(merge, merged, patches))
+    merged = merged.assign_coords(box_coordinates(merge, merged, patches))
+    out: xr.Dataset = redecoded(merged)
+    return out
 
 
 def element_coordinates(
@@ -29,7 +39,7 @@ def element_coordinates(
     own_names = slots | {m.numbers for m in merge.plan.lists}
     for name, coord in patches.coords.items():
         known = name in merged.coords or name in own_names or merge.dim not in coord.dims
-        if known or not slots & set(coord.dims) or not _is_placed(coord):
+        if known or not slots & set(coord.dims) or not _is_placed(coord) or is_center(coord):
             continue
         names = {*coord.dims}
         own = [d for p in hood.parts for d in p.dims if d in names or names & {*p.inner}]

@@ -95,7 +95,8 @@ class Reduction:
             return bool(self.hood.lists)
         if getattr(self._kind, "flox", None) is None and self._arranged.product:
             return False
-        return self.hood.width <= FEW_CELLS or self.takes_all
+        varied = self.hood.ragged and self._kind.by == "central"  # each with a middle of its own
+        return self.hood.width <= FEW_CELLS or self.takes_all or varied
 
     @property
     def takes_all(self) -> bool:
@@ -296,6 +297,7 @@ class Reduction:
         n = math.prod(self.hood.shape)
         if (
             len(at) != n
+            or part.at is not None
             or not self.binary
             or bool((np.bincount(at[at >= 0], minlength=n) != 1).any())
         ):

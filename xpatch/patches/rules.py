@@ -184,6 +184,13 @@ LISTS: dict[str, Rule] = {
 }
 
 
+SOMETIMES: dict[str, Rule] = {
+    "runs": yes_or_no,
+    "halves": maybe(pairs(whole(), yes_or_no, 2)),
+    "filled": many(packed),
+}
+
+
 def check(recipe: Any) -> None:
     """Raise a `DamagedRecipe` unless a recipe can be read: before anything is allocated."""
     if not isinstance(recipe, dict):
@@ -226,7 +233,7 @@ def check_listed(count: int, at_hand: int) -> None:
 
 def _check_part(part: Mapping[str, Any]) -> None:
     own = LISTS if "members" in part else BOXES
-    _keys(part, {**PART, **own}, {"runs": yes_or_no, "halves": maybe(pairs(whole(), yes_or_no, 2))})
+    _keys(part, {**PART, **own}, SOMETIMES)
     each = ["dims", "shape", "labels"]
     each += [] if "members" in part else ["sizes", "wrap", "anchor"]
     each += [] if "members" in part else ["at" if part["starts"] is None else "starts"]
@@ -249,6 +256,11 @@ def _check_part(part: Mapping[str, Any]) -> None:
 
 def _check_boxes(part: Mapping[str, Any]) -> None:
     starts, count = part["starts"], part["count"]
+    filled = part.get("filled", [])
+    if filled and (len(filled) != len(part["sizes"]) or any(p["n"] != count for p in filled)):
+        raise DamagedRecipe("'filled' has not a number of cells for each patch")
+    if any(p.get("dtype") != "<i8" or "calendar" in p for p in filled):
+        raise DamagedRecipe("'filled' are no ints")
     for size, cells in zip(part["sizes"], part["shape"], strict=True):
         if size > 16 * cells + 1024:
             raise DamagedRecipe(f"patches of {size} cells do not lie on {cells} cells")
@@ -300,6 +312,12 @@ def _short(value: Any) -> str:
     return shown if len(shown) <= 80 else f"{shown[:77]}…"
 
 
+def check_filled(filled: Any, size: int) -> None:
+    """Raise a `DamagedRecipe` if boxes hold more cells than there are slots, or none."""
+    if len(filled) and not 0 < filled.min() <= filled.max() <= size:
+        raise DamagedRecipe(f"patches of {size} slots hold {filled.min()} to {filled.max()} cells")
+
+
 def check_starts(starts: Any, sizes: Any, shape: Any, wrap: Any) -> None:
     """Raise a `DamagedRecipe` if boxes lie outside of the field."""
     for a, size, n, around in zip(starts, sizes, shape, wrap, strict=True):
@@ -308,4 +326,4 @@ def check_starts(starts: Any, sizes: Any, shape: Any, wrap: Any) -> None:
             raise DamagedRecipe(f"patches of {size} cells start at {a.min()} to {a.max()}, of {n}")
 
 
-__all__ = ["DamagedRecipe", "check", "check_starts"]
+__all__ = ["DamagedRecipe", "check", "check_filled", "check_starts"]

@@ -58,6 +58,7 @@ def _expanded(obj: xr.Dataset, counts: Counts, plan: Plan) -> Plan:
         shape=(obj.sizes[counts.sample],),
         dim=counts.sample,
         offsets=edges,
+        at=None,
         elements=elements.astype(np.int32),
         distances=_repeated(instances.distances, each),
         positions=_repeated(instances.positions, each),
@@ -80,7 +81,7 @@ def _instances(counts: Counts, plan: Plan) -> Members:
     if hood.lists or hood.anchors[hood.dims.index(counts.instance)] is not None:
         raise refusal(counts, f"patches along {list(plan.dims)} are joined of several parts")
     boxes = hood.only([counts.instance])
-    if boxes.overhangs and not boxes.wrap[0]:
+    if boxes.ragged or (boxes.overhangs and not boxes.wrap[0]):
         raise refusal(counts, "padding has none")
     (size,), (n,) = boxes.sizes, boxes.shape
     cells = (boxes.starts() + np.arange(size)) % n

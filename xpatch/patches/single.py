@@ -12,6 +12,7 @@ from xarray import Variable
 
 from xpatch.domain import Lattice, domain_of
 from xpatch.domain import affine as af
+from xpatch.domain.dggs import redecoded
 from xpatch.domain.lattice import RasterDomain
 from xpatch.neighborhood import Members
 from xpatch.patches.coords import refined
@@ -87,6 +88,9 @@ def patch_at(obj: Any, number: Any, known: Known) -> Any:
             one = _without_empty(one, members, plan, source.ordinals)
         one = _labeled(one, plan, rows, ratio)
         one = _georeferenced(_indexed(one), plan.domain, (rows, ratio))
+        for d in plan.inner:
+            one = plan.domain.indexed(one, d) if d in one.dims else one
+        one = redecoded(one) if plan.recalled is not None else one
     return one
 
 

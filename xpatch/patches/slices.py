@@ -120,9 +120,10 @@ def _sides(
     if dim in plan.dims:
         boxes = plan.boxes.cropped(source.crop)
         k = plan.dims.index(dim)
-        start, size = boxes.starts(entries)[:, k], boxes.sizes[k]
+        start, size = boxes.starts(entries)[:, k], boxes.cells(entries)[:, k]
     else:
-        start, size = np.zeros(len(entries), np.int64), plan.domain.sizes[dim]
+        start = np.zeros(len(entries), np.int64)
+        size = start + plan.domain.sizes[dim]
     ends = edge + start * step, edge + (start + size) * step
     low, high = ends if step > 0 else ends[::-1]
     return (low, high), abs(step)

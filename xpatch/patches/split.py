@@ -23,6 +23,7 @@ from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.engine.reading import Stored, stored_chunks
 from xpatch.neighborhood import Members, Neighborhood
 from xpatch.patches.bounds import bounded_by, bounds_of, cut_bounds, remember, thinned
+from xpatch.patches.centers import center_variables
 from xpatch.patches.coords import is_bounds
 from xpatch.patches.encoding import ANCHOR
 from xpatch.patches.index import RECIPE, PatchIndex
@@ -33,6 +34,8 @@ from xpatch.patches.nested import behind
 from xpatch.patches.plan import Plan, start_name
 from xpatch.patches.steps import lead_coordinate, number_attrs, step_coordinates
 from xpatch.patches.weights import Taper
+
+HEADING_ATTRS = {"long_name": "heading of the anchor, clockwise from north", "units": "degrees"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -229,13 +232,15 @@ def cut_coordinates(
             variables[name] = cut_variable(
                 variable, padded, dim, ordinals, groups, defer=True, name=name
             )
+    for name, at in center_variables(plan, taken_names(obj)).items():
+        variables[name] = cut_variable(at, plan, dim, ordinals, groups, defer=True, name=name)
     added = anchor_coordinates(plan, dim, ordinals) | lead_coordinate(plan)
     added |= step_coordinates(plan, dim, ordinals)
     for members in plan.lists:
         number = number_variable(plan.hood, members, dim, ordinals)
         (variables if members.numbers is None else added)[members.numbers or members.dim] = number
     check_names(obj, added)
-    variables |= added
+    variables |= {**plan.around, **added}
     if plan.hood.coarse:
         variables = thinned(variables, plan)
     index = PandasIndex(np.asarray(ordinals, dtype=np.int64), dim)
@@ -298,6 +303,9 @@ def member_coordinate(
     in_space = [m for m in plan.lists if m.numbers is None]
     if variable.dtype == object and any(m.ragged for m in in_space):
         return {}  # cftime has no missing date, and text mixed with None cannot be written
+    attrs = plan.domain.member_attrs(name, any(m.ragged for m in in_space))
+    if attrs:
+        variable = Variable(variable.dims, variable._data, {**variable.attrs, **attrs})
     if any(name == m.dim for m in in_space):
         name = f"{name}_label"
     own = cut_variable(variable, plan, dim, ordinals, groups, defer=True, name=name)
@@ -332,6 +340,8 @@ def anchor_coordinates(
         places = space.places.take(entries)
         at = {ANCHOR: places.elements, f"{ANCHOR}_x": places.x, f"{ANCHOR}_y": places.y}
         found |= {plan.called(n): Variable(dim, values) for n, values in at.items()}
+        if places.headings is not None:
+            found["heading"] = Variable(dim, places.headings, HEADING_ATTRS)
     boxed = plan.boxed
     told = plan.domain.above is None or plan.hood.time_dims  # by labels, or by steps
     if boxed is None or (boxed.boxes.product and told):

@@ -46,7 +46,8 @@ class Streamed(Reduction):
     @property
     def listed(self) -> bool:
         """Whether a row for each contribution is made: members of lists, and small boxes."""
-        return bool(self.hood.lists) or self.hood.width <= FEW_CELLS
+        varied = self.hood.ragged and self._kind.by == "central"
+        return bool(self.hood.lists) or self.hood.width <= FEW_CELLS or varied
 
     @property
     def places(self) -> bool:

@@ -32,10 +32,7 @@ class ListWeights:
 
     def full(self, entries: NDArray[Any]) -> NDArray[np.float64]:
         """Values of entries, shape (entry, slot), 0 in empty slots."""
-        out = np.zeros((len(entries), self.part.width))
-        there = np.arange(self.part.width) < self.part.counts[entries][:, None]
-        out[there] = self.values[self.part.rows(entries)]
-        return out
+        return self.part.laid_out(self.values, entries, 0.0, float)
 
 
 def part_weights(window: Window | None, hood: Neighborhood) -> tuple[Any, ...]:
@@ -113,8 +110,11 @@ def offsets(hood: Neighborhood) -> tuple[Any, ...]:
         if not part.box:
             out.append(ListWeights(part, part.radial))
         else:
-            far = np.abs(half_sample_offsets(part.size))
-            out.append(AxisWeights(far[None], np.zeros(len(part), np.intp)))
+            sizes, pick = np.unique(part.counts, return_inverse=True)
+            far = np.zeros((len(sizes), part.size))
+            for row, size in zip(far, sizes, strict=True):
+                row[:size] = np.abs(half_sample_offsets(int(size)))
+            out.append(AxisWeights(far, pick.reshape(-1)))
     return tuple(out)
 
 

@@ -1,5 +1,6 @@
 """Pictures of patches."""
 
-from xpatch.plot.plot import coverage_of, plot
+from xpatch.plot.coverage import coverage_of
+from xpatch.plot.plot import plot
 
 __all__ = ["coverage_of", "plot"]

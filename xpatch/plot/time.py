@@ -35,11 +35,11 @@ def draw(
     shown = np.unique(np.linspace(0, max(n - 1, 0), min(most, max(n, 1))).astype(int))[:n]
     drawn = source.ordinals[shown]
     first, last = axes[0], axes[-1]
-    _draw_bars(first, _bars(plan, drawn, source.crop), edges)
+    draw_bars(first, _bars(plan, drawn, source.crop), edges)
     if len(drawn) <= MARKED:
         at = middle[plan.steps(drawn)]
         first.plot(at, np.arange(len(at)), "|", color=color, markersize=5, label="anchor")
-    _dress(first, drawn, str(source.dim))
+    dress_rows(first, drawn, str(source.dim))
     first.set_title(
         f"{n} patches" + ("" if len(drawn) == n else f", {len(drawn)} drawn"), loc="left"
     )
@@ -53,7 +53,7 @@ def draw(
         last.yaxis.get_major_locator().set_params(integer=True)
     last.set_xlabel(label)
     if dated:
-        _date(last)
+        write_dates(last.xaxis)
     return first.figure
 
 
@@ -104,7 +104,10 @@ def _bars(plan: Plan, ordinals: NDArray, crop: Any) -> list[tuple[int, int, int,
     return out
 
 
-def _draw_bars(ax: Any, bars: list[tuple[int, int, int, bool]], edges: NDArray) -> None:
+def draw_bars(
+    ax: Any, bars: list[tuple[int, int, int, bool]], edges: NDArray, told: bool = True
+) -> None:
+    """Draw (row, first cell, the one behind the last, whether in the future) as bars, and tell colors."""
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
@@ -116,11 +119,12 @@ def _draw_bars(ax: Any, bars: list[tuple[int, int, int, bool]], edges: NDArray) 
         ]
         if boxes:
             ax.add_collection(PatchCollection(boxes, facecolor=color, edgecolor="none"))
-            ax.plot([], [], "s", color=color, label=name)
+            if told:
+                ax.plot([], [], "s", color=color, label=name)
     ax.set_xlim(edges[0], edges[-1])
 
 
-def _dress(ax: Any, labels: NDArray, name: str) -> None:
+def dress_rows(ax: Any, labels: NDArray, name: str) -> None:
     """Label rows by their patches, the first on top, and say what the colors are."""
     rows = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), 8)).astype(int))
     ax.set_yticks(rows, [str(labels[k]) for k in rows])
@@ -130,12 +134,13 @@ def _dress(ax: Any, labels: NDArray, name: str) -> None:
         ax.legend(ncols=3, frameon=False, fontsize="small", **corner)
 
 
-def _date(ax: Any) -> None:
+def write_dates(axis: Any) -> None:
+    """Write days since 1970 along an axis as dates."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator()
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(ConciseDateFormatter(locator))
 
 
 def _draw_field(ax: Any, field: xr.DataArray, dim: Any, at: NDArray, kwargs: Any) -> None:

@@ -176,6 +176,8 @@ class Apply:
     def __call__(
         self, func: Shipped, shipped: Shipped, blocks: list[list[NDArray]], after: list[NDArray]
     ) -> list[NDArray]:
+        if self.tick is not None:
+            self.tick.begin()
         model, (frame, agreed) = func.load(), shipped.load()
         parts = self._parts(blocks, frame.dim)
         size = self.which.stop - self.which.start

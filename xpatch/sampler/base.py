@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice
 from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
+from xpatch.geometry.lengths import is_longitude, length_in_cells, length_of
 from xpatch.spec import MOST, Spec, by_dim, is_integer, per_dim
 
 
@@ -53,6 +54,15 @@ def listed(starts: NDArray) -> Anchors:
     return Anchors(tuple(np.ascontiguousarray(column) for column in starts.T))
 
 
+def unmoved(starts: NDArray, frame: Frame) -> bool:
+    """Whether the boundary moves none of the boxes that start at ``starts``; those it drops are not there."""
+    for k, word in enumerate(frame.boundary):
+        low, high = frame.limits(k, frame.cells(k, starts))
+        if word in ("shift", "pad") and ((starts[:, k] < low) | (starts[:, k] > high)).any():
+            return False
+    return True
+
+
 def limits_of(frame: Frame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Give the first and last allowed start along each dimension, and of what all are multiples."""
     dims = range(len(frame.dims))
@@ -60,11 +70,14 @@ def limits_of(frame: Frame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return limits, np.array([frame.multiple(k) for k in dims], np.int64)
 
 
-def check_positive(value: Any, what: str) -> None:
-    """Raise unless every number in ``value`` is positive."""
+def check_positive(value: Any, what: str, lengths: bool = False) -> None:
+    """Raise unless every number in ``value`` is positive; with ``lengths`` it may be text, "300km"."""
     for one in (
         value.values() if isinstance(value, Mapping) else np.ravel(np.asarray(value, object))
     ):
+        if lengths and isinstance(one, str):
+            length_of(one, what)
+            continue
         if isinstance(one, bool) or not isinstance(one, int | float | np.number):
             raise TypeError(f"{what} must be an int (cells) or a float (units), got {one!r}")
         if not one > 0:
@@ -118,9 +131,22 @@ def steps_in_cells(step: Any, domain: Lattice, frame: Frame, what: str) -> list[
     """Give the stride along each dimension in cells; default: the size."""
     value = per_dim(in_frame(step, domain, frame), frame.dims, what)
     return [
-        domain.cells(d, value[d], what) if value.get(d) is not None else size
+        _cells_of(domain, d, value[d], what) if value.get(d) is not None else size
         for d, size in zip(frame.dims, frame.sizes, strict=True)
     ]
+
+
+def _cells_of(domain: Lattice, dim: Any, step: Any, what: str) -> int:
+    """Give a stride in cells; one in km of longitude is none."""
+    if not isinstance(step, str):
+        return domain.cells(dim, step, what)
+    length = length_of(step, what)
+    if is_longitude(domain, dim) and not length.degrees:
+        raise ValueError(
+            f"{what} of {step!r} along {dim!r} is another number of cells in each row, which goes with boxes in km "
+            "of longitude: Rectangular(lat='300km', lon='300km'); use '2deg', an int or a float"
+        )
+    return length_in_cells(domain, dim, length, what)
 
 
 def in_frame(value: Any, domain: Lattice, frame: Frame) -> Any:

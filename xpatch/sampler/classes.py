@@ -95,6 +95,7 @@ class ByClass(Draws):
         frame = geometry.outline(domain).snapped(self.snap)
         labels = cells_of(self.labels, field, domain, frame.dims, LABELS)
         rng, spots = np.random.default_rng(self.seed), Spots.around(frame)
+        keep = frame.keeping(keep)
         classes, cells = first_of_each(spots, labels, self.n_samples, key_of(rng), keep)
         which = self._chosen(classes, rng)
         return dataclasses.replace(

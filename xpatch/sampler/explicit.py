@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
@@ -26,6 +27,7 @@ from xpatch.sampler.base import (
     check_outside,
     listed,
     not_empty,
+    unmoved,
 )
 from xpatch.sampler.matching import patches_of, positions_of_patches
 from xpatch.sampler.reading import (
@@ -145,12 +147,13 @@ class Explicit(Sampler):
         if points is None:
             return self._numbered(frame)
         args = (domain, frame.dims, frame.sizes, frame.boundary)
-        sizes = (1,) * len(frame.dims) if self.at == "start" else frame.sizes
-        located = pl.locate(points, domain, frame.dims, sizes, frame.boundary)
+        first = (1,) * len(frame.dims) if self.at == "start" else None
+        located = pl.locate(points, domain, frame.dims, first or frame.sizes, frame.boundary)
         kept = self._inside(located, points, *args[:2])
-        starts = pl.nearest_starts(located, sizes)[kept]
+        starts = (pl.nearest_starts(located, first) if first else frame.nearest(located))[kept]
         ids = None if points.ids is None else points.ids[kept]
-        return self._settled(starts, frame, ids)
+        found = self._settled(starts, frame, ids)
+        return dataclasses.replace(found, centered=self.at != "start" and unmoved(starts, frame))
 
     def _inside(
         self, located: ps.Located, points: pl.Points, domain: Lattice, dims: tuple
@@ -195,8 +198,9 @@ class Explicit(Sampler):
             bad |= out
         starts = cells[~bad]
         if self.at == "center":
-            starts = starts - np.array(frame.sizes) // 2
-        return self._settled(starts, frame, None)
+            starts = frame.centered(starts)
+        found = self._settled(starts, frame, None)
+        return dataclasses.replace(found, centered=self.at == "center" and unmoved(starts, frame))
 
     def _settled(self, starts: NDArray[np.int64], frame: Frame, ids: NDArray | None) -> Anchors:
         """Apply the boundary."""
@@ -217,7 +221,7 @@ class Explicit(Sampler):
         if self.at == "start":
             starts = np.ceil(located.positions - 0.5 - located.tolerance).astype(np.int64)
         else:
-            starts = pl.nearest_starts(located, frame.sizes)
+            starts = frame.nearest(located)
         settled, _ = frame.settle(starts, "Explicit")
         moved = settled != starts
         for k, word in enumerate(frame.boundary):
@@ -252,17 +256,25 @@ class Explicit(Sampler):
             ((dim, labels),) = given.items()
             found = Places.at(sites, labeled_elements(dim, labels, domain))
         else:
-            points = read_points(given, domain, (), self.crs)
+            points = read_points(_places_in(given, geometry.columns), domain, (), self.crs)
             if points is None:
                 found = numbered_places(given, geometry.candidates(domain), sites)
             else:
                 found = free_places(*xy_on_sites(points, sites), sites, points.ids)
-        return dataclasses.replace(found, empty=self.empty)
+        found = dataclasses.replace(found, empty=self.empty)
+        return geometry.headed(domain, found, given)
 
     def to_dict(self) -> dict[str, Any]:
         """Give JSON-able values; objects that are not numbers or labels become None."""
         out = super().to_dict()
         return {("anchors" if k == "anchors_" else k): v for k, v in out.items()}
+
+
+def _places_in(given: Any, columns: tuple[str, ...]) -> Any:
+    """Leave what says no place out of a mapping, in which every other name has to be known."""
+    if not columns or not isinstance(given, Mapping) or isinstance(given, xr.Dataset):
+        return given
+    return {n: v for n, v in given.items() if n not in columns}
 
 
 def _outside(located: ps.Located, points: pl.Points, domain: Lattice, dims: tuple[Any, ...]) -> str:
@@ -314,4 +326,5 @@ def matched_places(plan: Any, ordinals: NDArray[np.int64], sites: Sites) -> Plac
         origin=plan.anchor_id,
         polygons=None if plan.places is None else plan.places.polygons,
         ids=plan.ids,
+        headings=None if plan.places is None else plan.places.headings,
     )

@@ -23,7 +23,12 @@ class Draws(Sampler):
 
     def boxes(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Anchors:
         """Draw boxes."""
-        return self.draw(domain, geometry, field)
+        found = self.draw(domain, geometry, field)
+        if len(found.axes[0]) < self.n_samples:
+            raise ValueError(
+                f"{self!r} asks for more patches than the {len(found.axes[0])} that fit in the field"
+            )
+        return found
 
     def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Draw the anchors of lists of members."""

@@ -21,6 +21,7 @@ from xpatch.geometry import (
     RadiusGraph,
     SphericalCap,
 )
+from xpatch.geometry.around import BoxOfElements
 from xpatch.sampler.base import (
     Sampler,
     check_empty,
@@ -29,6 +30,7 @@ from xpatch.sampler.base import (
     check_positive,
     listed,
     not_empty,
+    unmoved,
 )
 from xpatch.sampler.reading import free_places, read_points, xy_on_sites
 from xpatch.spec import check_amount
@@ -77,7 +79,7 @@ class AlongTrack(Sampler):
                     f"{vertices.shape}"
                 )
             cells = np.rint(walk(vertices, self.spacing)).astype(np.int64)
-            starts = cells - np.array(frame.sizes) // 2
+            starts = frame.centered(cells)
             return boxes_at(starts, np.zeros(len(starts), bool), frame, self)
         if pl.curved(domain):
             lon, lat = sphere.along(*pl.moved_to(points, pl.DEGREES, "the track"), self.spacing)
@@ -85,7 +87,7 @@ class AlongTrack(Sampler):
         else:
             walked = self._walked(points, domain, frame.dims)
         located = pl.locate(walked, domain, frame.dims, frame.sizes, frame.boundary, "the track")
-        return boxes_at(pl.nearest_starts(located, frame.sizes), located.outside, frame, self)
+        return boxes_at(frame.nearest(located), located.outside, frame, self)
 
     def _points(self, domain: Lattice, dims: tuple) -> pl.Points | None:
         """Read the vertices; None where they are index positions."""
@@ -122,7 +124,8 @@ class AlongTrack(Sampler):
             x, y = sphere.along(x, y, self.spacing)
         else:
             x, y = walk(np.stack([x, y], axis=-1), self.spacing).T
-        return dataclasses.replace(free_places(x, y, sites), empty=self.empty or "drop")
+        found = dataclasses.replace(free_places(x, y, sites), empty=self.empty or "drop")
+        return geometry.headed(domain, found)
 
 
 def boxes_at(
@@ -136,7 +139,8 @@ def boxes_at(
             f"is number {int(np.flatnonzero(outside)[0])}; leave them out with outside='drop'"
         )
     settled, keep = frame.settle(starts[~outside], name)
-    return listed(not_empty(settled[keep], name))
+    found = listed(not_empty(settled[keep], name))
+    return dataclasses.replace(found, centered=unmoved(starts[~outside], frame))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -186,15 +190,18 @@ class FibonacciSphere(Sampler):
             raise ValueError(f"none of the {self.n} anchors of FibonacciSphere lies in the field")
         points = pl.Points({"lon": lon[inside], "lat": lat[inside]}, ("lon", "lat"), pl.DEGREES)
         located = pl.locate(points, domain, frame.dims, frame.sizes, frame.boundary)
-        starts = pl.nearest_starts(located, frame.sizes)[~located.outside]
+        starts = frame.nearest(located)[~located.outside]
         settled, keep = frame.settle(starts, "FibonacciSphere")
-        return listed(not_empty(settled[keep], "FibonacciSphere"))
+        found = listed(not_empty(settled[keep], "FibonacciSphere"))
+        return dataclasses.replace(found, centered=unmoved(starts, frame))
 
     def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         sites = geometry.outline(domain)
         x, y = sites.from_lonlat(*sphere.fibonacci(self.n))
         known = np.isfinite(x) & np.isfinite(y)
-        if not isinstance(geometry, SphericalCap | RadiusGraph):  # others find members everywhere
+        if not isinstance(
+            geometry, SphericalCap | RadiusGraph | BoxOfElements
+        ):  # others find members everywhere
             known &= ps.near_cells(*sphere.fibonacci(self.n), sites)
         if not known.any():
             raise ValueError(f"none of the {self.n} anchors of FibonacciSphere lies in the field")
@@ -206,12 +213,7 @@ def in_field(lon: NDArray, lat: NDArray, domain: Lattice) -> NDArray[np.bool_]:
     """Whether places lie in a cell; on curvilinear grids, no farther from one than the next ones."""
     sites = domain.sites()
     if sites.axes is not None and sites.geographic:
-        lon, lat = sites.from_lonlat(lon, lat)
-        (y, y_half), (x, x_half) = ((a, np.abs(np.diff(a)).max(initial=0) / 2) for a in sites.axes)
-        middle = (x.min() + x.max()) / 2
-        lon = lon - 360 * np.round((lon - middle) / 360)
-        in_rows = (lat >= y.min() - y_half) & (lat <= y.max() + y_half)
-        return in_rows & (lon >= x.min() - x_half) & (lon <= x.max() + x_half)
+        return ps.in_rows_and_columns(*sites.from_lonlat(lon, lat), sites)
     return ps.near_cells(lon, lat, sites)
 
 

@@ -16,6 +16,7 @@ from xpatch.domain import positions as ps
 from xpatch.domain.cells import Axis
 from xpatch.domain.turns import TURN
 from xpatch.geometry import Frame
+from xpatch.geometry.rows import RowFrame
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,6 +61,11 @@ class Plane:
             If the field, or a box, has no straight sides on the ground.
         """
         what = "Within looks where boxes along x and y are"
+        if isinstance(frame, RowFrame):
+            raise ValueError(
+                f"{what}, and needs boxes of one size: those in km have more cells of longitude near the poles. "
+                "Mark the cells of the area and use Valid(sampler, where=mask), or give sizes in cells or degrees"
+            )
         if pl.curved(domain):
             raise ValueError(
                 f"{what}, and those of a curvilinear grid have no straight sides; mark its cells and use "

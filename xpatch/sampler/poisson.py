@@ -70,9 +70,11 @@ class PoissonDisk(Sampler):
             rng.permutation(total) if darts == total else rng.choice(total, darts, replace=False)
         )
         points = np.stack(np.unravel_index(drawn, counts), axis=-1) * cells
+        if (keep := frame.keeping(None)) is not None:
+            points = points[keep(frame.widened(points + limits[:, 0]))]
         period = [n if b == "wrap" else 0 for n, b in zip(frame.shape, frame.boundary, strict=True)]
         kept = thin(points, self.min_dist, period)
-        return listed(points[kept] + limits[:, 0])
+        return listed(frame.widened(points[kept] + limits[:, 0]))
 
     def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Thin the elements, in random order: in km on longitude and latitude, else CRS units."""

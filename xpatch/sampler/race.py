@@ -90,7 +90,8 @@ class Spots:
         """Give the starts, shape (patch, dim), of the patches of cells by number."""
         index = np.unravel_index(numbers.astype(np.int64), self.frame.shape)
         every = zip(self.cells, self.starts, index, strict=True)
-        return np.stack([starts[np.searchsorted(cells, at)] for cells, starts, at in every], -1)
+        found = [starts[np.searchsorted(cells, at)] for cells, starts, at in every]
+        return self.frame.widened(np.stack(found, -1))
 
     def slabs(
         self, array: xr.DataArray | None, most: int = SLAB

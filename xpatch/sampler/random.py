@@ -108,7 +108,7 @@ class Random(Draws):
             If more are asked for than there are, without replacement.
         """
         frame = geometry.outline(domain).snapped(self.snap)
-        rng = np.random.default_rng(self.seed)
+        rng, keep = np.random.default_rng(self.seed), frame.keeping(keep)
         if self.weights is not None:
             return self._weighted(domain, frame, field, rng, keep)
         limits, cells = limits_of(frame)
@@ -117,7 +117,8 @@ class Random(Draws):
         self._check(total, f"the {total} different patches there are")
 
         def starts(numbers: NDArray) -> NDArray[np.int64]:
-            return np.stack(np.unravel_index(numbers, counts), axis=-1) * cells + limits[:, 0]
+            at = np.stack(np.unravel_index(numbers, counts), axis=-1) * cells + limits[:, 0]
+            return frame.widened(at)
 
         if keep is None:
             return listed(starts(self._first(rng, total)))

@@ -331,12 +331,14 @@ def numbered_places(given: Any, candidates: Places, sites: Sites) -> Places:
             f"Explicit takes element numbers of shape (patch,), got shape {numbers.shape}"
         )
     known = candidates.elements if candidates.polygons is None else candidates.polygons
+    if (known < 0).all():  # parents of cells, which are counted
+        known = np.arange(len(known))
     where = np.searchsorted(known, numbers)  # sorted by construction
     found = known[np.minimum(where, len(known) - 1)] == numbers
     if not found.all():
         raise ValueError(
             f"Explicit anchor {int(numbers[~found][0])} is not one of the {len(candidates)} elements "
-            "(or polygons) that have a place; they are counted from 0"
+            "(or polygons) that have a place and can be anchors; they are counted from 0"
         )
     return candidates.take(where)
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
 from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
+from xpatch.geometry.around import BoxOfElements
+from xpatch.geometry.rows import RowFrame
 from xpatch.report import tell
 from xpatch.sampler.base import (
     Sampler,
@@ -26,6 +28,8 @@ from xpatch.sampler.base import (
     not_empty,
     steps_in_cells,
 )
+from xpatch.sampler.extent import is_over_extent, over_extent
+from xpatch.sampler.rows import row_by_row, step_across
 from xpatch.spec import by_dim, check_amount, check_fraction, check_seed, per_dim
 
 
@@ -125,7 +129,7 @@ class RegularStride(Sampler):
                 f"RegularStride takes step or overlap, not both (step={step!r}, overlap={overlap!r})"
             )
         if step is not None:
-            check_positive(step, "the step of RegularStride")
+            check_positive(step, "the step of RegularStride", lengths=True)
         object.__setattr__(self, "step", step)
         check_empty(empty)
         overlap = by_dim(overlap, {}, "overlap")
@@ -139,19 +143,28 @@ class RegularStride(Sampler):
     def boxes(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Anchors:
         """Place anchors on every stride; they are an outer product."""
         frame = geometry.outline(domain).snapped(self.snap)
-        steps = steps_in_cells(self.step, domain, frame, "step")
-        if self.overlap is not None:
-            asked = per_dim(in_frame(self.overlap, domain, frame), frame.dims, "overlap")
-            for k, dim in enumerate(frame.dims):
-                cells = overlap_in_cells(asked.get(dim, 0), domain, dim, frame.sizes[k])
-                if cells >= frame.sizes[k]:
-                    raise ValueError(
-                        f"an overlap of {cells} cells along {dim!r} is not smaller than the patches "
-                        f"of {frame.sizes[k]} cells"
-                    )
-                steps[k] = frame.sizes[k] - cells
-        axes = tuple(regular_starts(frame, k, step) for k, step in enumerate(steps))
+        if isinstance(frame, RowFrame):
+            step, km = step_across(self.step, domain, frame)
+            plain = dataclasses.replace(self, step=step)
+            return row_by_row(frame, lambda row: plain.steps(domain, row), km, regular_starts)
+        axes = tuple(regular_starts(frame, k, n) for k, n in enumerate(self.steps(domain, frame)))
         return Anchors(axes, product=True)
+
+    def steps(self, domain: Lattice, frame: Frame) -> list[int]:
+        """Give the stride along each dimension in cells."""
+        steps = steps_in_cells(self.step, domain, frame, "step")
+        if self.overlap is None:
+            return steps
+        asked = per_dim(in_frame(self.overlap, domain, frame), frame.dims, "overlap")
+        for k, dim in enumerate(frame.dims):
+            cells = overlap_in_cells(asked.get(dim, 0), domain, dim, frame.sizes[k])
+            if cells >= frame.sizes[k]:
+                raise ValueError(
+                    f"an overlap of {cells} cells along {dim!r} is not smaller than the patches "
+                    f"of {frame.sizes[k]} cells"
+                )
+            steps[k] = frame.sizes[k] - cells
+        return steps
 
     def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Anchor at every so many rows and columns of a lattice."""
@@ -162,6 +175,11 @@ class RegularStride(Sampler):
             )
         no_snap(self.snap, geometry)
         sites = geometry.outline(domain)
+        if domain.element_dims and self.step is None and isinstance(geometry, BoxOfElements):
+            return dataclasses.replace(geometry.candidates(domain), empty=self.empty)
+        if is_over_extent(self.step, domain):
+            found = over_extent(self.step, domain, sites)
+            return dataclasses.replace(found, empty=self.empty or "drop")
         cells = [
             np.arange(0, n, s)
             for n, s in zip(sites.shape, strides(self, domain, sites), strict=True)
@@ -266,6 +284,11 @@ class JitteredStride(Sampler):
     def boxes(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Anchors:
         """Place jittered anchors; the boundary of the geometry moves or drops what overhangs."""
         frame = geometry.outline(domain).snapped(self.snap)
+        if isinstance(frame, RowFrame):
+            raise ValueError(
+                "JitteredStride moves boxes of one size, and those in km have more cells of longitude near the poles; "
+                "use RegularStride() or Random(n), or sizes in cells or degrees"
+            )
         steps = steps_in_cells(self.step, domain, frame, "step")
         axes = [regular_starts(frame, k, step) for k, step in enumerate(steps)]
         check_amount(math.prod(map(len, axes)), repr(self), "use a larger step")
@@ -296,7 +319,8 @@ def strides(sampler: Any, domain: Lattice, sites: Sites) -> list[int]:
     if domain.element_dims:
         raise ValueError(
             f"{type(sampler).__name__} strides over rows and columns, but {list(sites.dims)} counts "
-            "elements, which have no order in space; use PoissonDisk(min_dist), Random(n), "
+            "elements, which have no order in space; use RegularStride(lat=1.0, lon=1.0), in units of their "
+            "coordinates or text, '100km', PoissonDisk(min_dist), Random(n), "
             "FibonacciSphere(n) or EveryElement()"
         )
     asked = per_dim(sampler.step, sites.dims, "step")

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice
 from xpatch.domain.nodata import valid
+from xpatch.domain.on_cells import check_cells
 from xpatch.engine.distinct import distinct
 from xpatch.geometry import Anchors, Geometry, MemberGeometry, Places
 from xpatch.sampler.base import Sampler, asked, listed
-from xpatch.sampler.cells import check_cells, in_stored_chunks, written
+from xpatch.sampler.cells import in_stored_chunks, written
 from xpatch.sampler.filters import Filter, KeepAny
 from xpatch.spec import check_amount, check_fraction
 
@@ -66,7 +67,8 @@ class Valid(Filter):
         proposed = asked(self.sampler.places, domain, geometry, field)
         boxes: Any = geometry.neighborhood(domain, proposed)
         check_amount(len(boxes), repr(self.sampler), "Valid looks at each: use a larger step")
-        fraction = box_fractions(self._mask(domain, field, boxes.dims), boxes.starts(), boxes)
+        mask = self._mask(domain, field, boxes.dims)
+        fraction = box_fractions(mask, boxes.starts(), boxes)
         keep = self._enough(fraction)
         if proposed.ordinals is not None:
             wanted = np.zeros(len(keep), bool)
@@ -77,7 +79,8 @@ class Valid(Filter):
             labels = proposed.ordinals[keep[proposed.ordinals]]
             return dataclasses.replace(proposed, ordinals=labels)
         ids = None if proposed.ids is None else proposed.ids[keep]
-        return dataclasses.replace(listed(boxes.starts()[keep]), ids=ids)
+        found = listed(boxes.starts()[keep])
+        return dataclasses.replace(found, ids=ids, centered=proposed.centered)
 
     def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Keep the anchors whose members are valid enough; those without members are not."""
@@ -177,13 +180,14 @@ def box_fractions(part: NDArray, starts: NDArray, boxes: Any) -> NDArray[np.floa
     """
     if not len(starts):
         return np.zeros(0)
+    cells = boxes.cells()
     pads = [(b * s, b * s) for b, s in zip(boxes.wrap, boxes.sizes, strict=True)]
     part = np.pad(part, pads, mode="wrap") if any(boxes.wrap) else part
     first = starts + np.array([p[0] for p in pads])
     table, corners = part, []
     for axis, n in enumerate(part.shape):
         low = np.clip(first[:, axis], 0, n)
-        high = np.clip(first[:, axis] + boxes.sizes[axis], 0, n)
+        high = np.clip(first[:, axis] + cells[:, axis], 0, n)
         edges = np.flatnonzero(np.bincount(np.concatenate([low, high])))
         table = sums_between(table, edges, axis)
         corners.append((np.searchsorted(edges, low), np.searchsorted(edges, high)))
@@ -191,7 +195,7 @@ def box_fractions(part: NDArray, starts: NDArray, boxes: Any) -> NDArray[np.floa
     for ends in itertools.product((0, 1), repeat=part.ndim):
         sign = (-1) ** (part.ndim - sum(ends))
         total += sign * table[tuple(pair[end] for pair, end in zip(corners, ends, strict=True))]
-    return total / np.prod(boxes.sizes)
+    return total / np.prod(cells, axis=1)
 
 
 def sums_between(values: NDArray, edges: NDArray[np.intp], axis: int) -> NDArray:

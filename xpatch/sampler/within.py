@@ -195,7 +195,8 @@ class Within(Filter):
             labels = proposed.ordinals[np.isin(proposed.ordinals, kept)]
             return dataclasses.replace(proposed, ordinals=labels) if len(labels) else None
         ids = None if proposed.ids is None else proposed.ids[kept]
-        return Anchors(tuple(a[kept] for a in axes), ids=ids) if len(kept) else None
+        found = Anchors(tuple(a[kept] for a in axes), ids=ids, centered=proposed.centered)
+        return found if len(kept) else None
 
     def _enough(self, shares: Shares, low: NDArray, high: NDArray) -> NDArray[np.bool_]:
         """Tell which boxes have enough of the area."""

@@ -170,7 +170,7 @@ def check_alone(plan: Plan, dim: Hashable) -> None:
 
 def middles_of(part: Slices, entries: NDArray[Any]) -> NDArray[np.float64]:
     """Give the mid-points of boxes, counted in cells from the first edge of the field, within it."""
-    middle = part.starts[entries] + part.size / 2
+    middle = part.starts[entries] + part.counts[entries] / 2
     if part.wrap:
         return np.asarray(middle % part.n)
     return np.clip(middle, 0, part.n - 0.5)

@@ -119,14 +119,14 @@ class OnGround:
 
     def _ends(self, part: Slices, entries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         edges, n = self.edges[part.dim], part.n
-        start = part.starts[entries]
+        start, cells = part.starts[entries], part.counts[entries]
         if part.wrap or part.pad_mode == "wrap":
             ends = [
-                edges[s % n] + (s // n) * (edges[-1] - edges[0]) for s in (start, start + part.size)
+                edges[s % n] + (s // n) * (edges[-1] - edges[0]) for s in (start, start + cells)
             ]
         else:  # padding holds no cell beyond those of the box that is moved in
-            inside = np.clip(start, 0, n - part.size)
-            ends = [edges[inside], edges[inside + part.size]]
+            inside = np.clip(start, 0, np.maximum(n - cells, 0))
+            ends = [edges[inside], edges[np.minimum(inside + cells, n)]]
         return np.minimum(*ends), np.maximum(*ends)
 
 

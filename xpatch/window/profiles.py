@@ -381,11 +381,15 @@ def slice_weights(window: Window | None, parts: Sequence[Slices]) -> tuple[AxisW
     out: list[AxisWeights | None] = []
     for p in parts:
         low = (p.starts <= 0) & (not p.wrap)
-        high = (p.starts + p.size >= p.n) & (not p.wrap)
-        _, first, pick = np.unique(low * 2 + high, return_index=True, return_inverse=True)
-        rows = window.rows(p.size, p.dim, low[first], high[first], p.anchor)
-        found = AxisWeights(np.array(rows, dtype=float), pick.reshape(-1))
-        out.append(None if found.ones else found)
+        high = (p.starts + p.counts >= p.n) & (not p.wrap)
+        each = p.counts * 4 + low * 2 + high
+        _, first, pick = np.unique(each, return_index=True, return_inverse=True)
+        rows = np.zeros((len(first), p.size))  # empty slots weigh nothing
+        for size in np.unique(p.counts[first]):
+            own = p.counts[first] == size
+            at = first[own]
+            rows[own, :size] = window.rows(int(size), p.dim, low[at], high[at], p.anchor)
+        out.append(None if (rows == 1).all() else AxisWeights(rows, pick.reshape(-1)))
     return tuple(out)
 
 

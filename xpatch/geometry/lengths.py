@@ -1,0 +1,156 @@
+"""Lengths on the ground, such as "300km", in cells and in coordinate units."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Hashable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpatch.sphere import EARTH_RADIUS_KM
+
+KM_PER_DEGREE = math.pi * EARTH_RADIUS_KM / 180
+UNEVEN = 0.05  # of a step: Gaussian latitudes differ by less, the cells of a stretched grid by more
+UNITS = {"km": 1.0, "m": 1e-3, "deg": None, "degree": None, "degrees": None, "°": None}
+METERS = {"m", "meter", "meters", "metre", "metres"}
+KILOMETERS = {"km", "kilometer", "kilometers", "kilometre", "kilometres"}
+TEXT = re.compile(r"\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*([a-zA-Z°]+)\s*")
+
+
+class Length(NamedTuple):
+    """A length in km, or in degrees."""
+
+    value: float
+    degrees: bool
+    text: str
+
+
+def length_of(text: str, what: str) -> Length:
+    """Read "300km", "500 m", "0.5 km", "2deg".
+
+    Raises
+    ------
+    ValueError
+        If it is no positive length.
+    """
+    found = TEXT.fullmatch(text)
+    if found is None or found[2] not in UNITS or not 0 < float(found[1]) < math.inf:
+        raise ValueError(
+            f"{what} in text is a positive length with its unit, '300km', '500m' or '2deg', got {text!r}; "
+            "cells are an int, coordinate units a float"
+        )
+    km = UNITS[found[2]]
+    return Length(float(found[1]) * (1.0 if km is None else km), km is None, text)
+
+
+def in_degrees(domain: Any, dim: Hashable) -> bool:
+    """Whether labels are longitudes or latitudes in degrees, of the Earth or of a rotated pole."""
+    role = domain.roles.get(dim)
+    if domain.coordinate(dim) is None or role not in ("longitude", "latitude", "X", "Y"):
+        return False
+    attrs = domain.template.coords[dim].attrs if dim in domain.template.coords else {}
+    if role in ("longitude", "latitude"):
+        return True
+    known = str(attrs.get("standard_name", "")) in ("grid_longitude", "grid_latitude")
+    return known or (domain.crs is not None and bool(domain.crs.is_geographic))
+
+
+def is_longitude(domain: Any, dim: Hashable) -> bool:
+    """Whether cells along ``dim`` are the narrower the nearer to a pole."""
+    return in_degrees(domain, dim) and domain.roles.get(dim) in ("longitude", "X")
+
+
+def units_per(domain: Any, dim: Hashable, length: Length, what: str) -> float:
+    """Give a length in the units of the labels of ``dim``; in degrees it is that along a meridian.
+
+    Raises
+    ------
+    ValueError
+        If nothing says what these are.
+    """
+    if in_degrees(domain, dim):
+        return length.value if length.degrees else length.value / KM_PER_DEGREE
+    if length.degrees:
+        raise ValueError(
+            f"{what} of {length.text!r} along {dim!r} is in degrees, and {dim!r} is not; use km, 'm' or a float "
+            "in units of the coordinate"
+        )
+    return length.value / km_per_unit(domain, dim, length, what)
+
+
+def km_per_unit(domain: Any, dim: Hashable, length: Length, what: str) -> float:
+    """Give how many km one unit of the labels of ``dim`` is, by the CRS or by their attributes."""
+    coords = domain.template.coords
+    unit = str(coords[dim].attrs.get("units", "")).lower() if dim in coords else ""
+    if unit in METERS | KILOMETERS:
+        return 1.0 if unit in KILOMETERS else 1e-3
+    if domain.roles.get(dim) in ("X", "Y") and not domain.curved and domain.crs is not None:
+        return km_of_crs(domain.crs)
+    mend = (
+        "the cells of a curvilinear grid lie in no straight boxes: lists of those in a box around each are "
+        "Rectangular(lat='300km', lon='300km'), in a circle SphericalCap(150); or give an int, in cells"
+        if domain.curvilinear
+        else f"name the dimensions lat and lon, write a CRS (field.rio.write_crs(…)) or the attribute "
+        f"units='m' of {dim!r}, or give an int, in cells"
+    )
+    raise ValueError(
+        f"{what} of {length.text!r} along {dim!r} needs to know how long a cell is, and nothing says it: {mend}"
+    )
+
+
+def km_of_crs(crs: Any) -> float:
+    """Give how many km one unit of a projected CRS is."""
+    return float(crs.axis_info[0].unit_conversion_factor) / 1000
+
+
+def step_of(domain: Any, dim: Hashable, what: str) -> float:
+    """Give the distance of labels along ``dim``; Gaussian latitudes are taken as even.
+
+    Raises
+    ------
+    ValueError
+        If they are uneven, or there are none.
+    """
+    values, step = domain.coordinate(dim), domain.spacing(dim)
+    if step is None and domain.rotated is not None and dim in domain.rotated:
+        return float(domain.side(dim))
+    if step is None and values is not None and len(values) > 1 and values.dtype.kind in "iuf":
+        steps = np.diff(values.astype(float))
+        mean = float(steps.mean())
+        if mean and np.abs(steps - mean).max() <= UNEVEN * abs(mean):
+            step = mean
+    if step is None or isinstance(step, np.timedelta64):
+        raise ValueError(
+            f"{what} along {dim!r} is a length, but {dim!r} has no evenly spaced numeric coordinate; give an "
+            "int, in cells"
+        )
+    return abs(float(step))
+
+
+def length_in_cells(domain: Any, dim: Hashable, length: Length, what: str) -> int:
+    """Give the nearest number of cells of a length along ``dim``.
+
+    Raises
+    ------
+    ValueError
+        If it is less than half a cell.
+    """
+    units = units_per(domain, dim, length, what)
+    step = step_of(domain, dim, what)
+    cells = round(units / step)
+    if cells < 1:
+        raise ValueError(
+            f"{what} of {length.text!r} along {dim!r} is less than half a cell, which is {step:g} of its units; "
+            "use a larger one"
+        )
+    return cells
+
+
+def cells_per_km(domain: Any, dim: Hashable, lat: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give how many cells of longitude one km is at some latitudes; at the poles without bound."""
+    cos = np.cos(np.deg2rad(np.minimum(np.abs(lat), 90.0)))
+    step = step_of(domain, dim, "a size in km")
+    return np.asarray(1 / (KM_PER_DEGREE * step * np.maximum(cos, 1e-12)))

@@ -1,0 +1,167 @@
+"""`Canvas`: what places mean on the axes of a picture: degrees on a map, or a plane."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Lines = list[NDArray[np.float64]]
+
+GAP = 30  # degrees without a place, in which a map may begin
+STEEPEST = 85.0  # latitude beyond which maps are not stretched any more
+COLORS = (
+    "#c8372d",
+    "#3b6fb6",
+    "#d98032",
+    "#8a62a8",
+    "#4c9a5f",
+)  # of the few patches that are highlighted
+
+
+@dataclasses.dataclass(frozen=True)
+class Canvas:
+    """A plane, or a map that begins at some longitude.
+
+    Parameters
+    ----------
+    names : pair of str
+        What the axes are called, x first.
+    degrees : bool
+        Whether x and y are longitude and latitude.
+    level : bool
+        Whether x and y are lengths of one unit, so that squares are drawn as squares.
+    west : float, optional
+        Where a map begins, in degrees; longitudes are turned into the 360 degrees from there on.
+        None: they are drawn as they are.
+    crs : object, optional
+        The CRS of x and y, for axes of cartopy.
+    """
+
+    names: tuple[str, str]
+    degrees: bool = False
+    level: bool = False
+    west: float | None = None
+    crs: Any = None
+
+    @classmethod
+    def of_map(cls, lon: NDArray[Any]) -> Canvas:
+        """Give the map of places: it begins where they leave a gap."""
+        return cls(("longitude", "latitude"), True, True, west_of(lon))
+
+    def turned(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Give longitudes on this map; x of a plane as it is."""
+        return x if self.west is None else self.west + (x - self.west) % 360
+
+    def stretch(self, middle: float) -> float:
+        """Give how many times as long as a step along x one along y is drawn."""
+        return stretch((middle, middle)) if self.degrees else 1.0
+
+    def extent(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
+        """Give how wide and how high the picture of places is."""
+        known = np.isfinite(x) & np.isfinite(y)
+        if not known.any():
+            return 1.0, 1.0
+        x, y = self.turned(x[known]), y[known]
+        return float(np.ptp(x)), float(np.ptp(y)) * self.stretch(float(y.max() + y.min()) / 2)
+
+    def lines(self, lines: Sequence[NDArray[Any]]) -> Lines:
+        """Give lines where they are on this map; what goes on past its end also begins there."""
+        if self.west is None:
+            return list(lines)
+        out: Lines = []
+        for line in lines:
+            if not len(line):
+                continue
+            by = 360 * np.floor((line[:, 0].min() - self.west) / 360)
+            own = line - [by, 0]
+            out.append(own)
+            if own[:, 0].max() > self.west + 360 + 1e-9:
+                out.append(own - [360, 0])
+        return out
+
+    def transform(self, ax: Any) -> dict[str, Any]:
+        """Give what artists on axes of cartopy are told: which CRS their places are in.
+
+        Raises
+        ------
+        ValueError
+            If that is not known.
+        """
+        if not hasattr(ax, "projection"):
+            return {}
+        import cartopy.crs as ccrs
+
+        if self.degrees:
+            return {"transform": ccrs.PlateCarree()}
+        if self.crs is None:
+            raise ValueError(
+                "axes of cartopy draw places on Earth, and this field has no CRS; write one before it is split, "
+                "field.rio.write_crs(…), or draw on plain axes"
+            )
+        return {"transform": ccrs.Projection(self.crs)}
+
+    def dress(self, ax: Any, title: str) -> None:
+        """Label the axes, and let squares on the ground be squares."""
+        ax.set_title(title)
+        if hasattr(ax, "projection"):
+            return
+        ax.set(xlabel=self.names[0], ylabel=self.names[1])
+        if self.degrees:
+            ax.xaxis.set_major_formatter(lambda x, _: degrees((x + 180) % 360 - 180, "EW"))
+            ax.yaxis.set_major_formatter(lambda y, _: degrees(y, "NS"))
+            self._keep_on_earth(ax)
+            for axis in (ax.xaxis, ax.yaxis):
+                axis.get_major_locator().set_params(nbins=6, steps=[1, 2, 3, 6, 9, 10])
+        if self.level:
+            ax.set_aspect(stretch(ax.get_ybound()) if self.degrees else 1)
+
+    def _keep_on_earth(self, ax: Any) -> None:
+        south, north = ax.get_ybound()
+        ax.set_ybound(max(south, -90), min(north, 90))
+        west, east = ax.get_xbound()
+        if self.west is not None and (west < self.west or east > self.west + 360):
+            ax.set_xbound(max(west, self.west), min(east, self.west + 360))
+
+
+def same_bounds(axes: Any) -> None:
+    """Let a second panel show what the first one does."""
+    for ax in axes[1:]:
+        if not hasattr(ax, "projection"):
+            ax.set(xlim=axes[0].get_xlim(), ylim=axes[0].get_ylim(), aspect=axes[0].get_aspect())
+
+
+def stretch(bounds: tuple[float, float]) -> float:
+    """Give how many times as long as a degree of longitude one of latitude is in the middle."""
+    middle = min(abs(sum(bounds) / 2), STEEPEST)
+    return 1 / float(np.cos(np.deg2rad(middle)))
+
+
+def degrees(value: float, sides: str) -> str:
+    """Write degrees east or west, north or south."""
+    value = round(value, 6)
+    side = "" if value == 0 or abs(value) == 180 else sides[int(value < 0)]
+    return f"{abs(value):g}°{side}"
+
+
+def west_of(lon: NDArray[Any]) -> float:
+    """Give where a map of places begins: in their widest gap, or at −180 or 0, as they are counted.
+
+    Of whole turns the one that leaves most of them as they are.
+    """
+    lon = np.asarray(lon, float).ravel()
+    lon = lon[np.isfinite(lon)]
+    if not len(lon):
+        return -180.0
+    empty = np.bincount((lon % 360).astype(int) % 360, minlength=360) == 0
+    ends = np.flatnonzero(~empty)
+    gaps = np.diff(ends, append=ends[0] + 360) - 1
+    widest = int(np.argmax(gaps))
+    if gaps[widest] < GAP:
+        return -180.0 if lon.min() < 0 else 0.0
+    west = float(ends[widest] + 1 + gaps[widest] // 2)
+    turns = [west + 360 * k for k in (-1, 0, -2)]
+    return max(turns, key=lambda w: int(((lon >= w) & (lon < w + 360)).sum()))
