@@ -103,6 +103,15 @@ def test_every_public_name_is_in_the_reference():
     assert set(xpatch.__all__) - set(listed) == set()
 
 
+def test_the_reference_names_what_can_be_typed():
+    """No module but `xpatch.torch` is public."""
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^   ([\w.]+)$", text, flags=re.M)
+    assert len(listed) > 100
+    known = re.compile(r"(torch\.)?\w+|(DataArray|DataTree|GeoDataFrame)\.patch\.\w+")
+    assert not [name for name in listed if not known.fullmatch(name)]
+
+
 def test_every_public_method_of_the_accessor_is_in_the_reference():
     from xpatch.accessor import PatchAccessor
 

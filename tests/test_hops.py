@@ -470,6 +470,30 @@ def test_patches_of_a_file_do_not_make_up_the_edges_of_a_curved_grid(tmp_path):
             _ = read.patch.edges
 
 
+def test_a_stretched_region_does_not_close():
+    """From the last column to the first it is little more than from the one before it."""
+    field = curved(8, 16).isel(i=[0, 1, 4])
+    assert neighbors(field) == by_hand((8, 3))
+
+
+def test_a_large_coast_in_a_file(tmp_path):
+    """Bits that do not compress, of more than the 64 kB that a plain attribute of HDF5 holds."""
+    sea = xr.DataArray(rng.random((800, 900)) < 0.5, dims=("y", "x"))
+    field = plain(800, 900)
+    at = xpatch.Explicit(np.flatnonzero(sea.values)[:3])
+    patches = field.patch.split(geometry=xpatch.KHopGraph(2, where=sea), sampler=at)
+    patches.to_netcdf(tmp_path / "patches.nc")
+    with xr.open_dataarray(tmp_path / "patches.nc") as read:
+        where = xpatch.Patcher.from_spec(read.patch.spec).geometry.where
+    np.testing.assert_array_equal(where, sea)
+
+
+def test_a_mask_on_dask_is_computed():
+    sea = xr.DataArray(rng.random((6, 12)) < 0.8, dims=("lat", "lon"))
+    one, lazy = (neighbors(latlon(), where=w) for w in (sea, sea.chunk(lat=2)))
+    assert one == lazy
+
+
 def test_disk_and_datasets(tmp_path):
     field = xr.Dataset({"a": latlon().expand_dims(time=3), "b": 2 * latlon()})
     field.to_zarr(tmp_path / "field.zarr")

@@ -28,6 +28,7 @@ NOTEBOOKS = {
         0,
     ),
     "forecast_windows": ("climate", "so the latest forecast is the best", 1),
+    "storm_composite": ("climate", "14 storms, which went to all sides, say so with one voice", 0),
     "ocean_neighbourhoods": ("climate", "what is left is less than half as rough as the field.", 2),
     "years_to_know_its_own_warming": ("climate", "Thirty years is the answer for 2009", 1),
     "kriging_between_floats": ("in_situ", "One or two months are best.", 0),

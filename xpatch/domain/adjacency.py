@@ -33,6 +33,8 @@ HALO = 4  # rows and columns at the rim that may repeat others
 def lattice_cells(domain: Any, dim: Hashable | None = None, corners: bool = False) -> Sites:
     """Give the cells of a lattice, and who is a neighbor of whom; without labels, they are counted."""
     sites = domain.sites(dim) if _placed(domain) else _counted(domain)
+    if sites.adjacency is not None and not corners:  # domains of other packages may know better
+        return sites
     return dataclasses.replace(sites, adjacency=partial(adjacency, domain, sites, corners))
 
 
@@ -148,7 +150,7 @@ def _closing(globe: NDArray, axis: int) -> NDArray[np.bool_]:
     gap, *ends = (
         np.linalg.norm(line[a] - line[b], axis=-1) for a, b in ((0, -1), (0, 1), (-1, -2))
     )
-    return np.asarray(gap <= CLOSED * np.fmax(*ends))
+    return np.asarray(gap <= CLOSED * np.fmin(*ends))
 
 
 class Side(NamedTuple):

@@ -45,7 +45,8 @@ class KHopGraph(MemberGeometry):
         Which elements can be gone through, over some or all dimensions in space: the sea, say. No step
         enters another one; these are in no patch, and no anchors.
     corners : bool, default: False
-        Whether cells of a lattice that share a corner are neighbors, too: 8 in place of 4.
+        Whether cells of a lattice that share a corner are neighbors, too: 8 in place of 4. A step over a
+        corner is taken between two cells of land as well.
 
     Notes
     -----

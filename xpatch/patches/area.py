@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.domain import domain_of
+from xpatch.domain.lonlat import bounds_name
 from xpatch.engine.cut import Cut
 from xpatch.patches.decoding import find_recipe
 from xpatch.patches.index import labels_of, patch_index, whole_of
@@ -85,7 +86,7 @@ def _of_patches(obj: Any) -> xr.DataArray:
             "patches of several fields have cells of several sizes; ask those of one variable, "
             f"patches[{next(iter(obj.data_vars))!r}].patch.area"
         )
-    areas = _areas(plan)
+    areas = _areas(obj, plan)
     if not cut_dims(areas, plan):  # windows in time
         return _named(obj, areas)
     out = _cut(obj, source, plan, areas)
@@ -94,11 +95,13 @@ def _of_patches(obj: Any) -> xr.DataArray:
     return xr.DataArray(out, labels_of(obj, out.dims), name="cell_area")
 
 
-def _areas(plan: Plan) -> Variable:
+def _areas(obj: Any, plan: Plan) -> Variable:
     """Give the areas of all cells of the field that was split."""
     domain = plan.domain
     own = [m.dims[0] for m in plan.lists if not m.timed and m.dims[0] in domain.element_dims]
     try:
+        if plan.recalled is not None:
+            _check_edges(obj, plan)
         return domain.cell_areas(*own)
     except ValueError as error:
         if plan.recalled is None:
@@ -107,6 +110,14 @@ def _areas(plan: Plan) -> Variable:
             "a single patch, or patches of a file, do not know the corners of all cells of their field: split the field "
             "again, or take areas along, patches.assign_coords(area=patches.patch.area), before they are written"
         ) from error
+
+
+def _check_edges(obj: Any, plan: Plan) -> None:
+    """Raise a ValueError if bounds, which no recipe holds, may lie elsewhere than midway between labels."""
+    for d in plan.domain.spatial_dims:
+        bounded = bounds_name(obj.coords.get(d)) is not None
+        if bounded and plan.domain.spacing(d) is None:
+            raise ValueError(f"the bounds of all {d!r} are not known")
 
 
 def _cut(obj: Any, source: Provenance, plan: Plan, areas: Variable) -> Variable:

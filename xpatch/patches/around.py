@@ -71,7 +71,7 @@ def _along(domain: Lattice, part: Slices) -> Variable | None:
         return None
     attrs = {"long_name": f"{part.dim} from the anchor", **_units(domain, part.dim)}
     offsets = np.arange(part.size) - part.size // 2
-    return Variable((part.dim,), offsets * step, attrs)
+    return Variable((part.dim,), offsets * step + 0.0, attrs)  # no −0.0
 
 
 def _units(domain: Lattice, dim: Hashable) -> dict[str, Any]:

@@ -32,6 +32,11 @@ def sites_of(plan: Plan) -> Sites:
     domain = plan.domain
     known = domain.element_dims or all(domain.coordinate(d) is not None for d in plan.dims)
     if not known and not domain.curvilinear and domain.rotated is None:
+        if plan.recalled is None and set(plan.dims) <= set(domain.spatial_dims):
+            raise ValueError(
+                f"cells along {list(plan.dims)} have no labels that say where they are; assign coordinates before "
+                "the split, field.assign_coords(…)"
+            )
         raise ValueError(
             "patches that were read from a file do not know where all the elements are; merge them, or "
             "split the field again, to look at geometries, outlines and pictures"
