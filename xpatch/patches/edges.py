@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from xpatch.domain import Lattice, Sites
 from xpatch.domain.adjacency import lattice_cells, straight
 from xpatch.domain.turns import closes
-from xpatch.geometry import Geometry, Places
+from xpatch.geometry import Geometry, KHopGraph, KNNGraph, Places, RadiusGraph, SphericalCap
 from xpatch.geometry.base import MemberGeometry
 from xpatch.neighborhood import Members, Slices
 from xpatch.patches.member_properties import sites_of
 from xpatch.patches.plan import Plan
 from xpatch.patches.properties import placed_plan_of
 from xpatch.patches.provenance import Provenance
-from xpatch.spec import decode_as
+from xpatch.spec import decode_as, kind_of
 
 PAIRS = 1 << 22  # that are looked up at a time
 
@@ -94,13 +94,13 @@ def graph_of(plan: Plan, members: Members) -> Any:
     domain = plan.domain
     spec = plan.spec.get("geometry") or {}
     if members.dim not in members.dims:  # whose slots are cells of several rows
-        if spec.get("class") == "KHopGraph":
+        if issubclass(kind_of(spec), KHopGraph):
             return _hop_graph(plan, members, spec)
         return straight(members.shape, [closes(domain, d) for d in members.dims])
     sites = sites_of(plan)  # which says what patches of a file do not know
     if sites.adjacency is not None:
         return sites.adjacency()
-    if spec.get("class") not in ("KNNGraph", "RadiusGraph", "SphericalCap"):
+    if not issubclass(kind_of(spec), KNNGraph | RadiusGraph | SphericalCap):
         raise ValueError(
             f"nothing says which elements along {list(members.dims)} are neighbors: a mesh does with its grid "
             "of uxarray, a lattice does, and KNNGraph, RadiusGraph and SphericalCap have a graph of their own; "
