@@ -71,6 +71,14 @@ def test_the_length_is_that_of_a_selection():
     assert len(anchors.isel(patch=0)) == len(anchors.data_vars)  # one anchor is an ordinary Dataset
 
 
+def test_the_length_counts_patches_under_any_name_and_never_another_dimension():
+    anchors = BOXES.anchors(GRID)
+    n = anchors.sizes["patch"]
+    assert len(anchors.rename_dims(patch="box")) == len(anchors.drop_vars("patch")) == n
+    several = anchors.expand_dims(run=[0, 1, 2])  # nobody can say which of them is meant
+    assert len(several) == len(several.data_vars) != 3
+
+
 def test_several_grids_are_placed_on_the_first():
     y, x = np.arange(40.0) * 10, np.arange(60.0) * 10
     bands = xr.Dataset(

@@ -592,3 +592,12 @@ def test_cells_in_another_order_are_refused():
     patches = coarse().patch.split(geometry={"lat": 4, "lon": 6})
     with pytest.raises(ValueError, match="not those of their patch, in order"):
         _ = patches.isel(lat=[2, 0, 1, 3]).patch.area
+
+
+@pytest.mark.parametrize(
+    "none", [{"lat": slice(0)}, {"lon": slice(0)}, {"lat": slice(0), "lon": slice(0)}]
+)
+def test_no_cells_have_no_areas(none):
+    field = coarse().isel(none)
+    assert field.patch.area.shape == tuple(field.sizes[d] for d in field.patch.area.dims)
+    assert field.patch.area.size == 0

@@ -531,6 +531,15 @@ REFUSED = {
 }
 
 
+def test_kilometers_of_labels_go_before_the_unit_of_the_crs():
+    """Files of satellites have x and y in km beside a CRS in meters."""
+    axis = ("p", np.arange(40.0) * 3, {"units": "km"})
+    points = xr.DataArray(np.arange(40.0), {"x": axis, "y": axis}, "p").rio.write_crs(32633)
+    around = Rectangular(x="30km", y="30km")
+    found = points.patch.split(geometry=around, sampler=Explicit({"x": [60.0], "y": [60.0]}))
+    assert found.isel(patch=0).values.tolist() == list(range(15, 26))
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(case):
     call, error, message = REFUSED[case]

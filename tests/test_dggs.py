@@ -644,3 +644,22 @@ def test_patches_of_another_grid_are_refused():
         patches.patch.merge(like=ring)
     with pytest.raises(ValueError, match="another grid, healpix level 2, nested"):
         patches.patch.merge(like=healpix(2))
+
+
+@pytest.mark.parametrize("scheme", ["nested", "ring"])
+def test_cells_of_healpix_are_equally_large(scheme):
+    field = healpix(2, scheme)
+    area = field.patch.area
+    np.testing.assert_allclose(area, 4 * np.pi * 6371008.8**2 / 192, rtol=1e-12)
+    assert area.attrs == {"standard_name": "cell_area", "units": "m2"}
+    patches = field.isel(cells=slice(50)).patch.split(geometry=xpatch.Parents(1))
+    found = patches.patch.area
+    assert found.dims == patches.dims
+    np.testing.assert_array_equal(found > 0, patches.patch.mask)
+
+
+def test_cells_of_h3_are_polygons_that_fill_the_globe():
+    areas = h3(1).patch.area.values
+    np.testing.assert_allclose(areas.sum(), 4 * np.pi * 6371008.8**2, rtol=1e-9)
+    ranked = np.sort(areas)  # the twelve pentagons are the smallest
+    assert ranked[11] * 1.1 < ranked[12]

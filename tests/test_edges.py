@@ -335,3 +335,21 @@ def test_faces_that_were_read_back_are_not_connected_by_their_numbers(tmp_path):
     again = xr.load_dataset(tmp_path / "p.nc")["t"]
     with pytest.raises(ValueError, match=r"nothing says|read from a file"):
         _ = again.patch.edges
+
+
+class Swim(xpatch.KHopGraph):
+    """A geometry of another package."""
+
+
+class Nearby(xpatch.KNNGraph):
+    """Another one."""
+
+
+def test_geometries_derived_from_those_here_have_their_edges():
+    field = plain()
+    ours, theirs = (
+        field.patch.split(geometry=kind(2, corners=True)) for kind in (xpatch.KHopGraph, Swim)
+    )
+    np.testing.assert_array_equal(theirs.patch.edges, ours.patch.edges)
+    ours, theirs = (points()[0].patch.split(geometry=kind(3)) for kind in (xpatch.KNNGraph, Nearby))
+    np.testing.assert_array_equal(theirs.patch.edges, ours.patch.edges)

@@ -6,6 +6,8 @@ import dataclasses
 import json
 from pathlib import Path
 
+import dask
+import dask.array as da
 import iris_sample_data
 import numpy as np
 import pytest
@@ -586,3 +588,38 @@ def test_damaged_bits_are_refused():
         damaged = {**text, "where": {**text["where"], "bits": bits, "shape": shape}}
         with pytest.raises(ValueError, match=r"damaged|cannot be built|base64"):
             xpatch.Patcher.from_spec({"class": "Patcher", "geometry": damaged})
+
+
+def test_a_mask_is_read_once_and_does_not_change_later():
+    field, reads = latlon(), []
+
+    def read():
+        reads.append(1)
+        return field.values % 5 > 0
+
+    lazy = da.from_delayed(dask.delayed(read, pure=False)(), field.shape, bool)
+    sea = field.copy(data=lazy)
+    hops = xpatch.KHopGraph(2, where=sea)
+    patches = field.patch.split(geometry=hops)
+    assert len(reads) == 1
+    told = hops.to_dict()
+    mask = sea.compute()
+    same = xpatch.KHopGraph(2, where=mask)
+    mask[:] = True
+    assert same.to_dict() == told
+    xr.testing.assert_identical(field.patch.split(geometry=same), patches)
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        xpatch.KHopGraph(1),
+        xpatch.KNNGraph(1),
+        xpatch.RadiusGraph(100.0),
+        xpatch.SphericalCap(100),
+        xpatch.CenteredGrid("1000km", "1000km", "500km"),
+    ],
+)
+def test_fields_without_cells(geometry):
+    with pytest.raises(ValueError, match="no cells along 'lat'; there is nothing to split"):
+        latlon().isel(lat=slice(0)).patch.split(geometry=geometry)

@@ -256,14 +256,19 @@ def decode_as(value: Any, base: type[T]) -> T | None:
     """
     if value is None:
         return None
-    found = classes().get(str(value.get("class"))) if isinstance(value, Mapping) else None
-    if found is None or not issubclass(found, base):
+    if not issubclass(kind_of(value), base):
         raise ValueError(f"{str(value)[:80]} is no {base.__name__}")
     try:
         out: T = decode(value)
     except (TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{str(value)[:80]} cannot be built ({error})") from None
     return out
+
+
+def kind_of(value: Any) -> type:
+    """Give the class of what `encode` made, which may hold what cannot be built again; object if it is not known."""
+    found = classes().get(str(value.get("class"))) if isinstance(value, Mapping) else None
+    return found or object
 
 
 def classes() -> dict[str, Any]:

@@ -71,8 +71,12 @@ def adjacency(domain: Any, sites: Sites, corners: bool = False) -> Any:
     """Give the sparse matrix of neighbors: cells that share a side, or with ``corners`` a corner."""
     if sites.axes is None and domain.curvilinear:
         return _on_curves(sites, corners)
-    closed = [closes(domain, d) for d in sites.dims]
-    steps = [_along(sites.shape, k, around) for k, around in enumerate(closed)]
+    return straight(sites.shape, [closes(domain, d) for d in sites.dims], corners)
+
+
+def straight(shape: Sequence[int], closed: Sequence[bool], corners: bool = False) -> Any:
+    """Give the neighbors along the axes of a lattice, of which some are ``closed``: the last cell is beside the first."""
+    steps = [_along(shape, k, around) for k, around in enumerate(closed)]
     diagonal = [a @ b for k, a in enumerate(steps) for b in steps[:k]] if corners else []
     return _joined([*steps, *diagonal])
 

@@ -196,6 +196,12 @@ class Domain:
                     f"its dimensions are {list(self.dims)}{hint_of([dim])}"
                 )
 
+    def check_cells(self, dims: Iterable[Hashable]) -> None:
+        """Raise a ValueError if there is no cell along any of ``dims``."""
+        none = next((d for d in dims if not self.sizes[d]), None)
+        if none is not None:
+            raise ValueError(f"the field has no cells along {none!r}; there is nothing to split")
+
     def __repr__(self) -> str:
         sizes = ", ".join(f"{d}: {n}" for d, n in self.sizes.items())
         return f"<{type(self).__name__} ({sizes})>\n" + "\n".join(

@@ -216,6 +216,8 @@ def _edges(
         if np.isfinite(low).all() and np.isfinite(high).all():
             return (np.clip(low, -90, 90), np.clip(high, -90, 90)) if latitude else (low, high)
     values = np.asarray(domain.coordinate(dim), float)
+    if not len(values):
+        return values, values
     values = np.unwrap(values, period=TURN) if longitude else values
     if len(values) == 1:
         half = _step_told(domain, dim) / 2

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xpatch.domain.cell_areas import ON_SPHERE, RADIUS
 from xpatch.domain.elements import Elements
 from xpatch.domain.global_grid import KNOWN, GlobalGrid, attrs_of, info_of
 from xpatch.domain.lattice import Lattice
@@ -23,6 +24,12 @@ class DGGSDomain(Elements):
 
     def _renamed_place(self, what: Any, names: Mapping[Hashable, Hashable]) -> Any:
         return names.get(what, what)
+
+    has_areas = True
+
+    def cell_areas(self, dim: Hashable | None = None) -> xr.Variable:
+        dims = self._asked(dim)
+        return xr.Variable(dims, RADIUS**2 * self.grid(dims[0]).areas, ON_SPHERE)
 
     def grid(self, dim: Hashable | None = None) -> GlobalGrid:
         """Give the cells along ``dim``.

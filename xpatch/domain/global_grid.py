@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch import sphere
+
 PARAMETERS = ("level", "resolution", "order", "depth", "nside", "indexing_scheme", "nest")
 KNOWN = ("healpix", "h3")  # grids that are known by the attributes of cell ids alone
 NEEDED = "cells of a discrete global grid need xdggs: pip install 'xarray-patch[dggs]'"
@@ -87,6 +89,21 @@ class GlobalGrid:
         for k in np.flatnonzero(_torn(shapes)):
             shapes[k] = _around_pole(shapes[k])
         return shapes
+
+    @property
+    def areas(self) -> NDArray[np.float64]:
+        """The area of each cell on the unit sphere: of HEALPix all are equal, others are polygons."""
+        if self.name == "healpix" and self.total is not None:
+            return np.full(len(self.ids), 4 * np.pi / self.total)
+        import shapely
+
+        shapes = np.array(self.info.cell_boundaries(self.ids), dtype=object)
+        points, owner = shapely.get_coordinates(shapes, return_index=True)
+        count = np.bincount(owner, minlength=len(shapes))
+        slots = np.arange(count.max(initial=0))
+        first = np.cumsum(count) - count
+        nodes = first[:, None] + np.where(slots < count[:, None], slots, 0)
+        return sphere.excess(sphere.unit_vectors(*points.T)[nodes])
 
     # ------------------------------------------------------------------------------ checks
 

@@ -11,16 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
+from xpatch.domain.cell_areas import LENGTHS
 from xpatch.geometry import search
 from xpatch.geometry.base import MemberGeometry, Places, members_of
-from xpatch.geometry.lengths import (
-    KILOMETERS,
-    KM_PER_DEGREE,
-    METERS,
-    Length,
-    km_of_crs,
-    length_of,
-)
+from xpatch.geometry.lengths import KM_PER_DEGREE, Length, km_of_crs, length_of
 from xpatch.geometry.search import BLOCK, Found
 from xpatch.neighborhood import Members
 from xpatch.spec import DimMap
@@ -150,10 +144,10 @@ def _km_per_unit(name: Any, length: Length, domain: Lattice, sites: Sites) -> fl
         raise ValueError(
             f"size of {length.text!r} along {name!r} is in degrees, and {name!r} is not"
         )
+    if unit in LENGTHS:
+        return LENGTHS[unit] / 1000
     if sites.crs is not None:
         return km_of_crs(sites.crs)
-    if unit in METERS | KILOMETERS:
-        return 1.0 if unit in KILOMETERS else 1e-3
     raise ValueError(
         f"size of {length.text!r} along {name!r} needs to know how long a unit of {name!r} is, and nothing says it: "
         f"write a CRS, or the attribute units='m' of {name!r}, or give a float in units of the coordinate"

@@ -157,14 +157,13 @@ class Rectangular(Geometry):
             boundary |= per_dim(self.boundary, dims, "boundary")
         else:
             boundary = dict.fromkeys(dims, self.boundary)
+        domain.check_cells(dims)
         across = [d for d in dims if _goes_with_latitude(domain, d, asked[d])]
         sizes = []
         for dim in dims:
             size, n = 1, domain.sizes[dim]
-            if n and dim not in across:
+            if dim not in across:
                 size = cells_of(domain, dim, asked[dim], "size")
-            if n == 0:
-                raise ValueError(f"the field has no cells along {dim!r}; there is nothing to split")
             if size > n and boundary[dim] != "pad":
                 raise ValueError(
                     f"a patch of {size} cells does not fit in the {n} cells of {dim!r}; use a size "

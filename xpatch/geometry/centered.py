@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Hashable, Iterator
 from typing import Any
 
@@ -15,10 +14,10 @@ from xpatch.domain import Lattice, Sites
 from xpatch.domain import positions as ps
 from xpatch.geometry import search
 from xpatch.geometry.base import MemberGeometry, Places
+from xpatch.geometry.lengths import km_of_crs, length_of
 from xpatch.neighborhood import Members
 from xpatch.spec import check_amount, is_number
 
-LENGTH = re.compile(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*(km|m)\s*", re.IGNORECASE)
 MOST = 1 << 18  # slots that are looked for in one go
 TRACK = "track"
 REACH = (
@@ -328,35 +327,30 @@ def _check_order(given: Any, which: NDArray[np.intp], storm: str | None) -> None
 
 
 def _check_length(value: Any, name: str) -> None:
-    found = LENGTH.fullmatch(value) if isinstance(value, str) else None
-    if not (found or is_number(value)) or isinstance(value, bool):
+    if isinstance(value, str):
+        if length_of(value, f"{name} of CenteredGrid").degrees:
+            raise ValueError(f"{name} of CenteredGrid is a length in km or m, got {value!r}")
+        return
+    if not is_number(value) or isinstance(value, bool):
         raise TypeError(
             f"{name} of CenteredGrid is a length such as '500km' or '300m', or a number (km, or units of the "
             f"CRS), got {value!r}"
         )
-    number = float(found[1] if found else value)
-    if not 0 < number < np.inf:
+    if not 0 < float(value) < np.inf:
         raise ValueError(f"{name} of CenteredGrid must be positive, got {value!r}")
 
 
 def _length(value: Any, sites: Sites, name: str) -> float:
     """Give a length in km, or in units of the plane."""
     if not isinstance(value, str):
-        unit = 1.0 if sites.geographic or sites.crs is None else _metres(sites.crs) / 1000
+        unit = 1.0 if sites.geographic or sites.crs is None else km_of_crs(sites.crs)
         return float(value) * unit
     if not on_earth(sites):
         raise ValueError(
             f"{name}={value!r} is a length on Earth, but nothing says in what units the coordinates along "
             f"{list(sites.dims)} are; write a CRS (field.rio.write_crs(…)), or give numbers in their units"
         )
-    found = LENGTH.fullmatch(value)
-    assert found is not None
-    return float(found[1]) * (1.0 if found[2].lower() == "km" else 1e-3)
-
-
-def _metres(crs: Any) -> float:
-    """Give how many meters a unit of a projected CRS is."""
-    return float(crs.axis_info[0].unit_conversion_factor)
+    return length_of(value, name).value
 
 
 def _units_of(domain: Lattice) -> dict[str, str]:

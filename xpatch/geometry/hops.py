@@ -92,6 +92,8 @@ class KHopGraph(MemberGeometry):
                 f"where of KHopGraph must be boolean, got dtype {self.where.dtype}: compare it, such as "
                 "where=depth > 0 or where=field.notnull()"
             )
+        # read once, and a copy: whoever changes the mask later does not change what was split
+        object.__setattr__(self, "where", self.where.compute().copy())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, KHopGraph) and self.to_dict() == other.to_dict()

@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch.domain.cell_areas import LENGTHS
 from xpatch.sphere import EARTH_RADIUS_KM
 
 KM_PER_DEGREE = math.pi * EARTH_RADIUS_KM / 180
 UNEVEN = 0.05  # of a step: Gaussian latitudes differ by less, the cells of a stretched grid by more
 UNITS = {"km": 1.0, "m": 1e-3, "deg": None, "degree": None, "degrees": None, "°": None}
-METERS = {"m", "meter", "meters", "metre", "metres"}
-KILOMETERS = {"km", "kilometer", "kilometers", "kilometre", "kilometres"}
 TEXT = re.compile(r"\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*([a-zA-Z°]+)\s*")
 
 
@@ -85,8 +84,8 @@ def km_per_unit(domain: Any, dim: Hashable, length: Length, what: str) -> float:
     """Give how many km one unit of the labels of ``dim`` is, by the CRS or by their attributes."""
     coords = domain.template.coords
     unit = str(coords[dim].attrs.get("units", "")).lower() if dim in coords else ""
-    if unit in METERS | KILOMETERS:
-        return 1.0 if unit in KILOMETERS else 1e-3
+    if unit in LENGTHS:
+        return LENGTHS[unit] / 1000
     if domain.roles.get(dim) in ("X", "Y") and not domain.curved and domain.crs is not None:
         return km_of_crs(domain.crs)
     mend = (

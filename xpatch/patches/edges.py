@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,16 +10,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
-from xpatch.domain.adjacency import lattice_cells
+from xpatch.domain.adjacency import lattice_cells, straight
 from xpatch.domain.turns import closes
-from xpatch.geometry import Geometry, Places
+from xpatch.geometry import Geometry, KHopGraph, KNNGraph, Places, RadiusGraph, SphericalCap
 from xpatch.geometry.base import MemberGeometry
 from xpatch.neighborhood import Members, Slices
 from xpatch.patches.member_properties import sites_of
 from xpatch.patches.plan import Plan
 from xpatch.patches.properties import placed_plan_of
 from xpatch.patches.provenance import Provenance
-from xpatch.spec import decode_as
+from xpatch.spec import decode_as, kind_of
 
 PAIRS = 1 << 22  # that are looked up at a time
 
@@ -96,13 +95,13 @@ def graph_of(plan: Plan, members: Members) -> Any:
     domain = plan.domain
     spec = plan.spec.get("geometry") or {}
     if members.dim not in members.dims:  # whose slots are cells of several rows
-        if spec.get("class") == "KHopGraph":
+        if issubclass(kind_of(spec), KHopGraph):
             return _hop_graph(plan, members, spec)
-        return _lattice_graph(domain, members.dims, members.shape)
+        return straight(members.shape, [closes(domain, d) for d in members.dims])
     sites = sites_of(plan)  # which says what patches of a file do not know
     if sites.adjacency is not None:
         return sites.adjacency()
-    if spec.get("class") not in ("KNNGraph", "RadiusGraph", "SphericalCap"):
+    if not issubclass(kind_of(spec), KNNGraph | RadiusGraph | SphericalCap):
         raise ValueError(
             f"nothing says which elements along {list(members.dims)} are neighbors: a mesh does with its grid "
             "of uxarray, a lattice does, and KNNGraph, RadiusGraph and SphericalCap have a graph of their own; "
@@ -134,29 +133,6 @@ def _own_graph(geometry: MemberGeometry, domain: Lattice, sites: Sites) -> Any:
     apart = rows != found.elements
     pairs = rows[apart], found.elements[apart]
     return csr_matrix((np.ones(len(pairs[0]), np.int8), pairs), shape=(len(sites), len(sites)))
-
-
-def _lattice_graph(domain: Lattice, dims: Sequence[Hashable], shape: Sequence[int]) -> Any:
-    """Connect each cell of a lattice with the next ones along its dimensions."""
-    from scipy.sparse import csr_matrix
-
-    pairs = _next_to_each_other(shape, [closes(domain, d) for d in dims])
-    size = math.prod(shape)
-    return csr_matrix((np.ones(pairs.shape[1], np.int8), tuple(pairs)), shape=(size, size))
-
-
-def _next_to_each_other(shape: Sequence[int], closed: Sequence[bool]) -> NDArray[np.int64]:
-    """Give the pairs of cells, (2, pair), that are neighbors along an axis, both ways, sorted."""
-    number = np.arange(math.prod(shape)).reshape(shape)
-    pairs = []
-    for k, turns in enumerate(closed):
-        line = np.moveaxis(number, k, 0)
-        pairs.append(np.stack([line[:-1].ravel(), line[1:].ravel()]))
-        if turns:
-            pairs.append(np.stack([line[-1].ravel(), line[0].ravel()]))
-    one = np.concatenate(pairs, axis=1)
-    both = np.concatenate([one, one[::-1]], axis=1)
-    return both[:, np.lexsort((both[1], both[0]))]
 
 
 def within(part: Members, graph: Any) -> Found:
@@ -200,9 +176,8 @@ def _of_boxes(obj: Any, source: Provenance, plan: Plan) -> Found:
     inside = [_inside(source, plan, parts[d]) for d in dims]
     shape = [there.shape[1] for there in inside]
     whole = [n == parts[d].n and n > 2 for d, n in zip(dims, shape, strict=True)]
-    both = _next_to_each_other(
-        shape, [w and closes(plan.domain, d) for d, w in zip(dims, whole, strict=True)]
-    )
+    closed = [w and closes(plan.domain, d) for d, w in zip(dims, whole, strict=True)]
+    both = np.stack(straight(shape, closed).nonzero()).astype(np.int64)  # sorted, both ways
     count, each = len(source.ordinals), both.shape[1]
     slots, patches = np.tile(both, count), np.repeat(np.arange(count), each)
     if all(there.all() for there in inside):

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from xpatch import sphere
 from xpatch.domain import places as pl
 from xpatch.domain.lonlat import PARTS, said_role
+from xpatch.geometry import CenteredGrid, SphericalCap
 from xpatch.neighborhood import Members, Slices
 from xpatch.patches.index import labels_of
 from xpatch.patches.member_properties import sites_of
 from xpatch.patches.plan import Plan
 from xpatch.patches.properties import placed_plan_of
 from xpatch.patches.provenance import Provenance
+from xpatch.spec import kind_of
 
 KM = {"units": "km"}
 
@@ -96,9 +98,9 @@ def _of_members(source: Provenance, plan: Plan, members: Members) -> dict[Hashab
 def on_sphere(plan: Plan, sites: Any) -> bool:
     """Whether distances are those of great circles."""
     spec = plan.spec.get("geometry") or {}
-    if spec.get("class") == "CenteredGrid":
+    if issubclass(kind_of(spec), CenteredGrid):
         return sites.known_crs is not None
-    if spec.get("class") == "SphericalCap" or spec.get("metric") == "haversine":
+    if issubclass(kind_of(spec), SphericalCap) or spec.get("metric") == "haversine":
         return True
     return bool(sites.geographic) and spec.get("metric") != "euclidean"
 

@@ -321,6 +321,7 @@ def members_at(
         If there is no anchor, or one without any member. Samplers that do not look at the field may
         place some beyond it; these are left out.
     """
+    domain.check_cells(domain.spatial_dims)
     places = asked(sampler.places, domain, geometry, obj)
     word = places.empty or geometry.empty
     if places.ordinals is None:

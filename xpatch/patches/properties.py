@@ -16,13 +16,13 @@ from xpatch.domain import Domain, domain_of
 from xpatch.domain.places import DEGREES
 from xpatch.neighborhood import Neighborhood
 from xpatch.patches import member_properties as listed
-from xpatch.patches.counted import Counted
 from xpatch.patches.encoding import ANCHOR, RECIPE
 from xpatch.patches.index import labels_of, patch_index, splits_of, with_index
 from xpatch.patches.labels import part_of, same_numbers
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance, provenance, with_part
 from xpatch.patches.recall import indexed
+from xpatch.patches.rows import PatchRows
 from xpatch.patches.scene import scene_rows
 from xpatch.patches.sides import is_product, numbered
 from xpatch.patches.times import times_of
@@ -185,7 +185,7 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
         sides = numbered(plan, at)
         numbers = {"place": sides.where, "window": sides.when}
         coords |= {n: (source.dim, k) for n, k in numbers.items() if n not in out}
-    found = Counted(out, coords=coords)
+    found = PatchRows(out, coords=coords)
     space, entries = plan.in_space(at)
     if space.places is None:
         return found

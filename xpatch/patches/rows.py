@@ -1,19 +1,19 @@
-"""`Counted`: one row a patch."""
+"""`PatchRows`: one row a patch."""
 
 from __future__ import annotations
 
 import xarray as xr
 
 
-class Counted(xr.Dataset):
+class PatchRows(xr.Dataset):
     """A Dataset whose variables have one value a patch, and whose length is the number of patches.
 
     That of other Datasets is the number of their variables, which nobody means who asks how many
-    patches there are.
+    patches there are; so it is here where there is not just one dimension.
     """
 
     __slots__ = ()
 
     def __len__(self) -> int:
-        rows = next((v for n, v in self.coords.items() if v.dims == (n,)), None)
-        return super().__len__() if rows is None else rows.size
+        sizes = tuple(self.sizes.values())
+        return sizes[0] if len(sizes) == 1 else super().__len__()
