@@ -263,7 +263,11 @@ def split(size, field=None, **more):
 
 
 REFUSED = {
-    "cells": (split({"lat": 2, "lon": 2}), TypeError, r"the int 2.*have none.*2\.0.*'300km'"),
+    "cells": (
+        split({"lat": 2, "lon": 2}),
+        TypeError,
+        r"the int 2.*no order in space.*2\.0.*'300km'",
+    ),
     "cells for all": (split(8), TypeError, r"the int 8.*8\.0"),
     "no names": (split((2.0, 2.0)), ValueError, r"Rectangular\(lat=2.0, lon=2.0\)"),
     "the elements themselves": (

@@ -49,7 +49,7 @@ TYPED = {
         "SphericalCap(radius_km=300)",
     ),
     "GLOBE.patch.split(xpatch.SphericalCap(300e3))": (ValueError, "radii are in km"),
-    "DAYS.patch.split({'time': '11D'})": (ValueError, "FixedLookback('11D')"),
+    "DAYS.patch.split({'time': '11D'})": (ValueError, "windows in time FixedLookback('30D')"),
     "DAYS.patch.split(xpatch.PhaseWindow('1Y', '11D'))": (ValueError, "years are '1YS'"),
     "GLOBE.patch.split([4, xpatch.FixedLookback(1)], coupling='coupled')": (
         TypeError,

@@ -63,6 +63,8 @@ class PatchAccessor(Asked):
     unflatten = Forward("xpatch.patches.flat")
     like = Forward("xpatch.patches.alike")
     batches = Forward("xpatch.run.batches")
+    plot = Forward("xpatch.plot")
+    quantile = Forward("xpatch.patches.quantile")
     source = Forward("xpatch.training.source")
 
     def __getitem__(self, number: int) -> Any:
@@ -120,38 +122,45 @@ class PatchAccessor(Asked):
 
         return properties.crop(self._obj, {} if crop is None else crop, dims)
 
-    def quantile(self, q: Any, dim: Any, *, skipna: bool | None = None) -> Any:
-        """Give quantiles over in-patch dimensions, by one sort; see `quantile.quantile`.
+    @property
+    def lookback(self) -> Any:
+        """The part of windows in time up to the anchor: the input of a forecast.
+
+        Returns
+        -------
+        DataArray or Dataset
+            Patches with the dimensions of these, fewer steps along that of time.
 
         Examples
         --------
-        >>> field = xr.DataArray([1.0, np.nan, 3.0, 4.0], dims="x")
-        >>> field.patch.split(geometry={"x": 2}).patch.quantile(0.5, "x").values
-        array([1. , 3.5])
+        >>> series = xr.DataArray(np.arange(9.0), dims="time")
+        >>> windows = series.patch.split(xpatch.LookbackHorizon(3, 2, dim="time"))
+        >>> windows.patch.lookback.values[0]
+        array([0., 1., 2.])
         """
-        from xpatch.patches.quantile import quantile
-
-        return quantile(self._obj, q, dim, skipna)
-
-    @property
-    def lookback(self) -> Any:
-        """The part of windows in time up to the anchor: the input of a forecast."""
         from xpatch.models.horizon import lookback
 
         return lookback(self._obj)
 
     @property
     def horizon(self) -> Any:
-        """The part of windows in time after the anchor: the target of a forecast."""
+        """The part of windows in time after the anchor: the target of a forecast.
+
+        Returns
+        -------
+        DataArray or Dataset
+            Patches with the dimensions of these, fewer steps along that of time.
+
+        Examples
+        --------
+        >>> series = xr.DataArray(np.arange(9.0), dims="time")
+        >>> windows = series.patch.split(xpatch.LookbackHorizon(3, 2, dim="time"))
+        >>> windows.patch.horizon.values[0]
+        array([3., 4.])
+        """
         from xpatch.models.horizon import horizon
 
         return horizon(self._obj)
-
-    def plot(self, field: Any = None, **kwargs: Any) -> Any:
-        """Draw the patches over the field, and how often each cell is covered; see `xpatch.plot.plot`."""
-        from xpatch.plot import plot
-
-        return plot(self._obj, field, **kwargs)
 
     def _anchors_of(self, patcher: Any) -> Any:
         """Answer `Patcher.anchors`, which the field was given to."""
@@ -209,9 +218,26 @@ class TreeAccessor(NotTheCoordinate):
         fill_value: Any = None,
         scale: Scale = None,
     ) -> Any:
-        """Merge each scale to a field, and these to one; see `HierarchicalCombine` and `xpatch.merge`.
+        """Merge each scale to a field, and these to one. Of a single node, merge that scale.
 
-        Of a single node, merge that scale.
+        Parameters
+        ----------
+        aggregation : HierarchicalCombine, Aggregation, str or callable, optional
+            How scales become one field; or an aggregation for each scale, whose fields are averaged.
+            Default: the mean of the scales.
+        like : DataArray or Dataset, optional
+            The field that was split, for patches that lost their index.
+        skipna : bool, optional
+            Ignore NaN contributions; default: for dtypes that can hold them.
+        fill_value : scalar, optional
+            What cells hold that no patch covers; default: NaN, or what stands for missing.
+        scale : int, float or mapping, optional
+            How many times finer the patches came back; not for several scales.
+
+        Returns
+        -------
+        DataArray or Dataset
+            The field, with its dimensions and coordinates.
 
         Examples
         --------
@@ -254,17 +280,35 @@ class TreeAccessor(NotTheCoordinate):
 
     @property
     def anchors(self) -> xr.Dataset:
-        """Where patches are, which is the same for all scales; see `properties.anchors`."""
+        """Where patches are, which is the same for all scales.
+
+        Returns
+        -------
+        Dataset
+            Labels and positions (patch) of the anchors, as of patches of one scale.
+        """
         return self._first().patch.anchors
 
     @property
     def domain(self) -> Domain:
-        """What the patches were cut from."""
+        """What the patches were cut from.
+
+        Returns
+        -------
+        Domain
+            The finest grid, without values and dimensions.
+        """
         return self._first().patch.domain
 
     @property
     def spec(self) -> dict[str, Any]:
-        """The specification of the split as JSON-able values."""
+        """The specification of the split as JSON-able values.
+
+        Returns
+        -------
+        dict
+            As of patches of one scale; it has no dimensions.
+        """
         return self._first().patch.spec
 
     def _coordinate(self) -> str:

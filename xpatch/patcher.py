@@ -181,7 +181,9 @@ class Splits:
 
         Examples
         --------
-        >>> field = xr.DataArray(np.zeros((60, 80)), {"y": np.arange(60.0), "x": np.arange(80.0)})
+        >>> field = xr.DataArray(
+        ...     np.zeros((60, 80)), {"y": np.arange(60.0), "x": np.arange(80.0)}
+        ... )
         >>> patcher = xpatch.Patcher({"y": 16, "x": 16}, xpatch.RegularStride(overlap="50%"))
         >>> anchors = patcher.anchors(field)
         >>> len(anchors), anchors.y.values[[0, -1]], anchors.x.values[[0, -1]]
@@ -221,7 +223,9 @@ class Patcher(Splits, Axes):
 
     Examples
     --------
-    >>> patcher = xpatch.Patcher({"y": 4, "x": 4}, xpatch.RegularStride(2), aggregation="median")
+    >>> patcher = xpatch.Patcher(
+    ...     {"y": 4, "x": 4}, xpatch.RegularStride(2), aggregation="median"
+    ... )
     >>> field = xr.DataArray(np.ones((8, 8)), dims=("y", "x"))
     >>> patcher.merge(patcher.split(field)).equals(field)
     True

@@ -59,7 +59,7 @@ class Stream(IterableDataset):  # type: ignore[misc,unused-ignore]
 
     See Also
     --------
-    xpatch.training.source.source : Patches one by one, for samplers and other frameworks.
+    DataArray.patch.source : Patches one by one, for samplers and other frameworks.
 
     Notes
     -----

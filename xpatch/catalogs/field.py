@@ -98,7 +98,17 @@ def field(
 
     See Also
     --------
-    xpatch.catalog : Makes the table, with an example.
+    xpatch.catalog : Makes the table.
+
+    Examples
+    --------
+    >>> import rioxarray
+    >>> at = {"y": 5.2e6 - 10.0 * np.arange(8), "x": 5e5 + 10.0 * np.arange(8)}
+    >>> scene = xr.DataArray(np.ones((8, 8), "f4"), at, ("y", "x")).rio.write_crs(32632)
+    >>> east = scene.assign_coords(x=scene.x + 80)
+    >>> cat = xpatch.catalog([scene, east])
+    >>> dict(cat.patch.field().sizes)
+    {'band': 1, 'y': 8, 'x': 16}
     """
     check_table(table)
     check_word(overlap, OVERLAPS, "overlap")
@@ -269,14 +279,29 @@ def scenes(
     ----------
     table : GeoDataFrame
         A catalog.
-    bands, fill_value, open
-        As in `field`.
+    bands : sequence of int or str, optional
+        Bands by number from 1, by description, or by asset of STAC items; default: all.
+    fill_value : scalar, optional
+        What stands for missing; default: NaN for floats, the nodata of the files for integers.
+    open : callable, optional
+        Opens a file in place of rasterio: takes the href and gives a reader with a method
+        ``read_from_window(window)``.
 
-    Yields
-    ------
-    DataArray
+    Returns
+    -------
+    iterator of DataArray
         Dimensions ``(band, y, x)``, read when it is looked at, with the coordinates ``href`` and, if there is a date,
         ``time``. `xpatch.concat` joins their patches.
+
+    Examples
+    --------
+    >>> import rioxarray
+    >>> at = {"y": 5.2e6 - 10.0 * np.arange(8), "x": 5e5 + 10.0 * np.arange(8)}
+    >>> scene = xr.DataArray(np.ones((8, 8), "f4"), at, ("y", "x")).rio.write_crs(32632)
+    >>> east = scene.assign_coords(x=scene.x + 80)
+    >>> cat = xpatch.catalog([scene, east])
+    >>> [float(scene.x[0]) for scene in cat.patch.scenes()]
+    [500000.0, 500080.0]
     """
     check_table(table)
     for k in range(len(table)):

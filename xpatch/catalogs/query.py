@@ -76,7 +76,9 @@ def read(
     >>> folder = getfixture("tmp_path")
     >>> catalog.to_parquet(folder / "scenes.parquet", write_covering_bbox=True)
     >>> read(
-    ...     folder / "scenes.parquet", bounds=(7.5, 46, 8, 47), where="`eo:cloud_cover` < 20"
+    ...     folder / "scenes.parquet",
+    ...     bounds=(7.5, 46, 8, 47),
+    ...     where="`eo:cloud_cover` < 20",
     ... ).href.tolist()
     ['a.tif']
     """
@@ -133,7 +135,9 @@ def select(
     --------
     >>> import geopandas, shapely
     >>> squares = shapely.box([7, 8, 9], 46, [8, 9, 10], 47)
-    >>> catalog = geopandas.GeoDataFrame({"cloud": [5, 80, 10]}, geometry=squares, crs=4326)
+    >>> catalog = geopandas.GeoDataFrame(
+    ...     {"cloud": [5, 80, 10]}, geometry=squares, crs=4326
+    ... )
     >>> select(catalog, bounds=(8.5, 46, 9, 47), where="cloud < 20").index.tolist()
     [2]
     """

@@ -85,7 +85,9 @@ def catalog(
     ...     raster = dict(
     ...         width=32, height=32, count=1, dtype="uint8", nodata=0, transform=transform
     ...     )
-    ...     with rasterio.open(folder / f"a_{day}.tif", "w", crs="EPSG:32632", **raster) as file:
+    ...     with rasterio.open(
+    ...         folder / f"a_{day}.tif", "w", crs="EPSG:32632", **raster
+    ...     ) as file:
     ...         file.write(np.full((1, 32, 32), k + 1, "uint8"))
     >>> cat = xpatch.catalog(folder / "*.tif", time=r"_(\d{8})\.tif")
     >>> cat[["datetime", "proj:code", "bands", "dtype"]]

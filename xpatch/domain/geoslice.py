@@ -47,7 +47,9 @@ class GeoSlice(Spec):
 
     Examples
     --------
-    >>> tile = xpatch.GeoSlice((500000, 5200000, 502560, 5201280), resolution=10, crs="EPSG:32632")
+    >>> tile = xpatch.GeoSlice(
+    ...     (500000, 5200000, 502560, 5201280), resolution=10, crs="EPSG:32632"
+    ... )
     >>> tile.shape
     (128, 256)
     >>> xpatch.GeoSlice((7, 46, 8, 47), ("2024-06", "2024-09"), crs=4326)

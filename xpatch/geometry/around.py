@@ -42,7 +42,7 @@ class BoxOfElements(MemberGeometry):
         Whole widths by name of a coordinate: floats in its units, text in km, m or degrees. Along a
         coordinate that is not named the box has no end.
     dim : hashable, optional
-        Dimension of the elements.
+        Dimension of the elements, where the field has several.
     """
 
     size: Mapping[Any, Any]
@@ -124,8 +124,8 @@ def in_units(
     """
     if isinstance(value, bool | int | np.integer | np.bool_):
         raise TypeError(
-            f"size along {name!r} is the int {value!r}, which counts cells, and elements along {list(sites.dims)} have "
-            f"none; give a float in units of the coordinate, {float(value)!r}, or text, '300km'"
+            f"size along {name!r} is the int {value!r}, which counts cells, and elements along {list(sites.dims)} "
+            f"have no order in space; give a float in units of the coordinate, {float(value)!r}, or text, '300km'"
         )
     if not isinstance(value, str):
         search.check_positive(value, f"size along {name!r}")
@@ -306,9 +306,7 @@ def on_elements(size: Any, domain: Lattice, boundary: Any) -> BoxOfElements | No
             "across the dateline, too: leave it out, and empty='drop' of the sampler leaves out those without any"
         )
     if not isinstance(size, Mapping):
-        dim = domain.element_dims[0]
         size = dict.fromkeys(("y", "x"), size)
-        return BoxOfElements(DimMap(size), None if len(domain.element_dims) == 1 else dim)
     return BoxOfElements(DimMap(size))
 
 

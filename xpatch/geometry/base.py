@@ -27,7 +27,7 @@ class Geometry(Spec):
         return self
 
     def outline(self, domain: Lattice) -> Any:
-        """Give the `Frame` of boxes, or the `Sites` that members are chosen from."""
+        """Give what a sampler must know: the frame of boxes, or the sites that members are chosen from."""
         raise NotImplementedError
 
     def neighborhood(self, domain: Lattice, places: Any) -> Neighborhood | Members:

@@ -36,13 +36,13 @@ PAD_MODES = (
 
 @dataclasses.dataclass(frozen=True, init=False, repr=False)
 class Rectangular(Geometry):
-    """Boxes of a fixed size along any dimensions.
+    """Boxes along any dimensions, in cells, in coordinate units or in km; around elements lists of what is in them.
 
     Parameters
     ----------
-    size : int, float, sequence or mapping, optional
+    size : int, float, str, sequence or mapping, optional
         Size of a patch: an int in cells, a float in coordinate units (evenly spaced coordinates
-        only). A scalar or a sequence means the spatial dimensions of the field, in its order; a
+        only), text a length on the ground, "300km", "500m" or "2deg". A scalar or a sequence means the spatial dimensions of the field, in its order; a
         mapping names dimensions, which may be any, vertical and time included. Dimensions not
         named are carried whole. Several grids of a Dataset are named by groups of dimensions,
         ``{("y", "x"): 64, ("y20", "x20"): 32}``: the sampler places the patches of the first, and
@@ -62,10 +62,28 @@ class Rectangular(Geometry):
     **dims
         Sizes by dimension, in place of ``size``.
 
+    Notes
+    -----
+    In km, cells of longitude go with the latitude φ in the middle of each box: the nearest whole number to
+    ``km / (R · Δλ · cos φ)`` on a sphere of radius R = 6371.0088 km, at least one, and no more than one turn. Boxes
+    that have fewer than others end in empty slots: missing values, missing labels, False in ``patches.patch.mask``.
+    On a rotated pole these are rows and columns of the rotated grid, on a raster units of its CRS.
+
+    On stations, polygons (by their centroid), meshes, and with ``lat`` and ``lon`` on curvilinear grids, sizes
+    are named by coordinates, ``Rectangular(lat=2.0, lon="300km")``, and patches are lists of the elements
+    with ``|Δφ| ≤ height / 2`` and ``|Δλ| cos φ₀ ≤ width / 2`` of the anchor, both edges included. Along a coordinate
+    that is not named the box has no end.
+
     Examples
     --------
     >>> xpatch.Rectangular(y=256, x=256)
     Rectangular(y=256, x=256)
+    >>> grid = xr.DataArray(
+    ...     np.zeros((18, 36)), {"lat": np.arange(-85, 90, 10.0), "lon": np.arange(0, 360, 10.0)}
+    ... )
+    >>> boxes = grid.patch.split(geometry=xpatch.Rectangular(lat="2000km", lon="2000km"))
+    >>> boxes.sizes["lat"], boxes.patch.mask.isel(lat=0).sum("lon").values[[0, 40]]
+    (2, array([10,  2]))
     >>> xpatch.Rectangular({"lat": 10.0, "lon": 10.0}, boundary={"lon": "wrap"})
     Rectangular(lat=10.0, lon=10.0, boundary={'lon': 'wrap'})
     """
@@ -198,10 +216,10 @@ def _check_ordered(dims: tuple[Any, ...], domain: Lattice) -> None:
         if dim in domain.element_dims and domain.roles.get(dim) != "T" and not domain.held:
             raise ValueError(
                 f"Rectangular cuts boxes out of lattices, but {dim!r} counts elements, which have no "
-                "order in space; use Rectangular(lat='300km', lon='300km'), with the names of their "
-                "coordinates, KNNGraph(k), RadiusGraph(radius), SphericalCap(radius_km), "
-                "PolygonIntersection(polygons), on a mesh KHopGraph(hops), or of cells of a global grid "
-                "Parents(level) and KHopGraph(hops)"
+                "order in space; use KNNGraph(k), RadiusGraph(radius), SphericalCap(radius_km), "
+                "PolygonIntersection(polygons), on a mesh KHopGraph(hops), of cells of a global grid "
+                "Parents(level), or what lies in a box by the names of coordinates, "
+                "Rectangular(lat='300km', lon='300km')"
             )
 
 
@@ -225,6 +243,7 @@ def as_geometry(value: Any) -> Geometry:
     if is_size(value):
         return Rectangular(value)
     hint = f"; call it, {value.__name__}(…)" if isinstance(value, type) else ""
+    hint = f"; a length is a size of Rectangular({value!r})" if isinstance(value, str) else hint
     raise TypeError(
         "geometry must be a Geometry or sizes by dimension such as {'y': 64, 'x': 64}, got "
         f"{reprlib.repr(value)}{hint}"

@@ -75,7 +75,9 @@ class CenteredGrid(MemberGeometry):
     >>> lat, lon = np.arange(-30, 31.0), np.arange(0, 60.0)
     >>> field = xr.DataArray(np.add.outer(lat, 0 * lon), {"lat": lat, "lon": lon})
     >>> track = {"lon": [20.0, 25.0, 30.0], "lat": [10.0, 10.0, 10.0]}
-    >>> ahead = xpatch.CenteredGrid(dy="1000km", dx="600km", step="100km", heading="track")
+    >>> ahead = xpatch.CenteredGrid(
+    ...     dy="1000km", dx="600km", step="100km", heading="track"
+    ... )
     >>> patches = field.patch.split(geometry=ahead, sampler=xpatch.Explicit(track))
     >>> dict(patches.sizes), patches.heading.values.round()
     ({'patch': 3, 'cell': 77}, array([90., 90., 90.]))

@@ -56,7 +56,9 @@ class SphericalCap(NearGeometry):
 
     Examples
     --------
-    >>> grid = xr.DataArray(np.zeros((3, 4)), {"lat": [-1, 0, 1], "lon": [0, 90, 180, 270]})
+    >>> grid = xr.DataArray(
+    ...     np.zeros((3, 4)), {"lat": [-1, 0, 1], "lon": [0, 90, 180, 270]}
+    ... )
     >>> caps = grid.patch.split(geometry=xpatch.SphericalCap(150.0))
     >>> dict(caps.sizes), caps.isel(patch=4).cell.values
     ({'patch': 12, 'cell': 3}, array([4, 0, 8], dtype=int32))
@@ -146,7 +148,9 @@ class KNNGraph(NearGeometry):
     Examples
     --------
     >>> stations = xr.DataArray(
-    ...     [1.0, 2.0, 3.0], {"lon": ("id", [0, 1, 5]), "lat": ("id", [0, 0, 0])}, dims="id"
+    ...     [1.0, 2.0, 3.0],
+    ...     {"lon": ("id", [0, 1, 5]), "lat": ("id", [0, 0, 0])},
+    ...     dims="id",
     ... )
     >>> stations.patch.split(geometry=xpatch.KNNGraph(2)).values
     array([[1., 2.],

@@ -8,7 +8,6 @@ from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from xpatch.sphere import EARTH_RADIUS_KM
@@ -41,19 +40,10 @@ def length_of(text: str, what: str) -> Length:
     if found is None or found[2] not in UNITS or not 0 < float(found[1]) < math.inf:
         raise ValueError(
             f"{what} in text is a positive length with its unit, '300km', '500m' or '2deg', got {text!r}; "
-            f"cells are an int, coordinate units a float{_in_time(text)}"
+            "cells are an int, coordinate units a float, and windows in time FixedLookback('30D')"
         )
     km = UNITS[found[2]]
     return Length(float(found[1]) * (1.0 if km is None else km), km is None, text)
-
-
-def _in_time(text: str) -> str:
-    """Say what is meant by a duration."""
-    try:
-        pd.tseries.frequencies.to_offset(text)
-    except ValueError:
-        return ""
-    return f"; windows in time are FixedLookback({text!r}), CalendarPeriod or PhaseWindow"
 
 
 def in_degrees(domain: Any, dim: Hashable) -> bool:

@@ -34,8 +34,12 @@ class LeastSquares(Spec):
 
     Examples
     --------
-    >>> field = xr.Dataset({"x": ("i", np.arange(8.0)), "t": ("i", 3 * np.arange(8.0) + 1)})
-    >>> theta = field.patch.split(geometry={"i": 4}).patch.fit(xpatch.LeastSquares(), y="t", x="x")
+    >>> field = xr.Dataset(
+    ...     {"x": ("i", np.arange(8.0)), "t": ("i", 3 * np.arange(8.0) + 1)}
+    ... )
+    >>> theta = field.patch.split(geometry={"i": 4}).patch.fit(
+    ...     xpatch.LeastSquares(), y="t", x="x"
+    ... )
     >>> theta.coef.sel(term="x").values.round(6)
     array([3., 3.])
     """

@@ -65,7 +65,9 @@ def pool(
     --------
     >>> rng = np.random.default_rng(0)
     >>> field = xr.Dataset({"t": ("i", rng.normal(3.0, 1.0, 600))})
-    >>> theta = field.patch.split(geometry={"i": 20}).patch.fit(xpatch.LeastSquares(), y="t")
+    >>> theta = field.patch.split(geometry={"i": 20}).patch.fit(
+    ...     xpatch.LeastSquares(), y="t"
+    ... )
     >>> pooled = theta.patch.pool()
     >>> bool(pooled.coef.std() < 0.5 * theta.coef.std())  # means of one population
     True

@@ -60,7 +60,9 @@ def predict(theta: Any, obj: Any, aggregation: Any = None) -> xr.DataArray:
 
     Examples
     --------
-    >>> field = xr.Dataset({"x": ("i", np.arange(12.0)), "t": ("i", np.arange(12.0) ** 2)})
+    >>> field = xr.Dataset(
+    ...     {"x": ("i", np.arange(12.0)), "t": ("i", np.arange(12.0) ** 2)}
+    ... )
     >>> patches = field.patch.split(geometry={"i": 6}, sampler=xpatch.RegularStride(3))
     >>> theta = patches.patch.fit(xpatch.LeastSquares(), y="t", x="x")
     >>> local = theta.patch.predict(patches).patch.merge()

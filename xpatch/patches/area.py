@@ -45,7 +45,8 @@ def area(obj: Any) -> xr.DataArray:
     Examples
     --------
     >>> field = xr.DataArray(
-    ...     np.ones((4, 8)), {"lat": [-67.5, -22.5, 22.5, 67.5], "lon": np.arange(0, 360, 45)}
+    ...     np.ones((4, 8)),
+    ...     {"lat": [-67.5, -22.5, 22.5, 67.5], "lon": np.arange(0, 360, 45)},
     ... )
     >>> (field.patch.area / 1e12).round(1).isel(lon=0).values
     array([ 9.3, 22.5, 22.5,  9.3])

@@ -50,7 +50,8 @@ def edges(obj: Any) -> xr.DataArray:
     Examples
     --------
     >>> field = xr.DataArray(np.zeros((2, 4)), dims=("y", "x"))
-    >>> field.patch.split(geometry={"y": 2, "x": 2}).patch.edges.isel(edge=slice(4)).values
+    >>> patches = field.patch.split(geometry={"y": 2, "x": 2})
+    >>> patches.patch.edges.isel(edge=slice(4)).values
     array([[0, 0, 1, 1],
            [1, 2, 0, 3]])
     """

@@ -149,6 +149,14 @@ def unflatten(matrix: xr.DataArray, patches: Any = None) -> xr.DataArray:
     ------
     ValueError
         If rows were left out or moved.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.arange(24.0).reshape(4, 6), dims=("y", "x"))
+    >>> patches = field.patch.split(geometry={"y": 2, "x": 3})
+    >>> matrix = patches.patch.flatten()
+    >>> matrix.shape, matrix.patch.unflatten().sizes
+    ((4, 6), Frozen({'patch': 4, 'y': 2, 'x': 3}))
     """
     text = matrix.attrs.get(SHAPE)
     if text is None or SAMPLE not in matrix.dims:

@@ -23,20 +23,22 @@ __all__ = ["RECIPE", "PatchIndex", "patch_index", "splits_of", "with_index", "wi
 
 
 class PatchIndex(Index):
-    """Patch labels and the plans that they are ordinals of.
+    """Patch labels and the plans that they are ordinals of: who patches are, through selections.
+
+    `split` makes it; ``patches.xindexes["patch"]`` gives it.
 
     Parameters
     ----------
     index : PandasIndex
         The labels.
-    plans : tuple of Plan
+    plans : tuple
         One plan per source domain, all with the same anchors; none where patches of different
         splits were put together.
     crop : mapping, optional
         Cells that were cut off at both ends of in-patch dimensions.
     leads : tuple, optional
-        Of patches of different splits what `Plan.leads` says, if it is the same for all.
-    scenes : tuple of Scene, optional
+        Of patches of different splits the leads of their windows in time, if they are the same for all.
+    scenes : tuple, optional
         The fields that patches were put together of. Plans and crop are those of the one that all
         labels are of, or none.
     """

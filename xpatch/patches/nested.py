@@ -14,7 +14,7 @@ from xpatch.domain import Lattice, domain_of
 from xpatch.domain.axes import even_spacing
 from xpatch.domain.nested import Above
 from xpatch.engine.lazy import Turned, lazily
-from xpatch.geometry import MemberGeometry
+from xpatch.geometry import Geometry, MemberGeometry
 from xpatch.neighborhood import Neighborhood
 from xpatch.patches.coords import refined
 from xpatch.patches.encoding import RECIPE, recipes_in
@@ -102,7 +102,8 @@ def check_asked(domain: Lattice, axes: Any) -> None:
             f"Valid would keep other patches in each patch along {above.dims[-1]!r}. "
             f"{above.way_out}; or leave them out after the split, patches.where(…)"
         )
-    if isinstance(axes.geometry.on(domain), MemberGeometry):
+    space = isinstance(axes.geometry, Geometry)
+    if space and isinstance(axes.geometry.on(domain), MemberGeometry):
         above.check_placed((*domain.spatial_dims, *domain.element_dims))
 
 

@@ -50,7 +50,8 @@ def slices(obj: xr.DataArray | xr.Dataset) -> list[GeoSlice]:
     >>> axis = np.arange(4) + 0.5
     >>> field = xr.DataArray(np.zeros((4, 4)), {"y": axis[::-1], "x": axis})
     >>> field.patch.split(geometry={"y": 2, "x": 4}).patch.slices()
-    [GeoSlice((0.0, 2.0, 4.0, 4.0), resolution=1.0), GeoSlice((0.0, 0.0, 4.0, 2.0), resolution=1.0)]
+    [GeoSlice((0.0, 2.0, 4.0, 4.0), resolution=1.0),
+     GeoSlice((0.0, 0.0, 4.0, 2.0), resolution=1.0)]
     """
     groups = scene_rows(obj)
     if groups is None:

@@ -76,6 +76,13 @@ def plot(
         If matplotlib is not installed.
     ValueError
         If these are no patches, or the field has other dimensions than those drawn.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros((8, 8)), {"y": np.arange(8), "x": np.arange(8)})
+    >>> patches = field.patch.split(geometry={"y": 4, "x": 4})
+    >>> len(patches.patch.plot(field).axes) > 1
+    True
     """
     try:
         import matplotlib.pyplot as plt

@@ -229,7 +229,10 @@ def batches(
     >>> patches = field.patch.split(geometry={"y": 4, "x": 4})
     >>> [batch.sizes["patch"] for batch in patches.patch.batches(3)]
     [3, 1]
-    >>> [batch["patch"].values.tolist() for batch in patches.patch.batches(2, shard=(1, 2))]
+    >>> [
+    ...     batch["patch"].values.tolist()
+    ...     for batch in patches.patch.batches(2, shard=(1, 2))
+    ... ]
     [[2, 3]]
     """
     return Batches(obj, batch_size, drop_last, shuffle, seed, buffer_size, shard)

@@ -45,9 +45,21 @@ def split(
     table : GeoDataFrame
         A catalog.
     patcher, geometry, sampler, window, dim, chunks
-        As in `xpatch.split`.
-    crs, resolution, bounds, like, time, bands, resampling, overlap, fill_value, open
-        As in `field`; one resolution.
+        Shape and places of patches, as in `xpatch.split`; default: side by side.
+    crs, resolution, bounds, like
+        The grid of the field, as in ``table.patch.field``; one resolution. Default: that of the files.
+    time : "exact", "solar_day", offset or None, default: "exact"
+        What is one time of the field.
+    bands : sequence of int or str, optional
+        Bands by number from 1, by description, or by asset of STAC items; default: all.
+    resampling : str, default: "nearest"
+        How cells are warped, a word of rasterio.
+    overlap : {"first", "last", "mean", "min", "max", "count"}, default: "first"
+        What a cell is of which several files of one time have a value.
+    fill_value : scalar, optional
+        What stands for missing; default: NaN for floats, the nodata of the files for integers.
+    open : callable, optional
+        Opens a file in place of rasterio.
 
     Returns
     -------
@@ -58,6 +70,16 @@ def split(
     ------
     ValueError, KeyError, TypeError
         As `field` and `xpatch.split` do.
+
+    Examples
+    --------
+    >>> import rioxarray
+    >>> at = {"y": 5.2e6 - 10.0 * np.arange(8), "x": 5e5 + 10.0 * np.arange(8)}
+    >>> scene = xr.DataArray(np.ones((8, 8), "f4"), at, ("y", "x")).rio.write_crs(32632)
+    >>> east = scene.assign_coords(x=scene.x + 80)
+    >>> cat = xpatch.catalog([scene, east])
+    >>> dict(cat.patch.split(geometry={"y": 4, "x": 4}).sizes)
+    {'patch': 8, 'band': 1, 'y': 4, 'x': 4}
     """
     check_table(table)
     if isinstance(resolution, list):

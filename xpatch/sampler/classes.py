@@ -62,7 +62,7 @@ class ByClass(Draws):
     >>> labels = xr.DataArray(np.zeros((64, 64), int), dims=("y", "x"))
     >>> labels[20, 30] = 7
     >>> chips = labels.patch.split(8, sampler=xpatch.ByClass(100, labels, seed=0))
-    >>> int((chips.anchor == 7).sum())  # of 100, although one cell in 4,096 has this class
+    >>> int((chips.anchor == 7).sum())  # of 100: one cell in 4,096 has this class
     55
     """
 

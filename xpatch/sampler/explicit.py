@@ -86,7 +86,9 @@ class Explicit(Sampler):
     --------
     >>> xpatch.Explicit([(0, 0), (8, 4)])
     Explicit([(0, 0), (8, 4)])
-    >>> fine = xr.DataArray(np.zeros((8, 8)), {"y": np.arange(8) + 0.5, "x": np.arange(8) + 0.5})
+    >>> fine = xr.DataArray(
+    ...     np.zeros((8, 8)), {"y": np.arange(8) + 0.5, "x": np.arange(8) + 0.5}
+    ... )
     >>> coarse = fine.coarsen(y=2, x=2).mean()
     >>> tiles = coarse.patch.split(geometry={"y": 2, "x": 2})
     >>> same = fine.patch.split(geometry={"y": 4, "x": 4}, sampler=xpatch.Explicit(tiles))

@@ -164,7 +164,8 @@ class FibonacciSphere(Sampler):
     Examples
     --------
     >>> grid = xr.DataArray(
-    ...     np.zeros((18, 36)), {"lat": np.arange(-85, 90, 10), "lon": np.arange(0, 360, 10)}
+    ...     np.zeros((18, 36)),
+    ...     {"lat": np.arange(-85, 90, 10), "lon": np.arange(0, 360, 10)},
     ... )
     >>> caps = grid.patch.split(
     ...     geometry=xpatch.SphericalCap(2000), sampler=xpatch.FibonacciSphere(50)

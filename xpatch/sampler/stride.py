@@ -88,9 +88,12 @@ class RegularStride(Sampler):
 
     Parameters
     ----------
-    step : int, float, tuple or mapping, optional
-        Distance of anchors: an int in cells, a float in coordinate units. Default: the size of a
-        patch. Dimensions that are not named step by their size.
+    step : int, float, str, tuple or mapping, optional
+        Distance of anchors: an int in cells, a float in coordinate units, text a length, "300km". Default:
+        the size of a patch. Dimensions that are not named step by their size. Boxes in km lie in rows of
+        latitude, in each of which they have strides of their own. Of lists on stations and other scattered
+        elements it is named by coordinates, ``RegularStride(lat=1.0, lon=1.0)``: anchors over their extent,
+        from the lowest coordinates on, of which those without any member are left out.
     overlap : int, float, str, tuple or mapping, optional
         Overlap of neighboring patches, in place of ``step``: step = size − overlap. Text is a share
         of the size below 100 %, rounded down to whole cells: ``"50%"`` of 5 cells are 2.
@@ -207,7 +210,7 @@ def share_of(text: str) -> Fraction:
     if found is None or not (share := Fraction(found[1]) / 100) < 1:
         raise ValueError(
             "an overlap in text is a share of the size, from '0%' to below '100%', such as '50%', got "
-            f"{text!r}"
+            f"{text!r}; lengths are those of strides, RegularStride('150km')"
         )
     return share
 
@@ -319,9 +322,8 @@ def strides(sampler: Any, domain: Lattice, sites: Sites) -> list[int]:
     if domain.element_dims:
         raise ValueError(
             f"{type(sampler).__name__} strides over rows and columns, but {list(sites.dims)} counts "
-            "elements, which have no order in space; use RegularStride(lat=1.0, lon=1.0), in units of their "
-            "coordinates or text, '100km', PoissonDisk(min_dist), Random(n), "
-            "FibonacciSphere(n) or EveryElement()"
+            "elements, which have no order in space; use PoissonDisk(min_dist), Random(n), "
+            "FibonacciSphere(n), EveryElement(), or a stride over their extent, RegularStride(lat=1.0, lon=1.0)"
         )
     asked = per_dim(sampler.step, sites.dims, "step")
     return [1 if asked.get(d) is None else domain.cells(d, asked[d], "step") for d in sites.dims]

@@ -85,7 +85,8 @@ class MultiScale(TimeGeometry):
     {'7D': {'patch': 33, 'time': 7}, '28D': {'patch': 33, 'time': 7}}
     >>> tree["7D"].lead.values, tree["28D"].lead.values
     (array([-6, -5, -4, -3, -2, -1,  0]), array([-24, -20, -16, -12,  -8,  -4,   0]))
-    >>> bool(np.allclose(tree.patch.merge(xpatch.HierarchicalCombine(["7D"]))[21:], series[21:]))
+    >>> weekly = tree.patch.merge(xpatch.HierarchicalCombine(["7D"]))
+    >>> bool(np.allclose(weekly[21:], series[21:]))
     True
     """
 
@@ -193,7 +194,9 @@ class HierarchicalCombine(Aggregation):
     >>> tree = series.patch.split(xpatch.TimePatcher(xpatch.MultiScale([5, 20])))
     >>> dict(tree.patch.merge(xpatch.HierarchicalCombine(combine="stack")).sizes)
     {'scale': 2, 'time': 60}
-    >>> detail = xpatch.HierarchicalCombine(combine=lambda f: f.sel(scale="5") - f.sel(scale="20"))
+    >>> detail = xpatch.HierarchicalCombine(
+    ...     combine=lambda f: f.sel(scale="5") - f.sel(scale="20")
+    ... )
     >>> tree.patch.merge(detail).dims
     ('time',)
     """

@@ -27,12 +27,17 @@ def folds(patches: Any, k: int, *, block: Any, buffer: Any = 0, seed: Any = 0) -
         Patches of one field, or of several scenes that `concat` put together. No values are read.
     k : int
         How many folds, of about as many patches each.
-    block, buffer, seed
-        As in `sets`.
+    block : number, duration, or mapping of these by dimension
+        How large blocks are. Of boxes an int counts cells, a float is a length in units of the labels.
+        Along time steps, or a duration: ``{"time": "30D"}``.
+    buffer : number, duration, or mapping of these by dimension
+        How far the patches to train on stay away from those to test on.
+    seed : int or others that `numpy.random.default_rng` takes
+        The same seed gives the same folds.
 
-    Yields
-    ------
-    tuple of int64 arrays
+    Returns
+    -------
+    iterator of tuples of int64 arrays
         Positions along the patch dimension, to train on and to test on.
 
     Raises
@@ -44,7 +49,10 @@ def folds(patches: Any, k: int, *, block: Any, buffer: Any = 0, seed: Any = 0) -
     --------
     >>> field = xr.DataArray(np.zeros(40), dims="x")
     >>> patches = field.patch.split(geometry={"x": 4}, sampler=xpatch.RegularStride(2))
-    >>> [(len(train), len(test)) for train, test in patches.patch.folds(2, block={"x": 10})]
+    >>> [
+    ...     (len(train), len(test))
+    ...     for train, test in patches.patch.folds(2, block={"x": 10})
+    ... ]
     [(8, 10), (9, 9)]
     """
     if not is_integer(k):

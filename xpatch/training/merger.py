@@ -88,7 +88,9 @@ def merger(
     Examples
     --------
     >>> field = xr.DataArray(np.arange(16.0).reshape(4, 4), dims=("y", "x"))
-    >>> patches = field.patch.split(geometry={"y": 2, "x": 2}, sampler=xpatch.RegularStride(1))
+    >>> patches = field.patch.split(
+    ...     geometry={"y": 2, "x": 2}, sampler=xpatch.RegularStride(1)
+    ... )
     >>> merger = patches.patch.merger(xpatch.OverlapAdd("hann"))
     >>> for batch in patches.patch.batches(4, shuffle=True, seed=0):
     ...     merger.add(2 * batch)

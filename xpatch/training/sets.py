@@ -66,7 +66,9 @@ def sets(
     Examples
     --------
     >>> field = xr.DataArray(np.zeros((64, 64)), dims=("y", "x"))
-    >>> patches = field.patch.split(geometry={"y": 8, "x": 8}, sampler=xpatch.RegularStride(4))
+    >>> patches = field.patch.split(
+    ...     geometry={"y": 8, "x": 8}, sampler=xpatch.RegularStride(4)
+    ... )
     >>> sets = patches.patch.sets(
     ...     {"train": 0.5, "val": 0.25, "test": 0.25}, block={"y": 16, "x": 16}
     ... )
