@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -27,62 +29,80 @@ GLOBE = xr.DataArray(
 )
 # What was typed, its error, and what of its message says what to type.
 TYPED = {
-    "SCENE.patch.split(32, overlap=8)": (TypeError, "RegularStride(overlap=8)"),
-    "SCENE.patch.split(32, stride=8)": (TypeError, "RegularStride(32)"),
-    "SCENE.patch.split(size=32)": (TypeError, "Rectangular(64)"),
-    "SCENE.patch.split(32, boundary='pad')": (TypeError, "Rectangular(64, boundary='pad')"),
-    "SCENE.patch.apply(abs, 32, overlap=8)": (TypeError, "RegularStride(overlap=8)"),
-    "SCENE.patch.split('300km')": (TypeError, "Rectangular('300km')"),
-    "SCENE.patch.split(32, sampler=xpatch.RegularStride(overlap=0.5))": (
+    "scene.patch.split(32, overlap=8)": (TypeError, "RegularStride(overlap=8)"),
+    "scene.patch.split(32, stride=8)": (TypeError, "RegularStride(32)"),
+    "scene.patch.split(size=32)": (TypeError, "Rectangular(64)"),
+    "scene.patch.split(32, boundary='pad')": (TypeError, "Rectangular(64, boundary='pad')"),
+    "scene.patch.apply(abs, 32, overlap=8)": (TypeError, "RegularStride(overlap=8)"),
+    "scene.patch.split('300km')": (TypeError, "Rectangular('300km')"),
+    "scene.patch.split(32, sampler=xpatch.RegularStride(overlap=0.5))": (
         ValueError,
         "RegularStride(overlap='50%')",
     ),
-    "CHIPS.patch.merge('hann')": (TypeError, "OverlapAdd('hann')"),
-    "CHIPS.patch.merge(window='hann')": (TypeError, "OverlapAdd('hann')"),
-    "CHIPS.patch.sets(train=0.8, test=0.2, block=32)": (TypeError, "sets({'train': 0.8"),
-    "CHIPS.patch.loader(8)": (AttributeError, "xpatch.torch.Stream(patches, 16)"),
-    "SCENE.patch.write('map.tif')": (AttributeError, "xpatch.write(field, 'map.tif')"),
-    "SCENE.patch.split(xpatch.SphericalCap(300))": (ValueError, "decode_coords='all'"),
-    "GLOBE.patch.split(xpatch.SphericalCap('300km'))": (TypeError, "the number alone"),
-    "GLOBE.patch.split(xpatch.SphericalCap(radius=300))": (
+    "chips.patch.merge('hann')": (TypeError, "OverlapAdd('hann')"),
+    "chips.patch.merge(window='hann')": (TypeError, "OverlapAdd('hann')"),
+    "chips.patch.sets(train=0.8, test=0.2, block=32)": (TypeError, "sets({'train': 0.8"),
+    "chips.patch.loader(8)": (AttributeError, "xpatch.torch.Stream(patches, 16)"),
+    "scene.patch.write('map.tif')": (AttributeError, "xpatch.write(field, 'map.tif')"),
+    "scene.patch.split(xpatch.SphericalCap(300))": (ValueError, "decode_coords='all'"),
+    "globe.patch.split(xpatch.SphericalCap('300km'))": (TypeError, "the number alone"),
+    "globe.patch.split(xpatch.SphericalCap(radius=300))": (
         TypeError,
         "SphericalCap(radius_km=300)",
     ),
-    "GLOBE.patch.split(xpatch.SphericalCap(300e3))": (ValueError, "radii are in km"),
-    "DAYS.patch.split({'time': '11D'})": (ValueError, "windows in time FixedLookback('30D')"),
-    "DAYS.patch.split(xpatch.PhaseWindow('1Y', '11D'))": (ValueError, "years are '1YS'"),
-    "GLOBE.patch.split([4, xpatch.FixedLookback(1)], coupling='coupled')": (
+    "globe.patch.split(xpatch.SphericalCap(300e3))": (ValueError, "radii are in km"),
+    "days.patch.split({'time': '11D'})": (ValueError, "windows in time FixedLookback('30D')"),
+    "days.patch.split(xpatch.PhaseWindow('1Y', '11D'))": (ValueError, "years are '1YS'"),
+    "globe.patch.split([4, xpatch.FixedLookback(1)], coupling='coupled')": (
         TypeError,
         "SpatioTemporalPatcher(",
     ),
-    "GLOBE.patch.split(xpatch.CenteredGrid(900, 900, 300, heading='motion'), "
-    "sampler=xpatch.Explicit(TRACK))": (KeyError, "heading='track'"),
-    "TABLE.patch.split(xpatch.KNNGraph(2))": (KeyError, "table.to_xarray().set_coords"),
-    "TABLE.to_xarray()['t'].patch.split(xpatch.KNNGraph(2))": (ValueError, "ds.set_coords(["),
-    "STATIONS.patch.split({'lat': 2, 'lon': 2})": (TypeError, "2.0"),
-    "STATIONS.patch.split({'index': 2})": (ValueError, "KNNGraph(k)"),
-    "STATIONS.patch.split(xpatch.KNNGraph(2), sampler=xpatch.Explicit(lat=[50.0], lon=[0.0, 1]))": (
+    "globe.patch.split(xpatch.CenteredGrid(900, 900, 300, heading='motion'), "
+    "sampler=xpatch.Explicit(track))": (KeyError, "heading='track'"),
+    "table.patch.split(xpatch.KNNGraph(2))": (KeyError, "table.to_xarray().set_coords"),
+    "table.to_xarray()['t'].patch.split(xpatch.KNNGraph(2))": (ValueError, "ds.set_coords(["),
+    "stations.patch.split({'lat': 2, 'lon': 2})": (TypeError, "2.0"),
+    "stations.patch.split({'index': 2})": (ValueError, "KNNGraph(k)"),
+    "stations.patch.split(xpatch.KNNGraph(2), sampler=xpatch.Explicit(lat=[50.0], lon=[0.0, 1]))": (
         ValueError,
         "Explicit(grid)",
     ),
-    "STATIONS.patch.split(xpatch.RadiusGraph(9), sampler=xpatch.Explicit(lat=[0.0], lon=[0.0]))": (
+    "stations.patch.split(xpatch.RadiusGraph(9), sampler=xpatch.Explicit(lat=[0.0], lon=[0.0]))": (
         ValueError,
         "empty='keep'",
     ),
-    "STATIONS.patch.krige()": (AttributeError, "sampler=Explicit(grid)"),
-    "CELLS.patch.split(xpatch.KHopGraph(1))": (ValueError, "xdggs.decode"),
-    "CELLS.patch.split(xpatch.Parents(1))": (ValueError, "xdggs.decode"),
-    "CELLS.patch.area": (ValueError, "HEALPix are all equally large"),
+    "stations.patch.krige()": (AttributeError, "sampler=Explicit(grid)"),
+    "cells.patch.split(xpatch.KHopGraph(1))": (ValueError, "xdggs.decode"),
+    "cells.patch.split(xpatch.Parents(1))": (ValueError, "xdggs.decode"),
+    "cells.patch.area": (ValueError, "HEALPix are all equally large"),
 }
-CELLS = xr.DataArray(np.zeros(48), dims="cells")
+FIELDS = {
+    "xpatch": xpatch,
+    "scene": SCENE,
+    "chips": CHIPS,
+    "days": DAYS,
+    "table": TABLE,
+    "stations": STATIONS,
+    "track": TRACK,
+    "globe": GLOBE,
+    "cells": xr.DataArray(np.zeros(48), dims="cells"),
+}
+PAGE = Path(__file__).parent.parent / "docs" / "tasks.md"
 
 
 @pytest.mark.parametrize("typed", TYPED)
 def test_the_error_says_what_to_type(typed):
     kind, words = TYPED[typed]
     with pytest.raises(kind) as caught:
-        eval(typed)
+        eval(typed, FIELDS)
     assert words in str(caught.value)
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="no docs beside the tests")
+def test_the_page_says_what_the_errors_say():
+    rows = re.findall(r"^\| `(.+?)` \| … (.+?) … \|$", PAGE.read_text(encoding="utf-8"), flags=re.M)
+    assert len(rows) > 20
+    assert dict(rows).items() <= {t: w for t, (_, w) in TYPED.items()}.items()
 
 
 def test_polygons_are_no_geometry_by_themselves():
@@ -122,9 +142,7 @@ def test_failures_are_told_where_the_user_called(how):
             raise RuntimeError("does not converge")
         return patches
 
+    asked = {"method": [SCENE.patch.apply], "function": [xpatch.apply, SCENE]}[how]
     with pytest.warns(xpatch.PatchFailure) as caught:
-        if how == "method":
-            SCENE.patch.apply(picky, 16, on_error="nan")
-        else:
-            xpatch.apply(SCENE, picky, 16, on_error="nan")
+        asked[0](*asked[1:], picky, 16, on_error="nan")
     assert caught[0].filename == __file__

@@ -79,7 +79,8 @@ class Rectangular(Geometry):
     >>> xpatch.Rectangular(y=256, x=256)
     Rectangular(y=256, x=256)
     >>> grid = xr.DataArray(
-    ...     np.zeros((18, 36)), {"lat": np.arange(-85, 90, 10.0), "lon": np.arange(0, 360, 10.0)}
+    ...     np.zeros((18, 36)),
+    ...     {"lat": np.arange(-85, 90, 10.0), "lon": np.arange(0, 360, 10.0)},
     ... )
     >>> boxes = grid.patch.split(geometry=xpatch.Rectangular(lat="2000km", lon="2000km"))
     >>> boxes.sizes["lat"], boxes.patch.mask.isel(lat=0).sum("lon").values[[0, 40]]
