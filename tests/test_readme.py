@@ -75,3 +75,15 @@ def test_the_first_lines(start):
     names = {"xpatch": xpatch, "field": field, "model": lambda patches: patches + 1}
     exec(code, names)
     xr.testing.assert_allclose(names["result"], field + 1)
+
+
+@pytest.mark.parametrize("package", ["xarray", "dask", "xbatcher", "xpatch"])
+def test_the_table_of_tools_is_as_it_is_run(package):
+    pytest.importorskip("rioxarray")
+    pytest.importorskip(package)
+    from tests.benchmarks import peers_readme
+
+    text = README.read_text(encoding="utf-8")
+    for name, (needed, cells) in peers_readme.ROWS.items():
+        if needed == package:
+            assert f"| {' | '.join((name, *cells()))} |" in text

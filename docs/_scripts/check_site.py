@@ -50,6 +50,12 @@ return {
   text: (document.querySelector('article') || document.body).innerText,
 };
 """
+# By how much the page is wider than the screen: furo hides what the page has too much, or lets a part scroll
+OVER = """
+return [...document.querySelectorAll('html, .page, .main, .content')]
+  .map(part => [part.className || 'html', part.scrollWidth - part.clientWidth])
+  .filter(([part, by]) => by > 1);
+"""
 
 
 class Server(ThreadingHTTPServer):
@@ -106,9 +112,8 @@ def look(driver: webdriver.Chrome, url: str) -> tuple[dict, list[str]]:
     wrong = [f"picture is missing: {src}" for src in said["broken"]]
     for width in (WIDE, NARROW):
         resize(driver, width)
-        taken = driver.execute_script("return document.documentElement.scrollWidth")
-        if taken > width:
-            wrong.append(f"scrolls sideways at {width} px: it is {taken} px wide")
+        over = driver.execute_script(OVER)
+        wrong += [f"scrolls sideways at {width} px, by {by} px: {part}" for part, by in over]
     errors = [e["message"] for e in driver.get_log("browser") if e["level"] == "SEVERE"]
     # MathJax comes from elsewhere, which the machine of the tests may not reach
     return said, wrong + [e for e in errors if not e.startswith("https://")]

@@ -1,8 +1,8 @@
 """What torchgeo, MONAI and xbatcher do with the same patches: ``python -m tests.benchmarks.comparison``.
 
 Each line is something that can be counted, for each tool that has a way to do it; docs/howto/comparison.md is written
-from it. `pip install 'xarray-patch[bench]'`; a tool that is missing prints "not installed". ``… comparison rows`` leaves
-out time and memory.
+from it; the table of the README comes first. `pip install 'xarray-patch[bench]'`; a tool that is missing prints "not
+installed". ``… comparison rows`` leaves out time and memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 import xpatch
-from tests.benchmarks import compared_networks, compared_sets  # noqa: F401  rows
+from tests.benchmarks import compared_networks, compared_sets, peers_readme  # noqa: F401  rows
 from tests.benchmarks.compared import ROWS, row, scene
 from tests.benchmarks.large import peak_memory
 
@@ -200,6 +200,7 @@ def main() -> None:
             f"{p} {version(names.get(p, p)) if ok else 'not installed'}" for p, ok in here.items()
         )
     )
+    print("", *peers_readme.table(), sep="\n")
     for name, cells in ROWS.items():
         print(f"\n{name}")
         for tool, cell in cells.items():

@@ -21,7 +21,8 @@ def center_variables(plan: Plan, taken: Container[Hashable]) -> dict[Hashable, V
     They are called lat and lon; where these names are taken latitude and longitude, or lat_n_face and lon_n_face.
     """
     found: dict[Hashable, Variable] = {}
-    for part in (p for p in plan.lists if not p.timed and plan.domain.element_dims):
+    own = plan.domain.element_dims  # samples of ragged arrays have none
+    for part in (p for p in plan.lists if not p.timed and p.dims[0] in own):
         at = plan.domain.centers(part.dims[0])
         pairs = [*ROLES], [role for role, _ in ROLES.values()], [f"{n}_{part.dim}" for n in ROLES]
         names = next((p for p in pairs if not any(n in taken or n in found for n in p)), ())
