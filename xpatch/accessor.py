@@ -13,6 +13,7 @@ from xpatch.domain import Domain
 from xpatch.patches.asked import Asked
 from xpatch.patches.forward import Forward
 from xpatch.patches.operators import NotTheCoordinate, patch_labels
+from xpatch.patches.other_words import no_method
 
 if TYPE_CHECKING:
     from xpatch.multiscale import TreeBatches
@@ -38,6 +39,11 @@ class PatchAccessor(Asked):
         every = [*super().__dir__()]
         public = [n for n in every if not n.startswith("_")]
         return sorted({n for n in every if n.startswith("_")} | names_for(self._obj, public))
+
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(type(self), name):
+            return object.__getattribute__(self, name)  # a property that failed says why
+        raise AttributeError(no_method(name), name=name, obj=self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_obj": self._obj, "_known": None}

@@ -12,6 +12,7 @@ import xarray as xr
 from xpatch.aggregation import AGGREGATIONS, Aggregation, as_aggregation
 from xpatch.geometry import Geometry, MemberGeometry, as_geometry
 from xpatch.geometry.boxes import is_size
+from xpatch.geometry.lengths import TEXT
 from xpatch.sampler import EveryElement, RegularStride, Sampler
 from xpatch.spec import Spec, decode, is_number
 from xpatch.time.aggregation import TemporalMean
@@ -363,7 +364,9 @@ def _hint(value: Any) -> str:
         return f"; aggregations are those of merge, patches.patch.merge({value!r})"
     if isinstance(value, xr.DataArray | xr.Dataset):
         return "; to cut where other patches are, split(geometry, sampler=Explicit(patches))"
-    return ""
+    if hasattr(value, "geometry") or hasattr(value, "geom_type"):
+        return "; what lies in polygons is PolygonIntersection(polygons)"
+    return f"; a length is Rectangular({value!r})" if TEXT.fullmatch(name) else ""
 
 
 def sampler_hint(value: Any) -> str:

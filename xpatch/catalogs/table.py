@@ -245,7 +245,8 @@ def check_table(table: Any) -> Any:
     if missing:
         raise KeyError(
             f"this table is no catalog: it has no column {missing[0]!r} (it has {list(table.columns)[:8]}); "
-            "xpatch.catalog(files) makes one"
+            "xpatch.catalog(files) makes one, and of a table of stations "
+            "table.to_xarray().set_coords(['lon', 'lat']) a field"
         )
     if not len(table):
         raise ValueError("the catalog has no row: no file is left after what it was selected by")

@@ -60,7 +60,7 @@ def _counted(domain: Any) -> Sites:
         raise ValueError(
             "KHopGraph goes along the rows and columns of a lattice, but the dimensions in space are "
             f"{list(dims)}: the order of elements along one does not say who is a neighbor. Go by distance, "
-            "KNNGraph or RadiusGraph, or give a mesh to uxarray"
+            "KNNGraph or RadiusGraph, or give a mesh to uxarray, and cells of HEALPix or H3 to xdggs.decode"
         )
     shape = tuple(domain.sizes[d] for d in dims)
     *_, y, x = (i.ravel().astype(float) for i in np.indices(shape))

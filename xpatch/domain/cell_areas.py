@@ -361,5 +361,5 @@ def _no_place(domain: Any) -> str:
         f"nothing says how large the cells along {dims} are on Earth: areas need labels for both latitude and "
         "longitude (named lat and lon, or with CF attributes), or labels and a CRS (field.rio.write_crs(…)), or the "
         "grid of a mesh (ux.UxDataArray(field, uxgrid=grid)). Of a mean over longitudes the weights are "
-        "np.cos(np.deg2rad(field.lat))"
+        "np.cos(np.deg2rad(field.lat)); cells of HEALPix are all equally large and need none"
     )

@@ -125,7 +125,8 @@ class Sites:
             raise ValueError(
                 f"great-circle distances need longitude and latitude, but the coordinates along "
                 f"{list(self.dims)} are not marked as such and have no CRS; write one "
-                "(field.rio.write_crs(…), xvec's set_geom_indexes(…, crs=…)), name them lon and lat, "
+                "(field.rio.write_crs(…), xvec's set_geom_indexes(…, crs=…)) or open the file with "
+                "decode_coords='all', if it has a grid mapping, name them lon and lat, "
                 "or use RadiusGraph or KNNGraph with metric='euclidean'"
             )
         return mover(self.crs, DEGREES)(x, y)
@@ -265,6 +266,7 @@ def horizontal_dims(domain: Any) -> tuple[Hashable, Hashable]:
         raise ValueError(
             f"distances need horizontal coordinates, but among the dimensions {list(domain.dims)} "
             f"those of x and y are {found[0]} and {found[1]}; name them x and y, or lon and lat, or "
-            "give them CF attributes (axis, standard_name)"
+            "give them CF attributes (axis, standard_name); variables of a Dataset become coordinates by "
+            "ds.set_coords(['lon', 'lat']), and cells of HEALPix or H3 by xdggs.decode"
         )
     return found[0][0], found[1][0]

@@ -25,7 +25,8 @@ Found = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 def check_positive(value: Any, what: str) -> None:
     """Raise unless ``value`` is a positive finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise TypeError(f"{what} must be a number, got {value!r}")
+        alone = "; give the number alone, without its unit" if isinstance(value, str) else ""
+        raise TypeError(f"{what} must be a number, got {value!r}{alone}")
     if not (value > 0 and np.isfinite(value)):
         raise ValueError(f"{what} must be positive and finite, got {value!r}")
 

@@ -242,5 +242,6 @@ def check_anchors(anchors: Places, within: Mapping[Hashable, Any]) -> None:
         raise ValueError(
             f"within={dict(within)!r} compares members with their anchor, and {len(loose)} of "
             f"{len(anchors)} anchors are places without {' and '.join(map(repr, within))}; anchor at "
-            "elements: EveryElement(), Random, PoissonDisk or Explicit([element numbers])"
+            "elements: EveryElement(), Random, PoissonDisk or Explicit([element numbers]), or choose the "
+            "elements of a time first, and leave within= out"
         )

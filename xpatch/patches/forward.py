@@ -8,6 +8,8 @@ import re
 import types
 from typing import Any
 
+from xpatch.patches.other_words import check_keywords
+
 
 class Forward:
     """A method that is a function, with its signature and its whole docstring.
@@ -30,7 +32,7 @@ class Forward:
 
 
 @functools.cache
-def method(module: str, name: str) -> types.FunctionType:
+def method(module: str, name: str) -> Any:
     """Give a function as a method: its docstring without the parameter that the object is."""
     function = getattr(importlib.import_module(module), name)
     out = types.FunctionType(
@@ -45,4 +47,10 @@ def method(module: str, name: str) -> types.FunctionType:
         flags=re.S,
     )
     out.__module__ = module
-    return out
+
+    @functools.wraps(out)
+    def checked(*args: Any, **given: Any) -> Any:
+        check_keywords(out, given)
+        return out(*args, **given)
+
+    return checked

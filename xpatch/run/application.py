@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import uuid
-import warnings
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any
@@ -28,7 +27,7 @@ from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import of_index
 from xpatch.patches.record import run as run_merge
 from xpatch.patches.split import cut_field
-from xpatch.report import PatchFailure, Ticker, warn_of
+from xpatch.report import PatchFailure, Ticker, tell, warn_of
 from xpatch.run.arrays import Outputs
 from xpatch.run.block import Agreed, Apply, Frame, Shipped
 from xpatch.run.full import Item, Sources, runs_of, shares_of
@@ -186,7 +185,7 @@ def apply_in_blocks(
         with keeping(arrays, KEPT_BYTES, partial(_of_a_row, chunks=out_chunks or {})):
             merged = _stored(merged)
         if run.failures:
-            warnings.warn(PatchFailure(run.failures), stacklevel=4)
+            tell(PatchFailure(run.failures))
     return plan.domain.wrap(merged)
 
 

@@ -169,7 +169,8 @@ def _checked(points: Points) -> Points:
     if len(set(lengths.values())) > 1:
         raise ValueError(
             f"anchor labels must be equally many along {list(lengths)}, got {list(lengths.values())}; "
-            "they are taken one by one, not as a product"
+            "they are taken one by one, not as a product; all places of a grid are Explicit(grid), where "
+            "grid is a field on it"
         )
     if 0 in lengths.values():
         raise ValueError("Explicit was given no anchors")
