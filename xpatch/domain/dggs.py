@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xpatch.domain.cell_areas import ON_SPHERE, RADIUS
 from xpatch.domain.elements import Elements
 from xpatch.domain.global_grid import KNOWN, GlobalGrid, attrs_of, info_of
 from xpatch.domain.lattice import Lattice
@@ -37,6 +38,13 @@ class DGGSDomain(Elements):
         grid = self.sites(dim).cells
         assert grid is not None
         return grid
+
+    has_areas = True
+
+    def cell_areas(self, dim: Hashable | None = None) -> xr.Variable:
+        sites = self.sites(dim)
+        assert sites.cells is not None
+        return xr.Variable(sites.dims, RADIUS**2 * sites.cells.areas, ON_SPHERE)
 
     def same_lattice(self, other: Lattice, dims: tuple[Hashable, ...]) -> str | None:
         for own in (own for own in self.places if set(own) & set(dims)):

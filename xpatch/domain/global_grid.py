@@ -1,4 +1,4 @@
-"""What is asked of the cells of a discrete global grid (xdggs): centers, neighbors, parents, outlines."""
+"""What is asked of the cells of a discrete global grid (xdggs): centers, areas, neighbors, parents, outlines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from xpatch import sphere
 
 PARAMETERS = ("level", "resolution", "order", "depth", "nside", "indexing_scheme", "nest")
 KNOWN = ("healpix", "h3")  # grids that are known by the attributes of cell ids alone
@@ -87,6 +89,36 @@ class GlobalGrid:
         for k in np.flatnonzero(_torn(shapes)):
             shapes[k] = _around_pole(shapes[k])
         return shapes
+
+    @property
+    def areas(self) -> NDArray[np.float64]:
+        """Areas on the unit sphere: of HEALPix equal shares of it, else within the outlines.
+
+        References
+        ----------
+        Górski, K. M., et al. (2005). HEALPix: a framework for high-resolution discretization and fast
+        analysis of data distributed on the sphere. The Astrophysical Journal, 622, 759–771.
+        """
+        if self.name == "healpix":
+            return np.pi / 3 / 4.0 ** np.broadcast_to(self._levels, len(self.ids))
+        if self.name == "h3":
+            import h3ronpy
+
+            return np.asarray(h3ronpy.cells_area_rads2(self.ids.astype("u8")), float)
+        import shapely
+
+        shapes = np.array(self.info.cell_boundaries(self.ids), dtype=object)
+        corners = (shapely.get_coordinates(shape) for shape in shapes)
+        return np.array([sphere.excess(sphere.unit_vectors(*c.T)) for c in corners])
+
+    @property
+    def _levels(self) -> Any:
+        """The level of all cells of HEALPix, or of each."""
+        if self.level is not None:
+            return self.level
+        import healpix_geo
+
+        return healpix_geo.zuniq.to_nested(self.ids.astype("u8"))[1].astype(int)
 
     # ------------------------------------------------------------------------------ checks
 
