@@ -295,12 +295,9 @@ class Reduction:
             return None
         (part,), at = self.hood.lists, self.anchors[self.ordinals]
         n = math.prod(self.hood.shape)
-        if (
-            len(at) != n
-            or part.at is not None
-            or not self.binary
-            or bool((np.bincount(at[at >= 0], minlength=n) != 1).any())
-        ):
+        if len(at) != n or part.at is not None or not self.binary:
+            return None
+        if bool((np.bincount(at[at >= 0], minlength=n) != 1).any()):
             return None
         entries = self.hood.entries(self.ordinals)[0]
         first = part.offsets[entries]
