@@ -237,7 +237,9 @@ def test_corners_midway_on_curvilinear_grids():
     area = field.patch.area
     assert area.dims == ("j", "i")
     assert {"lat", "lon"} <= {*area.coords}
-    np.testing.assert_allclose(area, quads(lon, lat), rtol=2e-3)
+    expected = quads(lon, lat)
+    np.testing.assert_allclose(area[1:-1, 1:-1], expected[1:-1, 1:-1], rtol=2e-4)
+    np.testing.assert_allclose(area, expected, rtol=3e-3)  # beyond the rim along great circles
     turned = field.transpose("i", "j").patch.area
     np.testing.assert_allclose(turned.transpose("j", "i"), area, rtol=1e-5)
 
@@ -480,7 +482,7 @@ def test_lists_of_cells_of_global_grids(kind):
     mask, area = patches.patch.mask.values, patches.patch.area
     assert not mask.all()  # pentagons have five neighbors
     numbers = xpatch.domain_of(field).grid()
-    at = {c: a for c, a in zip(numbers.ids, field.patch.area.values, strict=True)}
+    at = dict(zip(numbers.ids, field.patch.area.values, strict=True))
     expected = [[at.get(c, 0) for c in row] for row in patches.cell_ids.values]
     np.testing.assert_allclose(area, expected)
     ours = patches.weighted(area).mean("cells")
