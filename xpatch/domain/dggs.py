@@ -153,6 +153,27 @@ def cell_places(obj: xr.DataArray | xr.Dataset) -> dict[tuple[Hashable, ...], Ha
     return found
 
 
+def areas_told(obj: Any, dim: Hashable) -> xr.Variable | None:
+    """Give the areas of the cells that patches name by ids along ``dim``, 0 of empty slots.
+
+    None if they do not, or not say of which grid.
+    """
+    for name, coord in obj.coords.items():
+        if dim not in coord.dims or coord.dtype.kind not in "iu":
+            continue
+        index = obj.xindexes.get(name)
+        if not is_dggs_index(index) and coord.attrs.get("grid_name") not in KNOWN:
+            continue
+        info = index.grid_info if is_dggs_index(index) else info_of(coord.attrs)
+        there = np.not_equal(
+            coord.values, coord.attrs.get("nodata", _no_cell(GlobalGrid(info, coord.values)))
+        )
+        areas = np.zeros(coord.shape)
+        areas[there] = RADIUS**2 * GlobalGrid(info, coord.values[there]).areas
+        return xr.Variable(coord.dims, areas, ON_SPHERE)
+    return None
+
+
 def decoded(obj: Any, name: Hashable, info: Any) -> Any:
     """Give cell ids the index of xdggs; their attributes stay, but for those of the grid."""
     import xdggs
