@@ -237,7 +237,9 @@ def test_corners_midway_on_curvilinear_grids():
     area = field.patch.area
     assert area.dims == ("j", "i")
     assert {"lat", "lon"} <= {*area.coords}
-    np.testing.assert_allclose(area, quads(lon, lat), rtol=5e-3)  # outermost corners are mirrored
+    expected = quads(lon, lat)
+    np.testing.assert_allclose(area[1:-1, 1:-1], expected[1:-1, 1:-1], rtol=2e-4)
+    np.testing.assert_allclose(area, expected, rtol=3e-3)  # beyond the rim along great circles
     turned = field.transpose("i", "j").patch.area
     np.testing.assert_allclose(turned.transpose("j", "i"), area, rtol=1e-5)
 
@@ -357,6 +359,61 @@ def test_polygons():
     np.testing.assert_allclose(districts(4326).patch.area, expected, rtol=1e-9)
 
 
+def on_cells(ids, **attrs):
+    pytest.importorskip("xdggs")
+    coords = {"cell_ids": ("cells", np.asarray(ids), attrs)}
+    return xr.DataArray(np.random.default_rng(0).random(len(ids)), coords, ("cells",), name="t")
+
+
+def base_cells_of_h3():
+    pytest.importorskip("h3ronpy")
+    numbers = np.arange(122, dtype="u8")
+    return on_cells(0x8001FFFFFFFFFFF + (numbers << np.uint64(45)), grid_name="h3", level=0)
+
+
+@pytest.mark.parametrize("scheme", ["nested", "ring"])
+def test_cells_of_healpix_are_equal_shares(scheme):
+    field = on_cells(np.arange(192), grid_name="healpix", level=2, indexing_scheme=scheme)
+    area = field.patch.area
+    assert area.dims == ("cells",)
+    assert area.attrs["units"] == "m2"
+    np.testing.assert_allclose(area, GLOBE / 192, rtol=1e-12)
+    some = field.isel(cells=[5, 100]).pipe(pytest.importorskip("xdggs").decode)
+    np.testing.assert_allclose(some.patch.area, GLOBE / 192, rtol=1e-12)
+
+
+def test_cells_of_healpix_of_several_levels():
+    nested = pytest.importorskip("healpix_geo").nested
+    levels = np.array([0] * 11 + [2] * 16)
+    numbers = np.r_[np.arange(11), np.arange(176, 192)].astype("u8")
+    ids = [nested.to_zuniq(n[None], int(k))[0] for n, k in zip(numbers, levels, strict=True)]
+    field = on_cells(ids, grid_name="healpix", level=None, indexing_scheme="zuniq")
+    area = field.patch.area
+    np.testing.assert_allclose(area, GLOBE / np.where(levels == 0, 12, 192), rtol=1e-12)
+    np.testing.assert_allclose(area.sum(), GLOBE, rtol=1e-12)
+
+
+def test_cells_of_h3_cover_the_globe():
+    field = base_cells_of_h3()
+    area = field.patch.area
+    np.testing.assert_allclose(area.sum(), GLOBE, rtol=1e-12)
+    info = xpatch.domain_of(field).grid().info
+    rings = [np.array(s.exterior.coords)[:-1] for s in info.cell_boundaries(field.cell_ids.values)]
+    expected = []
+    for ring in rings:
+        first, *others = xpatch.sphere.unit_vectors(*ring.T)
+        expected.append(sum(lhuilier(first, *pair) for pair in itertools.pairwise(others)))
+    np.testing.assert_allclose(area, R**2 * np.array(expected), rtol=1e-9)
+    assert area.max() / area.min() > 1.5
+
+
+def test_cells_of_grids_that_only_have_outlines(monkeypatch):
+    grid = xpatch.domain_of(base_cells_of_h3()).grid()
+    expected = grid.areas
+    monkeypatch.setattr(type(grid), "name", "another")
+    np.testing.assert_allclose(grid.areas, expected, rtol=1e-12)
+
+
 # ---------------------------------------------------------------------------------- patches
 
 
@@ -416,6 +473,22 @@ def test_lists_of_faces():
     np.testing.assert_allclose(patches.patch.area, expected)
     merged = patches.patch.area.patch.merge()
     np.testing.assert_allclose(merged, field.patch.area)
+
+
+@pytest.mark.parametrize("kind", ["memory", "dask"])
+def test_lists_of_cells_of_global_grids(kind):
+    field = base_cells_of_h3()
+    patches = (field.chunk() if kind == "dask" else field).patch.split(geometry=xpatch.KHopGraph(1))
+    mask, area = patches.patch.mask.values, patches.patch.area
+    assert not mask.all()  # pentagons have five neighbors
+    numbers = xpatch.domain_of(field).grid()
+    at = dict(zip(numbers.ids, field.patch.area.values, strict=True))
+    expected = [[at.get(c, 0) for c in row] for row in patches.cell_ids.values]
+    np.testing.assert_allclose(area, expected)
+    ours = patches.weighted(area).mean("cells")
+    weights = np.where(mask, area, 0)
+    filled = np.where(mask, patches, 0)
+    np.testing.assert_allclose(ours, np.average(filled, axis=1, weights=weights))
 
 
 def test_space_and_time():

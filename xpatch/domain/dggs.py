@@ -25,12 +25,6 @@ class DGGSDomain(Elements):
     def _renamed_place(self, what: Any, names: Mapping[Hashable, Hashable]) -> Any:
         return names.get(what, what)
 
-    has_areas = True
-
-    def cell_areas(self, dim: Hashable | None = None) -> xr.Variable:
-        dims = self._asked(dim)
-        return xr.Variable(dims, RADIUS**2 * self.grid(dims[0]).areas, ON_SPHERE)
-
     def grid(self, dim: Hashable | None = None) -> GlobalGrid:
         """Give the cells along ``dim``.
 
@@ -44,6 +38,13 @@ class DGGSDomain(Elements):
         grid = self.sites(dim).cells
         assert grid is not None
         return grid
+
+    has_areas = True
+
+    def cell_areas(self, dim: Hashable | None = None) -> xr.Variable:
+        sites = self.sites(dim)
+        assert sites.cells is not None
+        return xr.Variable(sites.dims, RADIUS**2 * sites.cells.areas, ON_SPHERE)
 
     def same_lattice(self, other: Lattice, dims: tuple[Hashable, ...]) -> str | None:
         for own in (own for own in self.places if set(own) & set(dims)):
@@ -150,6 +151,27 @@ def cell_places(obj: xr.DataArray | xr.Dataset) -> dict[tuple[Hashable, ...], Ha
         elif told and found.get(coord.dims) not in indexed:
             found.setdefault(coord.dims, name)
     return found
+
+
+def areas_told(obj: Any, dim: Hashable) -> xr.Variable | None:
+    """Give the areas of the cells that patches name by ids along ``dim``, 0 of empty slots.
+
+    None if they do not, or not say of which grid.
+    """
+    for name, coord in obj.coords.items():
+        if dim not in coord.dims or coord.dtype.kind not in "iu":
+            continue
+        index = obj.xindexes.get(name)
+        if not is_dggs_index(index) and coord.attrs.get("grid_name") not in KNOWN:
+            continue
+        info = index.grid_info if is_dggs_index(index) else info_of(coord.attrs)
+        there = np.not_equal(
+            coord.values, coord.attrs.get("nodata", _no_cell(GlobalGrid(info, coord.values)))
+        )
+        areas = np.zeros(coord.shape)
+        areas[there] = RADIUS**2 * GlobalGrid(info, coord.values[there]).areas
+        return xr.Variable(coord.dims, areas, ON_SPHERE)
+    return None
 
 
 def decoded(obj: Any, name: Hashable, info: Any) -> Any:

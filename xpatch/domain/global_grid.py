@@ -1,4 +1,4 @@
-"""What is asked of the cells of a discrete global grid (xdggs): centers, neighbors, parents, outlines."""
+"""What is asked of the cells of a discrete global grid (xdggs): centers, areas, neighbors, parents, outlines."""
 
 from __future__ import annotations
 
@@ -92,9 +92,19 @@ class GlobalGrid:
 
     @property
     def areas(self) -> NDArray[np.float64]:
-        """The area of each cell on the unit sphere: of HEALPix all are equal, others are polygons."""
-        if self.name == "healpix" and self.total is not None:
-            return np.full(len(self.ids), 4 * np.pi / self.total)
+        """Areas on the unit sphere: of HEALPix equal shares of it, else within the outlines.
+
+        References
+        ----------
+        Górski, K. M., et al. (2005). HEALPix: a framework for high-resolution discretization and fast
+        analysis of data distributed on the sphere. The Astrophysical Journal, 622, 759–771.
+        """
+        if self.name == "healpix":
+            return np.pi / 3 / 4.0 ** np.broadcast_to(self._levels, len(self.ids))
+        if self.name == "h3":
+            import h3ronpy
+
+            return np.asarray(h3ronpy.cells_area_rads2(self.ids.astype("u8")), float)
         import shapely
 
         shapes = np.array(self.info.cell_boundaries(self.ids), dtype=object)
@@ -104,6 +114,15 @@ class GlobalGrid:
         first = np.cumsum(count) - count
         nodes = first[:, None] + np.where(slots < count[:, None], slots, 0)
         return sphere.excess(sphere.unit_vectors(*points.T)[nodes])
+
+    @property
+    def _levels(self) -> Any:
+        """The level of all cells of HEALPix, or of each."""
+        if self.level is not None:
+            return self.level
+        import healpix_geo
+
+        return healpix_geo.zuniq.to_nested(self.ids.astype("u8"))[1].astype(int)
 
     # ------------------------------------------------------------------------------ checks
 

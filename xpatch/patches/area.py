@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from xarray import Variable
 
 from xpatch.domain import domain_of
+from xpatch.domain.dggs import areas_told
 from xpatch.domain.lonlat import bounds_name
 from xpatch.engine.cut import Cut
 from xpatch.patches.decoding import find_recipe
@@ -62,7 +63,7 @@ def area(obj: Any) -> xr.DataArray:
         return _of_field(obj)
     if found is not None and found[0] not in obj.dims:  # a single patch
         one = as_one(obj, found[0], ())
-        return _of_patches(one).isel({found[0]: 0})
+        return _of_patches(one).isel({found[0]: 0}, missing_dims="ignore")
     return _of_patches(obj)
 
 
@@ -86,6 +87,9 @@ def _of_patches(obj: Any) -> xr.DataArray:
             "patches of several fields have cells of several sizes; ask those of one variable, "
             f"patches[{next(iter(obj.data_vars))!r}].patch.area"
         )
+    told = _told(obj, plan)
+    if told is not None:
+        return told
     areas = _areas(obj, plan)
     if not cut_dims(areas, plan):  # windows in time
         return _named(obj, areas)
@@ -93,6 +97,15 @@ def _of_patches(obj: Any) -> xr.DataArray:
     order = [d for d in obj.dims if d in out.dims]
     out = out.transpose(*order, *(d for d in out.dims if d not in order))
     return xr.DataArray(out, labels_of(obj, out.dims), name="cell_area")
+
+
+def _told(obj: Any, plan: Plan) -> xr.DataArray | None:
+    """Give the areas of cells of a global grid, which patches of files and single ones name by their ids."""
+    slots = [m.dim for m in plan.lists if not m.timed]
+    areas = areas_told(obj, slots[0]) if plan.recalled is not None and slots else None
+    if areas is None:
+        return None
+    return xr.DataArray(areas, labels_of(obj, areas.dims), name="cell_area")
 
 
 def _areas(obj: Any, plan: Plan) -> Variable:
