@@ -183,7 +183,9 @@ def row_frame(domain: Lattice, frame: Frame, across: int, length: Length) -> Row
     first, last = (0, 0) if down is None else frame.limits(down)
     height = domain.sizes[lat] if down is None else frame.sizes[down]
     middles = np.arange(first, max(first, last) + 1) + (height - 1) / 2
-    labels = _labels_at(domain.coordinate(lat), middles)
+    values = domain.coordinate(lat)
+    assert values is not None
+    labels = _labels_at(values, middles)
     per_km = cells_per_km(domain, dim, labels)
     most = max(1, round(TURN / step_of(domain, dim, "a size in km")))
     sizes = tuple(1 if k == across else n for k, n in enumerate(frame.sizes))
