@@ -458,5 +458,9 @@ def test_what_is_said_of_slots_is_a_map_where_patches_are(chunks):
             for dy, dx in ((-2000.0, 1000.0), (1000.0, 0.0)):
                 slot = np.flatnonzero((patches.dy == dy) & (patches.dx == dx))[0]
                 np.testing.assert_array_equal(said.sel(dy=dy, dx=dx), listed.isel(cell=slot))
+        north = one.patch.offsets.north
+        assert north.dims == one.dims
+        far = np.hypot(north, one.patch.offsets.east)
+        np.testing.assert_allclose(far, one.patch.distance, rtol=1e-6)
         mean = one.weighted(one.patch.area).mean(("dy", "dx"))
         np.testing.assert_allclose(mean, patches.weighted(patches.patch.area).mean("cell"))
