@@ -93,6 +93,22 @@ def test_gaussian_latitudes_and_descending_longitudes():
     xr.testing.assert_allclose(patches.patch.merge(), field)
 
 
+@pytest.mark.parametrize("ends", [("wrap", 3), ("shift", 1), ("pad", 2)])
+def test_boxes_that_overhang_uneven_latitudes_go_on_at_the_step_of_the_edge(ends):
+    word, step = ends
+    lat = np.rad2deg(np.arcsin(np.polynomial.legendre.leggauss(16)[0]))[:10]
+    lon = np.arange(0, 360, 11.25)
+    values = np.random.default_rng(0).random((10, 32))
+    field = xr.DataArray(values, {"lat": lat, "lon": lon}, ("lat", "lon"))
+    boundary = {"lat": "pad", "lon": word}
+    geometry = Rectangular(lat=3, lon="4000km", boundary=boundary, pad_mode="constant")
+    patches = field.patch.split(geometry=geometry, sampler=RegularStride(lat=step))
+    xr.testing.assert_allclose(patches.patch.merge(), field)
+    beyond = [lat[0] - (lat[1] - lat[0]), *lat, lat[-1] + (lat[-1] - lat[-2])]
+    for (top, _), (_, m) in boxes_of(patches):
+        assert m == width(4000, min(abs(beyond[top + 2]), 90), 11.25)
+
+
 @pytest.mark.parametrize(
     "size",
     ["300km", "300 km", "300000m", "300e3 m", " 300.0km", {"lat": "300km", "lon": "0.3e3km"}],

@@ -442,3 +442,28 @@ def test_faces_of_a_mesh():
         best = near[np.arange(25)[known], found[known].astype(int)]
         np.testing.assert_allclose(best, near.min(axis=1)[known], rtol=1e-9, atol=1e-6)
         assert (near.min(axis=1)[~known] > 0.9 * step).all()
+
+
+@pytest.mark.parametrize("chunks", [None, {"lat": 7, "lon": 11}])
+def test_what_is_said_of_slots_is_a_map_where_patches_are(chunks):
+    lat, lon = np.arange(-85, 90, 10.0), np.arange(0, 360, 10.0)
+    values = np.random.default_rng(0).random((18, 36))
+    field = xr.DataArray(values, {"lat": lat, "lon": lon}, ("lat", "lon"))
+    field = field if chunks is None else field.chunk(chunks)
+    places = xpatch.Explicit({"lon": [50.0, 120.0, 300.0], "lat": [0.0, 30.0, 60.0]})
+    geometry = xpatch.CenteredGrid(dy="4000km", dx="2000km", step="1000km")
+    patches = field.patch.split(geometry=geometry, sampler=places)
+    maps = patches.set_index(cell=("dy", "dx")).unstack("cell")
+    for one in (maps, maps.transpose("dx", "patch", "dy"), maps.sortby("dy", ascending=False)):
+        for name in ("mask", "distance", "weights", "area"):
+            said, listed = getattr(one.patch, name), getattr(patches.patch, name)
+            assert said.dims == one.dims
+            for dy, dx in ((-2000.0, 1000.0), (1000.0, 0.0)):
+                slot = np.flatnonzero((patches.dy == dy) & (patches.dx == dx))[0]
+                np.testing.assert_array_equal(said.sel(dy=dy, dx=dx), listed.isel(cell=slot))
+        north = one.patch.offsets.north
+        assert north.dims == one.dims
+        far = np.hypot(north, one.patch.offsets.east)
+        np.testing.assert_allclose(far, one.patch.distance, rtol=1e-6)
+        mean = one.weighted(one.patch.area).mean(("dy", "dx"))
+        np.testing.assert_allclose(mean, patches.weighted(patches.patch.area).mean("cell"))

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice
-from xpatch.domain import positions as ps
 from xpatch.geometry.base import Anchors, Frame
 from xpatch.geometry.lengths import Length, cells_per_km, step_of
 from xpatch.neighborhood import Neighborhood
@@ -184,15 +183,26 @@ def row_frame(domain: Lattice, frame: Frame, across: int, length: Length) -> Row
     first, last = (0, 0) if down is None else frame.limits(down)
     height = domain.sizes[lat] if down is None else frame.sizes[down]
     middles = np.arange(first, max(first, last) + 1) + (height - 1) / 2
-    labels = ps.labels_between(domain, lat, middles, False)
-    assert labels is not None
-    per_km = cells_per_km(domain, dim, np.asarray(labels, float))
+    values = domain.coordinate(lat)
+    assert values is not None
+    labels = _labels_at(values, middles)
+    per_km = cells_per_km(domain, dim, labels)
     most = max(1, round(TURN / step_of(domain, dim, "a size in km")))
     sizes = tuple(1 if k == across else n for k, n in enumerate(frame.sizes))
     given = (frame.dims, sizes, frame.shape, frame.boundary, frame.snap)
     out = RowFrame(*given, across, down, per_km, length.value, most, first)
-    _check_room(out, np.asarray(labels, float), length)
+    _check_room(out, labels, length)
     return out
+
+
+def _labels_at(values: NDArray[Any], positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give labels at positions, also beyond the edge, where boxes overhang and uneven labels have none."""
+    values = values.astype(float)
+    if len(values) < 2:
+        return np.full(len(positions), values[0])
+    low = np.clip(np.floor(positions), 0, len(values) - 2).astype(np.int64)
+    part = positions - low
+    return np.asarray(values[low] * (1 - part) + values[low + 1] * part)
 
 
 def _latitude(domain: Lattice, dim: Any) -> Any:

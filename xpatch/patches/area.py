@@ -14,6 +14,7 @@ from xpatch.domain import domain_of
 from xpatch.domain.dggs import areas_told
 from xpatch.domain.lonlat import bounds_name
 from xpatch.engine.cut import Cut
+from xpatch.patches.around import on_maps
 from xpatch.patches.decoding import find_recipe
 from xpatch.patches.index import labels_of, patch_index, whole_of
 from xpatch.patches.plan import Plan
@@ -64,7 +65,7 @@ def area(obj: Any) -> xr.DataArray:
     if found is not None and found[0] not in obj.dims:  # a single patch
         one = as_one(obj, found[0], ())
         return _of_patches(one).isel({found[0]: 0}, missing_dims="ignore")
-    return _of_patches(obj)
+    return on_maps(_of_patches(obj), obj)
 
 
 def _of_field(obj: Any) -> xr.DataArray:

@@ -6,8 +6,9 @@ from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from xarray import Variable
+from xarray import Coordinates, DataArray, Variable
 
 from xpatch.domain import Lattice
 from xpatch.domain.places import axis_role
@@ -15,7 +16,7 @@ from xpatch.geometry import MemberGeometry
 from xpatch.neighborhood import Neighborhood, Slices
 from xpatch.patches.labels import tolerance
 
-__all__ = ["slots_around", "with_slots"]
+__all__ = ["on_maps", "slots_around", "with_slots"]
 
 NAMES = {"Y": "dy", "X": "dx"}
 MAP = ("dy", "dx")
@@ -53,6 +54,20 @@ def with_slots(patches: Any, source: Any) -> Any:
             labeled = [d for d in MAP if d in patches.coords]  # of which some may have been turned
             return patches.sortby(labeled).stack({part.dim: MAP})
     return patches
+
+
+def on_maps(said: DataArray, patches: Any) -> DataArray:
+    """Give what is said of slots the maps, (patch, dy, dx), that those of patches were unstacked to."""
+    count = int(np.prod([patches.sizes.get(d, 0) for d in MAP]))
+    slots = [d for d in said.dims if d not in patches.dims and said.sizes[d] == count]
+    if len(slots) != 1:
+        return said
+    labels = {d: np.sort(patches[d].values) for d in MAP}
+    index = pd.MultiIndex.from_product(labels.values(), names=MAP)
+    bare = said.drop_vars([n for n, c in said.coords.items() if slots[0] in c.dims])
+    maps = bare.assign_coords(Coordinates.from_pandas_multiindex(index, slots[0]))
+    maps = maps.unstack([slots[0]]).sel({d: patches[d].values for d in MAP})
+    return maps.transpose(*(d for d in patches.dims if d in maps.dims), ...)
 
 
 def _horizontal(domain: Lattice, hood: Neighborhood) -> Mapping[str, Slices]:

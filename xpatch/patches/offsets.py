@@ -15,6 +15,7 @@ from xpatch.domain import places as pl
 from xpatch.domain.lonlat import PARTS, said_role
 from xpatch.geometry import CenteredGrid, SphericalCap
 from xpatch.neighborhood import Members, Slices
+from xpatch.patches.around import MAP, on_maps
 from xpatch.patches.index import labels_of
 from xpatch.patches.member_properties import sites_of
 from xpatch.patches.plan import Plan
@@ -59,7 +60,8 @@ def offsets(obj: Any) -> xr.Dataset:
     if source.dim not in obj.dims:  # a single patch
         return xr.Dataset(found, {source.dim: source.ordinals})
     dims = (source.dim, *plan.inner)
-    return xr.Dataset(found, labels_of(obj, [d for d in dims if d in obj.dims]))
+    out = xr.Dataset(found, labels_of(obj, [d for d in dims if d in obj.dims]))
+    return out.map(on_maps, keep_attrs=True, args=(obj,)) if {*MAP} <= {*obj.dims} else out
 
 
 def _check_places(obj: Any, plan: Plan) -> None:

@@ -16,6 +16,7 @@ from xpatch.domain import Domain, domain_of
 from xpatch.domain.places import DEGREES
 from xpatch.neighborhood import Neighborhood
 from xpatch.patches import member_properties as listed
+from xpatch.patches.around import on_maps
 from xpatch.patches.encoding import ANCHOR, RECIPE
 from xpatch.patches.index import labels_of, patch_index, splits_of, with_index
 from xpatch.patches.labels import part_of, same_numbers
@@ -133,7 +134,7 @@ def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
         )
     if plan.members is None:
         raise ValueError("boxes have no distances; these are those of lists of members")
-    return listed.distance(obj, source, plan)
+    return on_maps(listed.distance(obj, source, plan), obj)
 
 
 def geometries(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
@@ -200,7 +201,7 @@ def mask(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """
     source, plan = own_plan_of(obj)
     parts = [_mask(obj, *part) for part in _each(source, plan)]
-    return functools.reduce(operator.and_, parts)
+    return on_maps(functools.reduce(operator.and_, parts), obj)
 
 
 def _mask(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
@@ -218,7 +219,7 @@ def weights(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """Give the analysis window of each patch, shape (patch, *in-patch dims)."""
     source, plan = own_plan_of(obj)
     parts = [_weights(obj, *part) for part in _each(source, plan)]
-    return functools.reduce(operator.mul, parts)
+    return on_maps(functools.reduce(operator.mul, parts), obj)
 
 
 def _weights(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
