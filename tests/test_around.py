@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -196,3 +198,27 @@ def test_projected_rasters_have_meters():
     assert patches.dy.values.tolist() == [20, 0, -20]
     assert patches.dx.values.tolist() == [-20, 0, 20]
     assert patches.dx.attrs["units"] == "m"
+
+
+def test_times_of_a_table_that_are_not_looked_at_are_told():
+    time = pd.date_range("2000-01-01", periods=3)
+    field = xr.DataArray(
+        np.zeros((3, 9, 12)),
+        {"time": time, "lat": np.arange(9.0), "lon": np.arange(12.0)},
+        ("time", "lat", "lon"),
+    )
+    table = pd.DataFrame({"time": time, "lat": [3.0, 4, 5], "lon": [4.0, 5, 6]})
+    sampler = xpatch.Explicit(table)
+    with pytest.warns(UserWarning, match="times in 'time'.*all 3 steps.*coupling='coupled'"):
+        field.patch.split({"lat": 3, "lon": 3}, sampler=sampler)
+    windows = xpatch.TimePatcher(xpatch.FixedLookback(1), xpatch.EventTriggered(table["time"]))
+    coupled = xpatch.SpatioTemporalPatcher(
+        xpatch.Patcher({"lat": 3, "lon": 3}, sampler), windows, coupling="coupled"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        field.patch.split(coupled)
+        field.isel(time=0).patch.split({"lat": 3, "lon": 3}, sampler=sampler)
+        field.patch.split({"time": 1, "lat": 3, "lon": 3}, sampler=xpatch.Random(3, seed=0))
+        places = table.drop(columns="time")
+        field.patch.split({"lat": 3, "lon": 3}, sampler=xpatch.Explicit(places))

@@ -28,6 +28,7 @@ from xpatch.patches.nested import check_asked, check_order, domain_in
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import with_indexes
 from xpatch.patches.split import check_chunks, taken_names
+from xpatch.patches.untimed import tell_untimed
 from xpatch.patches.weights import box_table
 from xpatch.report import tell
 from xpatch.sampler.base import asked
@@ -152,7 +153,9 @@ def found_on(domain: Lattice, patcher: AnyAxes, obj: Any) -> Found:
             return in_space_and_time(domain, patcher, obj)
         if isinstance(patcher, TimeAxes):
             return in_time(domain, patcher)
-        return in_space(domain, patcher, obj)
+        found = in_space(domain, patcher, obj)
+        tell_untimed(domain, patcher.sampler, found.hood.dims)
+        return found
     except (KeyError, TypeError, ValueError) as error:
         if domain.above is not None:
             error.add_note(domain.above.note)
