@@ -16,6 +16,7 @@ from xpatch.domain.affine import Affine, GridMapping, affine_of, right_transform
 from xpatch.domain.describe import described
 from xpatch.domain.lonlat import flat_pair
 from xpatch.domain.nested import Above
+from xpatch.domain.units import in_units_of_labels
 from xpatch.spec import hint_of
 
 Chunks = dict[Hashable, tuple[int, ...]]
@@ -114,13 +115,15 @@ class Domain:
 
     @cached_property
     def crs(self) -> Any:
-        """The coordinate reference system as `pyproj.CRS`, or None.
+        """The coordinate reference system of the labels as `pyproj.CRS`, or None.
 
-        None also where the attributes of a grid mapping name a projection that has no CRS, such as
-        that of a cubed sphere.
+        In the unit that the labels say, where it is not that of the grid mapping. None also where the
+        attributes of a grid mapping name a projection that has no CRS, such as that of a cubed sphere.
         """
         try:
-            return None if self._crs is None else ax.as_crs(self._crs)
+            if self._crs is None:
+                return None
+            return in_units_of_labels(ax.as_crs(self._crs), self.located, self.roles)
         except ValueError:
             if isinstance(self._crs, dict):
                 return None

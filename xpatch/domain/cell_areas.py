@@ -15,16 +15,13 @@ from xpatch.domain.affine import raster_dims, read
 from xpatch.domain.lonlat import GRID, bounds_name
 from xpatch.domain.places import horizontal_dims_of
 from xpatch.domain.turns import TURN
+from xpatch.domain.units import LENGTHS
 
 Floats = NDArray[np.float64]
 Dims = tuple[Hashable, ...]
 
 RADIUS = 1000 * sphere.EARTH_RADIUS_KM
 ON_SPHERE = {"standard_name": "cell_area", "units": "m2"}
-LENGTHS = {
-    **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1.0),
-    **dict.fromkeys(("km", "kilometer", "kilometers", "kilometre", "kilometres"), 1000.0),
-}
 NEAR_POLE = 1 / 3  # of the last step: the outermost Gaussian latitude leaves 0.27 to the pole
 LIKE_ROWS = 1e-6  # degrees, by which positions of a row of a straight grid may differ
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
-from xpatch.domain.cell_areas import LENGTHS
+from xpatch.domain.units import LENGTHS
 from xpatch.geometry import search
 from xpatch.geometry.base import MemberGeometry, Places, members_of
 from xpatch.geometry.lengths import KM_PER_DEGREE, Length, km_of_crs, length_of

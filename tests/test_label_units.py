@@ -1,0 +1,77 @@
+"""Labels in km under a CRS in m: sea ice and satellite disks come so."""
+
+import geopandas as gpd
+import numpy as np
+import pyproj
+import pytest
+import shapely
+import xarray as xr
+
+import xpatch
+
+UTM = pyproj.CRS(32632)
+
+
+def field(unit):
+    scale = {"m": 1000.0, "km": 1.0, "": 1000.0}[unit]
+    axes = {"y": 5098 - 2.0 * np.arange(50), "x": 500 + 2.0 * np.arange(40)}
+    coords = {
+        d: (d, v * scale, {"units": unit, "standard_name": f"projection_{d}_coordinate"})
+        for d, v in axes.items()
+    }
+    values = np.arange(2000.0).reshape(50, 40)
+    coords["spatial_ref"] = ((), 0, {"crs_wkt": UTM.to_wkt()})
+    return xr.DataArray(values, coords, ("y", "x"), name="ice")
+
+
+GEOMETRIES = {
+    "cap": xpatch.SphericalCap(15),
+    "box": xpatch.Rectangular("20km"),
+    "slots": xpatch.CenteredGrid("20km", "20km", "4km"),
+}
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_patches_are_those_of_labels_in_meters(name):
+    mine, theirs = (field(u).patch.split(GEOMETRIES[name]) for u in ("km", "m"))
+    np.testing.assert_array_equal(mine, theirs)
+    assert mine.sizes["patch"] > 10
+    xr.testing.assert_identical(mine.patch.merge("first"), field("km"))
+
+
+def test_places_go_to_the_right_cells_and_come_back():
+    cell = (7, 11)
+    km = field("km")
+    at = gpd.GeoSeries(
+        [shapely.Point(*(float(km[d][k]) * 1000 for d, k in zip("xy", cell[::-1], strict=True)))],
+        crs=UTM,
+    )
+    around = xpatch.Explicit(at.to_crs(4326))
+    patches = km.patch.split({"y": 1, "x": 1}, sampler=around)
+    assert patches.item() == km.values[cell]
+    outline = patches.patch.footprints(4326).geometry.iloc[0]
+    want = at.buffer(1000, cap_style="square").to_crs(4326).iloc[0]
+    assert outline.symmetric_difference(want).area < 1e-3 * want.area
+    places = patches.patch.places
+    np.testing.assert_allclose([places.x.item(), places.y.item()], [km.x[cell[1]], km.y[cell[0]]])
+    same = field("m").patch.split({"y": 1, "x": 1}, sampler=xpatch.Explicit(patches))
+    assert same.item() == patches.item()
+
+
+def test_areas_are_in_square_meters():
+    np.testing.assert_allclose(field("km").patch.area, 4e6)
+    np.testing.assert_allclose(field("m").patch.area, 4e6)
+
+
+def test_labels_without_units_are_in_those_of_the_crs():
+    assert "kilometre" not in repr(field("").patch.domain)
+    assert "kilometre" in repr(field("km").patch.domain)
+
+
+def test_files(tmp_path):
+    km = field("km")
+    km.patch.split(xpatch.SphericalCap(15)).to_netcdf(tmp_path / "p.nc")
+    with xr.open_dataset(tmp_path / "p.nc") as stored:
+        merged = stored["ice"].patch.merge()
+    np.testing.assert_allclose(merged, km)
+    assert merged.x.attrs["units"] == "km"
