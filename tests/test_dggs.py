@@ -605,7 +605,7 @@ def test_wrong_ids_are_refused(field, message):
 
 
 def test_boxes_are_refused_by_name():
-    with pytest.raises(ValueError, match=r"Parents\(level\) and KHopGraph\(hops\)"):
+    with pytest.raises(ValueError, match=r"of cells of a global grid Parents\(level\)"):
         healpix(1).patch.split(geometry={"cells": 4})
 
 

@@ -141,7 +141,11 @@ def test_dask_and_the_order_of_patches_change_nothing(data):
     averages += [] if window is not None or record.field.dtype.kind == "M" else own.AVERAGES
     aggregation = data.draw(st.sampled_from(averages))
     expected = plain.patch.merge(aggregation)
-    xr.testing.assert_identical(plain.isel(patch=list(order)).patch.merge(aggregation), expected)
+    turned = plain.isel(patch=list(order)).patch.merge(aggregation)
+    if window is None or expected.dtype.kind != "f":
+        xr.testing.assert_identical(turned, expected)
+    else:  # sums of weighted values are rounded in their order
+        xr.testing.assert_allclose(turned, expected, rtol=1e-5 if expected.dtype == "f4" else 1e-9)
     merged = lazy.patch.merge(aggregation)
     assert merged.chunks == record.field.chunk(chunks).chunks
     assert merged.dtype == expected.dtype
