@@ -33,6 +33,11 @@ NOTEBOOKS = {
     "years_to_know_its_own_warming": ("climate", "Thirty years is the answer for 2009", 1),
     "kriging_between_floats": ("in_situ", "One or two months are best.", 0),
     "twelve_stations_a_window": ("in_situ", "34.9 m against 35.3", 0),
+    "calm_poles_or_small_boxes": (
+        "meshes",
+        "boxes of 10° see 42 % of what five rings see",
+        0,
+    ),
     "neighbors_by_water": ("meshes", "By water the error is 0.52 °C instead of 0.88 °C.", 0),
 }
 SECTIONS = ("scenes", "climate", "in_situ", "meshes")
