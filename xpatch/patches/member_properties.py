@@ -13,6 +13,7 @@ from xpatch import sphere
 from xpatch.domain import Sites
 from xpatch.geometry import Parents
 from xpatch.neighborhood import Members
+from xpatch.patches.centers import is_center
 from xpatch.patches.encoding import ANCHOR
 from xpatch.patches.index import labels_of
 from xpatch.patches.plan import Plan
@@ -44,15 +45,16 @@ def sites_of(plan: Plan) -> Sites:
     return domain.sites(plan.dims[0] if domain.element_dims else None)
 
 
-def anchors(source: Provenance, plan: Plan) -> xr.Dataset:
+def anchors(obj: Any, source: Provenance, plan: Plan) -> xr.Dataset:
     """Give x and y of anchors, or longitude and latitude, and the elements that they are (or −1)."""
     assert plan.places is not None
     places = plan.places.take(source.ordinals)
     try:
         sites = sites_of(plan)
         names = ("lon", "lat") if sites.geographic and not sites.rotated else ("x", "y")
-    except ValueError:  # read from a file that says no more
-        names = ("x", "y")
+    except ValueError:  # read from a file, in which members may have positions
+        degrees = any(is_center(c) for c in obj.coords.values())
+        names = ("lon", "lat") if degrees else ("x", "y")
     values = dict(zip(names, (places.x, places.y), strict=True))
     return xr.Dataset(
         {n: (source.dim, v) for n, v in values.items()},

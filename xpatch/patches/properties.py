@@ -190,7 +190,7 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
     space, entries = plan.in_space(at)
     if space.places is None:
         return found
-    placed = listed.anchors(dataclasses.replace(source, ordinals=entries), space)
+    placed = listed.anchors(obj, dataclasses.replace(source, ordinals=entries), space)
     return found.assign(placed.drop_vars([source.dim]).variables).set_coords(ANCHOR)
 
 
