@@ -65,7 +65,9 @@ class Rectangular(Geometry):
     Notes
     -----
     In km, cells of longitude go with the latitude φ in the middle of each box: the nearest whole number to
-    ``km / (R · Δλ · cos φ)`` on a sphere of radius R = 6371.0088 km, at least one, and no more than one turn. Boxes
+    ``km / (R · Δλ · cos φ)`` on a sphere of radius R = 6371.0088 km, at least one, and no more than one turn. All
+    patches are as wide as the widest, so leave polar rows out that are not needed,
+    ``field.sel(lat=slice(-80, 80))``. Boxes
     that have fewer than others end in empty slots: missing values, missing labels, False in ``patches.patch.mask``.
     On a rotated pole these are rows and columns of the rotated grid, on a raster units of its CRS.
 
