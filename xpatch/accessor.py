@@ -10,8 +10,7 @@ import xarray as xr
 
 from xpatch import api
 from xpatch.domain import Domain
-from xpatch.patches.asked import Asked
-from xpatch.patches.forward import Forward
+from xpatch.patches.forward import Forward, ForwardProperty
 from xpatch.patches.operators import NotTheCoordinate, patch_labels
 from xpatch.patches.other_words import no_method
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["CatalogAccessor", "PatchAccessor", "TreeAccessor", "register"]
 
 
-class PatchAccessor(Asked):
+class PatchAccessor(NotTheCoordinate):
     """Split a field into patches, and everything that can be asked of patches.
 
     Registered as ``.patch`` on DataArray and Dataset. The patch *dimension* of an object is
@@ -66,6 +65,23 @@ class PatchAccessor(Asked):
     plot = Forward("xpatch.plot")
     quantile = Forward("xpatch.patches.quantile")
     source = Forward("xpatch.training.source")
+    footprints = Forward("xpatch.patches.outlines")
+    slices = Forward("xpatch.patches.slices")
+
+    domain = ForwardProperty("xpatch.patches.properties")
+    anchors = ForwardProperty("xpatch.patches.properties")
+    places = ForwardProperty("xpatch.patches.properties")
+    weights = ForwardProperty("xpatch.patches.properties")
+    mask = ForwardProperty("xpatch.patches.properties")
+    distance = ForwardProperty("xpatch.patches.properties")
+    geometries = ForwardProperty("xpatch.patches.properties")
+    spec = ForwardProperty("xpatch.patches.properties")
+    offsets = ForwardProperty("xpatch.patches.offsets")
+    edges = ForwardProperty("xpatch.patches.edges")
+    area = ForwardProperty("xpatch.patches.area")
+    coverage = ForwardProperty("xpatch.patches.coverage")
+    lookback = ForwardProperty("xpatch.models.horizon")
+    horizon = ForwardProperty("xpatch.models.horizon")
 
     def __getitem__(self, number: int) -> Any:
         """Give one patch as a field of its own: with its CRS, labels, transform and indexes.
@@ -122,46 +138,6 @@ class PatchAccessor(Asked):
 
         return properties.crop(self._obj, {} if crop is None else crop, dims)
 
-    @property
-    def lookback(self) -> Any:
-        """The part of windows in time up to the anchor: the input of a forecast.
-
-        Returns
-        -------
-        DataArray or Dataset
-            Patches with the dimensions of these, fewer steps along that of time.
-
-        Examples
-        --------
-        >>> series = xr.DataArray(np.arange(9.0), dims="time")
-        >>> windows = series.patch.split(xpatch.LookbackHorizon(3, 2, dim="time"))
-        >>> windows.patch.lookback.values[0]
-        array([0., 1., 2.])
-        """
-        from xpatch.models.horizon import lookback
-
-        return lookback(self._obj)
-
-    @property
-    def horizon(self) -> Any:
-        """The part of windows in time after the anchor: the target of a forecast.
-
-        Returns
-        -------
-        DataArray or Dataset
-            Patches with the dimensions of these, fewer steps along that of time.
-
-        Examples
-        --------
-        >>> series = xr.DataArray(np.arange(9.0), dims="time")
-        >>> windows = series.patch.split(xpatch.LookbackHorizon(3, 2, dim="time"))
-        >>> windows.patch.horizon.values[0]
-        array([3., 4.])
-        """
-        from xpatch.models.horizon import horizon
-
-        return horizon(self._obj)
-
     def _anchors_of(self, patcher: Any) -> Any:
         """Answer `Patcher.anchors`, which the field was given to."""
         from xpatch.patches.anchored import anchors_of
@@ -184,7 +160,7 @@ class PatchAccessor(Asked):
         return patch_labels(self._obj)
 
     def __repr__(self) -> str:
-        from xpatch.patches.properties import summary
+        from xpatch.patches.summary import summary
 
         return summary(self._obj)
 

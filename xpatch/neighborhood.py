@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -180,16 +180,23 @@ class Neighborhood:
 
     def starts(self, ordinals: NDArray[Any] | None = None) -> NDArray[np.int64]:
         """Give the first cells of boxes, shape (patch, dim)."""
-        ordinals = np.arange(len(self)) if ordinals is None else ordinals
-        picks = self.entries(np.asarray(ordinals))
-        columns = [p.starts[e] for p, e in zip(self._boxes(), picks, strict=True)]
-        return np.stack(columns, axis=-1) if columns else np.empty((len(ordinals), 0), np.int64)
+        return self._of_boxes(lambda part: part.starts, ordinals)
 
     def cells(self, ordinals: NDArray[Any] | None = None) -> NDArray[np.int64]:
         """Give how many cells boxes have, shape (patch, dim)."""
+        return self._of_boxes(lambda part: part.counts, ordinals)
+
+    def extents(self, ordinals: NDArray[Any] | None = None) -> NDArray[np.int64]:
+        """Give the first cells of boxes and how many they have, (patch, 2 · dim): alike are the same boxes."""
+        return np.hstack([self.starts(ordinals), self.cells(ordinals)])
+
+    def _of_boxes(
+        self, of: Callable[[Slices], NDArray[np.int64]], ordinals: NDArray[Any] | None
+    ) -> NDArray[np.int64]:
+        """Give what there is of each entry of each part, of patches, shape (patch, dim)."""
         ordinals = np.arange(len(self)) if ordinals is None else ordinals
         picks = self.entries(np.asarray(ordinals))
-        columns = [p.counts[e] for p, e in zip(self._boxes(), picks, strict=True)]
+        columns = [of(p)[e] for p, e in zip(self._boxes(), picks, strict=True)]
         return np.stack(columns, axis=-1) if columns else np.empty((len(ordinals), 0), np.int64)
 
     def _boxes(self) -> tuple[Slices, ...]:

@@ -65,15 +65,15 @@ class Ticker:
     def __init__(self, token: str, total: int):
         self.token, self.total = token, total
 
-    def begin(self) -> None:
+    def begin(self) -> Bar:
         """Draw the bar, and let its time begin; once, whichever block is the first."""
         with self.lock:
             if self.token not in self.bars:
                 self.bars[self.token] = Bar(self.total)
+            return self.bars[self.token]
 
     def __call__(self, patches: int) -> None:
-        self.begin()
-        if self.bars[self.token](patches):
+        if self.begin()(patches):
             with self.lock:
                 self.bars.pop(self.token, None)
 

@@ -165,11 +165,10 @@ def areas_told(obj: Any, dim: Hashable) -> xr.Variable | None:
         if not is_dggs_index(index) and coord.attrs.get("grid_name") not in KNOWN:
             continue
         info = index.grid_info if is_dggs_index(index) else info_of(coord.attrs)
-        there = np.not_equal(
-            coord.values, coord.attrs.get("nodata", _no_cell(GlobalGrid(info, coord.values)))
-        )
+        slots = GlobalGrid(info, coord.values)
+        there = slots.ids != coord.attrs.get("nodata", _no_cell(slots))
         areas = np.zeros(coord.shape)
-        areas[there] = RADIUS**2 * GlobalGrid(info, coord.values[there]).areas
+        areas[there] = RADIUS**2 * GlobalGrid(info, slots.ids[there]).areas
         return xr.Variable(coord.dims, areas, ON_SPHERE)
     return None
 
@@ -188,7 +187,7 @@ def decoded(obj: Any, name: Hashable, info: Any) -> Any:
 
 def redecoded(obj: Any) -> Any:
     """Give cell ids that a file has the index of xdggs, if it is installed and none is missing."""
-    for dims, name in cell_places(obj).items():
+    for name in cell_places(obj).values():
         coord = obj.coords[name]
         if is_dggs_index(obj.xindexes.get(name)) or bool(
             (coord == coord.attrs.get("nodata")).any()
@@ -201,5 +200,5 @@ def redecoded(obj: Any) -> Any:
         except ValueError:  # of scenes on several grids, of which attributes say what is common
             continue
         plain = obj.drop_indexes(name) if name in obj.xindexes else obj
-        obj = decoded(plain, name, info) if dims else obj
+        obj = decoded(plain, name, info)
     return obj

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
-from xpatch.domain.units import LENGTHS
 from xpatch.geometry import search
 from xpatch.geometry.base import MemberGeometry, Places, members_of
-from xpatch.geometry.lengths import KM_PER_DEGREE, Length, km_of_crs, length_of
+from xpatch.geometry.lengths import KM_PER_DEGREE, Length, km_of_crs, km_said, length_of
 from xpatch.geometry.search import BLOCK, Found
 from xpatch.neighborhood import Members
 from xpatch.spec import DimMap
@@ -138,14 +137,13 @@ def in_units(
 
 def _km_per_unit(name: Any, length: Length, domain: Lattice, sites: Sites) -> float:
     """Give how many km one unit of projected coordinates is."""
-    coords = domain.located.coords
-    unit = str(coords[name].attrs.get("units", "")).lower() if name in coords else ""
     if length.degrees:
         raise ValueError(
             f"size of {length.text!r} along {name!r} is in degrees, and {name!r} is not"
         )
-    if unit in LENGTHS:
-        return LENGTHS[unit] / 1000
+    said = km_said(domain.located.coords, name)
+    if said is not None:
+        return said
     if sites.crs is not None:
         return km_of_crs(sites.crs)
     raise ValueError(

@@ -14,7 +14,7 @@ from xpatch.domain import Lattice
 from xpatch.domain.turns import check_closes
 from xpatch.geometry.around import on_elements
 from xpatch.geometry.base import Anchors, Frame, Geometry
-from xpatch.geometry.lengths import Length, is_longitude, length_in_cells, length_of
+from xpatch.geometry.lengths import cells_of, goes_with_latitude, size_of
 from xpatch.geometry.rows import RowFrame, row_frame
 from xpatch.neighborhood import Neighborhood
 from xpatch.spec import MOST, DimMap, by_dim, is_number, per_dim
@@ -113,7 +113,7 @@ class Rectangular(Geometry):
         if isinstance(size, Mapping):
             size = DimMap({d: by_dim(n, {}, "the size of Rectangular") for d, n in size.items()})
         for one in size.values() if isinstance(size, Mapping) else np.ravel(np.array(size, object)):
-            _read(one)  # which raises
+            size_of(one, "size")  # which raises
         boundary = DimMap(boundary) if isinstance(boundary, Mapping) else boundary
         for word in boundary.values() if isinstance(boundary, DimMap) else [boundary]:
             if word not in BOUNDARIES:
@@ -151,7 +151,7 @@ class Rectangular(Geometry):
             if not isinstance(self.size, Mapping)
             else dict(self.size)
         )
-        asked = {d: _read(n) for d, n in asked.items()}
+        asked = {d: size_of(n, "size") for d, n in asked.items()}
         dims = tuple(d for d in domain.dims if d in asked)
         _check_ordered(dims, domain)
         boundary = dict.fromkeys(dims, "shift")
@@ -160,7 +160,7 @@ class Rectangular(Geometry):
         else:
             boundary = dict.fromkeys(dims, self.boundary)
         domain.check_cells(dims)
-        across = [d for d in dims if _goes_with_latitude(domain, d, asked[d])]
+        across = [d for d in dims if goes_with_latitude(domain, d, asked[d])]
         sizes = []
         for dim in dims:
             size, n = 1, domain.sizes[dim]
@@ -195,21 +195,6 @@ class Rectangular(Geometry):
         lattice = (frame.dims, frame.sizes, frame.shape, axes, places.product, wrap)
         pad = {"pad_mode": self.pad_mode, "pad_value": self.pad_value}
         return Neighborhood.boxes(*lattice, **pad)
-
-
-def _read(size: Any) -> Any:
-    return length_of(size, "size") if isinstance(size, str) else size
-
-
-def _goes_with_latitude(domain: Lattice, dim: Any, size: Any) -> bool:
-    return isinstance(size, Length) and not size.degrees and is_longitude(domain, dim)
-
-
-def cells_of(domain: Lattice, dim: Any, size: Any, what: str) -> int:
-    """Turn a size into cells: a length on the ground, an int (cells) or a float (coordinate units)."""
-    if isinstance(size, Length):
-        return length_in_cells(domain, dim, size, what)
-    return domain.cells(dim, size, what)
 
 
 def _check_ordered(dims: tuple[Any, ...], domain: Lattice) -> None:

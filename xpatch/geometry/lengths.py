@@ -45,6 +45,11 @@ def length_of(text: str, what: str) -> Length:
     return Length(float(found[1]) * (1.0 if km is None else km), km is None, text)
 
 
+def size_of(size: Any, what: str) -> Any:
+    """Read a size, or a stride, that may be text."""
+    return length_of(size, what) if isinstance(size, str) else size
+
+
 def in_degrees(domain: Any, dim: Hashable) -> bool:
     """Whether labels are longitudes or latitudes in degrees, of the Earth or of a rotated pole."""
     role = domain.roles.get(dim)
@@ -60,6 +65,11 @@ def in_degrees(domain: Any, dim: Hashable) -> bool:
 def is_longitude(domain: Any, dim: Hashable) -> bool:
     """Whether cells along ``dim`` are the narrower the nearer to a pole."""
     return in_degrees(domain, dim) and domain.roles.get(dim) in ("longitude", "X")
+
+
+def goes_with_latitude(domain: Any, dim: Hashable, size: Any) -> bool:
+    """Whether a size along ``dim`` is another number of cells in each row: km of longitude."""
+    return isinstance(size, Length) and not size.degrees and is_longitude(domain, dim)
 
 
 def units_per(domain: Any, dim: Hashable, length: Length, what: str) -> float:
@@ -82,10 +92,9 @@ def units_per(domain: Any, dim: Hashable, length: Length, what: str) -> float:
 
 def km_per_unit(domain: Any, dim: Hashable, length: Length, what: str) -> float:
     """Give how many km one unit of the labels of ``dim`` is, by the CRS or by their attributes."""
-    coords = domain.template.coords
-    unit = str(coords[dim].attrs.get("units", "")).lower() if dim in coords else ""
-    if unit in LENGTHS:
-        return LENGTHS[unit] / 1000
+    said = km_said(domain.template.coords, dim)
+    if said is not None:
+        return said
     if domain.roles.get(dim) in ("X", "Y") and not domain.curved and domain.crs is not None:
         return km_of_crs(domain.crs)
     mend = (
@@ -98,6 +107,12 @@ def km_per_unit(domain: Any, dim: Hashable, length: Length, what: str) -> float:
     raise ValueError(
         f"{what} of {length.text!r} along {dim!r} needs to know how long a cell is, and nothing says it: {mend}"
     )
+
+
+def km_said(coords: Any, name: Hashable) -> float | None:
+    """Give how many km one unit of a coordinate is by its attributes; None if they do not say."""
+    unit = str(coords[name].attrs.get("units", "")).lower() if name in coords else ""
+    return LENGTHS[unit] / 1000 if unit in LENGTHS else None
 
 
 def km_of_crs(crs: Any) -> float:
@@ -145,6 +160,14 @@ def length_in_cells(domain: Any, dim: Hashable, length: Length, what: str) -> in
             f"{what} of {length.text!r} along {dim!r} is less than half a cell, which is {step:g} of its units; "
             "use a larger one"
         )
+    return cells
+
+
+def cells_of(domain: Any, dim: Hashable, size: Any, what: str) -> int:
+    """Turn a size into cells: a length on the ground, an int (cells) or a float (coordinate units)."""
+    if isinstance(size, Length):
+        return length_in_cells(domain, dim, size, what)
+    cells: int = domain.cells(dim, size, what)
     return cells
 
 

@@ -37,12 +37,38 @@ class NoPartError(ValueError):
 
 
 def lookback(patches: Any) -> Any:
-    """Give the part of patches up to their anchor: the input of a forecast."""
+    """The part of windows in time up to the anchor: the input of a forecast.
+
+    Returns
+    -------
+    DataArray or Dataset
+        Patches with the dimensions of these, fewer steps along that of time.
+
+    Examples
+    --------
+    >>> series = xr.DataArray(np.arange(9.0), dims="time")
+    >>> windows = series.patch.split(xpatch.LookbackHorizon(3, 2, dim="time"))
+    >>> windows.patch.lookback.values[0]
+    array([0., 1., 2.])
+    """
     return _part(patches, past=True)
 
 
 def horizon(patches: Any) -> Any:
-    """Give the part of patches after their anchor: the target of a forecast."""
+    """The part of windows in time after the anchor: the target of a forecast.
+
+    Returns
+    -------
+    DataArray or Dataset
+        Patches with the dimensions of these, fewer steps along that of time.
+
+    Examples
+    --------
+    >>> series = xr.DataArray(np.arange(9.0), dims="time")
+    >>> windows = series.patch.split(xpatch.LookbackHorizon(3, 2, dim="time"))
+    >>> windows.patch.horizon.values[0]
+    array([3., 4.])
+    """
     return _part(patches, past=False)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xpatch.patches.encoding import RECIPE
 from xpatch.patches.index import labels_of, patch_index
 from xpatch.patches.nearness import Nearness
-from xpatch.patches.properties import placed_plan_of
+from xpatch.patches.placed import placed_plan_of
 from xpatch.patches.provenance import Provenance
 from xpatch.patches.recall import indexed
 

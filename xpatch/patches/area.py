@@ -17,8 +17,8 @@ from xpatch.engine.cut import Cut
 from xpatch.patches.around import on_maps
 from xpatch.patches.decoding import find_recipe
 from xpatch.patches.index import labels_of, patch_index, whole_of
+from xpatch.patches.placed import placed_plan_of
 from xpatch.patches.plan import Plan
-from xpatch.patches.properties import placed_plan_of
 from xpatch.patches.provenance import Provenance
 from xpatch.patches.recall import as_one
 from xpatch.patches.scene import alone, scene_rows
@@ -26,18 +26,19 @@ from xpatch.patches.split import cut_dims, made
 
 
 def area(obj: Any) -> xr.DataArray:
-    """Give the area of each cell in m², for means that weigh by it.
+    """The area of each cell in m², for means that weigh by it.
 
-    Cells of patches outside of the field, and empty slots, have none: 0. On the sphere of radius 6371.0088 km, where
-    cells lie in longitude and latitude: between meridians and parallels, as CF bounds say, else midway between
-    labels; on curvilinear grids and meshes polygons of great circles. In a projection the area there. xarray leaves the
-    bounds of a Dataset behind where a variable is taken out of it: ask the Dataset, or its patches.
+    Cells of patches outside of the field, and empty slots, have none: 0. On the sphere of radius
+    6371.0088 km, where cells lie in longitude and latitude: between meridians and parallels, as CF
+    bounds say, else midway between labels; on curvilinear grids and meshes polygons of great
+    circles. In a projection the area there. xarray leaves the bounds of a Dataset behind where a
+    variable is taken out of it: ask the Dataset, or its patches.
 
     Returns
     -------
     DataArray
-        Of a field with its horizontal dimensions; of patches with patch and the in-patch dimensions of these. On dask if
-        the patches are. No data are read.
+        Of a field with its horizontal dimensions, of patches (patch, in-patch dims of these). On
+        dask if the patches are. No data are read.
 
     Raises
     ------
@@ -46,12 +47,8 @@ def area(obj: Any) -> xr.DataArray:
 
     Examples
     --------
-    >>> field = xr.DataArray(
-    ...     np.ones((4, 8)),
-    ...     {"lat": [-67.5, -22.5, 22.5, 67.5], "lon": np.arange(0, 360, 45)},
-    ... )
-    >>> (field.patch.area / 1e12).round(1).isel(lon=0).values
-    array([ 9.3, 22.5, 22.5,  9.3])
+    >>> lat, lon = [-67.5, -22.5, 22.5, 67.5], np.arange(0, 360, 45)
+    >>> field = xr.DataArray(np.ones((4, 8)), {"lat": lat, "lon": lon}, ("lat", "lon"))
     >>> patches = field.patch.split(geometry={"lat": 2, "lon": 4})
     >>> patches.weighted(patches.patch.area).mean(("lat", "lon")).values
     array([1., 1., 1., 1.])

@@ -13,20 +13,20 @@ from xpatch.aggregation import Count
 from xpatch.patches.arguments import Options
 from xpatch.patches.index import labels_of
 from xpatch.patches.merge import Merge
-from xpatch.patches.properties import placed_plan_of
+from xpatch.patches.placed import placed_plan_of
 from xpatch.patches.split import cut_variable, missing_outside
 
 
 def coverage(obj: Any) -> xr.DataArray:
-    """Give for each cell of each patch how many of these patches hold it, itself included.
+    """How many of these patches hold each cell, itself included.
 
-    ``weights=1 / patches.patch.coverage`` lets each cell of the field count once. Cells outside of the
-    field and empty slots have none: NaN.
+    ``weights=1 / patches.patch.coverage`` lets each cell of the field count once.
 
     Returns
     -------
     DataArray
-        Integers, or floats with NaN, with dimensions patch and the in-patch ones that were cut.
+        Integers (patch, in-patch dims that were cut), or floats with NaN for cells outside of the
+        field and empty slots.
 
     Raises
     ------

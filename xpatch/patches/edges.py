@@ -16,8 +16,8 @@ from xpatch.geometry import Geometry, KHopGraph, KNNGraph, Places, RadiusGraph, 
 from xpatch.geometry.base import MemberGeometry
 from xpatch.neighborhood import Members, Slices
 from xpatch.patches.member_properties import sites_of
+from xpatch.patches.placed import placed_plan_of
 from xpatch.patches.plan import Plan
-from xpatch.patches.properties import placed_plan_of
 from xpatch.patches.provenance import Provenance
 from xpatch.spec import decode_as, kind_of
 
@@ -25,17 +25,18 @@ PAIRS = 1 << 22  # that are looked up at a time
 
 
 def edges(obj: Any) -> xr.DataArray:
-    """Give the pairs of cells that are neighbors within each patch.
+    """The pairs of cells that are neighbors within each patch.
 
-    Faces, nodes or edges of a mesh, and cells in lists of `KHopGraph`, are neighbors as hops have it; cells
-    of other lattices along each dimension that was cut in space, around the seam of a global longitude as
-    well; scattered elements as the geometry has it: an element and the members of its own neighborhood.
+    Faces, nodes or edges of a mesh, and cells in lists of `KHopGraph`, are neighbors as hops have
+    it; cells of other lattices along each dimension that was cut in space, around the seam of a
+    global longitude as well; scattered elements as the geometry has it: an element and the members
+    of its own neighborhood.
 
     Returns
     -------
     DataArray
-        Slots, shape (2, edge), of cells flattened in the order of the in-patch dimensions, both ways
-        for each pair of a symmetric graph, sorted; and a coordinate ``patch`` (edge): the position of
+        Slots (2, edge) of cells flattened in the order of the in-patch dimensions, both ways for
+        each pair of a symmetric graph, sorted; and a coordinate ``patch`` (edge), the position of
         their patch. With ``width`` slots a patch, ``edges + edges["patch"] * width`` is the
         ``edge_index`` of torch-geometric. Of `KNNGraph` the first slot is an element, the second a
         member of its own neighborhood; torch-geometric sends from the first to the second, so flip

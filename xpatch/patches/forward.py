@@ -1,4 +1,4 @@
-"""`Forward`: a method of the accessor that is a function of another module, imported when it is asked for."""
+"""Methods and properties of the accessor that are functions of other modules, imported when they are asked for."""
 
 from __future__ import annotations
 
@@ -29,6 +29,17 @@ class Forward:
     def __get__(self, accessor: Any, owner: type | None = None) -> Any:
         found = method(self.module, self.name)
         return found if accessor is None else types.MethodType(found, accessor._obj)
+
+
+class ForwardProperty(Forward):
+    """A property that is a function of the object, with its whole docstring."""
+
+    def __get__(self, accessor: Any, owner: type | None = None) -> Any:
+        found = method(self.module, self.name)
+        return property(found) if accessor is None else found(accessor._obj)
+
+    def __set__(self, accessor: Any, value: Any) -> None:
+        raise AttributeError(f"{self.name!r} is what patches say of themselves, and cannot be set")
 
 
 @functools.cache

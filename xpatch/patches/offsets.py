@@ -18,8 +18,8 @@ from xpatch.neighborhood import Members, Slices
 from xpatch.patches.around import MAP, on_maps
 from xpatch.patches.index import labels_of
 from xpatch.patches.member_properties import sites_of
+from xpatch.patches.placed import placed_plan_of
 from xpatch.patches.plan import Plan
-from xpatch.patches.properties import placed_plan_of
 from xpatch.patches.provenance import Provenance
 from xpatch.spec import kind_of
 
@@ -27,23 +27,29 @@ KM = {"units": "km"}
 
 
 def offsets(obj: Any) -> xr.Dataset:
-    """Give how far each cell of each patch is from the anchor of the patch.
+    """How far cells are from the anchor of their patch: east and north in km, or along each dimension.
 
-    On the sphere ``east`` and ``north`` in km, of which `numpy.hypot` is the great-circle distance.
-    Otherwise one variable a dimension, ``d_y`` and ``d_x``, in units of the labels, or in cells where
-    there are none. Empty slots have none: NaN. The anchor of a box is its middle cell, as in
-    ``patches.patch.anchors``. Where slots are equally far from it in all patches, around given places and
-    in `CenteredGrid`, the patches carry the coordinates ``dx`` and ``dy``, which composites keep.
+    The anchor of a box is its middle cell, as in ``patches.patch.anchors``. Where slots are equally
+    far from it in all patches, around given places and in `CenteredGrid`, the patches carry the
+    coordinates ``dx`` and ``dy``, which composites keep.
 
     Returns
     -------
     Dataset
-        Variables with dimensions (patch, …) of the cells that differ in them.
+        On the sphere ``east`` and ``north`` in km, of which `numpy.hypot` is the great-circle
+        distance; otherwise ``d_y``, ``d_x`` … in units of the labels, or in cells where there are
+        none. Dimensions (patch, …) of the cells that differ in them; NaN in empty slots.
 
     Raises
     ------
     ValueError
         If patches that were read from a file do not know where their members are.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros(8), {"x": 10.0 * np.arange(8)})
+    >>> field.patch.split(geometry={"x": 4}).patch.offsets.d_x.values[0]
+    array([-20., -10.,   0.,  10.])
     """
     source, plan = placed_plan_of(obj)
     if plan.domain.above is not None:

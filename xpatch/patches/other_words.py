@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from xpatch.spec import OTHER_WORDS, SIZE, STRIDE
@@ -40,9 +41,15 @@ METHODS = {
 }  # fmt: skip
 
 
+@functools.cache
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Read a signature once: each call of a method of the accessor asks for it."""
+    return inspect.signature(function).parameters
+
+
 def check_keywords(function: Callable[..., Any], names: Iterable[str]) -> None:
     """Raise a TypeError that says what is meant, if ``function`` has no argument of one of these names."""
-    parameters = inspect.signature(function).parameters
+    parameters = _parameters(function)
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     for name in names:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from xpatch.domain import Lattice, domain_of
 from xpatch.domain.axes import crs_name
 from xpatch.patches import member_properties as listed
+from xpatch.patches.placed import in_space, only_time, plan_of
 from xpatch.patches.plan import Plan
-from xpatch.patches.properties import in_space, only_time, plan_of
 from xpatch.patches.provenance import Provenance
 from xpatch.patches.recall import indexed
 from xpatch.patches.scene import alone, scene_rows
@@ -80,7 +80,24 @@ def rectangles(obj: Any) -> tuple[NDArray[np.float64], tuple[Hashable, Hashable]
 
 
 def footprints(obj: Any, to_crs: Any = None) -> Any:
-    """Give the outlines of patches as a GeoDataFrame indexed by patch label."""
+    """Outlines of the patches as a GeoDataFrame in the CRS of the field (needs geopandas).
+
+    Parameters
+    ----------
+    to_crs : optional
+        CRS to transform them to, anything that pyproj takes; patches of scenes in several CRSs need one.
+
+    Returns
+    -------
+    GeoDataFrame
+        One polygon a patch, indexed by its label; of several scenes with a column ``scene``.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros((4, 6)), {"y": np.arange(4), "x": np.arange(6)})
+    >>> field.patch.split(geometry={"y": 4, "x": 3}).patch.footprints().area.tolist()
+    [12.0, 12.0]
+    """
     try:
         import geopandas
         import shapely

@@ -18,8 +18,8 @@ from xpatch.neighborhood import Neighborhood
 from xpatch.patches import member_properties as listed
 from xpatch.patches.around import on_maps
 from xpatch.patches.encoding import ANCHOR, RECIPE
-from xpatch.patches.index import labels_of, patch_index, splits_of, with_index
-from xpatch.patches.labels import part_of, same_numbers
+from xpatch.patches.index import labels_of, patch_index, with_index
+from xpatch.patches.placed import in_space, only_time, own_plan_of, plan_of
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance, provenance, with_part
 from xpatch.patches.recall import indexed
@@ -32,76 +32,21 @@ from xpatch.spec import is_integer
 
 
 def domain(obj: xr.DataArray | xr.Dataset) -> Domain:
-    """Give what a field lies on, or patches were cut from."""
+    """What the field lies on, or the patches were cut from.
+
+    Returns
+    -------
+    Domain
+        `RasterDomain`, `GridDomain`, `PointDomain`, `VectorDomain` or `MeshDomain`, without values.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros((4, 6)), {"lat": np.arange(4), "lon": np.arange(6)})
+    >>> field.patch.domain.spatial_dims
+    ('lat', 'lon')
+    """
     index = patch_index(obj)
     return index.plans[0].domain if index is not None and index.plans else domain_of(obj)
-
-
-def plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
-    """Give where patches come from, and the plan of the first field."""
-    source = provenance(obj)
-    return source, source.plans[0]
-
-
-def own_plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
-    """Give where patches come from, and the plan that has the in-patch dimensions of a DataArray.
-
-    Samples of profiles have one of their own.
-    """
-    source, plan = plan_of(obj)
-    if isinstance(obj, xr.DataArray) and len(source.plans) > 1:
-        own = [p for p in source.plans if set(p.inner) <= set(obj.dims)]
-        plan = own[0] if len(own) == 1 else plan
-    return source, plan
-
-
-def placed_plan_of(obj: xr.DataArray | xr.Dataset) -> tuple[Provenance, Plan]:
-    """Give the same, and which part of the patches there is.
-
-    Raises
-    ------
-    ValueError
-        If cells of the patches were reordered, or some left out.
-    """
-    source, plan = own_plan_of(obj)
-    source = with_part(obj, source)
-    check_in_order(obj, source, plan)
-    return source, plan
-
-
-def check_in_order(obj: Any, source: Provenance, plan: Plan) -> None:
-    """Raise a ValueError if cells of patches are no run of those that were cut, as labels and sizes tell."""
-    for d, n in plan.inner.items():
-        if d not in obj.dims or d in plan.hood.coarse:
-            continue
-        low, high = source.crop.get(d, (0, 0))
-        labels = obj.coords[d].variable if d in obj.coords else None
-        told = obj.sizes[d] == n - low - high
-        if told and labels is not None and labels.chunks is None and plan.boxed is not None:
-            labeled = d in plan.boxed.dims and plan.domain.coordinate(d) is not None
-            if labeled and {*labels.dims} <= {source.dim, d} and labels.dims:
-                where = (source.ordinals, source.dim, plan.boxed, d)
-                told = part_of(labels, *where, source.crop.get(d)) is not None
-        for members in plan.lists:
-            numbers = obj.coords.get(members.numbers or members.dim)
-            known = numbers is not None and numbers.chunks is None and members.dim == d
-            if told and known and {*numbers.dims} == {source.dim, d}:
-                given = numbers.variable
-                told = same_numbers(given, source.ordinals, source.dim, plan, members)
-        if not told:
-            raise ValueError(
-                f"the cells along {d!r} are not those of their patch, in order: they were reordered, left out or "
-                "averaged, so that it is not known where they are; ask the patches as split gave them, or crop with "
-                f"patches.patch.crop({d}=…)"
-            )
-
-
-def in_space(obj: xr.DataArray | xr.Dataset, array: bool = False) -> tuple[Provenance, Plan]:
-    """Give the patches in space alone."""
-    source, plan = own_plan_of(obj) if array else plan_of(obj)
-    source = with_part(obj, source)
-    own, entries = plan.in_space(source.ordinals)
-    return dataclasses.replace(source, ordinals=entries), own
 
 
 def _each(source: Provenance, plan: Plan) -> list[tuple[Provenance, Plan]]:
@@ -114,14 +59,28 @@ def _each(source: Provenance, plan: Plan) -> list[tuple[Provenance, Plan]]:
 
 
 def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
-    """Give the distance of each member from its anchor, shape (patch, slot), NaN in empty slots.
+    """Distance of each member from its anchor, NaN in empty slots.
 
-    In km for great circles, in steps for `KHopGraph`, in CRS units otherwise.
+    Returns
+    -------
+    DataArray
+        Floats (patch, dimension of the members): km by great circles on longitude and latitude,
+        steps for `KHopGraph`, units of the CRS otherwise.
 
     Raises
     ------
     ValueError
         If the patches are boxes, or were read from a file.
+
+    Examples
+    --------
+    >>> place = {"lon": ("id", [0, 1, 5]), "lat": ("id", [0, 0, 0])}
+    >>> stations = xr.DataArray(np.zeros(3), place, dims="id")
+    >>> near = stations.patch.split(geometry=xpatch.KNNGraph(2))
+    >>> near.patch.distance.values.round()
+    array([[  0., 111.],
+           [  0., 111.],
+           [  0., 445.]])
     """
     source, plan = in_space(obj, array=True)
     if only_time(plan):
@@ -138,7 +97,21 @@ def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
 
 
 def geometries(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
-    """Give the shapely geometry of each member, shape (patch, slot), None in empty slots."""
+    """The shapely geometry of each member, None in empty slots (needs shapely).
+
+    Returns
+    -------
+    DataArray
+        Objects (patch, dimension of the members): points, polygons, or faces of a mesh.
+
+    Examples
+    --------
+    >>> place = {"lon": ("id", [0, 1, 5]), "lat": ("id", [0, 0, 0])}
+    >>> stations = xr.DataArray(np.zeros(3), place, dims="id")
+    >>> near = stations.patch.split(geometry=xpatch.KNNGraph(2))
+    >>> near.patch.geometries.values[2, 1]
+    <POINT (1 0)>
+    """
     source, plan = in_space(obj)
     if only_time(plan):
         raise ValueError("windows in time have no geometries; patches.patch.plot() draws them")
@@ -150,16 +123,21 @@ def geometries(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
 
 
 def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
-    """Give, for each patch, the index position of its middle cell and the label there.
+    """Where patches are: the middle cell of boxes, the place of members.
 
     Returns
     -------
     Dataset
-        Variables ``y``, ``x`` … of shape (patch,): labels, or positions where there are none;
-        and coordinates ``cell_y``, ``cell_x`` … with the positions. Of windows in time also the times
-        of their anchors, where these are not the labels of the dimension. Of patches in space and time
-        coordinates ``place`` and ``window``: numbers of the patch in space and of the window.
-        Its length, ``len``, is the number of patches.
+        Variables ``y``, ``x`` … (patch): labels, or positions where there are none; coordinates
+        ``cell_y``, ``cell_x`` … (patch) are the positions. Of windows in time also the times of
+        their anchors. Of patches in space and time coordinates ``place`` and ``window`` (patch)
+        number the places and the windows. Its length, ``len``, is the number of patches.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros(8), {"x": 10.0 * np.arange(8)})
+    >>> field.patch.split(geometry={"x": 4}).patch.anchors.x.values
+    array([20., 60.])
     """
     source, plan = plan_of(obj)
     template, at = plan.domain.template, source.ordinals
@@ -195,9 +173,19 @@ def anchors(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
 
 
 def mask(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
-    """Give which cells of each patch lie in the field, shape (patch, *in-patch dims).
+    """Which cells of each patch lie in the field (others are padding), which slots hold a member.
 
-    Of lists of members: which slots hold one.
+    Returns
+    -------
+    DataArray
+        Booleans (patch, in-patch dims).
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros(5), dims="x")
+    >>> geometry = xpatch.Rectangular(x=3, boundary="pad")
+    >>> field.patch.split(geometry=geometry).patch.mask.sum("x").values
+    array([3, 2])
     """
     source, plan = own_plan_of(obj)
     parts = [_mask(obj, *part) for part in _each(source, plan)]
@@ -216,7 +204,21 @@ def _mask(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
 
 
 def weights(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
-    """Give the analysis window of each patch, shape (patch, *in-patch dims)."""
+    """The analysis window on each cell of each patch, 0 outside of the field and in empty slots.
+
+    Returns
+    -------
+    DataArray
+        Floats (patch, in-patch dims), by which `split` multiplied the patches and merge divides.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros(8), dims="x")
+    >>> field.patch.split(geometry={"x": 4}, window="hann").patch.weights.values[0].round(
+    ...     2
+    ... )
+    array([0.15, 0.85, 0.85, 0.15])
+    """
     source, plan = own_plan_of(obj)
     parts = [_weights(obj, *part) for part in _each(source, plan)]
     return on_maps(functools.reduce(operator.mul, parts), obj)
@@ -251,7 +253,20 @@ def _per_cell(obj: Any, source: Provenance, plan: Plan, values: NDArray[Any]) ->
 
 
 def spec(obj: xr.DataArray | xr.Dataset) -> dict[str, Any]:
-    """Give the specification of the split, with explicit anchors as index positions."""
+    """The specification of the split as JSON-able values; `Patcher.from_spec` rebuilds it.
+
+    Returns
+    -------
+    dict
+        Geometry, sampler with explicit anchors, window and aggregation; it has no dimensions.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros(6), dims="x")
+    >>> spec = field.patch.split(geometry={"x": 4}).patch.spec
+    >>> xpatch.Patcher.from_spec(spec).geometry
+    Rectangular(x=4)
+    """
     _, plan = plan_of(obj)
     out = {k: v for k, v in plan.spec.items() if k != "class"}
     sampler = dict(out.get("sampler") or {})
@@ -299,66 +314,18 @@ def crop(obj: Any, cuts: Any, more: Mapping[str, Any]) -> Any:
     return out if index is None else with_index(out, index.cropped(sizes))
 
 
-def only_time(plan: Plan) -> bool:
-    """Whether patches are windows in time, and nothing else."""
-    return set(plan.hood.time_dims) == set(plan.dims)
-
-
-def summary(obj: Any) -> str:
-    """One line about the patches, or about the field that could be split."""
-    index = patch_index(obj)
-    if index is None or not index.plans:
-        return f"<xpatch accessor>\n{domain_of(obj)!r}" if index is None else f"<{index!r}>"
-    plan = index.plans[0]
-    found = []
-    for own in plan.lists:
-        counts, elements = own.counts, int(np.prod(own.shape))
-        found.append(f"{counts.min()} to {counts.max()} of {elements} elements of {own.dim}")
-    found += [f"{p.dim}: {p.size} of {p.n}" for p in plan.hood.slices]
-    sizes = ", ".join(found)
-    lines = [f"<{len(index.ordinals)} of {len(plan)} patches ({sizes})>", *_without_place(plan)]
-    above = [d for d in splits_of(obj) if d != index.dim]
-    lines += [f"  in each of {obj.sizes[d]} along {d}" for d in reversed(above)]
-    for part in ("spatial", "temporal"):
-        if plan.spec.get(part) is not None:
-            lines += [f"  {part}:", *(f"  {line}" for line in _axes(plan.spec[part]))]
-    lines += _axes(plan.spec)
-    if plan.spec.get("coupling") is not None:
-        lines.append(f"  coupling: {plan.spec['coupling']}")
-    return "\n".join(lines)
-
-
-def _without_place(plan: Plan) -> list[str]:
-    """Say how many elements are in no patch, and missing after merge, for want of a place."""
-    lists = [m for m in plan.lists if plan.places is not None and not m.timed]
-    every = [plan.domain.sites(m.dims[0]) for m in lists]
-    lost = [(len(s) - len(s.known), len(s), m) for m, s in zip(lists, every, strict=True)]
-    return [
-        f"  without a place: {k} of {n} elements along {', '.join(map(str, m.dims))}, in no patch"
-        for k, n, m in lost
-        if k
-    ]
-
-
-def _axes(spec: Mapping[str, Any]) -> list[str]:
-    """Say what each axis of a patcher is."""
-    names = ("geometry", "sampler", "window", "aggregation")
-    return [f"  {n}: {spec[n]['class']}" for n in names if spec.get(n) is not None]
-
-
 def places(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
-    """Give the place of each patch, and the CRS of all.
+    """The places of patches with their CRS, for `Explicit` on any other field.
 
-    The place of a box is its mid-point, between two cells where its size is even, and on a curvilinear
-    grid the mean on the sphere of its middle cells; that of a list of members where it is anchored. Of
-    windows in time it is the time of the anchor.
+    The place of a box is its mid-point, between two cells where its size is even, and on a
+    curvilinear grid the mean on the sphere of its middle cells; that of a list of members where it
+    is anchored. Of windows in time it is the time of the anchor.
 
     Returns
     -------
     Dataset
-        Variables of shape (patch,) by dimension (``lon`` and ``lat``, or ``x`` and ``y``, of lists and of
-        curvilinear grids), and where the CRS is known a coordinate ``spatial_ref`` that rioxarray reads.
-        `Explicit` takes it for any other field.
+        Variables ``lon`` and ``lat``, or those of the dimensions (patch), and where the CRS is
+        known a coordinate ``spatial_ref`` without dimensions that rioxarray reads.
 
     Examples
     --------

@@ -37,7 +37,6 @@ from xpatch.neighborhood import Neighborhood
 from xpatch.patches.composite import fitted_model
 from xpatch.patches.in_chunks import Fill, InChunks
 from xpatch.patches.weights import Weights, offsets
-from xpatch.window import is_boxcar
 
 BATCH = 1 << 24  # slots of patches that are looked at together in memory
 REPEATED_BYTES = 1 << 26  # of coarse patches, cell by cell, in memory at a time
@@ -95,8 +94,12 @@ class Reduction:
             return bool(self.hood.lists)
         if getattr(self._kind, "flox", None) is None and self._arranged.product:
             return False
-        varied = self.hood.ragged and self._kind.by == "central"  # each with a middle of its own
-        return self.hood.width <= FEW_CELLS or self.takes_all or varied
+        return self.by_cell or self.takes_all
+
+    @property
+    def by_cell(self) -> bool:
+        """Whether boxes are small, or each has a middle of its own."""
+        return self.hood.width <= FEW_CELLS or (self.hood.ragged and self._kind.by == "central")
 
     @property
     def takes_all(self) -> bool:
@@ -123,8 +126,7 @@ class Reduction:
 
     def _reducer(self, dtype: np.dtype, lone: bool) -> r.Reducer:
         """Choose the reducer; where no cell has two contributions values are placed bit by bit."""
-        plain = is_boxcar(self.weights.analysis) and is_boxcar(self.aggregation.synthesis)
-        if lone and plain and self.aggregation.linear and self.aggregation.normalize:
+        if lone and self.weights.plain and self.aggregation.linear and self.aggregation.normalize:
             return placing(r.Choose(dtype, self.skipna, "first"), self.nodata)
         return reading(self.aggregation.reducer, dtype, self.skipna, self.nodata)
 

@@ -78,8 +78,9 @@ def _ranked(plan: Plan, entries: NDArray[np.int64]) -> tuple[Plan, NDArray[np.in
 
 def distinct(boxes: Neighborhood, ordinals: NDArray[Any]) -> tuple[Neighborhood, NDArray[np.int64]]:
     """Give the boxes that some patches have, each once, and which each patch has."""
-    ends = np.hstack([boxes.starts(ordinals), boxes.cells(ordinals)])
-    _, first, entries = np.unique(ends, axis=0, return_index=True, return_inverse=True)
+    _, first, entries = np.unique(
+        boxes.extents(ordinals), axis=0, return_index=True, return_inverse=True
+    )
     own = boxes.entries(np.asarray(ordinals)[first])
     parts = [p.take(e) for p, e in zip(boxes.slices, own, strict=True)]
     picks = (np.arange(len(first)),) * len(parts)
@@ -89,8 +90,7 @@ def distinct(boxes: Neighborhood, ordinals: NDArray[Any]) -> tuple[Neighborhood,
 def first_alike(hood: Neighborhood, places: Places | None = None) -> NDArray[np.int64]:
     """Give, for each neighborhood, the first one that is the same."""
     if not hood.lists:
-        ends = np.hstack([hood.starts(), hood.cells()])
-        _, first, which = np.unique(ends, axis=0, return_index=True, return_inverse=True)
+        _, first, which = np.unique(hood.extents(), axis=0, return_index=True, return_inverse=True)
         return first[which.reshape(-1)]
     lists = hood.members(np.arange(len(hood)))
     known: dict[Any, int] = {}

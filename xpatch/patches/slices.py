@@ -17,8 +17,8 @@ from xpatch.domain.axes import coordinate_roles
 from xpatch.domain.bounds import crs_text
 from xpatch.domain.cells import evenly
 from xpatch.domain.dates import calendar_of, values_of
+from xpatch.patches.placed import only_time, placed_plan_of
 from xpatch.patches.plan import Plan
-from xpatch.patches.properties import only_time, placed_plan_of
 from xpatch.patches.provenance import Provenance
 from xpatch.patches.recall import indexed
 from xpatch.patches.scene import alone, scene_rows
@@ -28,30 +28,30 @@ Pair = tuple[NDArray[Any], NDArray[Any]]
 
 
 def slices(obj: xr.DataArray | xr.Dataset) -> list[GeoSlice]:
-    """Give each patch as a box on the ground: outer edges, times, resolution and CRS.
+    """The patches as boxes on the ground: outer edges, times, resolution and CRS.
 
     Returns
     -------
     list of GeoSlice
-        One a patch, in order. Bounds are the outer edges of the cells that there are, half a cell beyond
-        their centers: without what was cropped, with padding, and across the seam of a periodic longitude
-        they go on (350 to 370). Along dimensions that are not cut they are those of the field. The interval
-        is None without times, one time is that instant, evenly spaced ones end one step after the last,
-        others one nanosecond. `Explicit` takes the list.
+        One a patch, in order. Bounds are the outer edges of the cells that there are, half a cell
+        beyond their centers: without what was cropped, with padding, and across the seam of a
+        periodic longitude they go on (350 to 370). Along dimensions that are not cut they are
+        those of the field. The interval is None without times, one time is that instant, evenly
+        spaced ones end one step after the last, others one nanosecond. `Explicit` takes the list.
 
     Raises
     ------
     ValueError
-        If patches are no boxes along x and y: lists of members, rotated or curvilinear rasters, windows in
-        time alone; if labels are not evenly spaced, or times are of a calendar that is not that of UTC.
+        If patches are no boxes along x and y: lists of members, rotated or curvilinear rasters,
+        windows in time alone; if labels are not evenly spaced, or times are of a calendar that is
+        not that of UTC.
 
     Examples
     --------
     >>> axis = np.arange(4) + 0.5
     >>> field = xr.DataArray(np.zeros((4, 4)), {"y": axis[::-1], "x": axis})
-    >>> field.patch.split(geometry={"y": 2, "x": 4}).patch.slices()
-    [GeoSlice((0.0, 2.0, 4.0, 4.0), resolution=1.0),
-     GeoSlice((0.0, 0.0, 4.0, 2.0), resolution=1.0)]
+    >>> field.patch.split(geometry={"y": 2, "x": 4}).patch.slices()[0]
+    GeoSlice((0.0, 2.0, 4.0, 4.0), resolution=1.0)
     """
     groups = scene_rows(obj)
     if groups is None:

@@ -22,8 +22,7 @@ from xpatch.engine import reducers as r
 from xpatch.engine.arrangement import Arrangement
 from xpatch.engine.tiles import along, decided, finished, fold
 from xpatch.patches.in_chunks import Fill
-from xpatch.patches.reduction import FEW_CELLS, Reduction
-from xpatch.window import is_boxcar
+from xpatch.patches.reduction import Reduction
 
 BLOCK_BYTES = 1 << 25  # of patches on disk that are read at a time
 TURN = 31  # bits for the turn in which a patch came, behind its label
@@ -46,13 +45,12 @@ class Streamed(Reduction):
     @property
     def listed(self) -> bool:
         """Whether a row for each contribution is made: members of lists, and small boxes."""
-        varied = self.hood.ragged and self._kind.by == "central"
-        return bool(self.hood.lists) or self.hood.width <= FEW_CELLS or varied
+        return bool(self.hood.lists) or self.by_cell
 
     @property
     def places(self) -> bool:
         """Whether contributions that have a cell alone are taken as they are."""
-        plain = is_boxcar(self.weights.analysis) and is_boxcar(self.aggregation.synthesis)
+        plain = self.weights.plain
         return plain and self.aggregation.linear and self.aggregation.normalize and self.binary
 
     def alone(self) -> bool:

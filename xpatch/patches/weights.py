@@ -14,7 +14,7 @@ from xpatch.engine import dtypes
 from xpatch.engine.central import half_sample_offsets
 from xpatch.engine.slices import AxisWeights, Factors
 from xpatch.neighborhood import Members, Neighborhood, Part
-from xpatch.window import Boxcar, ByDim, Window, member_weights, slice_weights
+from xpatch.window import Boxcar, ByDim, Window, is_boxcar, member_weights, slice_weights
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -131,6 +131,11 @@ class Weights:
     whole: Neighborhood
     crop: Mapping[Hashable, tuple[int, int]]
     scale: Mapping[Hashable, int]
+
+    @property
+    def plain(self) -> bool:
+        """Whether both windows are one wherever they are not left out."""
+        return is_boxcar(self.analysis) and is_boxcar(self.synthesis)
 
     def __call__(self) -> tuple[Factors, Factors]:
         """Give what values are multiplied by, and what that adds to the denominator."""

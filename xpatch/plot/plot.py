@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.patches.properties import only_time
+from xpatch.patches.placed import only_time
 from xpatch.patches.provenance import NEVER_SPLIT, Provenance, provenance
 from xpatch.patches.scene import alone, scene_rows
 from xpatch.plot import boxes, line, members

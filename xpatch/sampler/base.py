@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch.domain import Lattice
 from xpatch.geometry import Anchors, Frame, Geometry, MemberGeometry, Places
-from xpatch.geometry.lengths import is_longitude, length_in_cells, length_of
+from xpatch.geometry.lengths import cells_of, goes_with_latitude, length_of, size_of
 from xpatch.spec import MOST, Spec, by_dim, is_integer, per_dim
 
 
@@ -138,15 +138,13 @@ def steps_in_cells(step: Any, domain: Lattice, frame: Frame, what: str) -> list[
 
 def _cells_of(domain: Lattice, dim: Any, step: Any, what: str) -> int:
     """Give a stride in cells; one in km of longitude is none."""
-    if not isinstance(step, str):
-        return domain.cells(dim, step, what)
-    length = length_of(step, what)
-    if is_longitude(domain, dim) and not length.degrees:
+    length = size_of(step, what)
+    if goes_with_latitude(domain, dim, length):
         raise ValueError(
             f"{what} of {step!r} along {dim!r} is another number of cells in each row, which goes with boxes in km "
             "of longitude: Rectangular(lat='300km', lon='300km'); use '2deg', an int or a float"
         )
-    return length_in_cells(domain, dim, length, what)
+    return cells_of(domain, dim, length, what)
 
 
 def in_frame(value: Any, domain: Lattice, frame: Frame) -> Any:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from xpatch.domain.places import horizontal_dims_of
 from xpatch.neighborhood import Neighborhood, Slices
 from xpatch.patches.nearness import Nearness, in_steps
+from xpatch.patches.placed import placed_plan_of
 from xpatch.patches.plan import Plan
-from xpatch.patches.properties import placed_plan_of
 from xpatch.spec import is_integer, is_number
 from xpatch.time.axis import Duration
 from xpatch.time.finding import time_axis

@@ -15,8 +15,8 @@ from xpatch.domain import affine as af
 from xpatch.domain import places as pl
 from xpatch.domain.cells import Axis
 from xpatch.neighborhood import Slices
+from xpatch.patches.placed import only_time, placed_plan_of
 from xpatch.patches.plan import Plan
-from xpatch.patches.properties import only_time, placed_plan_of
 from xpatch.patches.provenance import Provenance
 from xpatch.patches.recall import indexed
 from xpatch.patches.scene import alone

@@ -14,8 +14,8 @@ from xpatch.domain import places as pl
 from xpatch.domain.bounds import read_crs, same
 from xpatch.neighborhood import Neighborhood, Slices
 from xpatch.patches.nearness import Nearness
+from xpatch.patches.placed import placed_plan_of
 from xpatch.patches.plan import Plan
-from xpatch.patches.properties import placed_plan_of
 from xpatch.patches.scene import alone
 from xpatch.time.axis import Duration
 from xpatch.time.finding import is_time, time_axis
