@@ -256,6 +256,32 @@ def test_corners_of_bounds_on_curvilinear_grids():
     np.testing.assert_allclose(whole, quads(lon, lat)[:3, :3], rtol=1e-9)
 
 
+def test_bounds_that_joined_files_repeat_in_time():
+    """As `xr.open_mfdataset` gives them: Gaussian rows end where only their bounds know."""
+    ds = grid(np.array([10.0, 20]), np.array([0.0, 10])).to_dataset()
+    ds["lat_bnds"] = (("lat", "bnds"), [[4.0, 14], [14, 30]])
+    ds.lat.attrs["bounds"] = "lat_bnds"
+    steps = [ds.expand_dims(time=[k]).chunk() for k in range(4)]
+    joined = xr.concat(steps, "time", data_vars="all")
+    assert joined.lat_bnds.dims[0] == "time"
+    for one in (joined, joined.set_coords("lat_bnds")):
+        xr.testing.assert_allclose(one.patch.area, ds.patch.area)
+        patches = one.patch.split(geometry={"lat": 2, "lon": 1}).patch.area
+        np.testing.assert_allclose(patches[0, :, 0], ds.patch.area[:, 0])
+
+    moving = joined.assign(lat_bnds=joined.lat_bnds + 0.1 * joined.time)
+    with pytest.raises(ValueError, match=r"'lat_bnds' of 'lat' change along 'time'.*isel\(time=0\)"):
+        _ = moving.patch.area
+
+    field, lon, lat = bent()
+    ds = field.to_dataset()
+    for name, values in (("lat", lat), ("lon", lon)):
+        ds[f"{name}_bnds"] = (("j", "i", "corner"), values)
+        ds[name].attrs["bounds"] = f"{name}_bnds"
+    joined = xr.concat([ds, ds, ds], "time", data_vars="all")
+    np.testing.assert_allclose(joined.patch.area, quads(lon, lat), rtol=1e-9)
+
+
 def test_a_straight_grid_with_positions_of_two_dimensions():
     lat, lon = np.linspace(-90, 90, 13), np.arange(0, 360, 20.0)
     expected = grid(lat, lon).patch.area

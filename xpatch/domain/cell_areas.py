@@ -12,7 +12,7 @@ from xarray import Variable
 import xpatch.domain.axes as ax
 from xpatch import sphere
 from xpatch.domain.affine import raster_dims, read
-from xpatch.domain.lonlat import GRID, bounds_name
+from xpatch.domain.lonlat import GRID, bounds_name, steady
 from xpatch.domain.places import horizontal_dims_of
 from xpatch.domain.turns import TURN
 from xpatch.domain.units import LENGTHS
@@ -157,8 +157,8 @@ def _corners_given(domain: Any, lat: Any, lon: Any) -> Floats | None:
     for b in (_bounds(domain, n) for n in domain.curvilinear):
         if b is None:
             return None
-        corner = [d for d in b.dims if d not in domain.located.coords[lat.name].dims]
-        if len(corner) != 1 or b.sizes[corner[0]] < 3 or not {*lat.dims} <= {*b.dims}:
+        corner = b.dims[-1:]
+        if corner[0] in lat.dims or b.sizes[corner[0]] < 3 or not {*lat.dims} <= {*b.dims}:
             return None
         same = {d: 0 for d in b.dims if d not in (*lat.dims, *corner)}
         out.append(np.asarray(b.isel(same).transpose(*lat.dims, *corner).to_numpy(), float))
@@ -275,13 +275,30 @@ def _outer(y: Floats, x: Floats) -> Floats:
 
 
 def _bounds(domain: Any, name: Hashable) -> Variable | None:
-    """Give the bounds of a coordinate, if the field has them."""
+    """Give the bounds of a coordinate, if the field has them; the last dimension is that of corners.
+
+    Raises
+    ------
+    ValueError
+        If they change along a dimension that the coordinate does not have.
+    """
     coord = domain.located.coords.get(name)
     bounds = bounds_name(coord)
     if bounds is None:
         return None
     found = domain.template.variables.get(bounds, domain.borders.get(bounds))
-    return None if found is None else found.to_base_variable()
+    if found is None:
+        return None
+    found = found.to_base_variable()
+    for dim in [d for d in found.dims[:-1] if d not in coord.dims]:
+        # of files that were joined: xr.open_mfdataset gives bounds the dimension of time
+        if not steady(found, dim):
+            raise ValueError(
+                f"the bounds {bounds!r} of {name!r} change along {dim!r}, so that cells have no one area; take the "
+                f"areas of one step, field.isel({dim}=0).patch.area"
+            )
+        found = found.isel({dim: 0})
+    return found
 
 
 def _step_told(domain: Any, dim: Hashable) -> float:

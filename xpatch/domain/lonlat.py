@@ -120,22 +120,20 @@ def plane_dims(dims: Dims, roles: Mapping[Hashable, str]) -> Dims:
 def distinct(
     lat: xr.DataArray, lon: xr.DataArray, plane: Dims
 ) -> tuple[xr.DataArray, xr.DataArray]:
-    """Leave out the dimensions along which positions do not change, such as time.
-
-    Of each dimension beside those of rows and columns the first, middle and last step are compared.
-    """
+    """Leave out the dimensions along which positions do not change, such as time."""
     lon = lon.transpose(*lat.dims)
     for dim in [d for d in lat.dims if d not in plane]:
-        n = lat.sizes[dim]
-        some = {dim: sorted({0, n // 2, n - 1})} if n else {}
-        if n and all(_alike(c.isel(some).variable, dim) for c in (lat, lon)):
+        if all(steady(c.variable, dim) for c in (lat, lon)):
             lat, lon = lat.isel({dim: 0}, drop=True), lon.isel({dim: 0}, drop=True)
     return lat, lon
 
 
-def _alike(variable: xr.Variable, dim: Hashable) -> bool:
-    values = variable.transpose(dim, ...).to_numpy()
-    return all(np.array_equal(values[0], step, equal_nan=True) for step in values[1:])
+def steady(variable: xr.Variable, dim: Hashable) -> bool:
+    """Whether values do not change along a dimension: its first, middle and last step are compared."""
+    n = variable.sizes[dim]
+    some = variable.isel({dim: sorted({0, n // 2, n - 1})}) if n else variable
+    values = some.transpose(dim, ...).to_numpy()
+    return n > 0 and all(np.array_equal(values[0], v, equal_nan=True) for v in values[1:])
 
 
 def held_positions(
