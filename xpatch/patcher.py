@@ -45,6 +45,13 @@ class Axes(Spec):
                 "xpatch.TimePatcher(geometry, sampler), or split(geometry=…, sampler=…); and with space "
                 "SpatioTemporalPatcher, or split(geometry=[Rectangular(…), FixedLookback(…)])"
             )
+        if isinstance(self.geometry, list | tuple) and any(
+            isinstance(g, Geometry | TimeGeometry | Mapping) for g in self.geometry
+        ):
+            raise TypeError(
+                f"a Patcher has one geometry, got {reprlib.repr(self.geometry)}; one in space and one in time are "
+                "SpatioTemporalPatcher(Patcher({'y': 64, 'x': 64}), TimePatcher(FixedLookback('30D')))"
+            )
         geometry = as_geometry(self.geometry)
         sampler = self.sampler
         if sampler is None:
@@ -373,6 +380,8 @@ def sampler_hint(value: Any) -> str:
     """Say what is meant by something that is no sampler."""
     if isinstance(value, type):
         return f"; call it, {value.__name__}(…)"
+    if hasattr(value, "columns") or isinstance(value, xr.DataArray | xr.Dataset):
+        return "; anchors of a table, a field or patches are Explicit(…): split(geometry, sampler=Explicit(places))"
     if is_size(value):
         return f"; a stride is RegularStride({value!r})"
     return "; such as RegularStride(32), RegularStride(overlap=8) or Random(n_samples)"

@@ -118,9 +118,11 @@ class Lattice(Domain):
         if step is None and self.rotated is not None and dim in self.rotated:
             step = self.side(dim)
         if step is None or isinstance(step, np.timedelta64):
+            near = self.roles.get(dim) in ("longitude", "latitude") and dim in self.template.coords
+            degrees = f", or '{value:g}deg' if steps are nearly even" if near else ""
             raise ValueError(
                 f"{what} along {dim!r} is the float {value!r}, a length in coordinate units, but "
-                f"{dim!r} has no evenly spaced numeric coordinate; give an int, in cells"
+                f"{dim!r} has no evenly spaced numeric coordinate; give an int, in cells{degrees}"
             )
         cells = round(float(value) / abs(float(step)))
         if cells < 1:

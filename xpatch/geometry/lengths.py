@@ -16,6 +16,7 @@ from xpatch.sphere import EARTH_RADIUS_KM
 KM_PER_DEGREE = math.pi * EARTH_RADIUS_KM / 180
 UNEVEN = 0.05  # of a step: Gaussian latitudes differ by less, the cells of a stretched grid by more
 UNITS = {"km": 1.0, "m": 1e-3, "deg": None, "degree": None, "degrees": None, "°": None}
+SPAN = re.compile(r"\d+(min|[sh]|D|W|MS|QS|YS)")
 TEXT = re.compile(r"\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*([a-zA-Z°]+)\s*")
 
 
@@ -39,10 +40,17 @@ def length_of(text: str, what: str) -> Length:
     if found is None or found[2] not in UNITS or not 0 < float(found[1]) < math.inf:
         raise ValueError(
             f"{what} in text is a positive length with its unit, '300km', '500m' or '2deg', got {text!r}; "
-            "cells are an int, coordinate units a float, and windows in time FixedLookback('30D')"
+            f"cells are an int, coordinate units a float, and {_in_time(text, what)}"
         )
     km = UNITS[found[2]]
     return Length(float(found[1]) * (1.0 if km is None else km), km is None, text)
+
+
+def _in_time(text: str, what: str) -> str:
+    """Say what a duration may have meant."""
+    if what.startswith("the step"):
+        return f"strides in time RegularTimeStride({text if SPAN.fullmatch(text) else '5D'!r})"
+    return "windows in time FixedLookback('30D')"
 
 
 def size_of(size: Any, what: str) -> Any:

@@ -271,8 +271,8 @@ def _read_members(
             raise ValueError(
                 f"these patches lost the coordinate {name!r}, which says which elements they hold; "
                 "keep it when patches are written, or rebuilt from single patches. Of a Dataset with it merge "
-                "all variables, ds.patch.merge(): one that is taken out loses it. Predictions are "
-                "best put into the patches: patches.mean(…).copy(data=predictions)"
+                "all variables, ds.patch.merge(): one that is taken out loses it. A value for "
+                "each patch is merged by those of the split, field.patch.split(…).mean(…).copy(data=values)"
             )
     labels = np.asarray(obj.coords[dim].values, dtype=np.int64).ravel()
     check_ordinals(labels, count)

@@ -54,13 +54,18 @@ def listed(starts: NDArray) -> Anchors:
     return Anchors(tuple(np.ascontiguousarray(column) for column in starts.T))
 
 
-def unmoved(starts: NDArray, frame: Frame) -> bool:
-    """Whether the boundary moves none of the boxes that start at ``starts``; those it drops are not there."""
+def moved(starts: NDArray, frame: Frame) -> NDArray[np.bool_]:
+    """Tell which boxes that start at ``starts`` the boundary moves, shape (patch, dim); dropped ones are not there."""
+    out = np.zeros(starts.shape, bool)
     for k, word in enumerate(frame.boundary):
         low, high = frame.limits(k, frame.cells(k, starts))
-        if word in ("shift", "pad") and ((starts[:, k] < low) | (starts[:, k] > high)).any():
-            return False
-    return True
+        out[:, k] = (word in ("shift", "pad")) & ((starts[:, k] < low) | (starts[:, k] > high))
+    return out
+
+
+def unmoved(starts: NDArray, frame: Frame) -> bool:
+    """Whether the boundary moves none of the boxes."""
+    return not moved(starts, frame).any()
 
 
 def limits_of(frame: Frame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

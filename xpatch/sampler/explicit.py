@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xpatch.domain import Lattice, Sites
 from xpatch.domain import places as pl
 from xpatch.domain import positions as ps
+from xpatch.domain.turns import closes
 from xpatch.engine.distinct import distinct
 from xpatch.geometry import (
     Anchors,
@@ -21,11 +22,13 @@ from xpatch.geometry import (
     MemberGeometry,
     Places,
 )
+from xpatch.report import tell
 from xpatch.sampler.base import (
     Sampler,
     check_empty,
     check_outside,
     listed,
+    moved,
     not_empty,
     unmoved,
 )
@@ -153,7 +156,10 @@ class Explicit(Sampler):
         starts = (pl.nearest_starts(located, first) if first else frame.nearest(located))[kept]
         ids = None if points.ids is None else points.ids[kept]
         found = self._settled(starts, frame, ids)
-        return dataclasses.replace(found, centered=self.at != "start" and unmoved(starts, frame))
+        away = moved(starts, frame)
+        if away.any():
+            tell(_moved(away, domain, frame))
+        return dataclasses.replace(found, centered=self.at != "start" and not away.any())
 
     def _inside(
         self, located: ps.Located, points: pl.Points, domain: Lattice, dims: tuple
@@ -223,13 +229,13 @@ class Explicit(Sampler):
         else:
             starts = frame.nearest(located)
         settled, _ = frame.settle(starts, "Explicit")
-        moved = settled != starts
+        away = settled != starts
         for k, word in enumerate(frame.boundary):
             if word == "wrap":
-                moved[:, k] = False
-        lost = located.outside | moved.any(axis=1)
+                away[:, k] = False
+        lost = located.outside | away.any(axis=1)
         if lost.any() and self.outside == "raise":
-            raise ValueError(_unmatched(lost, moved, plan, kept, frame))
+            raise ValueError(_unmatched(lost, away, plan, kept, frame))
         full = np.zeros((len(plan), len(frame.dims)), np.int64)
         full[kept] = settled
         wanted = ordinals[np.isin(ordinals, kept[~lost])]
@@ -294,6 +300,19 @@ def _outside(located: ps.Located, points: pl.Points, domain: Lattice, dims: tupl
     return (
         f"{what} ({int(located.outside.sum())} of {len(points)} places do, this is number {k}); are they in "
         "the CRS and the units of the field? outside='drop' leaves them out"
+    )
+
+
+def _moved(away: NDArray[np.bool_], domain: Lattice, frame: Frame) -> str:
+    """Say which boxes are not around their places."""
+    dims = [d for d, m in zip(frame.dims, away.any(axis=0), strict=True) if m]
+    periodic = [d for d in dims if closes(domain, d)]
+    wrapped = f"boundary={dict.fromkeys(periodic, 'wrap')} goes on across the seam, " * bool(periodic)
+    return (
+        f"{int(away.any(axis=1).sum())} of {len(away)} boxes at the places given to Explicit overhang the field along "
+        f"{dims} and were moved inward, so that their places are not in their middle (the first is number "
+        f"{int(np.flatnonzero(away.any(axis=1))[0])}); {wrapped}boundary='pad' fills what lies beyond, and "
+        "boundary='drop' with Explicit(…, outside='drop') leaves them out"
     )
 
 

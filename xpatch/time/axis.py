@@ -338,13 +338,16 @@ def _cftime_ticks(given: NDArray, like: Any) -> NDArray[np.int64]:
     return counted(given, like.calendar)
 
 
+DATE = r"\d{4}(-\d{1,2}(-\d{1,2}([ T]\d{1,2}(:\d{1,2}){0,2})?)?)?"
+
+
 def _parsed(text: str, like: Any) -> Any:
     """Read an ISO time in the calendar of ``like``, which may have a 30th of February."""
     numbers = [int(n) for n in re.findall(r"\d+", text)]
-    if not re.fullmatch(r"\d{4}-\d{1,2}-\d{1,2}([ T]\d{1,2}(:\d{1,2}){0,2})?", text.strip()):
+    if not re.fullmatch(DATE, text.strip()):
         raise ValueError(f"{text!r} is no time such as '2001-02-03' or '2001-02-03T04:05:06'")
     try:
-        return type(like)(*numbers)
+        return type(like)(*numbers, *(1, 1)[len(numbers) - 1 :])  # "2001-02" is its first day
     except ValueError:
         raise ValueError(f"{text!r} is no date of the {like.calendar} calendar") from None
 
