@@ -16,10 +16,11 @@ from xpatch.geometry import MemberGeometry
 from xpatch.neighborhood import Neighborhood, Slices
 from xpatch.patches.labels import tolerance
 
-__all__ = ["on_maps", "slots_around", "with_slots"]
+__all__ = ["is_offset", "on_maps", "slots_around", "slots_of", "with_slots"]
 
 NAMES = {"Y": "dy", "X": "dx"}
 MAP = ("dy", "dx")
+FROM = " from the anchor"
 
 
 def slots_around(
@@ -40,6 +41,27 @@ def slots_around(
         along = {NAMES[r]: _along(domain, p) for r, p in _horizontal(domain, hood).items()}
         found = {n: v for n, v in along.items() if v is not None}
     return {n: v for n, v in found.items() if n not in taken}
+
+
+def slots_of(plan: Any, dim: Hashable, ordinals: NDArray[Any]) -> dict[Hashable, Variable]:
+    """Give dy and dx of some patches; of boxes in km, whose middle is not in the same slot in all, (patch, slot)."""
+    out: dict[Hashable, Variable] = {}
+    for name, variable in plan.around.items():
+        if variable.dims:
+            out[name] = variable
+            continue
+        (part,) = (p for p in plan.hood.slices if p.dim == variable.attrs["dim"])
+        entries = plan.hood.of_part(part, ordinals)
+        slots = np.arange(part.size) - part.counts[entries, None] // 2
+        offsets = np.where(part.empty(entries), np.nan, slots * float(variable) + 0.0)
+        attrs = {n: v for n, v in variable.attrs.items() if n != "dim"}
+        out[name] = Variable((dim, part.dim), offsets, attrs)
+    return out
+
+
+def is_offset(coord: Any) -> bool:
+    """Whether a coordinate says how far the slots of each patch are from its anchor."""
+    return coord.attrs.get("long_name") in [f"{d}{FROM}" for d in coord.dims]
 
 
 def with_slots(patches: Any, source: Any) -> Any:
@@ -80,11 +102,13 @@ def _horizontal(domain: Lattice, hood: Neighborhood) -> Mapping[str, Slices]:
 def _along(domain: Lattice, part: Slices) -> Variable | None:
     """Give labels relative to that of the middle cell; None where they are not evenly spaced."""
     values = domain.coordinate(part.dim)
-    uneven = values is None or part.coarse is not None or part.ragged
+    uneven = values is None or part.coarse is not None
     step = None if uneven else even_step(domain, part.dim)
     if step is None:
         return None
-    attrs = {"long_name": f"{part.dim} from the anchor", **_units(domain, part.dim)}
+    attrs = {"long_name": f"{part.dim}{FROM}", **_units(domain, part.dim)}
+    if part.ragged:  # the step alone: what `slots_of` makes of it is as large as the labels
+        return Variable((), step, {**attrs, "dim": part.dim})
     offsets = np.arange(part.size) - part.size // 2
     return Variable((part.dim,), offsets * step + 0.0, attrs)  # no −0.0
 

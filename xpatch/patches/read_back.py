@@ -12,6 +12,7 @@ from xarray import Variable
 
 from xpatch.aggregation import First
 from xpatch.domain.dggs import redecoded
+from xpatch.patches.around import is_offset
 from xpatch.patches.bounds import bounds_of, turned_back
 from xpatch.patches.centers import is_center
 from xpatch.patches.coords import through_counts
@@ -68,7 +69,7 @@ def box_coordinates(
         dims = [d for d in coord.dims if d in boxed.dims]
         if merge.dim not in coord.dims or not dims or name in placed:
             continue
-        if name not in boxed.dims and not _is_placed(coord):
+        if is_offset(coord) or (name not in boxed.dims and not _is_placed(coord)):
             continue
         if merge.plan.recalled is None and name not in held:  # which a model added
             continue

@@ -22,6 +22,7 @@ from xpatch.engine.gather import patch_dims
 from xpatch.engine.lazy import Deferred, Rows, lazily
 from xpatch.engine.reading import Stored, stored_chunks
 from xpatch.neighborhood import Members, Neighborhood
+from xpatch.patches.around import slots_of
 from xpatch.patches.bounds import bounded_by, bounds_of, cut_bounds, remember, thinned
 from xpatch.patches.centers import center_variables
 from xpatch.patches.coords import is_bounds
@@ -240,7 +241,7 @@ def cut_coordinates(
         number = number_variable(plan.hood, members, dim, ordinals)
         (variables if members.numbers is None else added)[members.numbers or members.dim] = number
     check_names(obj, added)
-    variables |= {**plan.around, **added}
+    variables |= {**slots_of(plan, dim, ordinals), **added}
     if plan.hood.coarse:
         variables = thinned(variables, plan)
     index = PandasIndex(np.asarray(ordinals, dtype=np.int64), dim)
