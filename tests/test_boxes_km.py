@@ -561,3 +561,34 @@ def test_refused(case):
     call, error, message = REFUSED[case]
     with pytest.raises(error, match=f"(?s){message}"):
         call()
+
+
+def test_columns_say_how_far_they_are_from_the_anchor():
+    lat, lon = np.arange(-87.5, 90, 5), np.arange(2.5, 360, 5)
+    field = xr.DataArray(np.zeros((36, 72)), {"lat": lat, "lon": lon}, ("lat", "lon"), name="t")
+    box = Rectangular(lat="2500km", lon="2500km", boundary={"lon": "wrap"})
+    at = Explicit(lat=[2.5, 62.5], lon=[102.5, 2.5])
+    patches = field.patch.split(box, sampler=at)
+    assert patches.dx.dims == ("patch", "lon")
+    assert patches.dy.dims == ("lat",)
+    np.testing.assert_array_equal(patches.dx.isnull(), ~patches.patch.mask.any("lat"))
+    for k, place in enumerate([(2.5, 102.5), (62.5, 362.5)]):
+        one = patches.patch[k]
+        middle = one.where((one.dx == 0) & (one.dy == 0), drop=True)
+        assert (middle.lat.item(), middle.lon.item()) == place
+        np.testing.assert_allclose(one.lon - place[1], one.dx)
+    assert "dx" not in patches.patch.merge().coords
+    chunked = field.chunk(lat=9).patch.split(box, sampler=at)
+    xr.testing.assert_identical(chunked.dx, patches.dx)
+
+
+def test_columns_of_files_do_not_come_to_the_field(tmp_path):
+    lat, lon = np.arange(-62.5, 65, 5), np.arange(2.5, 360, 5)
+    field = xr.DataArray(np.ones((26, 72)), {"lat": lat, "lon": lon}, ("lat", "lon"), name="t")
+    box = Rectangular(lat="1000km", lon="1000km", boundary={"lon": "wrap"})
+    every = Explicit(lat=lat[1:-1].repeat(72), lon=np.tile(lon, 24))
+    patches = field.patch.split(box, sampler=every)
+    assert "dx" in patches.coords
+    patches.to_netcdf(tmp_path / "p.nc")
+    with xr.open_dataarray(tmp_path / "p.nc") as read:
+        assert {*read.patch.merge().coords} == {"lat", "lon"}

@@ -74,6 +74,12 @@ def in_both(geometry):
     return grid().patch.split(xpatch.SpatioTemporalPatcher(space, time))
 
 
+def curved():
+    lat, lon = np.meshgrid(np.arange(8.0), np.arange(9.0), indexing="ij")
+    at = {"lat": (("j", "i"), lat + lon / 9), "lon": (("j", "i"), lon - lat / 9)}
+    return xr.DataArray(np.zeros((8, 9)), at, ("j", "i"))
+
+
 BOXES = {"lat": 2, "lon": 3}
 FIELDS = {"grid": grid, "plain": plain, "stations": stations, "polygons": polygons, "mesh": faces}
 PATCHES = {
@@ -82,6 +88,9 @@ PATCHES = {
     "caps": lambda: now().patch.split(geometry=xpatch.SphericalCap(3000)),
     "hops": lambda: faces().patch.split(geometry=xpatch.KHopGraph(1)),
     "plain": lambda: plain().patch.split(geometry=4),
+    "curved": lambda: curved().patch.split(geometry=3),
+    "unlabeled hops": lambda: plain().patch.split(geometry=xpatch.KHopGraph(1)),
+    "boxes around": lambda: stations().patch.split(geometry=xpatch.Rectangular(lat=9.0, lon=9.0)),
     "near": lambda: stations().patch.split(geometry=xpatch.KNNGraph(3)),
     "districts": lambda: polygons().patch.split(geometry=xpatch.KNNGraph(3)),
     "lookback and horizon": lambda: over(WEEKS),
@@ -127,7 +136,11 @@ def test_a_field_can_be_split(kind, more):
         ("boxes", "merge fit anchors area slices crop footprints", "pool predict horizon distance"),
         ("caps", "merge distance geometries edges area", "slices crop lookback"),
         ("near", "merge distance geometries edges", "area slices crop"),
-        ("lookback and horizon", "lookback horizon crop", "distance footprints"),
+        ("plain", "merge mask plot", "slices"),
+        ("curved", "merge footprints area", "slices to_features"),
+        ("unlabeled hops", "merge distance edges", "plot places offsets footprints geometries"),
+        ("boxes around", "merge distance footprints", "edges slices to_features"),
+        ("lookback and horizon", "lookback horizon crop", "distance footprints to_features"),
         ("lookback", "lookback merge", "horizon"),
         ("the horizon alone", "horizon merge", "lookback"),
         ("phase", "lookback horizon", "crop"),

@@ -268,3 +268,36 @@ def test_latitudes_do_not_close(boundary, named):
     _, lon = field.dims
     patches = field.patch.split(geometry=xpatch.Rectangular(size, boundary={lon: "wrap"}))
     xr.testing.assert_identical(patches.patch.merge("first"), field)
+
+
+# --------------------------------------------------------------------- boxes at given places
+
+LAT, LON = np.arange(-89.5, 90), np.arange(0.5, 360)
+EARTH = xr.DataArray(np.zeros((180, 360)), {"lat": LAT, "lon": LON}, ("lat", "lon"))
+LONDON = xpatch.Explicit(lat=[51.5, 0.5], lon=[-0.5, 100.5])
+
+
+@pytest.mark.parametrize("size", [{"lat": 11, "lon": 21}, {"lat": "800km", "lon": "800km"}])
+def test_boxes_that_are_moved_from_their_places_are_told_of(size):
+    with pytest.warns(UserWarning, match=r"1 of 2 boxes .* \['lon'\] .*'lon': 'wrap'.* seam"):
+        moved = EARTH.patch.split(xpatch.Rectangular(size), sampler=LONDON)
+    assert 359.5 in moved.lon[0]
+    assert float(moved.lon[0].max()) == 359.5
+    wrapped = xpatch.Rectangular(size, boundary={"lon": "wrap"})
+    whole = EARTH.patch.split(wrapped, sampler=LONDON)  # of which nothing is told
+    columns = whole.lon[0].dropna("lon")
+    assert float(columns[columns.size // 2]) == 359.5
+    north = xpatch.Explicit(lat=[88.5], lon=[100.5])
+    with pytest.warns(UserWarning, match=r"1 of 1 boxes .* \['lat'\] .*boundary='pad'"):
+        EARTH.patch.split({"lat": 9, "lon": 9}, sampler=north)
+    with pytest.warns(UserWarning, match="1 of 2 boxes"):
+        xpatch.Patcher({"lat": 11, "lon": 21}, LONDON).anchors(EARTH)
+
+
+def test_boxes_that_stay_at_their_places_are_not_told_of(recwarn):
+    EARTH.patch.split({"lat": 11, "lon": 21}, sampler=xpatch.Explicit(lat=[51.5], lon=[12.5]))
+    for boundary, outside in (("pad", "raise"), ("drop", "drop")):
+        sampler = xpatch.Explicit(lat=[51.5, 1.5], lon=[-0.5, 90.5], outside=outside)
+        box = xpatch.Rectangular(lat=11, lon=21, boundary=boundary)
+        EARTH.patch.split(box, sampler=sampler)
+    assert not [w for w in recwarn if "moved inward" in str(w.message)]

@@ -257,3 +257,15 @@ def test_labels_with_holes_do_not_move_values():
     geometry = xpatch.Rectangular(lon=8, boundary="wrap")
     turned = field.patch.split(geometry=geometry, sampler=xpatch.RegularStride(lon=8))
     xr.testing.assert_equal(turned.drop_vars("patch").patch.merge(like=field), field)
+
+
+@pytest.mark.parametrize("calendar", ["standard", "noleap", "360_day"])
+@pytest.mark.parametrize(("text", "date"), [("2001-02", "2001-02-01"), ("2001", "2001-01-01")])
+def test_a_month_is_its_first_day_on_every_calendar(calendar, text, date):
+    time = xr.date_range("2000-12-01", periods=100, calendar=calendar, use_cftime=True)
+    series = xr.DataArray(np.arange(100.0), {"time": time}, ("time",))
+    days = xpatch.FixedLookback(1)
+    found = series.patch.split(days, sampler=xpatch.ExplicitTimes(text))
+    same = series.patch.split(days, sampler=xpatch.ExplicitTimes(date))
+    xr.testing.assert_equal(found, same)
+    assert found.time.size == 1

@@ -346,3 +346,61 @@ def test_signatures_are_those_of_the_classes():
     assert not inspect.signature(xpatch.Hann).parameters
     for spec in (xpatch.Random(3), xpatch.Explicit([(0, 0)]), xpatch.Patcher(4)):
         assert repr(pickle.loads(pickle.dumps(spec))) == repr(copy.deepcopy(spec)) == repr(spec)
+
+
+@pytest.mark.parametrize(
+    ("call", "mend"),
+    [
+        (lambda: xpatch.FixedLookback(days=30), "durations are text, '30D'"),
+        (lambda: xpatch.KHopGraph(2, mask=FIELD), r"KHopGraph\(hops, where=sea\)"),
+        (lambda: xpatch.SphericalCap(300, where=FIELD), r"KHopGraph\(hops, where=sea\)"),
+        (lambda: xpatch.RegularStride("5D"), r"RegularTimeStride\('5D'\)"),
+        (lambda: FIELD.patch.split(4, sampler=PATCHES), r"sampler=Explicit\(places\)"),
+        (
+            lambda: xpatch.Patcher([{"y": 4}, xpatch.FixedLookback("30D")]),
+            r"SpatioTemporalPatcher\(Patcher\(",
+        ),
+    ],
+)
+def test_what_is_meant_instead(call, mend):
+    with pytest.raises((TypeError, ValueError), match=mend):
+        call()
+
+
+def test_a_call_is_named_for_one_other_word_alone():
+    with pytest.raises(TypeError, match=r"SphericalCap\(radius_km=300\)"):
+        xpatch.SphericalCap(radius=300)
+    with pytest.raises(TypeError) as two:
+        xpatch.AlongTrack(lon=[1, 2], lat=[3, 4])
+    assert "AlongTrack(track=" not in str(two.value)
+
+
+def test_coordinates_that_are_taken_for_dimensions():
+    lat, lon = np.meshgrid(np.arange(9.0), np.arange(9.0), indexing="ij")
+    bent = xr.DataArray(
+        np.zeros((9, 9)), {"lat": (("j", "i"), lat), "lon": (("j", "i"), lon)}, ("j", "i")
+    )
+    with pytest.raises(TypeError, match=r"\{'j': 3, 'i': 3\}; .*float, 3.0"):
+        bent.patch.split({"lat": 3, "lon": 3})
+    named = FIELD.assign_coords(row=("y", np.arange(12)))
+    with pytest.raises(KeyError, match="'row' is a coordinate along 'y': name that"):
+        named.patch.split({"row": 3})
+    with pytest.raises(KeyError, match=r"horizontal dimensions are \['y', 'x'\]"):
+        FIELD.patch.split({"lat": 3, "lon": 3})
+    gaussian = xr.DataArray(
+        np.zeros((8, 4)),
+        {"lat": 80 * np.sin(np.linspace(-1.4, 1.4, 8)), "lon": np.arange(4.0)},
+        ("lat", "lon"),
+    )
+    with pytest.raises(ValueError, match="in cells, or '10deg' if steps are nearly even"):
+        gaussian.patch.split({"lat": 10.0, "lon": 2.0})
+
+
+def test_where_patches_would_be_takes_the_field_by_name():
+    assert len(xpatch.Patcher({"y": 4, "x": 4}).anchors(field=FIELD)) == 12
+
+
+def test_fit_takes_what_is_predicted_and_from_what_in_order():
+    both = xr.Dataset({"t": FIELD, "z": FIELD**2}).patch.split({"y": 4, "x": 4})
+    by_name = both.patch.fit(xpatch.LeastSquares(), y="t", x="z")
+    xr.testing.assert_identical(both.patch.fit(xpatch.LeastSquares(), "t", "z"), by_name)

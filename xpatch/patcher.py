@@ -163,7 +163,7 @@ class Splits:
             )
         return cls(**{name: decode(spec[name]) for name in names if name in spec})
 
-    def anchors(self, obj: Any) -> xr.Dataset:
+    def anchors(self, field: Any) -> xr.Dataset:
         """Give where the patches of a field would be, of which none is cut yet.
 
         Reads coordinates alone, and of the values what the sampler asks for: `Valid`, `ByClass`,
@@ -171,8 +171,8 @@ class Splits:
 
         Parameters
         ----------
-        obj : DataArray or Dataset
-            The field.
+        field : DataArray or Dataset
+            What would be split.
 
         Returns
         -------
@@ -196,12 +196,12 @@ class Splits:
         >>> len(anchors), anchors.y.values[[0, -1]], anchors.x.values[[0, -1]]
         (63, array([ 8., 52.]), array([ 8., 72.]))
         """
-        if not isinstance(obj, xr.DataArray | xr.Dataset):
+        if not isinstance(field, xr.DataArray | xr.Dataset):
             raise TypeError(
-                f"anchors are placed on a field, a DataArray or a Dataset, got {type(obj).__name__}; of a "
+                f"anchors are placed on a field, a DataArray or a Dataset, got {type(field).__name__}; of a "
                 "catalog of files patcher.anchors(table.patch.field(…))"
             )
-        found: xr.Dataset = obj.patch._anchors_of(self)
+        found: xr.Dataset = field.patch._anchors_of(self)
         return found
 
     def split(self, obj: Any, **kwargs: Any) -> Any:

@@ -31,8 +31,11 @@ OTHER_WORDS = {  # of other libraries, which ours take for names of dimensions
     **dict.fromkeys(("shape", "patch_size", "window_size", "kernel_size"), SIZE),
     **dict.fromkeys(("stride", "strides", "patch_step"), STRIDE),
     "overlap": "overlaps are those of the sampler, RegularStride(overlap=8)",
+    **dict.fromkeys(("days", "hours", "months", "years"), "durations are text, '30D', '6h', '1MS', '1YS'"),
+    **dict.fromkeys(("mask", "where"), "barriers are those of KHopGraph(hops, where=sea), which is a field; cells "
+                    "that are missing are left out by Valid(sampler, fraction)"),
     "geometry": "a specification is made a patcher by Patcher.from_spec(spec)",
-}
+}  # fmt: skip
 
 
 def hint_of(names: Iterable[Any]) -> str:
@@ -104,7 +107,9 @@ class Spec:
         wrong = [] if takes_any else [name for name in given if name not in known]
         if wrong:
             missing = [n for n in needed[len(args) :] if n not in given]
-            call = f": {cls.__name__}({missing[0]}={_short(given[wrong[0]])})" if missing else ""
+            call = hint_of(wrong)
+            if missing and len(wrong) == 1 and not call:
+                call = f": {cls.__name__}({missing[0]}={_short(given[wrong[0]])})"
             raise TypeError(
                 f"{cls.__name__} has no {wrong[0]}=; it takes {', '.join(known) or 'nothing'}{call}"
             )

@@ -6,9 +6,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import torch
-import torch.distributed
-from torch.utils.data import IterableDataset, get_worker_info
+
+try:
+    import torch
+    import torch.distributed
+    from torch.utils.data import IterableDataset, get_worker_info
+except ImportError as error:
+    raise ImportError(
+        "xpatch.torch needs torch: pip install 'xarray-patch[torch]', or a build for your device"
+    ) from error
 
 from xpatch.engine.lazy import apart
 from xpatch.patches.index import whole_of, with_variables

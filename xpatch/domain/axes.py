@@ -196,6 +196,17 @@ def import_pyproj() -> Any:
     return pyproj
 
 
+def import_shapely() -> Any:
+    """Import shapely, or say how to get it."""
+    try:
+        import shapely
+    except ImportError as error:
+        raise ImportError(
+            "points and polygons need shapely: pip install 'xarray-patch[vector]'"
+        ) from error
+    return shapely
+
+
 def even_spacing(values: np.ndarray) -> Any:
     """Give the distance of evenly spaced values, None if they are uneven or fewer than two."""
     if values.ndim != 1 or len(values) < 2 or values.dtype.kind not in "iufmM":

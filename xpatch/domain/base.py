@@ -196,8 +196,18 @@ class Domain:
             if dim not in self.sizes:
                 raise KeyError(
                     f"{what} names dimension {dim!r}, which the field does not have; "
-                    f"its dimensions are {list(self.dims)}{hint_of([dim])}"
+                    f"its dimensions are {list(self.dims)}{hint_of([dim]) or self._along(dim)}"
                 )
+
+    def _along(self, name: Hashable) -> str:
+        """Say along what dimension a coordinate lies that was taken for one, or what is horizontal."""
+        coord = self.template.coords.get(name)
+        if coord is not None and coord.ndim == 1:
+            return f"; {name!r} is a coordinate along {coord.dims[0]!r}: name that"
+        horizontal = str(name).lower() in ("lat", "latitude", "lon", "longitude", "y", "x")
+        if not horizontal or not self.spatial_dims:
+            return ""
+        return f"; its horizontal dimensions are {list(self.spatial_dims)}: name those, or give one size for all"
 
     def check_cells(self, dims: Iterable[Hashable]) -> None:
         """Raise a ValueError if there is no cell along any of ``dims``."""

@@ -116,6 +116,12 @@ def in_units(
         If nothing says how long a unit is.
     """
     if isinstance(value, bool | int | np.integer | np.bool_):
+        if not domain.element_dims:
+            cells = ", ".join(f"{d!r}: {value}" for d in sites.dims)
+            raise TypeError(
+                f"size along {name!r} is the int {value!r}, which counts cells, and cells lie along {list(sites.dims)}: "
+                f"{{{cells}}}; what lies in so many degrees is a float, {float(value)!r}, or text, '300km'"
+            )
         raise TypeError(
             f"size along {name!r} is the int {value!r}, which counts cells, and elements along {list(sites.dims)} "
             f"have no order in space; give a float in units of the coordinate, {float(value)!r}, or text, '300km'"

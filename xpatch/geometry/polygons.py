@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch import sphere
 from xpatch.domain import Lattice, Sites
-from xpatch.domain.axes import as_crs, crs_name
+from xpatch.domain.axes import as_crs, crs_name, import_shapely
 from xpatch.domain.places import mover
 from xpatch.engine.distinct import distinct
 from xpatch.geometry.base import MemberGeometry, Places, members_of
@@ -67,8 +67,7 @@ class PolygonIntersection(MemberGeometry):
     @property
     def shapes(self) -> NDArray:
         """The polygons as they were given."""
-        import shapely
-
+        shapely = import_shapely()
         given = self.polygons
         given = getattr(given, "geometry", given)  # of a GeoDataFrame
         shapes = np.atleast_1d(np.asarray(getattr(given, "values", given), dtype=object))

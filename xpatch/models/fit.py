@@ -26,9 +26,9 @@ NAMES = ("coef", "cov", "n", "rss", "term", "term_")
 def fit(
     patches: Any,
     model: Any,
-    *,
     y: Hashable | None = None,
     x: Any = (),
+    *,
     over: str | None = None,
     features: Any = None,
     independent: Any = None,

@@ -8,11 +8,13 @@ from typing import Any
 import xarray as xr
 from numpy.typing import NDArray
 
-from xpatch.domain import domain_of
+from xpatch.domain import PointDomain, VectorDomain, domain_of
 from xpatch.engine.slices import Slices
+from xpatch.geometry import KNNGraph, RadiusGraph, SphericalCap
 from xpatch.patches.index import RECIPE, PatchIndex, patch_index
 from xpatch.patches.names import is_lead
 from xpatch.patches.plan import Plan
+from xpatch.spec import kind_of
 
 __all__ = ["names_for"]
 
@@ -45,6 +47,7 @@ SEVERAL = {
 WINDOWS = {"lookback", "horizon"}
 LISTS = {"distance", "geometries"}
 BOXES = {"crop", "slices"}
+PLACED = {"places", "offsets", "footprints", "geometries", "plot"}
 IN_SPACE = {"footprints", "slices", "edges"}
 
 
@@ -91,12 +94,30 @@ def _beside(index: PatchIndex, plan: Plan) -> set[str]:
     out |= _without_areas(plan.domain)
     out |= {"coverage"} if plan.hood.coarse else set()
     if set(plan.hood.time_dims) == set(plan.dims):
-        out |= IN_SPACE | LISTS | ({"places"} if plan.lists else set())
+        out |= IN_SPACE | LISTS | {"to_features"} | ({"places"} if plan.lists else set())
     if not lists or plan.places is None:
         out |= LISTS
     elif any(m.distances is None for m in lists):
         out |= {"distance"}
-    return out | (BOXES if plan.lists else set())
+    if lists or plan.domain.element_dims or plan.domain.curved:
+        out |= {"to_features", "slices"}
+    return out | (BOXES if plan.lists else set()) | _without_places(plan)
+
+
+def _without_places(plan: Plan) -> set[str]:
+    """Give what asks where cells or elements are, or who their neighbors are, where nothing says it."""
+    domain, lists = plan.domain, [m for m in plan.lists if not m.timed]
+    if domain.element_dims:
+        geometry = kind_of(plan.spec.get("geometry"))
+        linked = issubclass(geometry, KNNGraph | RadiusGraph | SphericalCap)
+        scattered = isinstance(domain, PointDomain | VectorDomain)
+        return {"edges"} if lists and scattered and not linked else set()
+    if domain.curved or domain.rotated is not None:
+        return {"slices"}
+    labels = [domain.coordinate(d) for d in domain.spatial_dims]
+    if all(v is not None and v.dtype.kind in "iuf" for v in labels):
+        return set()
+    return {"slices", *(PLACED if lists else ())}
 
 
 def _windows(index: PatchIndex, plan: Plan) -> dict[str, bool]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xpatch import sphere
 from xpatch.domain import Sites
+from xpatch.domain.axes import import_shapely
 from xpatch.geometry import Parents
 from xpatch.neighborhood import Members
 from xpatch.patches.centers import is_center
@@ -99,7 +100,7 @@ def weights(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
 
 def geometries(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     """Give the geometry of each member: that of the field, or a point."""
-    import shapely
+    shapely = import_shapely()
 
     sites = sites_of(plan)
     shapes = sites.geometries
