@@ -377,7 +377,9 @@ def test_files_of_one_band_each_are_bands_by_their_names(tmp_path):
     np.testing.assert_array_equal(field[..., 5, 7], [[100, 101, 102], [200, 201, 202]])
     again = xpatch.catalog(cat.drop(columns="asset"), asset=r"_(B\d\d)_")
     assert again.patch.field(resolution=10).equals(field)
-    with pytest.raises(ValueError, match=r"no asset in the name of '.*B04_10m\.tif' by the pattern"):
+    with pytest.raises(
+        ValueError, match=r"no asset in the name of '.*B04_10m\.tif' by the pattern"
+    ):
         xpatch.catalog(tmp_path / "*.tif", asset=r"_(Q\d\d)_")
     with pytest.raises(ValueError, match=r"asset is a regular expression .* got '_\(B'"):
         xpatch.catalog(tmp_path / "*.tif", asset="_(B")
@@ -405,6 +407,6 @@ def test_named_bands_of_files_of_one_scene_are_bands_of_one_field(tmp_path):
     np.testing.assert_array_equal(field[..., 5, 7], [[100, 101, 102], [200, 201, 202]])
     two = cat.patch.field(resolution=10, bands=["B11", "B04"])
     assert two.equals(field.sel(band=["B11", "B04"]))
-    with pytest.raises(KeyError, match="row 3, .* has no band 'B08'; its bands have"):
-        lacking = cat.drop(index=4)  # of the second date
+    lacking = cat.drop(index=4)  # of the second date
+    with pytest.raises(KeyError, match=r"row 3, .* has no band 'B08'; its bands have"):
         lacking.patch.field(resolution=10, bands=["B04", "B08"])

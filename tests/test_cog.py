@@ -283,8 +283,8 @@ def test_an_encoding_is_by_variable(tmp_path, store):
     flat = {"dtype": "u1"}
     with pytest.raises(ValueError, match=r"by variable, encoding=\{'b4': \{'dtype': 'u1'\}\}"):
         xpatch.write(raster(), tmp_path / store, encoding=flat)
+    unnamed = raster().rename(None)
     with pytest.raises(ValueError, match="names 'v', but the field has no name; give it one"):
-        unnamed = raster().drop_vars(["y", "x", "spatial_ref"]).rename(None)
         xpatch.write(unnamed, tmp_path / store, encoding={"v": flat})
     assert not [*tmp_path.iterdir()]
 

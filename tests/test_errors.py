@@ -447,7 +447,11 @@ CASES = {
     ),
     "empty batches": (lambda: PATCHES.patch.batches(0), ValueError, r"at least 1, got 0"),
     "float batches": (lambda: PATCHES.patch.batches(2.5), TypeError, r"must be an int, got 2.5"),
-    "anchors of a field": (lambda: FIELD.patch.anchors, ValueError, r"Patcher\(…\)\.anchors\(field\)"),
+    "anchors of a field": (
+        lambda: FIELD.patch.anchors,
+        ValueError,
+        r"Patcher\(…\)\.anchors\(field\)",
+    ),
     "specification of a class that is not there": (
         lambda: xpatch.Patcher.from_spec({"geometry": {"class": "Cube"}}),
         ValueError,

@@ -133,11 +133,17 @@ def _one(
             raise KeyError(f"no file is of the asset {band!r}; there are {sorted(set(assets))}")
         return found
     names = names_of(table)
-    found = np.array([0 if own is None or band not in own else own.index(band) + 1 for own in names])
+    found = np.array(
+        [0 if own is None or band not in own else own.index(band) + 1 for own in names]
+    )
     lost = ~np.isin(scenes, scenes[found > 0])
     if lost.any():
         k = int(np.flatnonzero(lost)[0])
-        hint = "" if names[k] else f"; files of one band each are named by the names of files: {NAMING}"
+        hint = (
+            ""
+            if names[k]
+            else f"; files of one band each are named by the names of files: {NAMING}"
+        )
         raise KeyError(
             f"row {k}, {table['href'].iloc[k]!r}, has no band {band!r}; its bands have {names[k] or 'no names'}{hint}"
         )
