@@ -126,6 +126,32 @@ def test_arrays_of_any_library_with_new_dimensions(kind, library, tmp_path):
     xr.testing.assert_equal(merged["y"], field()["y"])
 
 
+@KINDS
+@pytest.mark.parametrize("form", ["array", "dict", "named"])
+def test_zeros_of_a_model_are_values_whatever_the_field_says(kind, form, tmp_path):
+    """Oracle: the mean of the masks of all windows, counted by NumPy."""
+    numbers = np.random.default_rng(1).integers(1, 99, (12, 12)).astype("u2")
+    attrs = {"_FillValue": 0, "scale_factor": 0.1, "flag_values": [0, 1], "units": "1"}
+    source = put(xr.DataArray(numbers, dims=("y", "x"), name="t", attrs=attrs), kind, tmp_path)
+
+    def bright(p):
+        mask = (p.values > p.values.mean((1, 2), keepdims=True)).astype("u1")
+        return {"m": mask} if form == "dict" else mask
+
+    words = {"output_dims": ("patch", "y", "x")} if form == "named" else {}
+    out = source.patch.apply(
+        bright, 6, sampler=xpatch.RegularStride(3), aggregation="mean", **words
+    )
+    out = out["m"] if form == "dict" else out
+    total, count = np.zeros((12, 12)), np.zeros((12, 12))
+    for y, x in np.ndindex(3, 3):
+        at = np.s_[3 * y : 3 * y + 6, 3 * x : 3 * x + 6]
+        total[at] += numbers[at] > numbers[at].mean()
+        count[at] += 1
+    np.testing.assert_allclose(out, total / count)
+    assert out.attrs == {}
+
+
 def test_dimensions_that_stay_keep_their_labels():
     merged = field().patch.apply(
         lambda p: np.moveaxis(p.values, 1, 3), output_dims=("patch", "y", "x", "band"), **CUT

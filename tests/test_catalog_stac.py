@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import warnings
 
 import geopandas
 import numpy as np
@@ -344,3 +345,68 @@ def test_a_field_like_one_of_odc_has_its_grid(items, loaded, kind):
     same = out.isel(band=0).values == red.values
     assert same.mean() > (0.99 if kind == "degrees" else 0.9999)
     np.testing.assert_array_equal(out.time.values, red.time.values)
+
+
+# -------------------------------------------------------------- one file a band, without items
+
+
+def one_file_a_band(folder, names=False):
+    """Write bands of 10 m and of 20 m of one scene, of two dates, as products in folders have them."""
+    for day in (1, 2):
+        for k, (band, step) in enumerate((("B04", 10), ("B08", 10), ("B11", 20))):
+            n = 120 // step
+            write(
+                folder / f"S_2024060{day}T101559_{band}_{step}m.tif",
+                np.full((1, n, n), 100 * day + k, "u2"),
+                Affine(step, 0, 6e5, 0, -step, 5.2e6),
+                32632,
+                nodata=0,
+                names=[band] if names else (),
+            )
+    return {"time": r"_(\d{8}T\d{6})"}
+
+
+def test_files_of_one_band_each_are_bands_by_their_names(tmp_path):
+    words = one_file_a_band(tmp_path)
+    cat = xpatch.catalog(tmp_path / "*.tif", **words, asset=r"_(B\d\d)_")
+    assert cat["asset"].tolist() == ["B04", "B08", "B11"] * 2
+    field = cat.patch.field(resolution=10)
+    assert field.dims == ("time", "band", "y", "x")
+    assert field.band.values.tolist() == ["B04", "B08", "B11"]
+    assert field.shape == (2, 3, 12, 12)
+    np.testing.assert_array_equal(field[..., 5, 7], [[100, 101, 102], [200, 201, 202]])
+    again = xpatch.catalog(cat.drop(columns="asset"), asset=r"_(B\d\d)_")
+    assert again.patch.field(resolution=10).equals(field)
+    with pytest.raises(
+        ValueError, match=r"no asset in the name of '.*B04_10m\.tif' by the pattern"
+    ):
+        xpatch.catalog(tmp_path / "*.tif", asset=r"_(Q\d\d)_")
+    with pytest.raises(ValueError, match=r"asset is a regular expression .* got '_\(B'"):
+        xpatch.catalog(tmp_path / "*.tif", asset="_(B")
+
+
+def test_files_that_others_of_the_same_scene_hide(tmp_path):
+    words = one_file_a_band(tmp_path)
+    cat = xpatch.catalog(tmp_path / "*.tif", **words)
+    with pytest.warns(UserWarning, match=r"6 files of one band .* asset=r'_\(B\\d\\d\)_'"):
+        assert cat.patch.field(resolution=10).sizes["band"] == 1
+    with pytest.raises(KeyError, match=r"no band 'B04'; its bands have no names; .*asset="):
+        cat.patch.field(resolution=10, bands=["B04", "B11"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert int(cat.patch.field(resolution=10, overlap="count").max()) == 3
+        cat[cat.href.str.contains("B04")].patch.field(time=None)  # dates are no bands
+        list(cat.patch.scenes())
+
+
+def test_named_bands_of_files_of_one_scene_are_bands_of_one_field(tmp_path):
+    words = one_file_a_band(tmp_path, names=True)
+    cat = xpatch.catalog(tmp_path / "*.tif", **words)
+    field = cat.patch.field(resolution=10)
+    assert field.band.values.tolist() == ["B04", "B08", "B11"]
+    np.testing.assert_array_equal(field[..., 5, 7], [[100, 101, 102], [200, 201, 202]])
+    two = cat.patch.field(resolution=10, bands=["B11", "B04"])
+    assert two.equals(field.sel(band=["B11", "B04"]))
+    lacking = cat.drop(index=4)  # of the second date
+    with pytest.raises(KeyError, match=r"row 3, .* has no band 'B08'; its bands have"):
+        lacking.patch.field(resolution=10, bands=["B04", "B08"])

@@ -258,6 +258,44 @@ def test_packing_is_undone_by_readers_and_refused_where_values_do_not_fit(tmp_pa
     assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]
 
 
+def test_numbers_that_attributes_scale_are_so_in_the_file(tmp_path):
+    """Oracle: what xarray decodes of the same field in zarr."""
+    packed = raster(dtype="u2").assign_attrs(scale_factor=0.1, add_offset=-2.0)
+    xpatch.write(packed, tmp_path / "a.tif")
+    with rasterio.open(tmp_path / "a.tif") as source:
+        assert (source.scales, source.offsets) == ((0.1,), (-2.0,))
+        np.testing.assert_array_equal(source.read(1), packed)
+    xpatch.write(packed, tmp_path / "a.zarr")
+    stored = xr.open_zarr(tmp_path / "a.zarr")["b4"]
+    opened = rioxarray.open_rasterio(tmp_path / "a.tif", mask_and_scale=True)
+    np.testing.assert_allclose(opened[0], stored, atol=1e-6)
+    with pytest.raises(ValueError, match="encoding has 'scale_factor', and the attributes of 'b4'"):
+        xpatch.write(packed, tmp_path / "b.tif", encoding={"b4": {"scale_factor": 0.5}})
+    for name in ("f.tif", "f.zarr"):  # a model may have scaled them: nothing tells
+        with pytest.warns(UserWarning, match=r"attributes of 'b4' say \{'scale_factor': 0.1"):
+            xpatch.write(packed.astype("f8"), tmp_path / name)
+    with rasterio.open(tmp_path / "f.tif") as source:
+        assert source.scales == (0.1,)
+
+
+@pytest.mark.parametrize("store", ["a.tif", "a.zarr"])
+def test_an_encoding_is_by_variable(tmp_path, store):
+    flat = {"dtype": "u1"}
+    with pytest.raises(ValueError, match=r"by variable, encoding=\{'b4': \{'dtype': 'u1'\}\}"):
+        xpatch.write(raster(), tmp_path / store, encoding=flat)
+    unnamed = raster().rename(None)
+    with pytest.raises(ValueError, match="names 'v', but the field has no name; give it one"):
+        xpatch.write(unnamed, tmp_path / store, encoding={"v": flat})
+    assert not [*tmp_path.iterdir()]
+
+
+def test_means_of_integers_are_rounded_where_integers_are_written(tmp_path):
+    field = raster(dtype="u2") * 97 + 1
+    merged = tiles(field).patch.merge(xpatch.OverlapAdd("hann"))
+    xpatch.write(merged, tmp_path / "a.tif", encoding={"b4": {"dtype": "uint16"}})
+    np.testing.assert_array_equal(read(tmp_path / "a.tif")[0], field)
+
+
 @pytest.mark.parametrize(
     ("values", "packing", "said"),
     [

@@ -67,6 +67,41 @@ CASES = {
         ValueError,
         r"9 cells does not fit in the 8 cells of 'y'.*boundary='pad'",
     ),
+    "size in cells that is meant in units of labels": (
+        lambda: FIELD.assign_coords(y=10.0 * np.arange(8)).patch.split({"y": 40, "x": 4}),
+        ValueError,
+        r"does not fit in the 8 cells of 'y'.*; 40 is in cells, and 40.0 in units of 'y'",
+    ),
+    "a share as a step": (
+        lambda: xpatch.RegularStride("50%"),
+        ValueError,
+        r"that is an overlap, RegularStride\(overlap='50%'\)",
+    ),
+    "sizes by keyword": (
+        lambda: FIELD.patch.split(y=4, x=4),
+        TypeError,
+        r"split has no y=.*Rectangular\(y=64, x=64\)",
+    ),
+    "a path for a field": (
+        lambda: xpatch.split("a.tif", 4),
+        TypeError,
+        r"got str: of a raster rioxarray.open_rasterio\(path\)",
+    ),
+    "objects without a name": (
+        lambda: FIELD.astype(object).rename(None).patch.split({"y": 4, "x": 4}),
+        TypeError,
+        r"the field has object dtype, .* or leave it out$",
+    ),
+    "another library's sets": (
+        lambda: PATCHES.patch.train_test_split,
+        AttributeError,
+        r"it is patches\.patch\.sets\(\{'train': 0\.8",
+    ),
+    "a block on the ground": (
+        lambda: PATCHES.patch.sets({"a": 0.5, "b": 0.5}, block="1km"),
+        ValueError,
+        r"block=\{'y': …\}, an int in cells, a float in units of the labels",
+    ),
     "size larger than the period": (
         split(geometry=Rectangular(y=9, boundary="wrap")),
         ValueError,
@@ -306,8 +341,9 @@ CASES = {
     "unknown aggregation": (
         merge(PATCHES, "average"),
         ValueError,
-        r"unknown aggregation 'average'.*'mean'",
+        r"unknown aggregation 'average'; it is 'mean' here; known are",
     ),
+    "a vote": (merge(PATCHES, "majority"), ValueError, r"it is 'mode' here"),
     "window in place of an aggregation": (
         merge(PATCHES, xpatch.Hann()),
         TypeError,
@@ -411,7 +447,11 @@ CASES = {
     ),
     "empty batches": (lambda: PATCHES.patch.batches(0), ValueError, r"at least 1, got 0"),
     "float batches": (lambda: PATCHES.patch.batches(2.5), TypeError, r"must be an int, got 2.5"),
-    "anchors of a field": (lambda: FIELD.patch.anchors, ValueError, r"these are not patches"),
+    "anchors of a field": (
+        lambda: FIELD.patch.anchors,
+        ValueError,
+        r"Patcher\(…\)\.anchors\(field\)",
+    ),
     "specification of a class that is not there": (
         lambda: xpatch.Patcher.from_spec({"geometry": {"class": "Cube"}}),
         ValueError,

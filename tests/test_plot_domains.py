@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -187,6 +189,41 @@ def test_a_projection_is_drawn_in_its_own_coordinates():
         boxes.get_paths()[0].get_extents().extents, [3.98e6, 2.98e6, 4.18e6, 3.14e6]
     )
     assert ax.get_aspect() == 1
+
+
+def test_outlines_of_a_rotated_raster_in_meters_are_closed():
+    pytest.importorskip("rioxarray")
+    affine = pytest.importorskip("affine")
+    raster = xr.DataArray(np.zeros((8, 8)), dims=("y", "x")).rio.write_crs(32632)
+    raster = raster.rio.write_transform(affine.Affine(300, 90, 6e5, 90, -300, 5.2e6))
+    figure = raster.patch.split({"y": 4, "x": 4}).patch.plot()
+    lines = lines_of(figure.axes[0])
+    assert len(lines) == 5  # one of them twice
+    for line in lines:
+        np.testing.assert_allclose(line[0], line[-1])
+
+
+def test_numbers_of_a_projection_leave_each_other_room():
+    """A scene of 4 km: nine labels of six digits lay on each other."""
+    at = {"y": 5.2e6 - 10.0 * np.arange(300), "x": 6e5 + 10.0 * np.arange(400)}
+    scene = xr.DataArray(np.zeros((300, 400)), at, ("y", "x")).rio.write_crs(32632)
+    figure = scene.patch.split(64).patch.plot(scene)
+    figure.canvas.draw()
+    for ax in figure.axes[:2]:
+        boxes = [t.get_window_extent() for t in ax.get_xticklabels() if t.get_text()]
+        assert len(boxes) > 2
+        assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+
+
+def test_a_band_of_several_is_called_by_its_own_name():
+    names = {"long_name": ("blue", "green", "red"), "units": "1"}
+    raster = xr.DataArray(np.zeros((3, 8, 8)), {"band": [1, 2, 3]}, ("band", "y", "x"), attrs=names)
+    patches = raster.patch.split({"y": 4, "x": 4})
+    labels = [ax.get_ylabel() for ax in patches.patch.plot(raster.sel(band=3)).axes]
+    assert "red" in labels
+    bare = raster.isel(band=0, drop=True).rename("b")
+    labels = [ax.get_ylabel() for ax in patches.patch.plot(bare).axes]
+    assert "b" in labels
 
 
 def test_footprints_across_the_dateline_are_whole():

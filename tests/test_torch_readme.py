@@ -24,6 +24,7 @@ def test_the_network_of_the_readme(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     label = (rng.random((384, 512)) > 0.9).astype("u1")
     image = np.stack([label, label * 2]).astype("f4")
+    image[:, 200:230, 300:370] = np.nan  # clouds
     coords = {"y": 5_000_000 - 10.0 * np.arange(384), "x": 300_000 + 10.0 * np.arange(512)}
     scene = xr.Dataset({"image": (("band", "y", "x"), image), "label": (("y", "x"), label)}, coords)
     scene = scene.rio.write_crs("EPSG:32633")
@@ -37,6 +38,8 @@ def test_the_network_of_the_readme(tmp_path, monkeypatch):
     exec(code, names)
     assert steps
     assert set(steps) == {((16, 2, 64, 64), (16, 64, 64), torch.uint8)}
+    label[200:230, 300:370] = 255
     with rioxarray.open_rasterio("map.tif") as written:
+        assert written.rio.nodata == 255
         np.testing.assert_array_equal(written[0], label)
         assert written.rio.crs.to_epsg() == 32633

@@ -37,6 +37,14 @@ OTHER_WORDS = {  # of other libraries, which ours take for names of dimensions
     "geometry": "a specification is made a patcher by Patcher.from_spec(spec)",
 }  # fmt: skip
 
+SYNONYMS = {
+    "average": "mean",
+    "avg": "mean",
+    "majority": "mode",
+    "vote": "mode",
+    "blend": "overlapadd",
+}
+
 
 def hint_of(names: Iterable[Any]) -> str:
     """Say what is meant by names of dimensions that are words of other libraries."""
@@ -299,7 +307,9 @@ def named(value: Any, base: type[T], table: Mapping[str, type[T]], what: str) ->
     if isinstance(value, str):
         key = folded(value)
         if key not in table:
-            raise ValueError(f"unknown {what} {value!r}; known are {sorted(table)}")
+            meant = SYNONYMS.get(key)
+            hint = f"it is {meant!r} here; " if meant in table else ""
+            raise ValueError(f"unknown {what} {value!r}; {hint}known are {sorted(table)}")
         value = table[key]
     if isinstance(value, type) and issubclass(value, base):
         try:

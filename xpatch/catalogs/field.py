@@ -19,7 +19,7 @@ from xpatch.catalogs.gridding import MARGIN, check_scale, grid_for, own_grid, tr
 from xpatch.catalogs.mosaic import OVERLAPS, Mosaic
 from xpatch.catalogs.optional import optional
 from xpatch.catalogs.scenes import SceneFile
-from xpatch.catalogs.storage import band_numbers, missing, storage
+from xpatch.catalogs.storage import band_numbers, missing, storage, tell_hidden, together
 from xpatch.catalogs.table import check_table, rasters_of
 from xpatch.domain.affine import is_straight, written
 from xpatch.domain.bounds import read_crs
@@ -157,7 +157,9 @@ def on_grid(
     """Put the files on a grid."""
     rasters = rasters_of(table)
     steps, labels = times.steps(table, time, functools.partial(central_longitude, rasters))
-    numbers, names = band_numbers(table, bands)
+    scene = together(table, rasters)
+    numbers, names = band_numbers(table, bands, scene)
+    tell_hidden(table, scene, overlap)
     boxes = boxes_on(grid, rasters, MARGIN)
     check_scale(table, grid, boxes, rasters.shapes)
     gaps = functools.partial(gaps_in, grid, rasters, steps)

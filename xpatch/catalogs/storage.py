@@ -6,15 +6,52 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from xpatch.catalogs.footprints import Rasters, rings
+from xpatch.report import tell
+
 ASSET = "asset"
+NAMING = r"xpatch.catalog(…, asset=r'_(B\d\d)_')"
 EXACT = 2**53  # up to which doubles hold integers
 MEND = "shall stand for missing, fill_value=255, or fill_value=np.nan for floats"
 
 
-def band_numbers(table: Any, bands: Any) -> tuple[NDArray[np.int64], NDArray[Any]]:
+def together(table: Any, rasters: Rasters) -> NDArray[np.int64]:
+    """Give which files are of one scene: those of the same ground and date have the same number."""
+    corners = np.round(rings(rasters.transforms, rasters.shapes, 1), 6).reshape(len(table), -1)
+    known = pd.DataFrame(corners).assign(crs=rasters.codes)
+    if "datetime" in table:
+        known["datetime"] = table["datetime"].to_numpy()
+    found = known.groupby(list(known), sort=False, dropna=False).ngroup()
+    return found.to_numpy(np.int64)
+
+
+def tell_hidden(table: Any, scenes: NDArray[np.int64], overlap: str) -> None:
+    """Warn of bands that lie below others: files of one band of a scene, without a name."""
+    if overlap not in ("first", "last") or assets_of(table) is not None:
+        return
+    alone = np.asarray(table["bands"], int) == 1
+    alone &= np.array([own is None for own in names_of(table)])
+    own = scenes[alone]
+    several = np.bincount(own, minlength=1)[own] > 1
+    if several.any():
+        hrefs = table["href"][alone][several]
+        few = list(hrefs[(own[several] == own[several][0])][:2])
+        tell(
+            f"{len(hrefs)} files of one band without a name lie on the same ground at the same time as others, such as {few}, "
+            f"so that overlap={overlap!r} shows one of them only; if they are bands of one scene, say which: {NAMING}, or "
+            "cat['asset'] = …; if they differ in their dates, say these: time="
+        )
+
+
+def band_numbers(
+    table: Any, bands: Any, scenes: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Give which band of each file (row, band) is which of the field, 0 where it has none, and their names.
+
+    A file may lack a band that another one of its scene has, as those of 20 m those of 10 m.
 
     Raises
     ------
@@ -33,6 +70,8 @@ def band_numbers(table: Any, bands: Any) -> tuple[NDArray[np.int64], NDArray[Any
                 f"the assets {many} have several bands; take one asset, cat[cat['asset'] == {many[0]!r}]"
             )
     if bands is None:
+        bands = _names_apart(table, scenes)
+    if bands is None:
         if len(set(counts.tolist())) > 1:
             raise ValueError(
                 f"files have different numbers of bands: {groups(table, counts.tolist())}; say which are meant, bands=[1]"
@@ -42,7 +81,7 @@ def band_numbers(table: Any, bands: Any) -> tuple[NDArray[np.int64], NDArray[Any
     wanted: list[Any] = [bands] if one else np.asarray(bands, object).tolist()
     if not wanted:
         raise ValueError("bands is empty; give numbers from 1, or names")
-    numbers = np.stack([_one(table, counts, assets, band) for band in wanted], axis=1)
+    numbers = np.stack([_one(table, counts, assets, band, scenes) for band in wanted], axis=1)
     return numbers.astype(np.int64), np.asarray(wanted)
 
 
@@ -53,7 +92,28 @@ def assets_of(table: Any) -> list[str] | None:
     return list(table[ASSET])
 
 
-def _one(table: Any, counts: NDArray, assets: list[str] | None, band: Any) -> NDArray[np.int64]:
+def names_of(table: Any) -> list[list[str] | None]:
+    """Give the names that the bands of each file have."""
+    given = table["band_names"] if "band_names" in table else [None] * len(table)
+    return [list(n) if isinstance(n, list | tuple | np.ndarray) else None for n in given]
+
+
+def _names_apart(table: Any, scenes: NDArray[np.int64]) -> list[str] | None:
+    """Give the names of all bands, where files of a scene have different ones."""
+    names = names_of(table)
+    apart = {(scene, *(own or ())) for scene, own in zip(scenes.tolist(), names, strict=True)}
+    if None in names or len(apart) == len(set(scenes.tolist())):
+        return None
+    return list(dict.fromkeys(name for own in names for name in own or ()))
+
+
+def _one(
+    table: Any,
+    counts: NDArray,
+    assets: list[str] | None,
+    band: Any,
+    scenes: NDArray[np.int64],
+) -> NDArray[np.int64]:
     if isinstance(band, bool) or not isinstance(band, str | int | np.integer):
         raise TypeError(f"bands are numbers from 1, or names, got {band!r}")
     if not isinstance(band, str):
@@ -72,21 +132,22 @@ def _one(table: Any, counts: NDArray, assets: list[str] | None, band: Any) -> ND
         if not found.any():
             raise KeyError(f"no file is of the asset {band!r}; there are {sorted(set(assets))}")
         return found
-    names = list(table["band_names"]) if "band_names" in table else [None] * len(table)
-    found = np.array([_index(own, band) for own in names])
-    if (found == 0).any():
-        k = int(np.flatnonzero(found == 0)[0])
-        own: Any = names[k]
-        own = list(own) if isinstance(own, list | tuple | np.ndarray) else "no names"
+    names = names_of(table)
+    found = np.array(
+        [0 if own is None or band not in own else own.index(band) + 1 for own in names]
+    )
+    lost = ~np.isin(scenes, scenes[found > 0])
+    if lost.any():
+        k = int(np.flatnonzero(lost)[0])
+        hint = (
+            ""
+            if names[k]
+            else f"; files of one band each are named by the names of files: {NAMING}"
+        )
         raise KeyError(
-            f"row {k}, {table['href'].iloc[k]!r}, has no band {band!r}; its bands have {own}"
+            f"row {k}, {table['href'].iloc[k]!r}, has no band {band!r}; its bands have {names[k] or 'no names'}{hint}"
         )
     return found
-
-
-def _index(names: Any, band: str) -> int:
-    own = list(names) if isinstance(names, list | tuple | np.ndarray) else []
-    return own.index(band) + 1 if band in own else 0
 
 
 def storage(

@@ -32,7 +32,13 @@ PARQUET = (".parquet", ".geoparquet", ".pq")
 
 
 def catalog(
-    source: Any, *, time: Any = None, bounds: Any = None, crs: Any = 4326, where: str | None = None
+    source: Any,
+    *,
+    time: Any = None,
+    asset: Any = None,
+    bounds: Any = None,
+    crs: Any = 4326,
+    where: str | None = None,
 ) -> Any:
     r"""List many files in a table, of which ``.patch.field`` makes one lazy field.
 
@@ -51,6 +57,10 @@ def catalog(
     time : str, or pair of times, optional
         For paths a regular expression: what its groups match in the name of a file, one after the other, is its date,
         such as ``r"_(\d{8})\.tif"``. For all that has dates (start, end), half-open, [start, end) in UTC.
+    asset : str, optional
+        For files of one band each a regular expression: what its groups match in the name of a file is the band that it
+        is of, such as ``r"_(B\d\d)_"``. Files of one place and time are then the bands of one field, as assets of
+        a STAC item are.
     bounds : tuple, GeoSlice or geometry, optional
         Rows whose footprint intersects these (west, south, east, north) in ``crs``, or a geometry; touching counts.
         West greater than east is across the dateline. Of a `GeoSlice` the interval counts as well.
@@ -63,8 +73,8 @@ def catalog(
     Returns
     -------
     GeoDataFrame
-        With the columns ``href``, ``geometry``, ``datetime`` (UTC, if there are dates), ``proj:code``,
-        ``proj:transform``, ``proj:shape``, ``bands`` (their number), ``dtype`` and ``nodata``, as stac-geoparquet names
+        With the columns ``href``, ``geometry``, ``datetime`` (UTC, if there are dates), ``asset`` (if it is asked
+        for, or of items), ``proj:code``, ``proj:transform``, ``proj:shape``, ``bands`` (their number), ``dtype`` and ``nodata``, as stac-geoparquet names
         them. The order of rows is their priority where files overlap. It is selected, joined and
         written as any table, ``cat.to_parquet(path, write_covering_bbox=True)``.
 
@@ -109,9 +119,9 @@ def catalog(
         from xpatch.catalogs import query
 
         found = query.read(source, **asked)
-        return as_table(found, None, crs_code(crs))
+        return with_assets(as_table(found, None, crs_code(crs)), asset)
     pattern = None if interval is time else times.as_pattern(time)
-    table = as_table(source, pattern, crs_code(crs))
+    table = with_assets(as_table(source, pattern, crs_code(crs)), asset)
     if asked["interval"] is not None and "datetime" not in table:
         raise ValueError(
             f"the files have no dates, of which {interval!r} could select; say where they stand in the names of files, "
@@ -252,6 +262,20 @@ def check_table(table: Any) -> Any:
         raise ValueError("the catalog has no row: no file is left after what it was selected by")
     check_duplicates(list(table["href"]))
     return table
+
+
+def with_assets(table: Any, pattern: Any) -> Any:
+    """Give a table with the assets that stand in the names of files."""
+    if pattern is None:
+        return table
+    try:
+        known = re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise ValueError(
+            "asset is a regular expression whose groups are the band in the name of a file, such as "
+            f"r'_(B\\d\\d)_'; got {pattern!r}: {error}"
+        ) from None
+    return table.assign(asset=[times.in_name(known, h, "asset") for h in table["href"]])
 
 
 def dated(table: Any) -> Any:

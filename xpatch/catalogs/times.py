@@ -27,11 +27,7 @@ def from_name(pattern: re.Pattern[str], href: str) -> pd.Timestamp:
     ValueError
         If the pattern does not match, or it is no date.
     """
-    name = os.path.basename(href.split("?")[0].rstrip("/"))
-    match = pattern.search(name)
-    if match is None:
-        raise ValueError(f"no time in the name of {href!r} by the pattern {pattern.pattern!r}")
-    text = "".join(g or "" for g in match.groups()) or match.group()
+    text = in_name(pattern, href, "time")
     try:
         known = DIGITS.get(len(text)) if text.isdigit() else None
         found = pd.to_datetime(text, format=known) if known else instant(text)
@@ -43,6 +39,21 @@ def from_name(pattern: re.Pattern[str], href: str) -> pd.Timestamp:
             f"it: {error}{GROUP if not pattern.groups else ''}"
         ) from None
     return utc(found)
+
+
+def in_name(pattern: re.Pattern[str], href: str, what: str) -> str:
+    """Give what the groups of a pattern match in the name of a file, one after the other.
+
+    Raises
+    ------
+    ValueError
+        If the pattern does not match.
+    """
+    name = os.path.basename(href.split("?")[0].rstrip("/"))
+    match = pattern.search(name)
+    if match is None:
+        raise ValueError(f"no {what} in the name of {href!r} by the pattern {pattern.pattern!r}")
+    return "".join(g or "" for g in match.groups()) or match.group()
 
 
 def as_pattern(time: Any) -> re.Pattern[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,8 @@ def domain_of(obj: xr.DataArray | xr.Dataset) -> Lattice:
         return obj
     if not isinstance(obj, xr.DataArray | xr.Dataset):
         hint = ": xr.DataArray(values, dims=('y', 'x'))" if hasattr(obj, "shape") else ""
+        if isinstance(obj, str | os.PathLike) or type(obj).__name__ == "DatasetReader":
+            hint = ": of a raster rioxarray.open_rasterio(path) is one, of netCDF xr.open_dataset(path)"
         if hasattr(obj, "columns"):  # a data frame
             hint = ": of a catalog of files, table.patch.field(…) is one, and table.patch.split(…) its patches"
         raise TypeError(f"expected a DataArray or a Dataset, got {type(obj).__name__}{hint}")

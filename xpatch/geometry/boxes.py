@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import reprlib
-from collections.abc import Container, Mapping
+from collections.abc import Container, Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from xpatch.geometry.base import Anchors, Frame, Geometry
 from xpatch.geometry.lengths import cells_of, goes_with_latitude, size_of
 from xpatch.geometry.rows import RowFrame, row_frame
 from xpatch.neighborhood import Neighborhood
-from xpatch.spec import MOST, DimMap, by_dim, is_number, per_dim
+from xpatch.spec import MOST, DimMap, by_dim, is_integer, is_number, per_dim
 
 BOUNDARIES = ("shift", "drop", "pad", "wrap", "raise")
 PAD_MODES = (
@@ -169,7 +169,7 @@ class Rectangular(Geometry):
             if size > n and boundary[dim] != "pad":
                 raise ValueError(
                     f"a patch of {size} cells does not fit in the {n} cells of {dim!r}; use a size "
-                    f"of at most {n}, or boundary='pad' to extend the field"
+                    f"of at most {n}, or boundary='pad' to extend the field{_as_length(domain, dim, asked[dim])}"
                 )
             if size > max(n, MOST):
                 raise ValueError(
@@ -195,6 +195,15 @@ class Rectangular(Geometry):
         lattice = (frame.dims, frame.sizes, frame.shape, axes, places.product, wrap)
         pad = {"pad_mode": self.pad_mode, "pad_value": self.pad_value}
         return Neighborhood.boxes(*lattice, **pad)
+
+
+def _as_length(domain: Lattice, dim: Hashable, size: Any) -> str:
+    """Say how a size is typed that would fit as a length, in units of the labels."""
+    step = domain.spacing(dim) if is_integer(size) else None
+    if step is None or isinstance(step, np.timedelta64):
+        return ""
+    fits = 1 <= round(size / abs(float(step))) <= domain.sizes[dim]
+    return f"; {size} is in cells, and {float(size)} in units of {dim!r}" if fits else ""
 
 
 def _check_ordered(dims: tuple[Any, ...], domain: Lattice) -> None:

@@ -84,9 +84,9 @@ def _named(
     """Give the labels of the most probable classes; if all are ``settled`` none may be missing."""
     if settled and not known.all():
         raise ValueError(
-            "some cells have missing probabilities, and labels of dask patches that cover the whole field "
-            f"are {names.dtype}, which cannot be missing; say what they hold, merge(…, fill_value=…): a value "
-            "of that dtype, or NaN for floats"
+            "some cells have missing probabilities, and labels of patches that cover the whole field, which are read "
+            f"later, are {names.dtype}, which cannot be missing; say what they hold there, fill_value=255 of apply or "
+            "merge: a value of that dtype, or np.nan for floats"
         )
     return np.asarray(names[best])
 

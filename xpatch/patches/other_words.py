@@ -17,7 +17,7 @@ WEIGHTS = (
     "and weigh its members by patches.patch.distance"
 )
 KEYWORDS = OTHER_WORDS | {
-    **dict.fromkeys(("size", "sizes", "tile_size", "input_dims"), SIZE),
+    **dict.fromkeys(("size", "sizes", "tile_size", "chip_size", "input_dims", "y", "x", "lat", "lon"), SIZE),
     **dict.fromkeys(("step", "steps", "input_overlap"), STRIDE),
     **dict.fromkeys(("radius", "radius_km", "km"), "a radius is that of a geometry, SphericalCap(300)"),
     **dict.fromkeys(("k", "neighbors", "n_neighbors"), "neighbors are a geometry, KNNGraph(8)"),
@@ -36,7 +36,7 @@ METHODS = {
     **dict.fromkeys(("map", "map_blocks", "predict_on"), "field.patch.apply(model, {'y': 64, 'x': 64})"),
     **dict.fromkeys(("unpatch", "stitch", "reassemble", "blend"), "patches.patch.merge(OverlapAdd('hann'))"),
     **dict.fromkeys(("patchify", "tile", "tiles", "chips", "extract"), "field.patch.split({'y': 64, 'x': 64})"),
-    **dict.fromkeys(("train_test_split", "random_split"), SETS),
+    **dict.fromkeys(("train_test_split", "random_split"), "patches.patch.sets({'train': 0.8, 'test': 0.2}, block=…)"),
     **dict.fromkeys(("neighbors", "nearest"), "field.patch.split(KNNGraph(8))"),
 }  # fmt: skip
 

@@ -396,5 +396,5 @@ def check_values(obj: xr.DataArray | xr.Dataset, dims: tuple[Hashable, ...]) -> 
             raise TypeError(
                 f"{'the field' if name is None else repr(name)} has object dtype, which cannot be "
                 "cut into patches; convert it to numbers, dates or fixed-width text first, or leave it "
-                f"out, drop_vars({name!r})"
+                "out" + ("" if name is None else f", drop_vars({name!r})")
             )

@@ -26,7 +26,7 @@ from xpatch.patches.scene import alone, scenes_written
 
 NEVER_SPLIT = (
     "these are not patches: they carry neither a PatchIndex nor a recipe in the attributes of the "
-    "patch coordinate. Of a field patches are cut first, field.patch.split(…); if patches lost their index, "
+    "patch coordinate. Of a field patches are cut first, field.patch.split(…), and Patcher(…).anchors(field) says where; if patches lost their index, "
     "pass like=field to merge and keep their label coordinates. A template for map_blocks is made from the patches, "
     "such as xr.zeros_like(patches)"
 )

@@ -173,7 +173,8 @@ def _draw_bent(picture: Picture) -> Any:
         bar(axes[0], drawn, label_of(picture.field, picture.field.name))
     shown = picture.shown(BOXES)
     source = dataclasses.replace(picture.source, ordinals=entries[shown])
-    rings = [opened(ring) for ring in map(rings_of, bent_outlines(plan, source))]
+    rings = [list(ring) for ring in map(rings_of, bent_outlines(plan, source))]
+    rings = [opened(ring) for ring in rings] if canvas.degrees else rings
     draw_outlines(axes[0], rings, canvas, picture.color)
     draw_outlines(axes[0], rings[len(rings) // 2 :][:1], canvas, COLORS[0], thick=True)
     canvas.dress(axes[0], picture.title(len(shown)))

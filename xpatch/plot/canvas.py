@@ -116,6 +116,8 @@ class Canvas:
             self._keep_on_earth(ax)
             for axis in (ax.xaxis, ax.yaxis):
                 axis.get_major_locator().set_params(nbins=6, steps=[1, 2, 3, 6, 9, 10])
+        elif self.level:
+            ax.xaxis.get_major_locator().set_params(nbins=4)  # numbers of a projection are long
         if self.level:
             ax.set_aspect(stretch(ax.get_ybound()) if self.degrees else 1)
 

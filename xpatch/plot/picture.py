@@ -110,8 +110,13 @@ class Picture:
 
 
 def label_of(field: Any, name: Hashable) -> str:
-    """Give what a field is called, with its units."""
-    return _with_units(str(field.attrs.get("long_name", name or "")), field)
+    """Give what a field is called, with its units; readers of rasters name all bands at once."""
+    said = field.attrs.get("long_name", name or "")
+    if isinstance(said, list | tuple):
+        band = np.asarray(field.coords.get("band", 0))
+        known = band.ndim == 0 and band.dtype.kind in "iu" and 1 <= band <= len(said)
+        said = said[int(band) - 1] if known else name or ""
+    return _with_units(str(said), field)
 
 
 def axis_label(coord: Any, name: Hashable) -> str:

@@ -55,7 +55,8 @@ def apply(
         Takes loaded patches, as `split` gives them, and returns a DataArray or a Dataset with the
         patch dimension; or an array of any library, which is moved to NumPy (``__array__``, DLPack, tensors on
         any device, bfloat16 as float32): of the shape of the patches, one value per patch, or named by
-        `output_dims`; or a dict of arrays, which becomes a Dataset. A module gets the values of a DataArray as a
+        `output_dims`; or a dict of arrays, which becomes a Dataset. Arrays get no attributes: those of the
+        field are not about them. A module gets the values of a DataArray as a
         tensor of the dtype and on the device of its first parameter, and records no gradients. One in
         training mode is evaluated, on a copy that shares its parameters; one in evaluation mode is
         called as it is, with single layers that are still in training mode. Of dask the parameters are

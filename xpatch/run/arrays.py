@@ -112,7 +112,7 @@ class Outputs:
         n = batch.sizes[self.dim]
         if isinstance(batch, xr.DataArray):
             if values.shape == batch.shape:
-                return batch.copy(data=values)
+                return self._with_coords(values, batch.dims, batch).rename(batch.name)
             shape: Any = f"patches of shape {batch.shape} with dims {batch.dims}"
         else:
             shape = f"{n} patches of a Dataset"

@@ -11,10 +11,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain.nodata import Nodata, nodata_of
+from xpatch.report import tell
 
-__all__ = ["TYPES", "Packing", "named", "packed"]
+__all__ = ["TYPES", "Packing", "check_encoding", "named", "packed", "tell_scale"]
 
 PACKED = ("dtype", "scale_factor", "add_offset", "_FillValue")
+SCALE = {"scale_factor": 1.0, "add_offset": 0.0}
 OPTIONS = (  # of GDAL's COG driver
     "bigtiff",
     "blocksize",
@@ -64,6 +66,8 @@ class Packing:
         Of the file.
     scale, offset : float
         Value = number · scale + offset.
+    raw : bool
+        Whether the field holds numbers already, as its attributes say that have scale and offset.
     fill : number, optional
         What missing values become.
     nodata : Nodata, optional
@@ -75,12 +79,13 @@ class Packing:
     offset: float = 0.0
     fill: Any = None
     nodata: Nodata | None = None
+    raw: bool = False
 
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
         gone = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
         if self.nodata is not None:
             gone = gone | self.nodata.where(values)
-        if self.scale != 1 or self.offset != 0:
+        if not self.raw and (self.scale != 1 or self.offset != 0):
             values = (values - self.offset) / self.scale
         if self.dtype.kind in "iu" and values.dtype.kind in "iuf" and values.dtype != self.dtype:
             values = self._whole(values, gone)
@@ -126,15 +131,26 @@ def named(name: Any) -> str:
     return "" if name is None else str(name)
 
 
+def check_encoding(encoding: Mapping[Hashable, Any], names: list[Any]) -> None:
+    """Raise a ValueError unless an encoding is one by variable, and of those that there are."""
+    unknown = [n for n in encoding if n not in names]
+    if not unknown:
+        return
+    if names[:1] == [None]:
+        mend = "but the field has no name; give it one, field.rename('t')"
+    else:
+        mend = f"but the field has the variables {names}"
+    flat = not isinstance(encoding[unknown[0]], Mapping)
+    example = next((n for n in names if n is not None), "t")
+    hint = f"; it is by variable, encoding={{{example!r}: {dict(encoding)!r}}}" if flat else ""
+    raise ValueError(f"encoding names {unknown[0]!r}, {mend}{hint}")
+
+
 def packed(
     arrays: list[xr.DataArray], encoding: Mapping[Hashable, Mapping[str, Any]]
 ) -> tuple[Packing, dict[str, Any]]:
     """Give how all variables are packed, which a GeoTIFF has one way for, and the options of GDAL."""
-    unknown = [n for n in encoding if n not in [a.name for a in arrays]]
-    if unknown:
-        raise ValueError(
-            f"encoding names {unknown[0]!r}, but the field has the variables {[a.name for a in arrays]}"
-        )
+    check_encoding(encoding, [a.name for a in arrays])
     given = [dict(encoding.get(a.name, {})) for a in arrays]
     found = [_packing(a, own) for a, own in zip(arrays, given, strict=True)]
     packing = found[0]
@@ -190,12 +206,38 @@ def _packing(array: xr.DataArray, given: Mapping[str, Any]) -> Packing:
         fill = np.nan
     if fill is not None:
         fill = _fitting(fill, dtype)
-    scale, offset = float(given.get("scale_factor", 1)), float(given.get("add_offset", 0))
+    told = scale_of(array)
+    twice = [k for k in SCALE if told and k in given]
+    if twice:
+        raise ValueError(
+            f"encoding has {twice[0]!r}, and the attributes of {named(array.name)!r} say {told} of its values already: leave "
+            "the encoding out, or drop the attributes of values that are scaled, field.drop_attrs()"
+        )
+    scale, offset = (float((told or given).get(k, plain)) for k, plain in SCALE.items())
     if not np.isfinite([scale, offset]).all() or not scale:
         raise ValueError(
             f"scale_factor must be a number that is not 0, and add_offset a number, got {scale} and {offset}"
         )
-    return Packing(dtype, scale, offset, fill, nodata)
+    return Packing(dtype, scale, offset, fill, nodata, bool(told))
+
+
+def scale_of(array: xr.DataArray) -> dict[str, float]:
+    """Give what the attributes say of values that are not decoded: how numbers are scaled."""
+    known = {k: array.attrs[k] for k in SCALE if k in array.attrs}
+    found = {k: float(v) for k, v in known.items() if isinstance(v, int | float | np.number)}
+    return {} if {**SCALE, **found} == SCALE else found
+
+
+def tell_scale(obj: Any) -> None:
+    """Warn of floats that readers will scale: whether a model did so already only its author knows."""
+    arrays = obj.data_vars.values() if isinstance(obj, xr.Dataset) else [obj]
+    for array in arrays:
+        told = scale_of(array) if isinstance(array, xr.DataArray) else {}
+        if told and array.dtype.kind == "f":
+            tell(
+                f"the attributes of {named(array.name) or 'the field'!r} say {told} of its floats, and readers will scale what is "
+                "written; if they are scaled already, as by a model, drop what the field said: field.drop_attrs()"
+            )
 
 
 def _fitting(fill: Any, dtype: np.dtype) -> Any:

@@ -18,6 +18,7 @@ from xarray import Variable
 
 from xpatch.patches.record import made_of
 from xpatch.run.cog import is_cog, write_cog
+from xpatch.run.packing import check_encoding, tell_scale
 from xpatch.run.stores import MARK, RECORD, check_names, check_record, check_same, check_store
 
 __all__ = ["write"]
@@ -65,7 +66,8 @@ def write(
         resume with another one. What a file or a model holds is not compared: give a tag that changes with it.
     encoding, zarr_format
         As for `xarray.Dataset.to_zarr`. Of a GeoTIFF ``encoding`` takes, by variable, ``dtype``, ``scale_factor``,
-        ``add_offset`` and ``_FillValue``, without which values are written as they are, and options of GDAL's COG
+        ``add_offset`` and ``_FillValue``, without which values are written as they are (rounded, if ``dtype`` is
+        one of integers), and options of GDAL's COG
         driver: ``{"b4": {"compress": "ZSTD", "overview_resampling": "MODE"}}``. By default DEFLATE, and
         overviews by the mean of floats, by the nearest cell of others.
 
@@ -106,6 +108,7 @@ def write(
     ...
     ValueError: ... was begun as another field: tag None there, 'model v2' here; ...
     """
+    tell_scale(obj)
     if is_cog(store):
         return write_cog(
             obj, store, encoding or {}, resume=resume, tag=tag, zarr_format=zarr_format
@@ -189,11 +192,8 @@ def _opened(zarr: Any, store: Any) -> Any:
 
 def _aligned(field: xr.Dataset, encoding: Mapping[Hashable, Mapping[str, Any]]) -> xr.Dataset:
     """Chunk lazy variables as they will be stored; ``encoding`` replaces their own, as in to_zarr."""
-    unknown = [n for n in encoding if n not in field.variables]
-    if unknown:
-        raise ValueError(
-            f"encoding names {unknown[0]!r}, but the field has the variables {list(field.variables)}"
-        )
+    names = [None if n == UNNAMED else n for n in (*field.data_vars, *field.coords)]
+    check_encoding(encoding, names)
     out = field.copy()
     for name, variable in field.variables.items():
         if variable.chunks is None:

@@ -131,6 +131,12 @@ class RegularStride(Sampler):
             raise TypeError(
                 f"RegularStride takes step or overlap, not both (step={step!r}, overlap={overlap!r})"
             )
+        for one in each_of(step):
+            if isinstance(one, str) and one.strip().endswith("%"):
+                raise ValueError(
+                    f"the step of RegularStride is no share of the size, got {one!r}; that is an overlap, "
+                    f"RegularStride(overlap={one!r})"
+                )
         if step is not None:
             check_positive(step, "the step of RegularStride", lengths=True)
         object.__setattr__(self, "step", step)

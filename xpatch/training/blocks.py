@@ -50,7 +50,7 @@ class Lengths:
                 kind, others = ("a duration", time) if is_number(block) else ("a number", space)
                 raise ValueError(
                     f"block={block!r} fits none of the dimensions {others}, which take {kind}; name them: "
-                    f"block={{{others[0]!r}: …}}"
+                    f"block={{{others[0]!r}: …}}, an int in cells, a float in units of the labels"
                 )
             block = dict.fromkeys(dims, block)
         if not block:
