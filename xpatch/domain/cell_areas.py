@@ -15,7 +15,7 @@ from xpatch.domain.affine import raster_dims, read
 from xpatch.domain.lonlat import GRID, bounds_name
 from xpatch.domain.places import horizontal_dims_of
 from xpatch.domain.turns import TURN
-from xpatch.domain.units import LENGTHS
+from xpatch.domain.units import LENGTHS, check_degrees, to_degrees
 
 Floats = NDArray[np.float64]
 Dims = tuple[Hashable, ...]
@@ -281,7 +281,7 @@ def _bounds(domain: Any, name: Hashable) -> Variable | None:
     if bounds is None:
         return None
     found = domain.template.variables.get(bounds, domain.borders.get(bounds))
-    return None if found is None else found.to_base_variable()
+    return None if found is None else to_degrees(found.to_base_variable(), coord)
 
 
 def _step_told(domain: Any, dim: Hashable) -> float:
@@ -332,13 +332,8 @@ def _in_plane(crs: Any) -> dict[str, str]:
 
 
 def _check_degrees(domain: Any, dims: Dims) -> None:
+    check_degrees(domain, dims)
     for d in dims:
-        coords = domain.template.coords
-        units = str(coords[d].attrs.get("units", "")).lower() if d in coords else ""
-        if units.startswith("rad"):
-            raise ValueError(
-                f"labels along {d!r} are in {units}; areas need degrees: np.rad2deg, and attrs['units']"
-            )
         if (
             domain.roles.get(d) in ("latitude", "Y")
             and not (np.abs(domain.coordinate(d)) <= 90 + 1e-6).all()

@@ -15,6 +15,7 @@ import xpatch.domain.axes as ax
 from xpatch.domain.cell_areas import ON_SPHERE, STAND_FOR, polygon_areas, polygons_on_sphere
 from xpatch.domain.lattice import Lattice
 from xpatch.domain.sites import Sites, slot_name
+from xpatch.domain.units import to_degrees
 
 FEATURES = (
     "point",
@@ -133,7 +134,8 @@ class PointDomain(Elements):
 
     def _sites(self, dims: tuple[Hashable, ...]) -> Sites:
         x, y, geographic = self.places[dims]
-        values = [np.asarray(self.located.coords[n].transpose(*dims).values, float) for n in (x, y)]
+        at = [self.located.coords[n].transpose(*dims) for n in (x, y)]
+        values = [np.asarray((to_degrees(c) if geographic else c).values, float) for c in at]
         shape = tuple(self.sizes[d] for d in dims)
         crs = None if geographic else self.crs
         name = dims[0] if len(dims) == 1 else slot_name(self)
