@@ -663,3 +663,41 @@ def test_cells_of_h3_are_polygons_that_fill_the_globe():
     np.testing.assert_allclose(areas.sum(), 4 * np.pi * 6371008.8**2, rtol=1e-9)
     ranked = np.sort(areas)  # the twelve pentagons are the smallest
     assert ranked[11] * 1.1 < ranked[12]
+
+
+# ------------------------------------------------------------------- what comes along on other cells
+
+
+GIVEN = {
+    "where of KHopGraph": lambda f, g: f.patch.split(xpatch.KHopGraph(1, where=g > 1.5)),
+    "where of Valid": lambda f, g: f.patch.split(
+        xpatch.KHopGraph(1), sampler=xpatch.Valid(xpatch.EveryElement(), 0.5, where=g > 1.5)
+    ),
+    "weights": lambda f, g: f.patch.split(
+        xpatch.KHopGraph(1), sampler=xpatch.Random(9, seed=0, weights=g)
+    ),
+    "labels": lambda f, g: f.patch.split(
+        xpatch.KHopGraph(1), sampler=xpatch.ByClass(3, (g > 1.5).astype(int), seed=0)
+    ),
+}
+
+
+@pytest.mark.parametrize("what", GIVEN)
+@pytest.mark.parametrize("grid", [healpix, h3])
+@pytest.mark.parametrize("plain", [False, True])
+def test_what_comes_along_lies_on_the_cells_of_the_field(what, grid, plain):
+    field = grid()
+    turned = field[::-1]
+    turned = turned.drop_indexes("cell_ids") if plain else turned
+    with pytest.raises(ValueError, match="'cell_ids' in another order"):
+        GIVEN[what](field, turned)
+    there = GIVEN[what](field, field)
+    assert GIVEN[what](field, field[::-1].reindex_like(field)).equals(there)
+    assert GIVEN[what](field, field.drop_vars("cell_ids")).equals(there)
+
+
+@pytest.mark.parametrize("what", GIVEN)
+def test_cells_beside_those_of_the_field(what):
+    field, other = healpix(which=range(100)), healpix(which=range(50, 150))
+    with pytest.raises(ValueError, match="other labels along 'cell_ids'"):
+        GIVEN[what](field, other)

@@ -395,7 +395,11 @@ CASES = {
         "each once",
     ),
     "a mask on other labels": (valid(ASIDE), ValueError, "other labels along 'x'.*reindex_like"),
-    "a mask upside down": (valid((FIELD > 2)[::-1]), ValueError, "other labels along 'y'"),
+    "a mask upside down": (
+        valid((FIELD > 2)[::-1]),
+        ValueError,
+        "labels along 'y' in another order.*reindex_like",
+    ),
     "a mask of text": (valid("land"), TypeError, "boolean DataArray, got str"),
     # metrics
     "a metric of text": (
