@@ -665,6 +665,35 @@ def test_cells_of_h3_are_polygons_that_fill_the_globe():
     assert ranked[11] * 1.1 < ranked[12]
 
 
+# ------------------------------------------------------------------------------------ hops at places
+
+
+@pytest.mark.parametrize(
+    "field", [healpix(3), healpix(3, "ring"), h3(2)], ids=["nested", "ring", "h3"]
+)
+def test_hops_begin_in_the_cell_that_holds_a_place(field):
+    r = np.random.default_rng(2)
+    lon, lat = r.uniform(-180, 180, 400), np.rad2deg(np.arcsin(r.uniform(-1, 1, 400)))
+    at = xpatch.Explicit(lon=lon, lat=lat)
+    patches = field.patch.split(geometry=xpatch.KHopGraph(1), sampler=at)
+    held = field.dggs.grid_info.geographic2cell_ids(lon=lon, lat=lat)
+    np.testing.assert_array_equal(field.cell_ids.values[patches["cells"].values[:, 0]], held)
+
+
+@pytest.mark.parametrize("geometry", [xpatch.KHopGraph(1), xpatch.Parents(2)], ids=repr)
+def test_places_outside_of_a_region_have_no_cells(geometry):
+    whole = healpix(3)
+    center = whole.dggs.cell_centers()
+    north = whole[(center.latitude > 0).values]
+    at = {"lon": [10.0, 20.0, 30.0], "lat": [40.0, -60.0, 50.0]}
+    with pytest.raises(ValueError, match="1 of 3 anchors, the first at \\(20, -60\\)"):
+        north.patch.split(geometry, sampler=xpatch.Explicit(at))
+    kept = north.patch.split(geometry, sampler=xpatch.Explicit(at, empty="keep"))
+    assert kept.isnull().all("cells").values.tolist() == [False, True, False]
+    dropped = north.patch.split(geometry, sampler=xpatch.Explicit(at, empty="drop"))
+    assert dropped.sizes["patch"] == 2
+
+
 # ------------------------------------------------------------------- what comes along on other cells
 
 

@@ -250,6 +250,7 @@ class MeshDomain(Elements):
             y,
             True,
             adjacency=partial(mesh.adjacency, self.grid, kind),
+            holds=partial(mesh.holds, self.grid),
             outlines=partial(mesh.outlines, self.grid) if kind == "n_face" else None,
         )
 

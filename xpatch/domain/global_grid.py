@@ -77,6 +77,17 @@ class GlobalGrid:
         )
         return np.asarray(found).astype(self.ids.dtype)
 
+    def find(self, lon: Any, lat: Any) -> NDArray[np.int64]:
+        """Give which of these cells hold some places, −1 where none does."""
+        return self._positions(self.at(lon, lat))
+
+    def _positions(self, ids: Ids) -> NDArray[np.int64]:
+        """Give where cells stand among these, −1 of others."""
+        order = np.argsort(self.ids, kind="stable")
+        ranked = self.ids[order]
+        where = np.minimum(np.searchsorted(ranked, ids), len(ranked) - 1)
+        return np.where(ranked[where] == ids, order[where], -1)
+
     def outlines(self, which: NDArray[Any]) -> NDArray[Any]:
         """Give the polygons of cells, whose longitudes go on past the dateline; one at a pole reaches it."""
         import shapely
@@ -176,11 +187,9 @@ class GlobalGrid:
                 "nested or ring, or go by distance: KNNGraph, RadiusGraph"
             )
         cells, others = around(self.ids, self.level)
-        order = np.argsort(self.ids, kind="stable")
-        ranked = self.ids[order]
-        where = np.minimum(np.searchsorted(ranked, others), len(ranked) - 1)
-        there = (ranked[where] == others) & (order[where] != cells)
-        pairs = cells[there], order[where[there]]
+        where = self._positions(others)
+        there = (where >= 0) & (where != cells)
+        pairs = cells[there], where[there]
         n = len(self.ids)
         out = coo_matrix((np.ones(len(pairs[0]), np.int8), pairs), shape=(n, n)).tocsr()
         out.data[:] = 1  # two cells of HEALPix level 0 may meet at two corners

@@ -49,6 +49,8 @@ class Sites:
         Gives the polygons of given elements, for what touches them.
     cells : GlobalGrid, optional
         The elements as cells of a discrete global grid, which have parents.
+    holds : callable, optional
+        Says of longitudes and latitudes whether they lie in what the elements are of: a mesh.
     """
 
     dims: tuple[Hashable, ...]
@@ -64,6 +66,7 @@ class Sites:
     adjacency: Callable[[], Any] | None = None
     outlines: Callable[[NDArray], NDArray] | None = None
     cells: GlobalGrid | None = None
+    holds: Callable[[NDArray, NDArray], NDArray] | None = None
 
     @property
     def rotated(self) -> bool:
