@@ -218,8 +218,8 @@ class MeshDomain(Elements):
         faces = [dims for dims, kind in self.places.items() if kind == "n_face"]
         if not faces or dim not in (None, *faces[0]):
             raise ValueError(
-                f"nodes and edges of a mesh, along {list(self.element_dims)}, have no area; its faces do: bring the "
-                "values to faces (field.topological_mean('face')), or weigh by the faces around each node"
+                f"nodes and edges of a mesh, along {list(self.element_dims)}, have no area; its faces do: bring "
+                "values of nodes to faces (field.topological_mean('face')), or weigh by the faces around each node or edge"
             )
         corners, at = mesh.corners(self.grid), mesh.centers(self.grid, "n_node")
         return xr.Variable(faces[0], polygons_on_sphere(corners, at), ON_SPHERE)

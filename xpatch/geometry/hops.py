@@ -86,7 +86,8 @@ class KHopGraph(MemberGeometry):
         if not isinstance(self.where, xr.DataArray):
             raise TypeError(
                 "where of KHopGraph must be a boolean DataArray, such as field.notnull(), got "
-                f"{type(self.where).__name__}"
+                f"{type(self.where).__name__}; give an array its dimensions: "
+                "xr.DataArray(mask, dims=('y', 'x')) with those of the field"
             )
         if self.where.dtype != bool:
             raise TypeError(

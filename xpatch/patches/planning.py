@@ -93,7 +93,7 @@ def check_free(obj: Any, domain: Lattice, dim: Hashable) -> None:
     taken = dim in obj.coords and obj.coords[dim].ndim  # also along patches that are split again
     if taken or dim in domain.sizes or dim in domain.template.variables:
         raise ValueError(
-            f"the field already has {dim!r}; name the patch dimension otherwise: split(…, dim=…)"
+            f"the field already has {dim!r}; name the patch dimension otherwise: split(…, dim='inner')"
         )
 
 
@@ -325,7 +325,7 @@ def members_at(
         place some beyond it; these are left out.
     """
     domain.check_cells(domain.spatial_dims)
-    places = asked(sampler.places, domain, geometry, obj)
+    places = geometry.named(domain, asked(sampler.places, domain, geometry, obj))
     word = places.empty or geometry.empty
     if places.ordinals is None:
         members = geometry.neighborhood(domain, places)

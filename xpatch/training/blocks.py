@@ -17,6 +17,7 @@ from xpatch.neighborhood import Neighborhood, Slices
 from xpatch.patches.nearness import Nearness, in_steps
 from xpatch.patches.placed import placed_plan_of
 from xpatch.patches.plan import Plan
+from xpatch.patches.told import points_of
 from xpatch.spec import is_integer, is_number
 from xpatch.time.axis import Duration
 from xpatch.time.finding import time_axis
@@ -104,7 +105,7 @@ class OneField:
             one.check()
         time = [d for p in self.hood.parts if p.timed for d in p.dims]
         boxes = [p.dim for p in self.hood.slices if not p.timed]
-        self.columns = self._columns()
+        self.columns = self._columns(patches, source)
         self.block = Lengths.of(block, [*boxes, *self.columns], time)
 
     def near(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -132,7 +133,9 @@ class OneField:
 
     # ---------------------------------------------------------------------------------- lists
 
-    def _columns(self) -> dict[Hashable, tuple[NDArray[Any], Any, bool | None]]:
+    def _columns(
+        self, patches: Any, source: Any
+    ) -> dict[Hashable, tuple[NDArray[Any], Any, bool | None]]:
         """Give where lists are anchored: coordinates by name, the length of a cell, whether these are turns.
 
         None of the last are no degrees.
@@ -140,7 +143,7 @@ class OneField:
         lists = [p for p in self.hood.lists if not p.timed]
         if not lists:
             return {}
-        points = self.plan.points(self.ordinals)
+        points = points_of(patches, source, self.plan)
         assert points.pair is not None
         domain, dims = self.plan.domain, lists[0].dims
         pair = None if domain.element_dims else horizontal_dims_of(domain, dims)
