@@ -756,3 +756,50 @@ def test_cells_beside_those_of_the_field(what):
     field, other = healpix(which=range(100)), healpix(which=range(50, 150))
     with pytest.raises(ValueError, match="other labels along 'cell_ids'"):
         GIVEN[what](field, other)
+
+
+# ------------------------------------------------------------------------------- names and numbers
+
+
+def test_a_renamed_dimension_says_how_to_mend_the_index():
+    field = healpix(2).rename(cells="pix")
+    with pytest.raises(ValueError, match=r"'cell_ids' lie along 'cells'.*drop_vars") as said:
+        field.patch.split(geometry=xpatch.KHopGraph(1))
+    call = str(said.value).split("anew: ")[1]
+    mended = eval(call, {"field": field, "xdggs": xdggs})
+    assert mended.patch.split(geometry=xpatch.KHopGraph(1)).sizes == {"patch": 192, "pix": 9}
+
+
+def test_parents_at_places_carry_their_number():
+    field = healpix(3)
+    at = {"lon": [3.0, 50.0, -120.0], "lat": [4.0, -7.0, 80.0]}
+    patches = field.patch.split(geometry=xpatch.Parents(1), sampler=xpatch.Explicit(at))
+    held = xdggs.HealpixInfo(1, indexing_scheme="nested").geographic2cell_ids(**at)
+    np.testing.assert_array_equal(patches.anchor, held)
+    np.testing.assert_array_equal(patches.cell_ids // 16, np.repeat(held[:, None], 16, axis=1))
+    numbered = field.patch.split(geometry=xpatch.Parents(1), sampler=xpatch.Explicit([5, 40]))
+    assert numbered.anchor.values.tolist() == [5, 40]
+
+
+def test_integers_with_a_number_that_means_missing_stay_what_they_are():
+    large = healpix(3).copy(data=np.arange(768) + 2**60).assign_attrs(_FillValue=-1)
+    patches = large.patch.split(geometry=xpatch.KHopGraph(1))
+    assert patches.dtype == "i8"
+    assert patches.patch.merge("first").identical(large)
+
+
+def test_patches_of_a_file_know_where_they_are_anchored(tmp_path):
+    field = healpix(3)
+    patches = field.patch.split(geometry=xpatch.KHopGraph(1))
+    patches.to_netcdf(tmp_path / "patches.nc")
+    with xr.open_dataarray(tmp_path / "patches.nc") as read:
+        xr.testing.assert_allclose(read.patch.places, patches.patch.places)
+        division = {"shares": {"train": 0.6, "test": 0.4}, "block": 30.0}
+        shares, block = division.values()
+        xr.testing.assert_equal(
+            read.patch.sets(shares, block=block).drop_vars(read.coords, errors="ignore"),
+            patches.patch.sets(shares, block=block).drop_vars(patches.coords, errors="ignore"),
+        )
+        assert repr(read.patch).splitlines()[1:] == repr(patches.patch).splitlines()[1:]
+        with pytest.raises(ValueError, match="edges, geometries, outlines and pictures"):
+            _ = read.patch.edges
