@@ -93,7 +93,7 @@ def check_free(obj: Any, domain: Lattice, dim: Hashable) -> None:
     taken = dim in obj.coords and obj.coords[dim].ndim  # also along patches that are split again
     if taken or dim in domain.sizes or dim in domain.template.variables:
         raise ValueError(
-            f"the field already has {dim!r}; name the patch dimension otherwise: split(…, dim='inner')"
+            f"the field already has {dim!r}; name the patch dimension otherwise: split(…, dim=…)"
         )
 
 
