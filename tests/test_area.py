@@ -640,7 +640,7 @@ REFUSED = {
     "a zonal mean": (lambda: coarse().mean("lon"), r"np\.cos\(np\.deg2rad\(field\.lat\)\)"),
     "one latitude": (lambda: coarse().isel(lat=[3]), "how large the one cell along 'lat' is"),
     "unsorted": (lambda: coarse().isel(lat=[3, 1, 2]), "neither rise nor fall"),
-    "radians": (lambda: radians(), "areas need degrees"),
+    "radians": (lambda: radians(), "places on Earth are in degrees"),
     "beyond the pole": (lambda: grid(np.arange(80, 100, 5.0), np.arange(4.0)), "no latitudes"),
     "nodes": (lambda: on_mesh("n_node"), "nodes and edges of a mesh.*faces do"),
     "a view of a satellite": (geostationary, "geostationary satellite"),

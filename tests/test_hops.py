@@ -109,10 +109,6 @@ GRIDS = {
     "descending latitude": (latlon(down=True), (False, True)),
     "half of the Earth": (latlon(width=180.0), (False, False)),
     "all but one column": (latlon().isel(lon=slice(1, None)), (False, False)),
-    "with its first column again": (
-        xr.concat([latlon(), latlon().isel(lon=[0]).assign_coords(lon=[375.0])], "lon"),
-        (False, False),
-    ),
     "unlabeled": (plain(), (False, False)),
     "rotated pole": (cordex(8, 9), (False, False)),
     "projected": (lambert(), (False, False)),
@@ -272,6 +268,42 @@ def test_the_halo_of_a_grid_is_passed_in_one_step():
     bare = bare.reshape(9, 18, 9, 18)
     own = far.reshape(9, 20, 9, 20)[:, 1:-1, :, 1:-1]
     np.testing.assert_array_equal(own, bare)
+
+
+@pytest.mark.parametrize("corners", [False, True])
+def test_a_column_that_is_there_twice_is_one(corners):
+    """Longitudes from 0 to 360 with both ends, in one dimension and in two."""
+    field = xr.concat([latlon(), latlon().isel(lon=[0]).assign_coords(lon=[375.0])], "lon")
+    lon, lat = field.lon.values, field.lat.values
+    assert lon[-1] - lon[0] == 360
+    table = neighbors(field, corners=corners)
+    bare = by_hand((6, 12), (False, True), corners)
+    where = np.arange(78).reshape(6, 13)
+    of = np.concatenate(
+        [np.arange(72).reshape(6, 12), np.arange(72).reshape(6, 12)[:, :1]], axis=1
+    ).ravel()
+    for cell, own in table.items():
+        assert {of[o] for o in own} - {of[cell]} == bare[of[cell]]
+        twins = set(np.flatnonzero(of == of[cell])) - {cell}
+        assert twins <= own
+    assert table[where[2, 0]] - {where[2, 12]} == table[where[2, 12]] - {where[2, 0]}
+    two = xr.DataArray(
+        field.values,
+        {"lon": (("j", "i"), np.tile(lon, (6, 1))), "lat": (("j", "i"), np.tile(lat[:, None], 13))},
+        ("j", "i"),
+    )
+    assert neighbors(two, corners=corners) == table
+
+
+def test_places_begin_in_the_cell_that_holds_them():
+    """Near a pole the nearest center is often that of the next row."""
+    field = latlon(18, 12)
+    lon, lat = rng.uniform(0, 360, 300), rng.uniform(-90, 90, 300)
+    at = xpatch.Explicit(lon=lon, lat=lat)
+    first = field.patch.split(geometry=xpatch.KHopGraph(1), sampler=at)["cell"].values[:, 0]
+    rows = np.abs(lat[:, None] - field.lat.values).argmin(axis=1)
+    off = (lon[:, None] - field.lon.values + 180) % 360 - 180
+    np.testing.assert_array_equal(first, rows * 12 + np.abs(off).argmin(axis=1))
 
 
 # ------------------------------------------------------------------------------------- barriers

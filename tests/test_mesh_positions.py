@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import types
 
 import numpy as np
@@ -160,3 +161,54 @@ def test_a_domain_of_another_package_gets_them_by_its_sites(monkeypatch):
     patches = field.patch.split(geometry=xpatch.KNNGraph(2))
     np.testing.assert_array_equal(patches.lat, lat[patches["cell"].values])
     assert not patches.patch.merge().coords
+
+
+# ----------------------------------------------------------------------------- places beside a mesh
+
+
+@pytest.mark.parametrize("kind", ["n_face", "n_node", "n_edge"])
+def test_hops_at_places_beside_a_region_have_no_members(kind):
+    """A place is in a region where any of the triangles of its faces holds it."""
+    grid = mesh()
+    south = np.flatnonzero(grid.face_lat.values < 10)
+    field = ux.UxDataArray(np.zeros(grid.n_face), dims="n_face", uxgrid=grid).isel(n_face=south)
+    field = ux.UxDataArray(np.zeros(getattr(field.uxgrid, kind)), dims=kind, uxgrid=field.uxgrid)
+    r = np.random.default_rng(3)
+    lon, lat = r.uniform(-180, 180, 200), np.rad2deg(np.arcsin(r.uniform(-1, 1, 200)))
+    at = xpatch.Explicit({"lon": lon, "lat": lat}, empty="keep")
+    patches = field.patch.split(geometry=xpatch.KHopGraph(1), sampler=at)
+    mine = patches.notnull().any(kind).values
+    np.testing.assert_array_equal(mine, in_any_face(field.uxgrid, lon, lat))
+    assert 50 < mine.sum() < 150
+    with pytest.raises(ValueError, match="finds no element around"):
+        field.patch.split(
+            geometry=xpatch.KHopGraph(1), sampler=xpatch.Explicit(lon=lon[~mine], lat=lat[~mine])
+        )
+
+
+def test_hops_at_corners_and_on_edges_of_a_region():
+    grid = mesh()
+    south = np.flatnonzero(grid.face_lat.values < 10)
+    field = ux.UxDataArray(np.zeros(grid.n_face), dims="n_face", uxgrid=grid).isel(n_face=south)
+    for kind in ("node", "edge"):
+        places = {n: getattr(field.uxgrid, f"{kind}_{n}").values for n in ("lon", "lat")}
+        patches = field.patch.split(geometry=xpatch.KHopGraph(1), sampler=xpatch.Explicit(places))
+        assert patches.notnull().any("n_face").all()
+
+
+def in_any_face(grid, lon, lat):
+    """Solve for the weights of the three corners of a triangle: none is negative inside."""
+
+    def xyz(lon, lat):
+        lon, lat = np.deg2rad(lon), np.deg2rad(lat)
+        return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], -1)
+
+    nodes = grid.face_node_connectivity.values
+    at, places = xyz(grid.node_lon.values, grid.node_lat.values), xyz(lon, lat)
+    out = np.zeros(len(places), bool)
+    for face in nodes:
+        own = [n for n in face if 0 <= n < grid.n_node]
+        for a, b in itertools.pairwise(own[1:]):
+            part = np.linalg.solve(np.stack([at[own[0]], at[a], at[b]], -1), places.T)
+            out |= (part >= 0).all(axis=0)
+    return out

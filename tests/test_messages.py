@@ -395,7 +395,11 @@ CASES = {
         "each once",
     ),
     "a mask on other labels": (valid(ASIDE), ValueError, "other labels along 'x'.*reindex_like"),
-    "a mask upside down": (valid((FIELD > 2)[::-1]), ValueError, "other labels along 'y'"),
+    "a mask upside down": (
+        valid((FIELD > 2)[::-1]),
+        ValueError,
+        "labels along 'y' in another order.*reindex_like",
+    ),
     "a mask of text": (valid("land"), TypeError, "boolean DataArray, got str"),
     # metrics
     "a metric of text": (
@@ -615,3 +619,26 @@ def test_stacked_patches_are_unstacked_first(dims):
     patches = FIELD.patch.split(BOXES).expand_dims(k=2).stack(z=dims)
     with pytest.raises(ValueError, match=r"'patch' is a level of 'z'.*unstack\('z'\)"):
         patches.patch.merge()
+
+
+def test_geometries_in_space_are_split_one_after_the_other():
+    field = xr.DataArray(np.zeros((5, 6, 4)), dims=("y", "x", "z"))
+    match = r"patch\.split\(KHopGraph\(1\)\)\.patch\.split\(\{'z': 2\}, dim='inner'\)"
+    with pytest.raises(ValueError, match=match):
+        field.patch.split([xpatch.KHopGraph(1), {"z": 2}])
+    two = field.patch.split(xpatch.KHopGraph(1)).patch.split({"z": 2}, dim="inner")
+    assert two.sizes == {"patch": 30, "inner": 2, "cell": 5, "z": 2}
+
+
+def test_all_names_that_are_taken_are_named_at_once():
+    field = xr.DataArray(np.zeros((3, 3)), {"lat": [0, 1, 2], "lon": [0, 1, 2]}, ("lat", "lon"))
+    field = field.assign_coords(anchor_element=0, anchor_element_x=1.0)
+    with pytest.raises(ValueError, match="'anchor_element', 'anchor_element_x' of its own"):
+        field.patch.split(xpatch.KNNGraph(2))
+
+
+@pytest.mark.parametrize("name", ["edge_index", "adjacency", "hops"])
+def test_words_of_graphs(name):
+    patches = xr.DataArray(np.zeros((3, 3)), dims=("y", "x")).patch.split(xpatch.KHopGraph(1))
+    with pytest.raises(AttributeError, match=r"patches\.patch\.(edges|distance)"):
+        getattr(patches.patch, name)

@@ -358,6 +358,25 @@ def test_lists_share_no_member_and_keep_members_apart():
     assert far.min() >= 500
 
 
+LARGE = {
+    "km as degrees": (3000, "degrees, more than the Earth has.*block=27.0"),
+    "one of them": ({"lat": 200.0}, "'lat' is 200.0 degrees"),
+    "km in text": ("3000km", "length in text.*block=27.0"),
+    "degrees in text": ({"lon": "30deg"}, "length in text.*block=30.0"),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_blocks_of_lists_are_in_degrees(name):
+    block, match = LARGE[name]
+    lon, lat = np.arange(-170.0, 180, 20), np.linspace(-80, 80, 18)
+    field = xr.DataArray(np.zeros(18), {"lon": ("obs", lon), "lat": ("obs", lat)}, ("obs",))
+    patches = field.patch.split(geometry=xpatch.KNNGraph(2))
+    with pytest.raises(ValueError, match=match):
+        patches.patch.sets(TWO, block=block)
+    assert (patches.patch.sets(TWO, block=27.0) != "").any()
+
+
 # -------------------------------------------------------------------------------------- scenes
 
 

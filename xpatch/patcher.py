@@ -306,6 +306,12 @@ def composed(geometry: Any, sampler: Any, window: Any) -> Axes | TimeAxes | Spac
         return TimeAxes(geometry, sampler, window)
     pair = isinstance(geometry, list | tuple)
     if not pair or not any(isinstance(g, TimeGeometry) for g in geometry):
+        if pair and any(isinstance(g, Geometry) for g in geometry):
+            first, *rest = [*geometry, ...]
+            raise ValueError(
+                f"{reprlib.repr(geometry)} are geometries in space, which are split one after the other: "
+                f"field.patch.split({first!r}).patch.split({reprlib.repr(rest[0])}, dim='inner')"
+            )
         return Axes(geometry, sampler, window)
     timed = [isinstance(g, TimeGeometry) for g in geometry]
     if len(timed) != 2 or all(timed):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from xpatch import sphere
 from xpatch.domain.places import horizontal_dims_of
 from xpatch.domain.sites import MESH_DIMS, Sites, slot_name
-from xpatch.domain.turns import closes
+from xpatch.domain.turns import closes, repeats
 
 Numbers = NDArray[np.int64]
 SAME_SIDE = 0.3  # of a cell: sides whose middles are no farther apart are one
@@ -71,7 +71,14 @@ def adjacency(domain: Any, sites: Sites, corners: bool = False) -> Any:
     """Give the sparse matrix of neighbors: cells that share a side, or with ``corners`` a corner."""
     if sites.axes is None and domain.curvilinear:
         return _on_curves(sites, corners)
-    return straight(sites.shape, [closes(domain, d) for d in sites.dims], corners)
+    links = straight(sites.shape, [closes(domain, d) for d in sites.dims], corners)
+    again = [k for k, d in enumerate(sites.dims) if repeats(domain, d)]
+    return _as_one(links, _along(sites.shape, again[0], True, slice(0))) if again else links
+
+
+def _as_one(links: Any, twins: Any) -> Any:
+    """Give a cell that is there twice the neighbors of both."""
+    return _joined([twins, links, twins @ links, links @ twins, twins @ links @ twins])
 
 
 def straight(shape: Sequence[int], closed: Sequence[bool], corners: bool = False) -> Any:
@@ -123,8 +130,8 @@ def _on_curves(sites: Sites, corners: bool) -> Any:
         parts += [steps[0] @ steps[1], seams[0] @ steps[1], seams[1] @ steps[0]]
     links = _joined(parts)
     twins = _twins(globe, plane, sites)
-    if twins.nnz:  # a cell that is there twice has the neighbors of both
-        links = _joined([twins, links, twins @ links, links @ twins, twins @ links @ twins])
+    if twins.nnz:
+        links = _as_one(links, twins)
     return _joined([links], np.isfinite(globe).all(axis=-1).ravel())
 
 

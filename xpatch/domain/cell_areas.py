@@ -15,7 +15,7 @@ from xpatch.domain.affine import raster_dims, read
 from xpatch.domain.lonlat import GRID, bounds_name, steady
 from xpatch.domain.places import horizontal_dims_of
 from xpatch.domain.turns import TURN
-from xpatch.domain.units import LENGTHS
+from xpatch.domain.units import LENGTHS, check_degrees, to_degrees
 
 Floats = NDArray[np.float64]
 Dims = tuple[Hashable, ...]
@@ -298,7 +298,7 @@ def _bounds(domain: Any, name: Hashable) -> Variable | None:
                 f"areas of one step, field.isel({dim}=0).patch.area"
             )
         found = found.isel({dim: 0})
-    return found
+    return to_degrees(found, coord)
 
 
 def _step_told(domain: Any, dim: Hashable) -> float:
@@ -349,13 +349,8 @@ def _in_plane(crs: Any) -> dict[str, str]:
 
 
 def _check_degrees(domain: Any, dims: Dims) -> None:
+    check_degrees(domain, dims)
     for d in dims:
-        coords = domain.template.coords
-        units = str(coords[d].attrs.get("units", "")).lower() if d in coords else ""
-        if units.startswith("rad"):
-            raise ValueError(
-                f"labels along {d!r} are in {units}; areas need degrees: np.rad2deg, and attrs['units']"
-            )
         if (
             domain.roles.get(d) in ("latitude", "Y")
             and not (np.abs(domain.coordinate(d)) <= 90 + 1e-6).all()

@@ -15,6 +15,8 @@ from xpatch.domain import affine as af
 from xpatch.domain.dates import calendar_of, counted, dated
 from xpatch.domain.lattice import Lattice
 from xpatch.domain.lonlat import bounds_name
+from xpatch.domain.turns import TURN
+from xpatch.domain.units import in_radians
 from xpatch.engine.coarsen import PICKED, mean_of
 
 Factors = Mapping[Hashable, int]
@@ -71,7 +73,8 @@ def _averaged(
         return None
     if calendar is not None:
         values = as_dates(values, calendar)
-    turns = 360.0 if domain.roles.get(name) == "longitude" else None
+    turn = 2 * np.pi if in_radians(variable) else TURN
+    turns = turn if domain.roles.get(name) == "longitude" else None
     for axis, d in enumerate(variable.dims):
         if d in factors:
             values = _mean(values, axis, factors[d], turns)

@@ -137,6 +137,15 @@ def mesh_of(obj: Any, args: Described) -> Lattice | None:
 def cells_of(obj: Any, args: Described) -> Lattice | None:
     """Give the cells of a discrete global grid."""
     found = cell_places(obj)
+    for dims, name in found.items():
+        if not {*dims} <= {*obj.dims}:
+            own = [d for d in obj.dims if obj.sizes[d] == obj.coords[name].size]
+            raise ValueError(
+                f"the cell ids {name!r} lie along {dims[0]!r}, which the field does not have: the index of xdggs keeps "
+                f"the name of a dimension that was renamed. Give them anew: field.drop_vars({name!r}).assign_coords("
+                f"{name}=({own[0] if own else '…'!r}, field.{name}.values)).pipe(xdggs.decode, "
+                "field.dggs.grid_info.to_dict())"
+            )
     return DGGSDomain(*args).with_places(found) if found else None
 
 

@@ -15,6 +15,7 @@ import xpatch.domain.axes as ax
 from xpatch.domain.cell_areas import ON_SPHERE, STAND_FOR, polygon_areas, polygons_on_sphere
 from xpatch.domain.lattice import Lattice
 from xpatch.domain.sites import Sites, slot_name
+from xpatch.domain.units import to_degrees
 
 FEATURES = (
     "point",
@@ -133,7 +134,8 @@ class PointDomain(Elements):
 
     def _sites(self, dims: tuple[Hashable, ...]) -> Sites:
         x, y, geographic = self.places[dims]
-        values = [np.asarray(self.located.coords[n].transpose(*dims).values, float) for n in (x, y)]
+        at = [self.located.coords[n].transpose(*dims) for n in (x, y)]
+        values = [np.asarray((to_degrees(c) if geographic else c).values, float) for c in at]
         shape = tuple(self.sizes[d] for d in dims)
         crs = None if geographic else self.crs
         name = dims[0] if len(dims) == 1 else slot_name(self)
@@ -216,8 +218,8 @@ class MeshDomain(Elements):
         faces = [dims for dims, kind in self.places.items() if kind == "n_face"]
         if not faces or dim not in (None, *faces[0]):
             raise ValueError(
-                f"nodes and edges of a mesh, along {list(self.element_dims)}, have no area; its faces do: bring the "
-                "values to faces (field.topological_mean('face')), or weigh by the faces around each node"
+                f"nodes and edges of a mesh, along {list(self.element_dims)}, have no area; its faces do: bring "
+                "values of nodes to faces (field.topological_mean('face')), or weigh by the faces around each node or edge"
             )
         corners, at = mesh.corners(self.grid), mesh.centers(self.grid, "n_node")
         return xr.Variable(faces[0], polygons_on_sphere(corners, at), ON_SPHERE)
@@ -248,6 +250,7 @@ class MeshDomain(Elements):
             y,
             True,
             adjacency=partial(mesh.adjacency, self.grid, kind),
+            holds=partial(mesh.holds, self.grid),
             outlines=partial(mesh.outlines, self.grid) if kind == "n_face" else None,
         )
 

@@ -15,6 +15,8 @@ from xpatch import sphere
 
 PARAMETERS = ("level", "resolution", "order", "depth", "nside", "indexing_scheme", "nest")
 KNOWN = ("healpix", "h3")  # grids that are known by the attributes of cell ids alone
+MOST, FEWEST = 64, 2  # points along an edge of HEALPix, of the coarsest cells and of the finest
+AT_POLE = 1e-9  # degrees
 NEEDED = "cells of a discrete global grid need xdggs: pip install 'xarray-patch[dggs]'"
 
 Ids = NDArray[Any]
@@ -77,10 +79,23 @@ class GlobalGrid:
         )
         return np.asarray(found).astype(self.ids.dtype)
 
+    def find(self, lon: Any, lat: Any) -> NDArray[np.int64]:
+        """Give which of these cells hold some places, −1 where none does."""
+        return self._positions(self.at(lon, lat))
+
+    def _positions(self, ids: Ids) -> NDArray[np.int64]:
+        """Give where cells stand among these, −1 of others."""
+        order = np.argsort(self.ids, kind="stable")
+        ranked = self.ids[order]
+        where = np.minimum(np.searchsorted(ranked, ids), len(ranked) - 1)
+        return np.where(ranked[where] == ids, order[where], -1)
+
     def outlines(self, which: NDArray[Any]) -> NDArray[Any]:
         """Give the polygons of cells, whose longitudes go on past the dateline; one at a pole reaches it."""
         import shapely
 
+        if self.name == "healpix":
+            return self._curved_outlines(which)
         shapes = np.array(self.info.cell_boundaries(self.ids[which]), dtype=object)
         points, owner = shapely.get_coordinates(shapes, return_index=True)
         middle = self.centers[0][which][owner]
@@ -89,6 +104,32 @@ class GlobalGrid:
         for k in np.flatnonzero(_torn(shapes)):
             shapes[k] = _around_pole(shapes[k])
         return shapes
+
+    def _curved_outlines(self, which: NDArray[Any]) -> NDArray[Any]:
+        """Give the outlines of cells of HEALPix, whose edges are curves: the coarser, the more points.
+
+        Corners at a pole are two, on both meridians that lead there.
+        """
+        import healpix_geo
+        import shapely
+
+        level = {} if self.level is None else {"depth": self.level}
+        on = getattr(self.info, "_format_ellipsoid", lambda: "sphere")()
+        step = max(FEWEST, MOST >> (self.level or 0))
+        vertices = getattr(healpix_geo, str(self.scheme)).vertices
+        lon, lat = vertices(self.ids[which].astype("u8"), ellipsoid=on, step=step, **level)
+        middle = self.centers[0][which][:, None]
+        lon = np.reshape(lon, (len(middle), 4 * step))
+        lon = lon - 360 * np.round((lon - middle) / 360)
+        sides = np.stack([lon, lon], axis=-1)
+        polar = np.abs(np.reshape(lat, lon.shape)) > 90 - AT_POLE
+        sides[polar] = np.stack([np.roll(lon, 1, axis=1), np.roll(lon, -1, axis=1)], -1)[polar]
+        kept = np.stack([np.ones_like(polar), polar], axis=-1)
+        points = np.stack(
+            [sides, np.broadcast_to(np.reshape(lat, lon.shape)[..., None], sides.shape)], -1
+        )
+        owner = np.nonzero(kept)[0]
+        return np.asarray(shapely.polygons(shapely.linearrings(points[kept], indices=owner)))
 
     @property
     def areas(self) -> NDArray[np.float64]:
@@ -176,11 +217,9 @@ class GlobalGrid:
                 "nested or ring, or go by distance: KNNGraph, RadiusGraph"
             )
         cells, others = around(self.ids, self.level)
-        order = np.argsort(self.ids, kind="stable")
-        ranked = self.ids[order]
-        where = np.minimum(np.searchsorted(ranked, others), len(ranked) - 1)
-        there = (ranked[where] == others) & (order[where] != cells)
-        pairs = cells[there], order[where[there]]
+        where = self._positions(others)
+        there = (where >= 0) & (where != cells)
+        pairs = cells[there], where[there]
         n = len(self.ids)
         out = coo_matrix((np.ones(len(pairs[0]), np.int8), pairs), shape=(n, n)).tocsr()
         out.data[:] = 1  # two cells of HEALPix level 0 may meet at two corners

@@ -18,6 +18,7 @@ from xpatch.domain.dates import continued, counted, values_of
 from xpatch.domain.lonlat import distinct, untrue
 from xpatch.domain.positions import along
 from xpatch.domain.sites import Sites, labels_fit, lattice_sites
+from xpatch.domain.units import to_degrees
 
 MOST_CELLS = 1e18  # larger lengths are taken for infinite
 
@@ -192,8 +193,8 @@ class Lattice(Domain):
 
     @cached_property
     def latlon(self) -> tuple[Any, Any]:
-        """Latitude and longitude of several dimensions, without those along which they do not change."""
-        lat, lon = (self.located.coords[n] for n in self.curvilinear)
+        """Latitude and longitude of several dimensions in degrees, without those along which they do not change."""
+        lat, lon = (to_degrees(self.located.coords[n]) for n in self.curvilinear)
         return distinct(lat, lon, self.spatial_dims)
 
     @cached_property

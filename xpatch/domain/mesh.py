@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch import sphere
+
+TINY = 1e-6  # radians, by which places beside an edge are on it
+
 
 def centers(grid: Any, kind: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give longitude and latitude in degrees of faces, nodes or edges."""
@@ -31,6 +35,35 @@ def sides(grid: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     pairs = np.stack([nodes, np.take_along_axis(nodes, after, 1)], axis=-1)[there]
     face = np.repeat(np.arange(len(nodes)), count)
     return face, np.sort(pairs, axis=1)
+
+
+def holds(grid: Any, lon: Any, lat: Any) -> NDArray[np.bool_]:
+    """Say whether places lie in a face, whose edges are great circles; those on an edge do.
+
+    Seen from a place, the corners of a face that holds it go once around.
+    """
+    from scipy.spatial import cKDTree
+
+    nodes, there = corners(grid)
+    nodes = np.where(there, nodes, nodes[:, :1])
+    at = sphere.unit_vectors(*centers(grid, "n_node"))
+    middle = sphere.unit_vectors(*centers(grid, "n_face"))
+    reach = np.linalg.norm(at[nodes] - middle[:, None], axis=-1).max(axis=1)
+    places = sphere.unit_vectors(lon, lat)
+    near = cKDTree(places).query_ball_point(middle, reach * (1 + TINY) + TINY)
+    face = np.repeat(np.arange(len(nodes)), [len(own) for own in near])
+    place = np.concatenate([np.empty(0, np.intp), *near]).astype(np.intp)
+    center = places[place][:, None]
+    seen = at[nodes[face]]
+    seen = seen - (seen * center).sum(-1, keepdims=True) * center
+    after = np.roll(seen, -1, axis=1)
+    angle = np.arctan2((np.cross(seen, after) * center).sum(-1), (seen * after).sum(-1))
+    around = np.abs(angle.sum(axis=1)) > np.pi
+    on_edge = (np.abs(angle) > np.pi - TINY).any(axis=1)
+    on_corner = (np.linalg.norm(seen, axis=-1) < TINY).any(axis=1)
+    out = np.zeros(len(places), bool)
+    out[place[around | on_edge | on_corner]] = True
+    return out
 
 
 def adjacency(grid: Any, kind: str) -> Any:

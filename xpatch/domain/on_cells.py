@@ -25,18 +25,40 @@ def check_cells(array: xr.DataArray, domain: Any, dims: tuple[Hashable, ...], wh
                 f"{what} has {array.sizes[dim]} cells along {dim!r}, the field has "
                 f"{domain.sizes[dim]}"
             )
-        labels = domain.coordinate(dim) if dim in array.xindexes else None
-        if labels is not None and not same_labels(labels, array[dim].to_numpy()):
-            raise ValueError(
-                f"{what} has other labels along {dim!r} than the field: put it on its cells, "
-                f"{name}.reindex_like(field), or drop the labels if the cells are the same, "
-                f"{name}.drop_vars({dim!r})"
+        for label in _labels_of(array, domain, dim):
+            mine, theirs = domain.coordinate(label), array[label].to_numpy()
+            if label != dim:  # cell ids, which have an index under a name of their own
+                mine = domain.template[label].to_numpy()
+            if mine is None or same_labels(mine, theirs):
+                continue
+            ordered = {mine.dtype.kind, theirs.dtype.kind} <= {*"iuf"}
+            turned = ordered and same_labels(np.sort(mine), np.sort(theirs))
+            said = (
+                f"labels along {label!r} in another order"
+                if turned
+                else f"other labels along {label!r}"
             )
+            raise ValueError(
+                f"{what} has {said} than the field: put it on its cells, "
+                f"{name}.reindex_like(field), or drop the labels if the cells are the same, "
+                f"{name}.drop_vars({label!r})"
+            )
+
+
+def _labels_of(array: xr.DataArray, domain: Any, dim: Hashable) -> list[Hashable]:
+    """Name the labels along a dimension that both have, and one of them finds cells by."""
+    theirs, mine = array.coords.variables, domain.template.variables
+    found = [n for n in (*array.xindexes, *domain.template.xindexes) if n != dim and n in theirs]
+    found = [n for n in found if n in mine and theirs[n].dims == mine[n].dims == (dim,)]
+    return list(dict.fromkeys([dim] if dim in array.xindexes else [])) + list(dict.fromkeys(found))
 
 
 def same_labels(mine: NDArray, theirs: NDArray) -> bool:
     """Whether labels are equal, numbers to a thousandth of their distance, or the rounding of single precision."""
-    if mine.dtype.kind not in "iuf" or theirs.dtype.kind not in "iuf":
+    kinds = {mine.dtype.kind, theirs.dtype.kind}
+    if kinds <= {*"iu"}:  # ids of cells are larger than floats hold
+        return np.array_equal(mine, theirs)
+    if not kinds <= {*"iuf"}:
         return mine.dtype.kind != theirs.dtype.kind or np.array_equal(mine, theirs)
     step = np.abs(np.diff(mine.astype(float))).min(initial=np.inf) if len(mine) > 1 else 1.0
     rounding = 1e-6 * np.abs(mine[mine == mine]).max(initial=0)

@@ -17,6 +17,7 @@ import xpatch.domain.axes as ax
 from xpatch import sphere
 from xpatch.domain.bounds import read_crs, same
 from xpatch.domain.positions import TINY, Floats, Located, along, middles, near_cells
+from xpatch.domain.units import check_degrees
 
 DEGREES = "EPSG:4326"
 KINDS = {"longitude": "X", "latitude": "Y"}
@@ -122,7 +123,10 @@ def crs_of_field(domain: Any) -> Any:
         return DEGREES
     if domain.crs is not None:
         return domain.crs
-    return DEGREES if domain.geographic else None
+    if not domain.geographic:
+        return None
+    check_degrees(domain, domain.spatial_dims)
+    return DEGREES
 
 
 def moved_to(points: Points, target: Any, what: str = "the points") -> tuple[Floats, Floats]:

@@ -14,6 +14,7 @@ from xpatch import sphere
 from xpatch.domain.global_grid import GlobalGrid
 from xpatch.domain.lonlat import off_by
 from xpatch.domain.places import DEGREES, mover
+from xpatch.domain.units import check_degrees
 
 MESH_DIMS = ("n_face", "n_node", "n_edge")
 
@@ -48,6 +49,8 @@ class Sites:
         Gives the polygons of given elements, for what touches them.
     cells : GlobalGrid, optional
         The elements as cells of a discrete global grid, which have parents.
+    holds : callable, optional
+        Says of longitudes and latitudes whether they lie in what the elements are of: a mesh.
     """
 
     dims: tuple[Hashable, ...]
@@ -63,6 +66,7 @@ class Sites:
     adjacency: Callable[[], Any] | None = None
     outlines: Callable[[NDArray], NDArray] | None = None
     cells: GlobalGrid | None = None
+    holds: Callable[[NDArray, NDArray], NDArray] | None = None
 
     @property
     def rotated(self) -> bool:
@@ -191,6 +195,8 @@ def lattice_sites(domain: Any) -> Sites:
     grid = np.meshgrid(*(across[0] if d == x else across[1] for d in dims), indexing="ij")
     values = [grid[dims.index(d)].ravel() for d in (x, y)]
     geographic = domain.geographic
+    if geographic:
+        check_degrees(domain, (x, y))
     crs = domain.crs
     found = Sites(dims, shape, slot_name(domain), values[0], values[1], geographic, crs)
     return dataclasses.replace(found, axes=(across[1], across[0]), y_first=dims[0] == y)

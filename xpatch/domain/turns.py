@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from typing import Any
 
 TURN = 360.0
+SAME = 0.01  # of a cell, by which the labels of one cell may differ
 DEGREES = ("", "deg", "degree", "degrees")
 EAST = ("degrees_east", "degree_east", "degree_e", "degrees_e", "degreee", "degreese")  # of CF
 
@@ -46,6 +47,15 @@ def closes(domain: Any, dim: Hashable) -> bool:
         return False
     step = domain.spacing(dim)
     return step is not None and abs(abs(step) * domain.sizes[dim] - TURN) <= abs(step) * 0.5
+
+
+def repeats(domain: Any, dim: Hashable) -> bool:
+    """Whether the last label of ``dim`` is a longitude one turn from the first: the same cell again."""
+    values = domain.coordinate(dim) if is_degrees_east(domain, dim) else None
+    if values is None or len(values) < 3 or values.dtype.kind not in "iuf":
+        return False
+    span = abs(float(values[-1]) - float(values[0]))
+    return abs(span - TURN) <= SAME * span / (len(values) - 1)
 
 
 def is_degrees_east(domain: Any, dim: Hashable) -> bool:

@@ -1,13 +1,14 @@
-"""Units of lengths, and the CRS of labels that are in other units than it."""
+"""Units of lengths and of angles, and the CRS of labels that are in other units than it."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
-__all__ = ["LENGTHS", "in_units_of_labels"]
+__all__ = ["LENGTHS", "check_degrees", "in_radians", "in_units_of_labels", "to_degrees"]
 
 LENGTHS = {
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1.0),
@@ -38,3 +39,30 @@ def in_units_of_labels(crs: Any, coords: xr.Dataset, roles: Mapping[Hashable, st
         axis["unit"] = unit
     made["name"] = f"{made['name']} in {NAMES[factor]}"
     return type(crs).from_json_dict(made)
+
+
+def in_radians(coord: Any) -> bool:
+    """Whether a coordinate says that it is in radians, as those of ICON and MPAS."""
+    return str(coord.attrs.get("units", "")).lower() in ("rad", "radian", "radians")
+
+
+def to_degrees(coord: Any, units: Any = None) -> Any:
+    """Give a longitude or a latitude, or the bounds of ``units``, in degrees."""
+    if not in_radians(coord if units is None else units):
+        return coord
+    return coord.copy(data=np.rad2deg(coord.data.astype(float)))
+
+
+def check_degrees(domain: Any, dims: Iterable[Hashable]) -> None:
+    """Raise a ValueError if the labels of rows or columns are in radians.
+
+    They are the labels of dimensions, by which patches are found again, so that what is asked in degrees or in
+    km does not quietly go by others.
+    """
+    for d in dims:
+        coords = domain.template.coords
+        if d in coords and in_radians(coords[d]):
+            raise ValueError(
+                f"labels along {d!r} are in {coords[d].attrs['units']}, and places on Earth are in degrees: "
+                f"field.assign_coords({{{d!r}: np.rad2deg(field[{d!r}]).assign_attrs(units='degrees')}})"
+            )

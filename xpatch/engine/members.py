@@ -252,8 +252,9 @@ class Members:
             return np.abs(self.positions)
         if self.distances is None:
             raise ValueError(
-                "the distances of the members are not known: they are not written with patches. "
-                "Give the field that was split, merge(like=field), or split again"
+                "the distances of the members are not known: single patches do not hold them, and they are not written "
+                "with patches. Those of one are patches.patch.distance.isel(patch=0) of the patches that split gave; of a "
+                "file give the field that was split, merge(like=field), or split again"
             )
         scale = np.repeat(np.where(self.scales > 0, self.scales, 1), self.counts)
         cells = self.counts if self.numbers is None else self.scales

@@ -223,6 +223,10 @@ class MemberGeometry(Geometry):
         """Say where anchors head, in the order of a track, if neighborhoods turn with it."""
         return places
 
+    def named(self, domain: Lattice, places: Places) -> Places:
+        """Give places the names that the geometry has for them, where the user gave none."""
+        return places
+
     def slot_offsets(
         self, domain: Lattice
     ) -> dict[str, tuple[NDArray[np.float64], dict[str, str]]]:

@@ -50,8 +50,9 @@ class KHopGraph(MemberGeometry):
 
     Notes
     -----
-    Anchors at any place begin at the element they lie in, or of a mesh at the nearest. Where none can be
-    gone through, as on land, they have no members; ``empty`` of the sampler says what becomes of these.
+    Anchors at any place begin at the cell they lie in; on a mesh, a curvilinear grid and a cubed sphere at
+    the nearest center. Beside the field, and where none can be gone through, as on land, they have no members;
+    ``empty`` of the sampler says what becomes of these.
 
     Cells that a grid holds twice, such as the halo of an ORCA grid, count as one: they have the neighbors of
     both, and are one step apart. What is reached is found by breadth-first search.
@@ -85,7 +86,8 @@ class KHopGraph(MemberGeometry):
         if not isinstance(self.where, xr.DataArray):
             raise TypeError(
                 "where of KHopGraph must be a boolean DataArray, such as field.notnull(), got "
-                f"{type(self.where).__name__}"
+                f"{type(self.where).__name__}; give an array its dimensions: "
+                "xr.DataArray(mask, dims=('y', 'x')) with those of the field"
             )
         if self.where.dtype != bool:
             raise TypeError(
@@ -171,11 +173,7 @@ class KHopGraph(MemberGeometry):
         """Give the elements that hops begin at, −1 where there is none: on land, or beside the field."""
         roots, loose = places.elements.copy(), np.flatnonzero(places.elements < 0)
         if len(loose):
-            every, some = self._elements(domain), places.take(loose)
-            near, _ = search.nearest(every, some, 1, search.resolve("auto", every))
-            roots[loose] = near[:, 0]
-            if not domain.element_dims:
-                roots[loose[~held(every, some, near[:, 0])]] = -1
+            roots[loose] = holders(self._elements(domain), domain, places.take(loose))
         return np.where((roots >= 0) & np.isfinite(sites.x[roots]), roots, -1)
 
     def to_dict(self) -> dict[str, Any]:
@@ -219,18 +217,37 @@ class Passable(Spec):
         return xr.DataArray(bits.reshape(self.shape), dims=self.dims)
 
 
-def held(sites: Sites, places: Places, near: NDArray) -> NDArray[np.bool_]:
-    """Whether places lie in the cells of a lattice that are the nearest ones."""
-    if sites.axes is None:
-        return ps.near_cells(*sites.to_lonlat(places.x, places.y), sites)
-    inside = np.ones(len(places), bool)
-    for labels, at, cell in zip(sites.axes, (places.y, places.x), (sites.y, sites.x), strict=True):
-        off = at - cell[near]
+def holders(sites: Sites, domain: Lattice, places: Places) -> NDArray[np.int64]:
+    """Give the elements that places lie in, −1 beside the field; the nearest where only centers are known."""
+    if sites.axes is not None:
+        return _by_axes(sites, places)
+    if sites.cells is not None:
+        return sites.cells.find(places.x, places.y)
+    near = search.nearest(sites, places, 1, search.resolve("auto", sites))[0][:, 0]
+    if sites.holds is not None:
+        return np.where(sites.holds(*sites.to_lonlat(places.x, places.y)), near, -1)
+    if domain.element_dims:
+        return near
+    return np.where(ps.near_cells(*sites.to_lonlat(places.x, places.y), sites), near, -1)
+
+
+def _by_axes(sites: Sites, places: Places) -> NDArray[np.int64]:
+    """Give the cells of a lattice with straight axes, which end midway between labels."""
+    assert sites.axes is not None
+    found, inside = [], np.ones(len(places), bool)
+    for labels, at in zip(sites.axes, (places.y, places.x), strict=True):
+        order = np.argsort(labels, kind="stable")
+        rising = labels[order]
         if sites.geographic:
-            off -= 360 * np.round(off / 360)
+            at = at - 360 * np.round((at - (rising[0] + rising[-1]) / 2) / 360)
+        middle = (rising[1:] + rising[:-1]) / 2
+        cell = np.searchsorted(middle, at)
         half = np.abs(np.diff(labels)).max(initial=0) / 2 if len(labels) > 1 else np.inf
-        inside &= np.abs(off) <= half * (1 + 1e-6)
-    return inside
+        inside &= np.abs(at - rising[cell]) <= half * (1 + 1e-6)
+        found.append(order[cell])
+    rows, columns = (len(a) for a in sites.axes)
+    y, x = found
+    return np.where(inside, y * columns + x if sites.y_first else x * rows + y, -1)
 
 
 def among(adjacency: Any, passable: NDArray[np.bool_]) -> Any:

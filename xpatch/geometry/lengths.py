@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.domain.units import LENGTHS
+from xpatch.domain.units import LENGTHS, check_degrees
 from xpatch.sphere import EARTH_RADIUS_KM
 
 KM_PER_DEGREE = math.pi * EARTH_RADIUS_KM / 180
@@ -59,12 +59,19 @@ def size_of(size: Any, what: str) -> Any:
 
 
 def in_degrees(domain: Any, dim: Hashable) -> bool:
-    """Whether labels are longitudes or latitudes in degrees, of the Earth or of a rotated pole."""
+    """Whether labels are longitudes or latitudes in degrees, of the Earth or of a rotated pole.
+
+    Raises
+    ------
+    ValueError
+        If they are in radians.
+    """
     role = domain.roles.get(dim)
     if domain.coordinate(dim) is None or role not in ("longitude", "latitude", "X", "Y"):
         return False
     attrs = domain.template.coords[dim].attrs if dim in domain.template.coords else {}
     if role in ("longitude", "latitude"):
+        check_degrees(domain, [dim])
         return True
     known = str(attrs.get("standard_name", "")) in ("grid_longitude", "grid_latitude")
     return known or (domain.crs is not None and bool(domain.crs.is_geographic))

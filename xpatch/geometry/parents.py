@@ -69,6 +69,11 @@ class Parents(MemberGeometry):
         parents = self._cells(self.outline(domain)).coarser(self.level)
         return Places(np.full(len(parents.ids), -1), *parents.centers, ids=parents.ids)
 
+    def named(self, domain: Lattice, places: Places) -> Places:
+        if places.ids is not None:
+            return places
+        return dataclasses.replace(places, ids=self.anchored(self.outline(domain), places).ids)
+
     def neighborhood(self, domain: Lattice, places: Places) -> Members:
         sites = self.outline(domain)
         of_cells, wanted = self._cells(sites).parents(self.level), self.anchored(sites, places).ids

@@ -38,6 +38,8 @@ METHODS = {
     **dict.fromkeys(("patchify", "tile", "tiles", "chips", "extract"), "field.patch.split({'y': 64, 'x': 64})"),
     **dict.fromkeys(("train_test_split", "random_split"), "patches.patch.sets({'train': 0.8, 'test': 0.2}, block=…)"),
     **dict.fromkeys(("neighbors", "nearest"), "field.patch.split(KNNGraph(8))"),
+    **dict.fromkeys(("edge_index", "adjacency", "graph"), "patches.patch.edges"),
+    **dict.fromkeys(("hops", "rings"), "field.patch.split(KHopGraph(2)), and how many steps each is, patches.patch.distance"),
 }  # fmt: skip
 
 

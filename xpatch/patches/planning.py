@@ -325,7 +325,7 @@ def members_at(
         place some beyond it; these are left out.
     """
     domain.check_cells(domain.spatial_dims)
-    places = asked(sampler.places, domain, geometry, obj)
+    places = geometry.named(domain, asked(sampler.places, domain, geometry, obj))
     word = places.empty or geometry.empty
     if places.ordinals is None:
         members = geometry.neighborhood(domain, places)

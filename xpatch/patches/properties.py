@@ -27,6 +27,7 @@ from xpatch.patches.rows import PatchRows
 from xpatch.patches.scene import scene_rows
 from xpatch.patches.sides import is_product, numbered
 from xpatch.patches.times import times_of
+from xpatch.patches.told import points_of
 from xpatch.patches.weights import box_table, part_weights
 from xpatch.spec import is_integer
 
@@ -335,7 +336,7 @@ def places(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
     """
     source = with_part(obj, provenance(obj))
     plan = source.plans[0].part(source.crop)
-    found = plan.points(source.ordinals)
+    found = points_of(obj, source, plan)
     attrs = {n: dict(c.attrs) for n, c in plan.domain.template.coords.items()}
     data = {n: (source.dim, c, attrs.get(n, {})) for n, c in found.columns.items()}
     coords: dict[Any, Any] = {source.dim: source.ordinals}

@@ -259,10 +259,13 @@ def check_names(obj: xr.DataArray | xr.Dataset, added: Mapping[Hashable, Variabl
     """Raise a ValueError if the field has names of its own that coordinates of patches have."""
     taken = taken_names(obj).intersection(added)
     if taken:
-        name = next(n for n in added if n in taken)
+        names = [n for n in added if n in taken]
+        anew = ", ".join(f"{n!r}: …" for n in names)
+        each = "is the name of a coordinate" if len(names) == 1 else "are names of coordinates"
         raise ValueError(
-            f"the field has {name!r} of its own, which is the name of a coordinate of its patches; rename "
-            f"it first: field.rename({{{name!r}: …}})"
+            f"the field has {', '.join(map(repr, names))} of its own, which {each} of its patches; rename "
+            f"{'it' if len(names) == 1 else 'them'} first: field.rename({{{anew}}}), or drop what earlier patches "
+            f"left, field.drop_vars({names!r})"
         )
 
 

@@ -12,10 +12,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xpatch.domain.places import horizontal_dims_of
+from xpatch.geometry.lengths import KM_PER_DEGREE, TEXT
 from xpatch.neighborhood import Neighborhood, Slices
 from xpatch.patches.nearness import Nearness, in_steps
 from xpatch.patches.placed import placed_plan_of
 from xpatch.patches.plan import Plan
+from xpatch.patches.told import points_of
 from xpatch.spec import is_integer, is_number
 from xpatch.time.axis import Duration
 from xpatch.time.finding import time_axis
@@ -44,6 +46,8 @@ class Lengths:
         KeyError, TypeError, ValueError
             If it names other dimensions, or is not positive.
         """
+        for value in block.values() if isinstance(block, Mapping) else (block,):
+            check_no_length(value)
         if not isinstance(block, Mapping):
             dims = space if is_number(block) else time
             if not dims:
@@ -73,6 +77,18 @@ def is_duration(value: Any) -> bool:
     return not is_number(value)
 
 
+def check_no_length(value: Any) -> None:
+    """Raise a ValueError if a block is text of a length on the ground, which is no duration."""
+    found = TEXT.fullmatch(value) if isinstance(value, str) else None
+    if found is not None and found[2] in ("km", "deg", "degree", "degrees", "°"):
+        number = float(found[1])
+        degrees = number / KM_PER_DEGREE if found[2] == "km" else number
+        raise ValueError(
+            f"block={value!r} is a length in text, and blocks in space are numbers in units of the labels: along "
+            f"longitude and latitude in degrees, block={degrees:.1f}, in a projection in its units"
+        )
+
+
 class OneField:
     """Patches of one field: their blocks, and which are near others."""
 
@@ -89,7 +105,7 @@ class OneField:
             one.check()
         time = [d for p in self.hood.parts if p.timed for d in p.dims]
         boxes = [p.dim for p in self.hood.slices if not p.timed]
-        self.columns = self._columns()
+        self.columns = self._columns(patches, source)
         self.block = Lengths.of(block, [*boxes, *self.columns], time)
 
     def near(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -117,12 +133,17 @@ class OneField:
 
     # ---------------------------------------------------------------------------------- lists
 
-    def _columns(self) -> dict[Hashable, tuple[NDArray[Any], Any, bool]]:
-        """Give where lists are anchored: coordinates by name, the length of a cell, whether these are turns."""
+    def _columns(
+        self, patches: Any, source: Any
+    ) -> dict[Hashable, tuple[NDArray[Any], Any, bool | None]]:
+        """Give where lists are anchored: coordinates by name, the length of a cell, whether these are turns.
+
+        None of the last are no degrees.
+        """
         lists = [p for p in self.hood.lists if not p.timed]
         if not lists:
             return {}
-        points = self.plan.points(self.ordinals)
+        points = points_of(patches, source, self.plan)
         assert points.pair is not None
         domain, dims = self.plan.domain, lists[0].dims
         pair = None if domain.element_dims else horizontal_dims_of(domain, dims)
@@ -130,7 +151,8 @@ class OneField:
         for k, name in enumerate(points.pair):
             d = name if pair is None else pair[k]
             step = None if pair is None else _step(domain, d)
-            out[d] = (np.asarray(points.columns[name], float), step, name == "lon")
+            turns = name == "lon" if points.pair == ("lon", "lat") else None
+            out[d] = (np.asarray(points.columns[name], float), step, turns)
         return out
 
     def _of_places(self, d: Hashable, value: Any) -> NDArray[np.int64]:
@@ -139,6 +161,12 @@ class OneField:
             raise TypeError(f"block along {d!r} must be a number, got {value!r}")
         if is_integer(value) and step is not None:  # cells of a grid; stations have none
             value = value * step
+        elif turns is not None and value > (TURN if turns else TURN / 2):
+            raise ValueError(
+                f"block along {d!r} is {value!r} degrees, more than the Earth has: blocks of lists of members are in "
+                f"degrees of longitude and latitude. In km they are about {value / KM_PER_DEGREE:.1f} degrees, "
+                f"block={value / KM_PER_DEGREE:.1f}; for one block, leave {d!r} out"
+            )
         at = (at + TURN / 2) % TURN - TURN / 2 if turns else at
         return np.floor(at / float(value)).astype(np.int64)
 
