@@ -37,13 +37,7 @@ OTHER_WORDS = {  # of other libraries, which ours take for names of dimensions
     "geometry": "a specification is made a patcher by Patcher.from_spec(spec)",
 }  # fmt: skip
 
-SYNONYMS = {
-    "average": "mean",
-    "avg": "mean",
-    "majority": "mode",
-    "vote": "mode",
-    "blend": "overlapadd",
-}
+SYNONYMS = {"average": "mean", "avg": "mean", "majority": "mode", "vote": "mode", "blend": "overlapadd"}  # fmt: skip
 
 
 def hint_of(names: Iterable[Any]) -> str:
