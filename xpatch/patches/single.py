@@ -12,7 +12,7 @@ from xarray import Variable
 
 from xpatch.domain import Lattice, domain_of
 from xpatch.domain import affine as af
-from xpatch.domain.dggs import redecoded
+from xpatch.domain.dggs import grid_attrs, redecoded
 from xpatch.domain.lattice import RasterDomain
 from xpatch.neighborhood import Members
 from xpatch.patches.coords import refined
@@ -82,6 +82,7 @@ def patch_at(obj: Any, number: Any, known: Known) -> Any:
     ):  # of a scene, which now has a CRS of its own
         one = one.drop_vars("crs")
     one = one.isel({d: slice(0, n) for d, n in some.sizes.items() if one.sizes.get(d, 0) > n})
+    one = _of_its_grid(one, some)
     for plan in _plans(source, some):
         rows, ratio = _cells(one, plan, source)
         for members in plan.lists:
@@ -92,6 +93,14 @@ def patch_at(obj: Any, number: Any, known: Known) -> Any:
             one = plan.domain.indexed(one, d) if d in one.dims else one
         one = redecoded(one) if plan.recalled is not None else one
     return one
+
+
+def _of_its_grid(one: Any, some: Any) -> Any:
+    """Let cell ids say which grid they are of, which in patches of several scenes they do not."""
+    said = {n: c.attrs for n, c in some.coords.items() if grid_attrs(c.attrs) and n in one.coords}
+    coords = one.coords.variables
+    new = {n: coords[n]._replace(attrs=a) for n, a in said.items() if a != coords[n].attrs}
+    return one.assign_coords(new) if new else one
 
 
 def _checked(obj: Any, number: Any) -> Hashable:
