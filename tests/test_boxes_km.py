@@ -477,7 +477,7 @@ def curved():
 BARE = xr.DataArray(np.zeros((8, 8)), {"y": np.arange(8.0), "x": np.arange(8.0)})
 REFUSED = {
     "no unit": (lambda: Rectangular("300"), ValueError, "positive length with its unit.*'300'"),
-    "unknown unit": (lambda: Rectangular(lat="3mi"), ValueError, "'3mi'"),
+    "unknown unit": (lambda: Rectangular(lat="3li"), ValueError, "'3li'"),
     "negative": (lambda: Rectangular("-3km"), ValueError, "'-3km'"),
     "zero": (lambda: Rectangular("0km"), ValueError, "'0km'"),
     "less than half a cell": (

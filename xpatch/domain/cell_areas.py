@@ -15,7 +15,7 @@ from xpatch.domain.affine import raster_dims, read
 from xpatch.domain.lonlat import GRID, bounds_name, steady
 from xpatch.domain.places import horizontal_dims_of
 from xpatch.domain.turns import TURN
-from xpatch.domain.units import LENGTHS
+from xpatch.domain.units import meters_of
 
 Floats = NDArray[np.float64]
 Dims = tuple[Hashable, ...]
@@ -328,13 +328,15 @@ def _meters(domain: Any, dims: Dims) -> tuple[float, dict[str, str]]:
         )
     factor, name = _unit_of(crs)
     coords = domain.template.coords
-    said = {str(coords[d].attrs.get("units", "")).lower() for d in dims if d in coords} - {"", name}
-    if said - LENGTHS.keys() or len(said) > 1:
+    said = {str(coords[d].attrs.get("units", "")) for d in dims if d in coords}
+    said = {unit for unit in said if unit.lower() not in ("", name)}
+    lengths = {meters_of(unit) for unit in said}
+    if None in lengths or len(lengths) > 1:
         raise ValueError(
             f"labels along {list(dims)} are in {sorted(said)}, which is no length that is known, while their CRS "
             f"{ax.crs_name(crs)} is in {name}; convert them, and set attrs['units'] = 'm'"
         )
-    return (LENGTHS[said.pop()] if said else factor), _in_plane(crs)
+    return next(iter(lengths), None) or factor, _in_plane(crs)
 
 
 def _unit_of(crs: Any) -> tuple[float, str]:

@@ -141,7 +141,7 @@ def _km_per_unit(name: Any, length: Length, domain: Lattice, sites: Sites) -> fl
         raise ValueError(
             f"size of {length.text!r} along {name!r} is in degrees, and {name!r} is not"
         )
-    said = km_said(domain.located.coords, name)
+    said = km_said(domain.located.coords, name, sites.crs)
     if said is not None:
         return said
     if sites.crs is not None:
