@@ -126,7 +126,9 @@ def test_labels_may_say_the_feet_of_their_crs(unit):
 @pytest.mark.parametrize("unit", ["degrees", "furlong", "Mm", "1"])
 def test_units_that_are_not_known_are_refused_everywhere(unit):
     field = lattice(unit, 3.0)
-    with pytest.raises(ValueError, match=f"in '{unit}', which is no length that is known: km, m, cm"):
+    with pytest.raises(
+        ValueError, match=f"in '{unit}', which is no length that is known: km, m, cm"
+    ):
         field.patch.split(geometry=xpatch.Rectangular("30m"))
     with pytest.raises(ValueError, match="no length that is known"):
         _ = field.patch.area
