@@ -561,3 +561,14 @@ def test_refused(case):
     call, error, message = REFUSED[case]
     with pytest.raises(error, match=f"(?s){message}"):
         call()
+
+
+def test_only_rows_that_are_used_need_room():
+    """At 85 degrees a box of 1,500 km is wider than a region; one at the equator is not."""
+    field = globe().sel(lon=slice(0, 90))
+    boxes = Rectangular("1500km")
+    at = xpatch.Explicit(lat=[0.0], lon=[45.0])
+    assert field.patch.split(geometry=boxes, sampler=at).sizes["patch"] == 1
+    for sampler in (None, xpatch.Random(3, seed=0), xpatch.Explicit(lat=[85.0], lon=[45.0])):
+        with pytest.raises(ValueError, match=r"cells, more than the .* leave out rows beyond"):
+            field.patch.split(geometry=boxes, sampler=sampler)

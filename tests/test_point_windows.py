@@ -118,7 +118,8 @@ def test_little_is_looked_at_for_small_boxes(lat, size, monkeypatch):
     field = xr.DataArray(np.zeros(400), coords, ("s",))
     assert field.patch.split(geometry=Rectangular(size)).sizes == {"patch": 400, "s": 1}
     rows, elements = np.sum(looked, axis=0)
-    assert rows <= 9 * 400 and elements < 5 * 400
+    assert rows <= 9 * 400
+    assert elements < 5 * 400
 
 
 def test_degrees_are_degrees_of_longitude():
