@@ -790,3 +790,10 @@ def test_no_cells_have_no_areas(none):
     field = coarse().isel(none)
     assert field.patch.area.shape == tuple(field.sizes[d] for d in field.patch.area.dims)
     assert field.patch.area.size == 0
+
+
+def test_completion_shows_no_areas_of_one_cell_of_unknown_size():
+    field = grid(np.array([1.0, 2]), np.array([2.0, 3]))
+    assert "area" in dir(field.patch)
+    assert "area" not in dir(field[:1, :1].patch)
+    assert "area" in dir(bounded([1], [2], [[0, 2]], [[1, 3]]).patch)

@@ -66,6 +66,9 @@ def measured(domain: Any) -> bool:
     pair = horizontal_dims_of(domain, domain.dims)
     labels = [domain.coordinate(d) for d in pair or ()]
     known = bool(labels) and all(v is not None and v.dtype.kind in "iuf" for v in labels)
+    alone = [d for d in pair or () if domain.sizes[d] == 1 and _bounds(domain, d) is None]
+    if alone and domain.affine is None and read(domain.transform) is None:
+        return False  # of one cell nothing says how large it is
     return known and (
         domain._crs is not None or domain.geographic or _is_rotated_pole(domain, pair)
     )
