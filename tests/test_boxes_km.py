@@ -572,3 +572,15 @@ def test_only_rows_that_are_used_need_room():
     for sampler in (None, xpatch.Random(3, seed=0), xpatch.Explicit(lat=[85.0], lon=[45.0])):
         with pytest.raises(ValueError, match=r"cells, more than the .* leave out rows beyond"):
             field.patch.split(geometry=boxes, sampler=sampler)
+
+
+def test_one_patch_has_no_empty_slots():
+    field = globe().sortby("lat").sel(lat=slice(-70, 70))
+    patches = field.patch.split(geometry=Rectangular("1500km", boundary={"lon": "wrap"}))
+    counts = patches.patch.mask.isel(lat=0).sum("lon").values
+    for k in (0, int(counts.argmin())):
+        one = patches.patch[k]
+        assert one.sizes["lon"] == counts[k]
+        assert one.notnull().all()
+        assert one.lon.notnull().all()
+        assert int(one.patch.merge().notnull().sum()) == one.size

@@ -85,6 +85,7 @@ def patch_at(obj: Any, number: Any, known: Known) -> Any:
     one = _of_its_grid(one, some)
     for plan in _plans(source, some):
         rows, ratio = _cells(one, plan, source)
+        one = _without_unfilled(one, plan, source)
         for members in plan.lists:
             one = _without_empty(one, members, plan, source.ordinals)
         one = _labeled(one, plan, rows, ratio)
@@ -166,6 +167,17 @@ def _cells(
         if n and n % kept == 0 and d not in plan.hood.coarse:
             rows[d], ratio[d] = start + low, n // kept
     return rows, ratio
+
+
+def _without_unfilled(one: Any, plan: Plan, source: Provenance) -> Any:
+    """Leave out the slots in which a box in km has fewer cells than the widest."""
+    for part in () if plan.boxed is None else plan.boxed.boxes.slices:
+        low, high = source.crop.get(part.dim, (0, 0))
+        if part.filled is None or one.sizes.get(part.dim) != part.size - low - high:
+            continue
+        filled = int(part.filled[source.ordinals[0]]) - low
+        one = one.isel({part.dim: slice(0, max(filled, 0))})
+    return one
 
 
 def _labeled(one: Any, plan: Plan, rows: dict[Hashable, int], ratio: dict[Hashable, int]) -> Any:
