@@ -112,6 +112,94 @@ def test_bounds_come_before_the_middle():
     assert not np.allclose(far, expected)
 
 
+def bounded(lat, lon, lat_bounds, lon_bounds):
+    ds = grid(np.array(lat, float), np.array(lon, float)).to_dataset()
+    ds["lat_b"] = (("lat", "b"), np.array(lat_bounds, float))
+    ds["lon_b"] = (("lon", "b"), np.array(lon_bounds, float))
+    for d in BOTH:
+        ds[d].attrs["bounds"] = f"{d}_b"
+    return ds
+
+
+HALVES = [[-90, 0], [0, 90]]
+
+
+@pytest.mark.parametrize(
+    ("lon", "bounds", "widths"),
+    [
+        ([100, 280], [[0, 200], [200, 360]], [200, 160]),
+        ([100, 280], [[200, 0], [360, 200]], [200, 160]),
+        ([-80, 100], [[200, 360], [0, 200]], [160, 200]),
+        ([0, 180], [[260, 100], [100, 260]], [200, 160]),
+        ([0, 180], [[-100, 100], [100, -100]], [200, 160]),
+        ([180], [[0, 360]], [360]),
+        ([0, 10], [[355, 5], [5, 15]], [10, 10]),
+        ([10, 0], [[15, 5], [5, 355]], [10, 10]),
+    ],
+)
+def test_bounds_are_as_wide_as_the_side_that_holds_their_label(lon, bounds, widths):
+    area = bounded([-45, 45], lon, HALVES, bounds).patch.area
+    np.testing.assert_allclose(area, GLOBE / 2 * np.array([widths, widths]) / 360)
+
+
+@pytest.mark.parametrize(
+    ("lat", "lon", "message"),
+    [
+        (HALVES, np.deg2rad([[95, 105], [105, 115]]), "'lon_b' are none of .* cell 0, at 100,"),
+        (np.deg2rad([[-50, -40], [40, 50]]), [[95, 105], [105, 115]], "'lat_b' are none of"),
+        (HALVES[::-1], [[95, 105], [105, 115]], "'lat_b' are none of.* cell 0, at -45, is said"),
+        (HALVES, [[95, 95], [105, 115]], "'lon_b' are none of .*from 95 to 95"),
+        (HALVES, [[95, 108], [105, 115]], "'lon_b' overlap: cell 0 along 'lon', at 100,"),
+        ([[-90, 10], [0, 90]], [[95, 105], [105, 115]], "'lat_b' overlap"),
+        (HALVES, [[100.1, 105], [105, 115]], "'lon_b' are none of"),
+    ],
+)
+def test_bounds_of_other_labels_are_refused(lat, lon, message):
+    ds = bounded([-45, 45], [100, 110], lat, lon)
+    with pytest.raises(ValueError, match=message):
+        _ = ds.patch.area
+    assert ds.drop_vars(["lat_b", "lon_b"]).patch.area.shape == (2, 2)
+
+
+def test_bounds_of_single_precision_hold_their_labels():
+    lat = np.rad2deg(np.arcsin(np.polynomial.legendre.leggauss(64)[0])).astype("f4")
+    lon = (np.arange(128) * 360 / 128).astype("f4")
+    edges = np.r_[-90, (lat[1:] + lat[:-1]) / 2, 90].astype("f4")
+    east = ((np.arange(129) - 0.5) * 360 / 128).astype("f4")
+    pairs = [np.stack([e[:-1], e[1:]], axis=-1) for e in (edges, east % np.float32(360))]
+    np.testing.assert_allclose(bounded(lat, lon, *pairs).patch.area.sum(), GLOBE, rtol=1e-6)
+
+
+@pytest.mark.parametrize("west", [0.0, -180.0, 10.0])
+@pytest.mark.parametrize("with_bounds", [False, True])
+def test_a_column_that_is_there_twice_has_half_of_its_area_at_each_place(west, with_bounds):
+    lat, lon = np.arange(-85, 90, 10.0), west + np.arange(0, 361, 10.0)
+    once = grid(lat, lon[:-1])
+    values = np.concatenate([once.values, once.values[:, :1]], axis=1)
+    twice = xr.DataArray(values, {"lat": lat, "lon": lon}, BOTH, name="t")
+    if with_bounds:
+        pairs = [np.stack([v - 5, v + 5], axis=-1) for v in (lat, lon)]
+        twice = bounded(lat, lon, *pairs).assign(t=twice)
+    area = twice.patch.area
+    np.testing.assert_allclose(area.sum(), GLOBE)
+    np.testing.assert_allclose(area[:, [0, -1]].sum("lon"), area[:, 5])
+    field = twice["t"] if with_bounds else twice
+    mean = once.weighted(once.patch.area).mean()
+    np.testing.assert_allclose(field.weighted(area).mean(), mean)
+    np.testing.assert_allclose(twice.isel(lon=slice(None, None, -1)).patch.area.sum(), GLOBE)
+
+
+def test_more_than_one_turn_is_refused():
+    with pytest.raises(ValueError, match="along 'lon' make 720 degrees, more than one turn"):
+        _ = grid(np.arange(-85, 90, 10.0), np.arange(0, 720, 5.0)).patch.area
+
+
+def test_uneven_longitudes_end_midway_across_the_seam():
+    area = grid(np.array([-45.0, 45]), np.array([0.0, 90, 100, 260])).patch.area
+    widths = np.array([95.0, 50, 85, 130])
+    np.testing.assert_allclose(area[0], GLOBE / 2 * widths / 360)
+
+
 @given(
     st.lists(st.floats(-89, 89).map(lambda v: round(v, 2)), min_size=2, max_size=6, unique=True),
     st.booleans(),
@@ -702,3 +790,10 @@ def test_no_cells_have_no_areas(none):
     field = coarse().isel(none)
     assert field.patch.area.shape == tuple(field.sizes[d] for d in field.patch.area.dims)
     assert field.patch.area.size == 0
+
+
+def test_completion_shows_no_areas_of_one_cell_of_unknown_size():
+    field = grid(np.array([1.0, 2]), np.array([2.0, 3]))
+    assert "area" in dir(field.patch)
+    assert "area" not in dir(field[:1, :1].patch)
+    assert "area" in dir(bounded([1], [2], [[0, 2]], [[1, 3]]).patch)

@@ -477,7 +477,7 @@ def curved():
 BARE = xr.DataArray(np.zeros((8, 8)), {"y": np.arange(8.0), "x": np.arange(8.0)})
 REFUSED = {
     "no unit": (lambda: Rectangular("300"), ValueError, "positive length with its unit.*'300'"),
-    "unknown unit": (lambda: Rectangular(lat="3mi"), ValueError, "'3mi'"),
+    "unknown unit": (lambda: Rectangular(lat="3li"), ValueError, "'3li'"),
     "negative": (lambda: Rectangular("-3km"), ValueError, "'-3km'"),
     "zero": (lambda: Rectangular("0km"), ValueError, "'0km'"),
     "less than half a cell": (
@@ -592,3 +592,26 @@ def test_columns_of_files_do_not_come_to_the_field(tmp_path):
     patches.to_netcdf(tmp_path / "p.nc")
     with xr.open_dataarray(tmp_path / "p.nc") as read:
         assert {*read.patch.merge().coords} == {"lat", "lon"}
+
+
+def test_only_rows_that_are_used_need_room():
+    """At 85 degrees a box of 1,500 km is wider than a region; one at the equator is not."""
+    field = globe().sel(lon=slice(0, 90))
+    boxes = Rectangular("1500km")
+    at = xpatch.Explicit(lat=[0.0], lon=[45.0])
+    assert field.patch.split(geometry=boxes, sampler=at).sizes["patch"] == 1
+    for sampler in (None, xpatch.Random(3, seed=0), xpatch.Explicit(lat=[85.0], lon=[45.0])):
+        with pytest.raises(ValueError, match=r"cells, more than the .* leave out rows beyond"):
+            field.patch.split(geometry=boxes, sampler=sampler)
+
+
+def test_one_patch_has_no_empty_slots():
+    field = globe().sortby("lat").sel(lat=slice(-70, 70))
+    patches = field.patch.split(geometry=Rectangular("1500km", boundary={"lon": "wrap"}))
+    counts = patches.patch.mask.isel(lat=0).sum("lon").values
+    for k in (0, int(counts.argmin())):
+        one = patches.patch[k]
+        assert one.sizes["lon"] == counts[k]
+        assert one.notnull().all()
+        assert one.lon.notnull().all()
+        assert int(one.patch.merge().notnull().sum()) == one.size

@@ -492,6 +492,68 @@ def test_scenes_on_several_grids(tmp_path):
         np.testing.assert_array_equal(some.patch.merge("first"), fields[1])
 
 
+def grid_of(patches):
+    """Give what attributes say of a grid; not what empty slots hold, of which there may be none."""
+    return {n: v for n, v in patches.cell_ids.attrs.items() if n != "nodata"}
+
+
+WGS84 = {"grid_name": "healpix", "level": 2, "indexing_scheme": "nested", "ellipsoid": "WGS84"}
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (healpix(2, "ring"), healpix(2)),
+        (healpix(2), healpix(2, decode=False).pipe(xdggs.decode, WGS84)),
+        (healpix(2, which=np.arange(50), dtype="u8"), h3(1)),
+        (h3(1), healpix(2, "ring", dtype="u8")),
+    ],
+    ids=["scheme", "ellipsoid", "kind", "kind, other way"],
+)
+@pytest.mark.parametrize("geometry", [xpatch.Parents(0), xpatch.KHopGraph(1)])
+def test_each_scene_says_which_grid_it_is_on(a, b, geometry, tmp_path):
+    """Attributes of cell ids hold what is common to scenes, and half of them would say another grid."""
+    alone = {n: f.patch.split(geometry=geometry) for n, f in {"a": a, "b": b}.items()}
+    patches = xpatch.concat(list(alone.values()), scenes=list(alone))
+    assert "grid_name" not in patches.cell_ids.attrs
+    patches.to_netcdf(tmp_path / "patches.nc")
+    with xr.open_dataarray(tmp_path / "patches.nc") as read:
+        assert np.isclose(read.patch.area.sum(), sum(p.patch.area.sum() for p in alone.values()))
+        for name, field in {"a": a, "b": b}.items():
+            for joined in (patches, read):
+                rows = np.flatnonzero(joined.scene.values == name)
+                some = joined.isel(patch=rows)
+                identical(some.patch.merge("first"), field)
+                one, own = joined.patch[int(rows[3])], alone[name].patch[3]
+                np.testing.assert_array_equal(one.cell_ids, own.cell_ids)
+                assert one.dggs.grid_info == field.dggs.grid_info
+                again = xpatch.concat([some, some.isel(patch=[0])], scenes=["x", "y"])
+                assert grid_of(again) == grid_of(alone[name])
+
+
+@pytest.mark.parametrize("chunks", [None, {"patch": 100}])
+def test_ids_of_scenes_with_unequally_many_members_stay_integers(chunks, tmp_path):
+    """Of H3 they have more digits than a float."""
+    field = h3(1)
+    few, many = (field.patch.split(geometry=xpatch.KHopGraph(k)) for k in (1, 2))
+    for k, patches in enumerate([few, many]):
+        patches.to_netcdf(tmp_path / f"{k}.nc")
+    read = [xr.open_dataarray(tmp_path / f"{k}.nc", chunks=chunks) for k in range(2)]
+    for sets in ([few, many], read):
+        joined = xpatch.concat(sets, scenes=["few", "many"])
+        assert joined.cell_ids.dtype == field.cell_ids.dtype
+        some = joined.isel(patch=slice(0, 842))
+        np.testing.assert_array_equal(some.cell_ids[:, :7], few.cell_ids)
+        assert not some.cell_ids[:, 7:].any()
+        identical(some.patch.merge("first").compute(), field)
+
+
+def test_ids_of_which_no_integer_holds_all_are_refused():
+    sets = [healpix(1, dtype=d).patch.split(geometry=xpatch.Parents(0)) for d in ("i8", "u8")]
+    with pytest.raises(ValueError, match="int64 and uint64, of which no integer"):
+        xpatch.concat(sets, scenes=["a", "b"])
+
+
 @pytest.mark.parametrize("kind", ["pandas", "moc"])
 def test_one_patch_is_a_field_of_its_own(kind):
     field = healpix(2, decode=False).pipe(xdggs.decode, index_kind=kind)

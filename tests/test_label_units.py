@@ -1,4 +1,4 @@
-"""Labels in km under a CRS in m: sea ice and satellite disks come so."""
+"""Labels in km under a CRS in m: sea ice and satellite disks come so. And other units of lengths."""
 
 import geopandas as gpd
 import numpy as np
@@ -75,3 +75,85 @@ def test_files(tmp_path):
         merged = stored["ice"].patch.merge()
     np.testing.assert_allclose(merged, km)
     assert merged.x.attrs["units"] == "km"
+
+
+UNITS = {
+    "ft": 0.3048,
+    "foot": 0.3048,
+    "us-ft": 1200 / 3937,
+    "US survey foot": 1200 / 3937,
+    "US_survey_feet": 1200 / 3937,
+    "cm": 0.01,
+    "mm": 0.001,
+    "KM": 1000,
+    "Metres": 1,
+    "nmi": 1852,
+    "mile": 1609.344,
+}
+
+
+def lattice(unit, step, crs=UTM):
+    coords = {d: (d, step * np.arange(60.0), {"units": unit}) for d in "yx"}
+    coords["spatial_ref"] = ((), 0, {"crs_wkt": crs.to_wkt()})
+    return xr.DataArray(np.zeros((60, 60)), coords, ("y", "x"))
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_sizes_and_areas_go_by_any_known_unit(unit):
+    """Cells of 3 m, in boxes of 30 m."""
+    field = lattice(unit, 3 / UNITS[unit])
+    np.testing.assert_allclose(field.patch.area, 9, rtol=1e-9)
+    assert field.patch.split(geometry=xpatch.Rectangular("30m")).sizes == {
+        "patch": 36,
+        "y": 10,
+        "x": 10,
+    }
+    line = field.isel(y=0).rename(x="s").reset_index("s").reset_coords("s", drop=True)
+    line = line.assign_coords(x=("s", field.x.values, {"units": unit}), y=("s", np.zeros(60)))
+    near = line.patch.split(geometry=xpatch.Rectangular(x="30.1m"))
+    assert near.sizes["s"] == 11
+
+
+@pytest.mark.parametrize("unit", ["ft", "us-ft", "US survey foot", "foot", ""])
+def test_labels_may_say_the_feet_of_their_crs(unit):
+    """EPSG:2263 is in US survey feet, which many files call ft."""
+    field = lattice(unit, 10.0, pyproj.CRS(2263))
+    np.testing.assert_allclose(field.patch.area, (12000 / 3937) ** 2, rtol=1e-5)
+    assert field.patch.split(geometry=xpatch.Rectangular("100ft")).sizes["y"] == 10
+    assert field.patch.domain.crs.equals(pyproj.CRS(2263))
+
+
+@pytest.mark.parametrize("unit", ["degrees", "furlong", "Mm", "1"])
+def test_units_that_are_not_known_are_refused_everywhere(unit):
+    field = lattice(unit, 3.0)
+    with pytest.raises(
+        ValueError, match=f"in '{unit}', which is no length that is known: km, m, cm"
+    ):
+        field.patch.split(geometry=xpatch.Rectangular("30m"))
+    with pytest.raises(ValueError, match="no length that is known"):
+        _ = field.patch.area
+
+
+LENGTHS = {
+    "1nmi": 1852.0,
+    "1 mi": 1609.344,
+    "5000ft": 1524.0,
+    "3937 us-ft": 1200.0,
+    "2 nautical miles": 3704.0,
+    "1 KM": 1000.0,
+    "3 kilometers": 3000.0,
+    "1e3 metre": 1000.0,
+}
+
+
+@pytest.mark.parametrize("text", LENGTHS)
+def test_lengths_in_text(text):
+    field = lattice("m", 100.0)
+    size = field.patch.split(geometry=xpatch.Rectangular(text)).sizes["x"]
+    assert size == round(LENGTHS[text] / 100)
+
+
+@pytest.mark.parametrize("text", ["\u0663km", "3 Mm", "3 M", "30 parsec", "3", "km", "3 km km"])
+def test_text_that_is_no_length(text):
+    with pytest.raises(ValueError, match="units are km, m, cm, mm, ft, us-ft, mi, nmi and deg"):
+        xpatch.Rectangular(text)

@@ -79,6 +79,49 @@ def test_at_a_pole_a_box_holds_all_longitudes():
     assert members(near, "station") == [set(np.flatnonzero(far <= 500).tolist())]
 
 
+@pytest.mark.parametrize(("lat", "count"), [(89.5, 7), (89.57, 7), (89.58, 8)])
+def test_all_longitudes_are_in_a_box_wider_than_its_parallel(lat, count):
+    """300 km are 2π R cos 89.571°; short of that the station on the other side is outside."""
+    field = xr.DataArray(
+        np.zeros(8), {"lat": ("s", np.full(8, lat)), "lon": ("s", np.arange(0, 360, 45.0))}, ("s",)
+    )
+    assert {*map(len, members(field.patch.split(geometry=Rectangular("300km")), "s"))} == {count}
+
+
+@pytest.mark.parametrize("size", [{"lat": 2.0, "lon": 40.0}, {"lat": "300km", "lon": "2000km"}])
+@pytest.mark.parametrize("west", [0.0, -1300.0])
+def test_longitudes_may_go_around_several_times(size, west):
+    """As those of a drifting buoy, or of a ship, that were made continuous."""
+    lon = np.linspace(west, west + 1500, 300)
+    coords = {"lon": ("s", lon), "lat": ("s", 10 * np.sin(lon))}
+    field = xr.DataArray(np.arange(300.0), coords, ("s",))
+    once = field.assign_coords(lon=("s", lon % 360)).patch.split(geometry=Rectangular(size))
+    patches = field.patch.split(geometry=Rectangular(size))
+    assert members(patches, "s") == members(once, "s")
+    assert {*np.unique(patches.lon.values[patches.s.values >= 0])} == {*lon}
+
+
+@pytest.mark.parametrize(("lat", "size"), [(-90, "10m"), (85, "1m")])
+def test_little_is_looked_at_for_small_boxes(lat, size, monkeypatch):
+    from xpatch.geometry.around import _Table
+
+    looked, checked = [], _Table._checked
+    monkeypatch.setattr(
+        _Table,
+        "_checked",
+        lambda self, p, low, end, *rest: (
+            looked.append((len(p), int((end - low).sum()))) or checked(self, p, low, end, *rest)
+        ),
+    )
+    rng = np.random.default_rng(0)
+    coords = {"lat": ("s", rng.uniform(lat, 90, 400)), "lon": ("s", rng.uniform(0, 360, 400))}
+    field = xr.DataArray(np.zeros(400), coords, ("s",))
+    assert field.patch.split(geometry=Rectangular(size)).sizes == {"patch": 400, "s": 1}
+    rows, elements = np.sum(looked, axis=0)
+    assert rows <= 9 * 400
+    assert elements < 5 * 400
+
+
 def test_degrees_are_degrees_of_longitude():
     field = stations()
     lat, lon = field.lat.values, field.lon.values

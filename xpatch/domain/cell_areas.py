@@ -12,10 +12,11 @@ from xarray import Variable
 import xpatch.domain.axes as ax
 from xpatch import sphere
 from xpatch.domain.affine import raster_dims, read
+from xpatch.domain.cell_edges import checked, midway, widths_of
 from xpatch.domain.lonlat import GRID, bounds_name, steady
 from xpatch.domain.places import horizontal_dims_of
 from xpatch.domain.turns import TURN
-from xpatch.domain.units import LENGTHS, check_degrees, to_degrees
+from xpatch.domain.units import check_degrees, meters_of, to_degrees
 
 Floats = NDArray[np.float64]
 Dims = tuple[Hashable, ...]
@@ -48,7 +49,8 @@ def lattice_areas(domain: Any) -> Variable:
     if domain.geographic or _is_rotated_pole(domain, pair):
         _check_degrees(domain, pair)
         heights = _between_parallels(*_edges(domain, y, latitude=True))
-        widths = _turned(*_edges(domain, x, longitude=True))
+        at = np.unwrap(np.asarray(domain.coordinate(x), float), period=TURN)
+        widths = widths_of(x, at, _edges(domain, x, longitude=True))
         values, attrs = RADIUS**2 * np.multiply.outer(heights, widths), ON_SPHERE
     else:
         factor, attrs = _meters(domain, pair)
@@ -64,6 +66,9 @@ def measured(domain: Any) -> bool:
     pair = horizontal_dims_of(domain, domain.dims)
     labels = [domain.coordinate(d) for d in pair or ()]
     known = bool(labels) and all(v is not None and v.dtype.kind in "iuf" for v in labels)
+    alone = [d for d in pair or () if domain.sizes[d] == 1 and _bounds(domain, d) is None]
+    if alone and domain.affine is None and read(domain.transform) is None:
+        return False  # of one cell nothing says how large it is
     return known and (
         domain._crs is not None or domain.geographic or _is_rotated_pole(domain, pair)
     )
@@ -172,9 +177,9 @@ def _straight(domain: Any, dims: Dims, lat: Floats, lon: Floats) -> Variable | N
         return None
     for (y, x), rows, columns in ((dims, lat, lon), (dims[::-1], lat.T, lon.T)):
         if np.ptp(rows, axis=1).max() < LIKE_ROWS and np.ptp(columns, axis=0).max() < LIKE_ROWS:
-            low, high = _midway(rows[:, 0]), _midway(np.unwrap(columns[0], period=TURN))
-            heights = _between_parallels(*_to_poles(*low))
-            values = RADIUS**2 * np.multiply.outer(heights, _turned(*high))
+            at = np.unwrap(columns[0], period=TURN)
+            heights = _between_parallels(*_to_poles(*midway(rows[:, 0])))
+            values = RADIUS**2 * np.multiply.outer(heights, widths_of(x, at, midway(at)))
             return _ordered(Variable((y, x), values, ON_SPHERE), domain)
     return None
 
@@ -211,6 +216,9 @@ def _edges(
     if bounds is not None and bounds.ndim == 2 and bounds.dims[0] == dim and bounds.shape[1] == 2:
         low, high = np.asarray(bounds.to_numpy(), float).T
         if np.isfinite(low).all() and np.isfinite(high).all():
+            labels = np.asarray(domain.coordinate(dim), float)
+            name = bounds_name(domain.located.coords.get(dim))
+            low, high = checked(dim, name, labels, (low, high), longitude)
             return (np.clip(low, -90, 90), np.clip(high, -90, 90)) if latitude else (low, high)
     values = np.asarray(domain.coordinate(dim), float)
     if not len(values):
@@ -227,19 +235,8 @@ def _edges(
                 f"labels along {dim!r} neither rise nor fall, so that nothing says where its cells end; sort "
                 f"them: sortby({dim!r})"
             )
-        low, high = _midway(values, mean)
+        low, high = midway(values, mean)
     return _to_poles(low, high) if latitude else (low, high)
-
-
-def _midway(values: Floats, step: float | None = None) -> tuple[Floats, Floats]:
-    """Give edges midway between labels, of even ones by their mean step: single ones are rounded."""
-    if step is not None:
-        edges = values[0] + step * (np.arange(len(values) + 1) - 0.5)
-        return edges[:-1], edges[1:]
-    middle = (values[1:] + values[:-1]) / 2
-    ends = 2 * values[0] - middle[0], 2 * values[-1] - middle[-1]
-    edges = np.concatenate([ends[:1], middle, ends[1:]])
-    return edges[:-1], edges[1:]
 
 
 def _to_poles(low: Floats, high: Floats) -> tuple[Floats, Floats]:
@@ -258,13 +255,6 @@ def _to_poles(low: Floats, high: Floats) -> tuple[Floats, Floats]:
 def _between_parallels(low: Floats, high: Floats) -> Floats:
     """Give the areas between parallels for a radian of longitude, on the unit sphere."""
     return np.asarray(np.abs(np.sin(np.deg2rad(high)) - np.sin(np.deg2rad(low))))
-
-
-def _turned(low: Floats, high: Floats) -> Floats:
-    """Give the widths of cells in radians; bounds may lie on both sides of the seam."""
-    width = np.abs(high - low)
-    across = (width > TURN / 2) & (width < TURN * (1 - 1e-6))
-    return np.deg2rad(np.where(across, TURN - width, width))
 
 
 def _outer(y: Floats, x: Floats) -> Floats:
@@ -328,13 +318,15 @@ def _meters(domain: Any, dims: Dims) -> tuple[float, dict[str, str]]:
         )
     factor, name = _unit_of(crs)
     coords = domain.template.coords
-    said = {str(coords[d].attrs.get("units", "")).lower() for d in dims if d in coords} - {"", name}
-    if said - LENGTHS.keys() or len(said) > 1:
+    said = {str(coords[d].attrs.get("units", "")) for d in dims if d in coords}
+    said = {unit for unit in said if unit.lower() not in ("", name)}
+    lengths = {meters_of(unit) for unit in said}
+    if None in lengths or len(lengths) > 1:
         raise ValueError(
             f"labels along {list(dims)} are in {sorted(said)}, which is no length that is known, while their CRS "
             f"{ax.crs_name(crs)} is in {name}; convert them, and set attrs['units'] = 'm'"
         )
-    return (LENGTHS[said.pop()] if said else factor), _in_plane(crs)
+    return next(iter(lengths), None) or factor, _in_plane(crs)
 
 
 def _unit_of(crs: Any) -> tuple[float, str]:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from xpatch.domain.cell_areas import ON_SPHERE, RADIUS
 from xpatch.domain.elements import Elements
-from xpatch.domain.global_grid import KNOWN, GlobalGrid, attrs_of, info_of
+from xpatch.domain.global_grid import KNOWN, PARAMETERS, GlobalGrid, attrs_of, info_of
 from xpatch.domain.lattice import Lattice
 from xpatch.domain.sites import Sites
 
@@ -64,7 +64,7 @@ class DGGSDomain(Elements):
             return {}
         grid = self.grid(dims[0])
         attrs = attrs_of(grid.info)
-        return {**attrs, "nodata": _no_cell(grid)} if ragged else attrs
+        return {**attrs, "nodata": no_cell(grid.name, grid.ids.dtype)} if ragged else attrs
 
     def indexed(self, one: Any, dim: Hashable) -> Any:
         name = self.places.get((dim,))
@@ -124,12 +124,18 @@ class DGGSDomain(Elements):
         return found
 
 
-def _no_cell(grid: GlobalGrid) -> Any:
+def no_cell(name: str, kind: np.dtype) -> Any:
     """Give an id that no cell has: 0 of H3, of others −1 or the largest."""
-    kind = grid.ids.dtype
-    if grid.name == "h3":
+    if name == "h3":
         return kind.type(0)
     return kind.type(-1) if kind.kind == "i" else np.iinfo(kind).max
+
+
+def grid_attrs(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Give those attributes of cell ids that say which grid they are of, and what empty slots hold."""
+    if attrs.get("grid_name") not in KNOWN:
+        return {}
+    return {n: attrs[n] for n in ("grid_name", *PARAMETERS, "ellipsoid", "nodata") if n in attrs}
 
 
 def is_dggs_index(index: Any) -> bool:
@@ -166,7 +172,7 @@ def areas_told(obj: Any, dim: Hashable) -> xr.Variable | None:
             continue
         info = index.grid_info if is_dggs_index(index) else info_of(coord.attrs)
         slots = GlobalGrid(info, coord.values)
-        there = slots.ids != coord.attrs.get("nodata", _no_cell(slots))
+        there = slots.ids != coord.attrs.get("nodata", no_cell(slots.name, slots.ids.dtype))
         areas = np.zeros(coord.shape)
         areas[there] = RADIUS**2 * GlobalGrid(info, slots.ids[there]).areas
         return xr.Variable(coord.dims, areas, ON_SPHERE)

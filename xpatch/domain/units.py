@@ -8,13 +8,50 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-__all__ = ["LENGTHS", "check_degrees", "in_radians", "in_units_of_labels", "to_degrees"]
+__all__ = [
+    "LIKE_OWN",
+    "SHORT",
+    "check_degrees",
+    "in_radians",
+    "in_units_of_labels",
+    "meters_of",
+    "to_degrees",
+]
 
-LENGTHS = {
+LIKE_OWN = 1e-5  # relative: where a CRS is in US survey feet, labels in "ft" are in these
+SHORT = "km, m, cm, mm, ft, us-ft, mi, nmi"
+LENGTHS = {  # words of CF (UDUNITS) and of PROJ, as `_word` has them
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1.0),
     **dict.fromkeys(("km", "kilometer", "kilometers", "kilometre", "kilometres"), 1000.0),
+    **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), 0.01),
+    **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), 0.001),
+    **dict.fromkeys(("ft", "foot", "feet", "international foot", "international feet"), 0.3048),
+    **dict.fromkeys(("us-ft", "ftus", "us survey foot", "us survey feet"), 1200 / 3937),
+    **dict.fromkeys(("mi", "mile", "miles", "statute mile", "international mile"), 1609.344),
+    **dict.fromkeys(("nmi", "nmile", "nautical mile", "nautical miles"), 1852.0),
 }
-NAMES = {1.0: "metre", 1000.0: "kilometre"}
+NAMES = {
+    1.0: "metre",
+    1000.0: "kilometre",
+    0.01: "centimetre",
+    0.001: "millimetre",
+    0.3048: "foot",
+    1200 / 3937: "US survey foot",
+    1609.344: "Statute mile",
+    1852.0: "nautical mile",
+}
+
+
+def meters_of(unit: str) -> float | None:
+    """Give how many meters a unit is; None if it is no length that is known."""
+    return LENGTHS.get(_word(unit))
+
+
+def _word(unit: str) -> str:
+    """Write a unit as the table does; short ones as they are, because "Mm" is not "mm"."""
+    words = unit.replace("_", " ").split()
+    short = len("".join(words)) < 3 and unit not in ("KM", "Km")
+    return " ".join(words) if short else " ".join(words).lower()
 
 
 def in_units_of_labels(crs: Any, coords: xr.Dataset, roles: Mapping[Hashable, str]) -> Any:
@@ -23,15 +60,17 @@ def in_units_of_labels(crs: Any, coords: xr.Dataset, roles: Mapping[Hashable, st
     Without it a place in km would be taken for one in m, next to the origin of the projection.
     """
     said = {
-        str(c.attrs.get("units", "")).lower()
+        str(c.attrs.get("units", ""))
         for n, c in coords.variables.items()
         if roles.get(n) in ("X", "Y")
     }
-    factors = {LENGTHS.get(unit) for unit in said}
+    factors = {meters_of(unit) for unit in said}
     own = next((a.unit_conversion_factor for a in crs.axis_info), None)
-    if not crs.is_projected or len(factors) != 1 or factors <= {None, own}:
+    factor = next(iter(factors), None)
+    if not crs.is_projected or len(factors) != 1 or factor is None:
         return crs
-    factor = next(f for f in factors if f is not None)
+    if own is not None and abs(factor - own) <= LIKE_OWN * own:
+        return crs
     made = crs.to_json_dict()
     made.pop("id", None)
     unit = {"type": "LinearUnit", "name": NAMES[factor], "conversion_factor": factor}

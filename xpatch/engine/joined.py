@@ -23,12 +23,14 @@ class Joined(BackendArray):
         Sizes of the other axes.
     dtype : dtype
         Of the whole.
-    fill : scalar
-        What stands where a part is shorter.
+    fills : sequence of scalar
+        What stands where a part is shorter, for each.
     """
 
-    def __init__(self, parts: Sequence[Any], inner: tuple[int, ...], dtype: np.dtype, fill: Any):
-        self.parts, self.fill = tuple(parts), fill
+    def __init__(
+        self, parts: Sequence[Any], inner: tuple[int, ...], dtype: np.dtype, fills: Sequence[Any]
+    ):
+        self.parts, self.fills = tuple(parts), tuple(fills)
         self.edges = np.cumsum([0, *(p.shape[0] for p in parts)])
         self.shape = (int(self.edges[-1]), *inner)
         self.dtype = np.dtype(dtype)
@@ -64,7 +66,7 @@ class Joined(BackendArray):
         values = read(part, (run, *(whole if short else key)))
         if not short:
             return values.astype(self.dtype, copy=False)
-        values = padded(values, self.shape[1:], self.dtype, self.fill)
+        values = padded(values, self.shape[1:], self.dtype, self.fills[k])
         return outer(values, (slice(None), *key))
 
     def __copy__(self) -> Joined:

@@ -278,7 +278,7 @@ def keeping(
 def apart(array: Any) -> Any:
     """Give a lazily indexed array that keeps chunks of its own; others are given as they are."""
     if isinstance(array, Joined):
-        return Joined([apart(p) for p in array.parts], array.shape[1:], array.dtype, array.fill)
+        return Joined([apart(p) for p in array.parts], array.shape[1:], array.dtype, array.fills)
     if isinstance(array, Deferred) and isinstance(array.make, Rows):
         rows = Rows(array.make.source, array.make.cut, array.make.stored)
         return Deferred(rows, array.ordinals, array.shape[1:], array.dtype)

@@ -147,7 +147,7 @@ def _km_per_unit(name: Any, length: Length, domain: Lattice, sites: Sites) -> fl
         raise ValueError(
             f"size of {length.text!r} along {name!r} is in degrees, and {name!r} is not"
         )
-    said = km_said(domain.located.coords, name)
+    said = km_said(domain.located.coords, name, sites.crs)
     if said is not None:
         return said
     if sites.crs is not None:
@@ -183,11 +183,13 @@ class _Table:
     x, y : float64 arrays (element,)
         Where they are.
     keys : float64 array (element,)
-        ``row * width + x − west``, by which they are in order.
+        ``row * width + x − west``, by which they are in order; longitudes within one turn.
     south, west, height, width : float
         Where rows begin, how high they are, and by what keys of rows differ.
     turn : float
         After what x is the same again; 0: never.
+    slack : pair of float
+        Along x and y, by which more is looked at than is inside: edges are rounded.
     """
 
     elements: NDArray[np.int64]
@@ -199,6 +201,7 @@ class _Table:
     height: float
     width: float
     turn: float
+    slack: tuple[float, float]
 
     @classmethod
     def of(cls, sites: Sites, half: float) -> _Table:
@@ -206,23 +209,27 @@ class _Table:
         known = sites.known
         x, y = sites.x[known], sites.y[known]
         west, east, south, north = 0.0, 0.0, 0.0, 0.0
+        turn = TURN if sites.geographic else 0.0
+        along = x % turn if turn else x
         if len(known):
-            west, east, south, north = map(float, (x.min(), x.max(), y.min(), y.max()))
+            west, east = float(along.min()), float(along.max())
+            south, north = float(y.min()), float(y.max())
         height = 2 * half if math.isfinite(half) else north - south + 1.0
         height = max(height, (north - south) / BINS, np.finfo(float).tiny)
         width = 2 * (east - west) + 10.0
-        keys = np.floor((y - south) / height) * width + (x - west)
+        keys = np.floor((y - south) / height) * width + (along - west)
         order = np.argsort(keys, kind="stable")
-        rest = (south, west, height, width, TURN if sites.geographic else 0.0)
+        slack = [2 * TINY * max(1.0, float(np.abs(v).max(initial=0))) for v in (x, y)]
+        slack[0] += 4 * np.finfo(float).eps * float(np.abs(keys).max(initial=0))
+        rest = (south, west, height, width, turn, (slack[0], slack[1]))
         return cls(known[order].astype(np.int64), x[order], y[order], keys[order], *rest)
 
     def pairs(
         self, anchors: Places, wide: NDArray[Any], high: NDArray[Any]
     ) -> Iterator[NDArray[np.int64]]:
         """Give (patch, element) of what is inside, some at a time."""
-        slack = TINY * max(1.0, float(np.abs(self.keys).max(initial=0)))
-        first = np.floor((anchors.y - high - slack - self.south) / self.height)
-        last = np.floor((anchors.y + high + slack - self.south) / self.height)
+        first = np.floor((anchors.y - high - self.slack[1] - self.south) / self.height)
+        last = np.floor((anchors.y + high + self.slack[1] - self.south) / self.height)
         top = math.floor(self.keys[-1] / self.width) if len(self.keys) else -1
         first, last = np.maximum(first, 0), np.minimum(last, top)
         x0, turns = anchors.x, [0.0]
@@ -235,7 +242,7 @@ class _Table:
             row = first + step
             for turn in turns:
                 asked = np.flatnonzero((row <= last) & (~whole | (turn == 0.0)))
-                reach = np.where(whole, np.inf, wide)[asked] + slack
+                reach = np.where(whole, np.inf, wide)[asked] + self.slack[0]
                 at = x0[asked] + turn - self.west
                 ends = [np.clip(at + s * reach, -1.0, self.width - 2.0) for s in (-1, 1)]
                 base = row[asked] * self.width

@@ -10,14 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpatch.domain.units import LENGTHS, check_degrees
+from xpatch.domain.units import LIKE_OWN, SHORT, check_degrees, meters_of
 from xpatch.sphere import EARTH_RADIUS_KM
 
 KM_PER_DEGREE = math.pi * EARTH_RADIUS_KM / 180
 UNEVEN = 0.05  # of a step: Gaussian latitudes differ by less, the cells of a stretched grid by more
-UNITS = {"km": 1.0, "m": 1e-3, "deg": None, "degree": None, "degrees": None, "°": None}
+DEGREES = ("deg", "degree", "degrees", "°")
 SPAN = re.compile(r"\d+(min|[sh]|D|W|MS|QS|YS)")
-TEXT = re.compile(r"\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*([a-zA-Z°]+)\s*")
+TEXT = re.compile(
+    r"\s*([0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+)\s*([a-zA-Z°][a-zA-Z_ -]*?)\s*"
+)
 
 
 class Length(NamedTuple):
@@ -29,7 +31,7 @@ class Length(NamedTuple):
 
 
 def length_of(text: str, what: str) -> Length:
-    """Read "300km", "500 m", "0.5 km", "2deg".
+    """Read "300km", "500 m", "0.5 km", "5000ft", "2deg".
 
     Raises
     ------
@@ -37,13 +39,14 @@ def length_of(text: str, what: str) -> Length:
         If it is no positive length.
     """
     found = TEXT.fullmatch(text)
-    if found is None or found[2] not in UNITS or not 0 < float(found[1]) < math.inf:
+    degrees = found is not None and found[2] in DEGREES
+    meters = None if found is None else 1000.0 if degrees else meters_of(found[2])
+    if found is None or meters is None or not 0 < float(found[1]) < math.inf:
         raise ValueError(
-            f"{what} in text is a positive length with its unit, '300km', '500m' or '2deg', got {text!r}; "
-            f"cells are an int, coordinate units a float, and {_in_time(text, what)}"
+            f"{what} in text is a positive length with its unit, '300km', '500m' or '2deg', got {text!r}; units are "
+            f"{SHORT} and deg, cells are an int, coordinate units a float, and {_in_time(text, what)}"
         )
-    km = UNITS[found[2]]
-    return Length(float(found[1]) * (1.0 if km is None else km), km is None, text)
+    return Length(float(found[1]) * meters / 1000, degrees, text)
 
 
 def _in_time(text: str, what: str) -> str:
@@ -107,11 +110,13 @@ def units_per(domain: Any, dim: Hashable, length: Length, what: str) -> float:
 
 def km_per_unit(domain: Any, dim: Hashable, length: Length, what: str) -> float:
     """Give how many km one unit of the labels of ``dim`` is, by the CRS or by their attributes."""
-    said = km_said(domain.template.coords, dim)
+    straight = domain.roles.get(dim) in ("X", "Y") and not domain.curved
+    crs = domain.crs if straight else None
+    said = km_said(domain.template.coords, dim, crs)
     if said is not None:
         return said
-    if domain.roles.get(dim) in ("X", "Y") and not domain.curved and domain.crs is not None:
-        return km_of_crs(domain.crs)
+    if crs is not None:
+        return km_of_crs(crs)
     mend = (
         "the cells of a curvilinear grid lie in no straight boxes: lists of those in a box around each are "
         "Rectangular(lat='300km', lon='300km'), in a circle SphericalCap(150); or give an int, in cells"
@@ -124,10 +129,25 @@ def km_per_unit(domain: Any, dim: Hashable, length: Length, what: str) -> float:
     )
 
 
-def km_said(coords: Any, name: Hashable) -> float | None:
-    """Give how many km one unit of a coordinate is by its attributes; None if they do not say."""
-    unit = str(coords[name].attrs.get("units", "")).lower() if name in coords else ""
-    return LENGTHS[unit] / 1000 if unit in LENGTHS else None
+def km_said(coords: Any, name: Hashable, crs: Any = None) -> float | None:
+    """Give how many km one unit of a coordinate is by its attributes; None if they do not say.
+
+    Raises
+    ------
+    ValueError
+        If they say a unit that is neither known nor that of the CRS.
+    """
+    unit = str(coords[name].attrs.get("units", "")) if name in coords else ""
+    meters = meters_of(unit)
+    if not unit or (crs is not None and unit.lower() == crs.axis_info[0].unit_name.lower()):
+        return None
+    if meters is None:
+        raise ValueError(
+            f"labels along {name!r} are in {unit!r}, which is no length that is known: {SHORT}; convert them, and set "
+            "attrs['units'] = 'm', or give the size as a float, in units of the coordinate"
+        )
+    own = None if crs is None else km_of_crs(crs)
+    return meters / 1000 if own is None or abs(meters / 1000 - own) > LIKE_OWN * own else own
 
 
 def km_of_crs(crs: Any) -> float:

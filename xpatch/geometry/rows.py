@@ -39,6 +39,10 @@ class RowFrame(Frame):
         Cells of one turn, which no box exceeds.
     first : int
         The start that the first of ``per_km`` is of.
+    lat : float64 array (row,)
+        The latitudes that ``per_km`` is at.
+    text : str
+        The width as it was given.
     """
 
     across: int = 0
@@ -47,6 +51,8 @@ class RowFrame(Frame):
     km: float = 1.0
     most: int = 1
     first: int = 0
+    lat: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.zeros(1))
+    text: str = ""
 
     # ------------------------------------------------------------------------------------ sizes
 
@@ -108,8 +114,29 @@ class RowFrame(Frame):
         low = starts[:, self.across]
         return np.asarray((low >= 0) & (low + self.cells_at(starts) <= self.shape[self.across]))
 
+    def check_room(self, starts: Starts | None = None) -> None:
+        """Raise a ValueError if boxes with some starts, or any, are wider than a region that they may not leave."""
+        dim, n = self.dims[self.across], self.shape[self.across]
+        if self.boundary[self.across] not in ("shift", "raise"):
+            return
+        cells = np.minimum(np.rint(self.per_km * self.km), self.most)
+        rows = np.arange(len(cells))
+        if starts is not None:
+            at = np.zeros(len(starts), np.int64) if self.down is None else starts[:, self.down]
+            rows = np.unique(np.clip(at - self.first, 0, len(cells) - 1))
+        if len(rows) and (cells[rows] > n).any():
+            worst = rows[np.argmax(cells[rows])]
+            fits = np.abs(self.lat[cells <= n])
+            far = f" beyond {fits.max():.4g} degrees" if len(fits) else ""
+            raise ValueError(
+                f"{self.text!r} along {dim!r} at {self.lat[worst]:.4g} degrees of latitude are {int(cells[worst]):,} "
+                f"cells, more than the {n} of the field: leave out rows{far}, drop boxes that do not fit, "
+                f"boundary={{{dim!r}: 'drop'}}, or let them overhang, 'pad'"
+            )
+
     def keeping(self, keep: Callable[..., Any] | None) -> Callable[..., Any]:
         """Keep what fits, of that what ``keep`` takes."""
+        self.check_room()
 
         def both(starts: Starts) -> NDArray[np.bool_]:
             out = self.fits(starts)
@@ -144,6 +171,7 @@ class RowFrame(Frame):
         """
         starts = each_of(places)
         wanted = starts if places.ordinals is None else starts[places.ordinals]
+        self.check_room(wanted)
         if not self.fits(wanted).all():
             raise ValueError(
                 f"boxes of {self.km:g} km of {self.dims[self.across]!r} were placed over the edge of the field; "
@@ -175,7 +203,7 @@ def row_frame(domain: Lattice, frame: Frame, across: int, length: Length) -> Row
     Raises
     ------
     ValueError
-        If there is no latitude, or a box would be wider than the field.
+        If there is no latitude.
     """
     dim = frame.dims[across]
     lat = _latitude(domain, dim)
@@ -190,9 +218,7 @@ def row_frame(domain: Lattice, frame: Frame, across: int, length: Length) -> Row
     most = max(1, round(TURN / step_of(domain, dim, "a size in km")))
     sizes = tuple(1 if k == across else n for k, n in enumerate(frame.sizes))
     given = (frame.dims, sizes, frame.shape, frame.boundary, frame.snap)
-    out = RowFrame(*given, across, down, per_km, length.value, most, first)
-    _check_room(out, labels, length)
-    return out
+    return RowFrame(*given, across, down, per_km, length.value, most, first, labels, length.text)
 
 
 def _labels_at(values: NDArray[Any], positions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -215,20 +241,3 @@ def _latitude(domain: Lattice, dim: Any) -> Any:
             f"latitude with labels among {list(domain.dims)}; give an int, in cells, or '2deg'"
         )
     return found[0]
-
-
-def _check_room(frame: RowFrame, lat: NDArray[np.float64], length: Length) -> None:
-    """Raise a ValueError if boxes do not fit in a regional field, and shall not overhang."""
-    dim, n = frame.dims[frame.across], frame.shape[frame.across]
-    if frame.boundary[frame.across] not in ("shift", "raise"):
-        return
-    cells = np.minimum(np.rint(frame.per_km * frame.km), frame.most)
-    worst = int(np.argmax(cells))
-    if cells[worst] > n:
-        fits = np.abs(lat[cells <= n])
-        far = f" beyond {fits.max():.4g} degrees" if len(fits) else ""
-        raise ValueError(
-            f"{length.text!r} along {dim!r} at {lat[worst]:.4g} degrees of latitude are {int(cells[worst]):,} "
-            f"cells, more than the {n} of the field: leave out rows{far}, drop boxes that do not fit, "
-            f"boundary={{{dim!r}: 'drop'}}, or let them overhang, 'pad'"
-        )

@@ -20,6 +20,7 @@ from xpatch.patches.concat_variables import (
     assembled,
     common_attrs,
     joined,
+    own_grids,
     per_patch,
 )
 from xpatch.patches.encoding import VERSION, recipe_of
@@ -49,15 +50,15 @@ def concat(sets: Sequence[Any], scenes: Sequence[Any] | None = None) -> Any:
     own_crs = _several_crs([s.plans[0].domain for s in sources])
     wholes = [_without_own(w, s, own_crs) for w, s in zip(wholes, sources, strict=True)]
     mappings = {s.plans[0].domain.mapping.name for s in sources if s.plans[0].domain.mapping}
-    joined, shared = _joined(wholes, dim, widths, mappings)
+    joined, shared, grids = _joined(wholes, dim, widths, mappings)
     counts = [w.sizes[dim] for w in wholes]
     joined |= {"scene": Variable(dim, np.repeat(_text(names)[groups], counts))}
     if own_crs:
         texts = [_crs_text(s.plans[0]) for s in sources]
         joined |= {"crs": Variable(dim, np.repeat(_text(texts), counts), CRS_ATTRS)}
     each = [
-        Scene(name, int(first), s.plans, s.crop, shared)
-        for name, first, s in zip(names, firsts, kept, strict=False)
+        Scene(name, int(first), s.plans, s.crop, shared, grids[k])
+        for name, first, s, k in zip(names, firsts, kept, heads, strict=False)
     ]
     recipes = [_recipe(wholes[k], sources[k]) for k in heads]
     labels = np.concatenate([s.ordinals + firsts[g] for s, g in zip(sources, groups, strict=True)])
@@ -317,10 +318,11 @@ def _leads(source: Provenance) -> Any:
 
 def _joined(
     wholes: list[xr.Dataset], dim: Hashable, sizes: dict[Hashable, int], mappings: set[Hashable]
-) -> tuple[dict[Hashable, Variable], tuple[Hashable, ...]]:
-    """Join all variables; also name those that became one value per patch."""
+) -> tuple[dict[Hashable, Variable], tuple[Hashable, ...], list[dict[Hashable, Any]]]:
+    """Join all variables; also name those that became one value per patch, and give the grids of each set."""
     names = dict.fromkeys(n for w in wholes for n in w.variables if n != dim)
     out, shared = {}, []
+    grids: list[dict[Hashable, Any]] = [{} for _ in wholes]
     for name in names:
         found = [w.variables.get(name) for w in wholes]
         if any(v is None for v in found):
@@ -336,10 +338,12 @@ def _joined(
                 out[name] = wholes[0].variables[name]
                 continue
             shared.append(name)
+        for own, grid in zip(grids, own_grids(plain), strict=True):
+            own |= {name: grid} if grid else {}
         counts = [w.sizes[dim] for w in wholes]
         rows = [per_patch(v, dim, n) for v, n in zip(plain, counts, strict=True)]
         out[name] = joined(rows, sizes)._replace(attrs=common_attrs(name, plain))
-    return out, tuple(shared)
+    return out, tuple(shared), grids
 
 
 def _recipe(whole: xr.Dataset, source: Provenance) -> dict[str, Any]:
@@ -360,8 +364,9 @@ def _written(recipes: list[dict[str, Any]], scenes: list[Scene]) -> str:
     for scene, recipe in zip(scenes, recipes, strict=True):
         head = {"name": _plain(scene.name), "first": scene.first, "stop": scene.stop}
         shared = {"shared": list(map(str, scene.shared))} if scene.shared else {}
+        grids = {str(n): {k: _plain(v) for k, v in grid.items()} for n, grid in scene.grids.items()}
         own = {k: v for k, v in recipe.items() if k not in common}
-        each.append({**head, **shared, "recipe": own})
+        each.append({**head, **shared, **({"grids": grids} if grids else {}), "recipe": own})
     return json.dumps({"version": VERSION, "scenes": each, "common": common})
 
 

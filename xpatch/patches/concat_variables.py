@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from xarray import Variable
 
+from xpatch.domain.dggs import grid_attrs, no_cell
 from xpatch.engine import dtypes
 from xpatch.engine.joined import Joined, padded
 from xpatch.engine.lazy import lazily
@@ -31,6 +32,9 @@ def _fill(variable: Variable) -> tuple[Any, np.dtype]:
     """Give what stands for missing values, and a dtype that holds it."""
     if "empty_slot" in variable.attrs:
         return -1, variable.dtype
+    grid = grid_attrs(variable.attrs)
+    if grid:  # floats do not hold all ids of H3
+        return grid.get("nodata", no_cell(grid["grid_name"], variable.dtype)), variable.dtype
     if variable.dtype.kind in "OT":
         return None, np.dtype(object)
     dtype, fill = dtypes.filled(variable.dtype, "" if variable.dtype.kind in "US" else None)
@@ -62,14 +66,15 @@ def joined(parts: list[Variable], sizes: dict[Hashable, int]) -> Variable:
     dims = first.dims
     parts = [p.transpose(*dims) for p in parts]
     inner = tuple(sizes[d] for d in dims[1:])
-    dtype, fill = _common_dtype(parts, inner)
+    dtype, fills = _common_dtype(parts, inner)
     if any(p.chunks is not None for p in parts):
-        data = _of_dask(parts, inner, dtype, fill)
+        data = _of_dask(parts, inner, dtype, fills)
     elif all(p._in_memory for p in parts):
-        data = np.concatenate([padded(p.to_numpy(), inner, dtype, fill) for p in parts])
+        whole = [padded(p.to_numpy(), inner, dtype, f) for p, f in zip(parts, fills, strict=True)]
+        data = np.concatenate(whole)
     else:
         arrays = [p.to_numpy() if p._in_memory else p._data for p in parts]
-        data = lazily(Joined(arrays, inner, dtype, fill))
+        data = lazily(Joined(arrays, inner, dtype, fills))
     return Variable(dims, data, first.attrs, _common_encoding(parts))
 
 
@@ -92,7 +97,20 @@ def common_attrs(name: Hashable, variables: list[Variable]) -> dict[str, Any]:
                 f"patches first, so that all numbers mean the same"
             )
     others = [v.attrs for v in variables[1:]]
+    grids = [grid_attrs(v.attrs) for v in variables]
+    if any(_less(g, "nodata") != _less(grids[0], "nodata") for g in grids):
+        first = _less(first, *(n for g in grids for n in g))  # half of them would say another grid
     return {k: a for k, a in first.items() if all(k in o and _alike(o[k], a) for o in others)}
+
+
+def own_grids(variables: list[Variable]) -> list[dict[str, Any]]:
+    """Give what cell ids of each set say of their grid, where they do not say the same; else nothing."""
+    grids = [grid_attrs(v.attrs) for v in variables]
+    return grids if any(g != grids[0] for g in grids) else [{} for _ in grids]
+
+
+def _less(attrs: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {n: v for n, v in attrs.items() if n not in names}
 
 
 def _said(value: Any) -> str:
@@ -105,16 +123,23 @@ def _alike(a: Any, b: Any) -> bool:
     return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray | list | tuple) else bool(a == b)
 
 
-def _common_dtype(parts: list[Variable], inner: tuple[int, ...]) -> tuple[np.dtype, Any]:
+def _common_dtype(parts: list[Variable], inner: tuple[int, ...]) -> tuple[np.dtype, list[Any]]:
+    """Give a dtype that holds all, and for each what its empty slots hold."""
     kinds = [p.dtype for p in parts]
+    if len({k.kind for k in kinds}) > 1 and any(grid_attrs(p.attrs) for p in parts):
+        raise ValueError(
+            f"the cell ids of the sets of concat are {' and '.join(sorted({str(k) for k in kinds}))}, of which no "
+            "integer holds all; convert those of the fields before they are split: "
+            "field.assign_coords(cell_ids=field.cell_ids.astype('uint64'))"
+        )
     if len({k.kind for k in kinds}) > 1 and any(k.kind in "OUSTmM" for k in kinds):
         dtype = np.dtype(object)
     else:
         dtype = kinds[0] if len(set(kinds)) == 1 else np.result_type(*kinds)
     if all(p.shape[1:] == inner for p in parts):
-        return dtype, None
-    fill, wide = _fill(Variable((), np.zeros((), dtype), parts[0].attrs))
-    return wide, fill
+        return dtype, [None] * len(parts)
+    found = [_fill(Variable((), np.zeros((), dtype), p.attrs)) for p in parts]
+    return found[0][1], [fill for fill, _ in found]
 
 
 def _common_encoding(parts: list[Variable]) -> dict[str, Any]:
@@ -122,11 +147,13 @@ def _common_encoding(parts: list[Variable]) -> dict[str, Any]:
     return {"grid_mapping": same[0]} if same[0] is not None and len(set(same)) == 1 else {}
 
 
-def _of_dask(parts: list[Variable], inner: tuple[int, ...], dtype: np.dtype, fill: Any) -> Any:
+def _of_dask(
+    parts: list[Variable], inner: tuple[int, ...], dtype: np.dtype, fills: list[Any]
+) -> Any:
     import dask.array as da
 
     arrays = []
-    for part in parts:
+    for part, fill in zip(parts, fills, strict=True):
         whole = part if part.chunks is not None else part.chunk()
         array: Any = whole.data
         if array.shape[1:] != inner:

@@ -43,7 +43,7 @@ def _indexed(obj: Any, index: PatchIndex) -> Any:
         labels = np.asarray(index._index.index)
         names = [s.name for s in index.scenes if ((labels >= s.first) & (labels < s.stop)).any()]
         raise ValueError(several(names, index.dim))
-    out = _as_split(obj, index.dim, scene.shared)
+    out = _as_split(obj, index.dim, scene.shared, scene.grids)
     lists = {m.dim: m.width for p in scene.plans for m in p.lists}
     slots = {d: slice(0, n) for d, n in lists.items() if out.sizes.get(d, 0) > n}
     out = out.isel(slots) if slots else out
@@ -77,7 +77,7 @@ def _read(obj: Any, dim: Hashable, recipe: Mapping[str, Any]) -> Any:
     scene = here[0]
     text = json.dumps({**recipe["common"], **scene["recipe"]})
     attrs = {**coord.attrs, RECIPE: text}
-    out = _as_split(obj, dim, scene.get("shared", ()))
+    out = _as_split(obj, dim, scene.get("shared", ()), scene.get("grids", {}))
     own = Variable(coord.dims, labels - scene["first"], attrs)
     return out.drop_indexes(dim, errors="ignore").assign_coords({dim: own})
 
@@ -101,14 +101,23 @@ def scene_rows(obj: Any) -> tuple[Hashable, list[tuple[Any, NDArray[Any]]]] | No
     return dim, [(name, which) for name, which in rows if len(which)]
 
 
-def _as_split(obj: Any, dim: Hashable, shared: Iterable[Hashable]) -> Any:
-    """Leave out what tells scenes apart, and let what was the same for all patches be so again."""
+def _as_split(
+    obj: Any, dim: Hashable, shared: Iterable[Hashable], grids: Mapping[Hashable, Any]
+) -> Any:
+    """Leave out what tells scenes apart, and let what was the same for all patches be so again.
+
+    Cell ids say again which grid they are of.
+    """
     told = ["scene"]
     if "crs" in obj.coords and obj.coords["crs"].attrs == CRS_ATTRS:
         told.append("crs")
     out = obj.drop_vars(told, errors="ignore")
     coords = {n: out.coords[n].variable for n in shared if n in out.coords}
     some = {n: v.isel({dim: 0}) for n, v in coords.items() if dim in v.dims and v.sizes[dim]}
+    for n in {*grids} & {*out.coords}:
+        ids = out.coords[n].variable
+        own = {k: ids.dtype.type(v) if k == "nodata" else v for k, v in grids[n].items()}
+        some[n] = ids._replace(attrs={**ids.attrs, **own})
     return out.assign_coords(some) if some else out
 
 

@@ -12,7 +12,7 @@ from xarray import Variable
 
 from xpatch.domain import Lattice, domain_of
 from xpatch.domain import affine as af
-from xpatch.domain.dggs import redecoded
+from xpatch.domain.dggs import grid_attrs, redecoded
 from xpatch.domain.lattice import RasterDomain
 from xpatch.neighborhood import Members
 from xpatch.patches.coords import refined
@@ -82,8 +82,10 @@ def patch_at(obj: Any, number: Any, known: Known) -> Any:
     ):  # of a scene, which now has a CRS of its own
         one = one.drop_vars("crs")
     one = one.isel({d: slice(0, n) for d, n in some.sizes.items() if one.sizes.get(d, 0) > n})
+    one = _of_its_grid(one, some)
     for plan in _plans(source, some):
         rows, ratio = _cells(one, plan, source)
+        one = _without_unfilled(one, plan, source)
         for members in plan.lists:
             one = _without_empty(one, members, plan, source.ordinals)
         one = _labeled(one, plan, rows, ratio)
@@ -92,6 +94,14 @@ def patch_at(obj: Any, number: Any, known: Known) -> Any:
             one = plan.domain.indexed(one, d) if d in one.dims else one
         one = redecoded(one) if plan.recalled is not None else one
     return one
+
+
+def _of_its_grid(one: Any, some: Any) -> Any:
+    """Let cell ids say which grid they are of, which in patches of several scenes they do not."""
+    said = {n: c.attrs for n, c in some.coords.items() if grid_attrs(c.attrs) and n in one.coords}
+    coords = one.coords.variables
+    new = {n: coords[n]._replace(attrs=a) for n, a in said.items() if a != coords[n].attrs}
+    return one.assign_coords(new) if new else one
 
 
 def _checked(obj: Any, number: Any) -> Hashable:
@@ -157,6 +167,17 @@ def _cells(
         if n and n % kept == 0 and d not in plan.hood.coarse:
             rows[d], ratio[d] = start + low, n // kept
     return rows, ratio
+
+
+def _without_unfilled(one: Any, plan: Plan, source: Provenance) -> Any:
+    """Leave out the slots in which a box in km has fewer cells than the widest."""
+    for part in () if plan.boxed is None else plan.boxed.boxes.slices:
+        low, high = source.crop.get(part.dim, (0, 0))
+        if part.filled is None or one.sizes.get(part.dim) != part.size - low - high:
+            continue
+        filled = int(part.filled[source.ordinals[0]]) - low
+        one = one.isel({part.dim: slice(0, max(filled, 0))})
+    return one
 
 
 def _labeled(one: Any, plan: Plan, rows: dict[Hashable, int], ratio: dict[Hashable, int]) -> Any:

@@ -23,6 +23,8 @@ class Scene:
         As of `PatchIndex`.
     shared : tuple of hashable
         Coordinates that were the same for all its patches, and differ from those of other scenes.
+    grids : mapping of hashable to mapping
+        What cell ids say of their grid, where those of other scenes are of another.
     """
 
     name: Any
@@ -30,6 +32,7 @@ class Scene:
     plans: tuple[Plan, ...]
     crop: Mapping[Hashable, tuple[int, int]]
     shared: tuple[Hashable, ...] = ()
+    grids: Mapping[Hashable, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     @property
     def stop(self) -> int:
@@ -65,7 +68,9 @@ def scene_renamed(scene: Scene, names: Mapping[Any, Hashable]) -> dict[str, Any]
     """Give what changes of a scene when dimensions and coordinates get other names."""
     plans = tuple(p.renamed(names) for p in scene.plans)
     crop = {names.get(d, d): cut for d, cut in scene.crop.items()}
-    return {"plans": plans, "crop": crop, "shared": tuple(names.get(n, n) for n in scene.shared)}
+    shared = tuple(names.get(n, n) for n in scene.shared)
+    grids = {names.get(n, n): grid for n, grid in scene.grids.items()}
+    return {"plans": plans, "crop": crop, "shared": shared, "grids": grids}
 
 
 def cut_further(

@@ -42,6 +42,9 @@ def row_by_row(
     across, down, any_row = frame.across, frame.down, frame.row(frame.first)
     every = steps(any_row)
     rows = np.array([frame.first]) if down is None else starts(any_row, down, every[down])
+    used = np.zeros((len(rows), len(frame.dims)), np.int64)
+    used[:, across if down is None else down] = rows
+    frame.check_room(used)
     pairs = [np.empty((0, 2), np.int64)]
     for start in rows.tolist():
         row = frame.row(start)
