@@ -73,6 +73,18 @@ def test_code_fits_its_column():
     assert not [(p, n) for p, n, line in lines if len(line) > wide.get(p, 88)]
 
 
+def test_code_of_notebooks_fits_its_column():
+    cells = [
+        (p.stem, k, cell["source"])
+        for p in (DOCS.parent / "notebooks").glob("*.ipynb")
+        for k, cell in enumerate(json.loads(p.read_text(encoding="utf-8"))["cells"])
+        if cell["cell_type"] == "code"
+    ]
+    lines = [(*at, line) for *at, source in cells for line in "".join(source).splitlines()]
+    assert len(lines) > 1500
+    assert not [(*at, line) for *at, line in lines if len(line) > 88]
+
+
 def docstrings():
     """Give (name, docstring) of all classes and functions of the package that need no torch."""
     for module in pkgutil.walk_packages(xpatch.__path__, "xpatch."):
