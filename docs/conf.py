@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_scripts"))
 
 import gallery  # noqa: E402
+import links  # noqa: E402
 
 
 def copy_notebooks() -> None:
@@ -60,7 +61,7 @@ extensions = [
 ]
 templates_path = ["_templates", sphinx_autosummary_accessors.templates_path]
 exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
-default_role = "autolink"
+default_role = "public"
 
 autosummary_generate = True
 PUBLIC = {f"xpatch.{name}": getattr(xpatch, name) for name in xpatch.__all__}
@@ -86,3 +87,9 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
+pygments_dark_style = "github-dark"
+
+
+def setup(app):
+    app.add_role("public", links.public)
+    app.connect("doctree-read", links.trim_code)

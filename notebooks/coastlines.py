@@ -16,7 +16,9 @@ def polygons(resolution="l"):
         level, area, _, _, _, start, size, _ = line.split()
         large_lake = level == "2" and float(area) > 5000  # km²
         if large_lake or level in {"1", "5"}:  # 5 is Antarctica with its ice
-            yield np.frombuffer(points, "<f4", int(size) // 4, int(start)).reshape(-1, 2)
+            yield np.frombuffer(points, "<f4", int(size) // 4, int(start)).reshape(
+                -1, 2
+            )
 
 
 def open_edges(polygon):
@@ -39,7 +41,9 @@ def draw(ax, lon0=None, resolution=None, **kwargs):
         ax.set(xlim=(lon0 - 180, lon0 + 180), ylim=(-90, 90))
     (west, east), (south, north) = sorted(ax.get_xlim()), sorted(ax.get_ylim())
     resolution = resolution or ("c" if east - west > 150 else "l")
-    turns = range(int(np.floor((west - 180) / 360)), int(np.ceil((east + 180) / 360)) + 1)
+    turns = range(
+        int(np.floor((west - 180) / 360)), int(np.ceil((east + 180) / 360)) + 1
+    )
     lines = []
     for polygon in polygons(resolution):
         pieces = open_edges(polygon)
@@ -59,7 +63,9 @@ def map_axes(ax, step=None):
     ax.set(xlabel="", ylabel="", aspect=1 / np.cos(middle))
     if step is not None:
         for axis, limits in [(ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())]:
-            axis.set_ticks(np.arange(np.ceil(min(limits) / step) * step, max(limits) + 1e-6, step))
+            axis.set_ticks(
+                np.arange(np.ceil(min(limits) / step) * step, max(limits) + 1e-6, step)
+            )
     ax.xaxis.set_major_formatter(lambda lon, _: degrees((lon + 180) % 360 - 180, "EW"))
     ax.yaxis.set_major_formatter(lambda lat, _: degrees(lat, "NS"))
     draw(ax)

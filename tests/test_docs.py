@@ -73,6 +73,18 @@ def test_code_fits_its_column():
     assert not [(p, n) for p, n, line in lines if len(line) > wide.get(p, 88)]
 
 
+def test_code_of_notebooks_fits_its_column():
+    cells = [
+        (p.stem, k, cell["source"])
+        for p in (DOCS.parent / "notebooks").glob("*.ipynb")
+        for k, cell in enumerate(json.loads(p.read_text(encoding="utf-8"))["cells"])
+        if cell["cell_type"] == "code"
+    ]
+    lines = [(*at, line) for *at, source in cells for line in "".join(source).splitlines()]
+    assert len(lines) > 1500
+    assert not [(*at, line) for *at, line in lines if len(line) > 88]
+
+
 def docstrings():
     """Give (name, docstring) of all classes and functions of the package that need no torch."""
     for module in pkgutil.walk_packages(xpatch.__path__, "xpatch."):
@@ -200,6 +212,16 @@ def test_the_gallery_refuses_what_it_does_not_know(gallery, tmp_path):
     assert (new.title(), new.question()) == ("A title", "A question?")
     assert new.says("Said in two")
     assert not new.says("three")
+    text["source"][2] = "Neighbors: who? Said\n"
+    (tmp_path / "new.ipynb").write_text(json.dumps({"cells": [text]}))
+    assert gallery.Notebook(tmp_path / "new.ipynb").question() == "Neighbors: who?"
+
+
+def test_cards_quote_sentences_with_a_number(gallery):
+    found = {name: words for name, (_, words, _) in gallery.NOTEBOOKS.items()}
+    assert not [name for name, words in found.items() if not re.search(r"\d|thirty", words, re.I)]
+    assert gallery.whole("Said in 2.") == "Said in 2."
+    assert gallery.whole("said in 2") == "… said in 2 …"
 
 
 def test_terms_that_pages_use_are_in_the_glossary():

@@ -146,3 +146,18 @@ def test_failures_are_told_where_the_user_called(how):
     with pytest.warns(xpatch.PatchFailure) as caught:
         asked[0](*asked[1:], picky, 16, on_error="nan")
     assert caught[0].filename == __file__
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="no docs beside the tests")
+def test_trends_of_the_page_are_as_sure_where_years_differ_more():
+    """Of windows without a trend 5 % are two standard errors off, be they noisy or calm."""
+    rng = np.random.default_rng(0)
+    axes = {"time": xr.date_range("1961", "1990", freq="YS"), "lat": np.arange(8.0)}
+    warming = xr.DataArray(rng.normal(size=(30, 8, 400)), axes, ("time", "lat", "lon"))
+    sd = xr.where(warming.lat < 2, 2.0, 0.2)
+    names = {"xr": xr, "np": np, "xpatch": xpatch, "warming": warming * sd}
+    text = PAGE.read_text(encoding="utf-8")
+    (lines,) = re.findall(r'^(>>> both = xr.Dataset\({"t".*?^>>> error = .*?\n)', text, re.S | re.M)
+    exec(re.sub(r"^>>> ", "", lines, flags=re.M), names)
+    sure = abs(names["trend"] / names["error"]).values.reshape(4, 200) > 2
+    np.testing.assert_allclose(sure.mean(axis=1), 0.05, atol=0.045)

@@ -98,7 +98,9 @@ def stages():
     titles = ["a field", f"{patches.sizes['patch']} patches that overlap", "any model", "the field"]
     for ax, title in zip(axes, titles, strict=True):
         ax.set(xticks=[], yticks=[])
-        ax.set_title(title, fontsize=12, color=INK)
+        box = ax.get_position()  # its own, not that of the picture, which is less high in some
+        middle = (box.x0 + box.x1) / 2
+        fig.text(middle, 0.905, title, ha="center", fontsize=12, color=INK)
         ax.spines[:].set_visible(False)
     for ax, word in zip(axes, ["split", "map", "merge"], strict=False):
         ax.annotate(

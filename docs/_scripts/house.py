@@ -159,8 +159,10 @@ def draw():
         ax.text(x, y + 0.2, room, color=INK, size=12, weight="bold", **put)
         ax.text(x, y - 0.04, PURPOSE[room], color=INK, size=8, **put)
         ax.text(x, y - 0.25, f"{lines[room]:,} lines", color="#5c6873", size=8, **put)
+    note = "An arrow leads to what a room imports, in the color of the floor it comes from; thicker is more imports."
+    ax.text(6, -1.5 * (len(FLOORS) - 1) - 0.7, note, color="#5c6873", size=9, ha="center")
     ax.set_xlim(-0.2, 12.2)
-    ax.set_ylim(-1.5 * (len(FLOORS) - 1) - 0.5, 0.95)
+    ax.set_ylim(-1.5 * (len(FLOORS) - 1) - 0.85, 0.95)
     ax.axis("off")
     path = ROOT / "docs" / "_static" / "house.png"
     fig.savefig(path, dpi=90)

@@ -80,7 +80,7 @@ def fit(
     Dataset
         The parameters, with the patch dimension (without it for ``over="patch"``), that merge, plot and
         are written as any values of patches. Of `LeastSquares`: ``coef(patch, term)``,
-        ``cov(patch, term, term_)``, ``n(patch)`` samples and ``rss(patch)``, with terms "1" and the
+        ``cov(patch, term, term_)`` by one residual variance for all, ``n(patch)`` samples and ``rss(patch)``, with terms "1" and the
         names of x; of dask patches these are lazy. Of other models ``model(patch)``, the fitted objects,
         and every numeric attribute whose name ends in "_" and whose shape is the same for all patches.
 

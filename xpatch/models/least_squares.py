@@ -24,6 +24,10 @@ class LeastSquares(Spec):
     which any value is missing are left out. A patch with too few samples, or whose regressors depend
     on each other, has no coefficients: NaN, and one warning that counts such patches.
 
+    ``cov`` is that of one residual variance, which all patches share: their ``rss`` over their ``n``
+    less the terms, summed up first. Where patches are unlike each other in noise, give each its own:
+    ``cov * (rss / (n - terms)) / (rss.sum() / (n - terms).sum())``.
+
     Parameters
     ----------
     intercept : bool, default: True
