@@ -262,6 +262,14 @@ class TreeAccessor(NotTheCoordinate):
         -------
         Dataset
             Labels and positions (patch) of the anchors, as of patches of one scale.
+
+        Examples
+        --------
+        >>> time = np.arange("2000-01-01", "2000-03-01", dtype="M8[D]").astype("M8[ns]")
+        >>> series = xr.DataArray(np.ones(60), {"time": time}, ("time",), name="t")
+        >>> tree = series.patch.split(xpatch.TimePatcher(xpatch.MultiScale([5, 20])))
+        >>> dict(tree.patch.anchors.sizes), tree.patch.anchors["time"].dt.day.values[0]
+        ({'patch': 41}, np.int64(20))
         """
         return self._first().patch.anchors
 
@@ -273,6 +281,14 @@ class TreeAccessor(NotTheCoordinate):
         -------
         Domain
             The finest grid, without values and dimensions.
+
+        Examples
+        --------
+        >>> time = np.arange("2000-01-01", "2000-03-01", dtype="M8[D]").astype("M8[ns]")
+        >>> series = xr.DataArray(np.ones(60), {"time": time}, ("time",), name="t")
+        >>> tree = series.patch.split(xpatch.TimePatcher(xpatch.MultiScale([5, 20])))
+        >>> tree.patch.domain.sizes
+        {'time': 60}
         """
         return self._first().patch.domain
 
@@ -284,6 +300,14 @@ class TreeAccessor(NotTheCoordinate):
         -------
         dict
             As of patches of one scale; it has no dimensions.
+
+        Examples
+        --------
+        >>> time = np.arange("2000-01-01", "2000-03-01", dtype="M8[D]").astype("M8[ns]")
+        >>> series = xr.DataArray(np.ones(60), {"time": time}, ("time",), name="t")
+        >>> tree = series.patch.split(xpatch.TimePatcher(xpatch.MultiScale([5, 20])))
+        >>> tree.patch.spec["geometry"]["scales"]
+        [5, 20]
         """
         return self._first().patch.spec
 

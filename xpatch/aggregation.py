@@ -99,6 +99,18 @@ class WeightedSum(Aggregation):
     weight_fn : callable, Window, str, tuple or array
         A function takes normalized offsets in (−1, 1) and gives weights ≥ 0; over several dimensions
         the product is taken. Or a window, as `OverlapAdd` takes it.
+
+    Raises
+    ------
+    TypeError
+        If ``weight_fn`` is neither a function nor a window.
+
+    Examples
+    --------
+    >>> field = xr.DataArray([1.0, 5.0, 9.0], dims="x")
+    >>> pairs = field.patch.split(2, sampler=xpatch.RegularStride(1))
+    >>> pairs.patch.merge(xpatch.WeightedSum(lambda u: 1 - abs(u))).values
+    array([0.5, 5. , 4.5])
     """
 
     weight_fn: t.Any
@@ -148,6 +160,19 @@ class SoftVote(Windowed):
     that no patch covers, or of which a probability is missing, hold ``fill_value``; by default NaN, which
     makes floats of integers. Of dask patches that cover the whole field the dtype is settled before any
     value is known: labels keep it, and a missing probability raises unless merge has a ``fill_value``.
+
+    References
+    ----------
+    Kittler, J., Hatef, M., Duin, R. P. W. and Matas, J. (1998). On combining classifiers. IEEE
+    Transactions on Pattern Analysis and Machine Intelligence, 20, 226–239 (the sum rule).
+
+    Examples
+    --------
+    >>> shares = [[0.9, 0.4, 0.2], [0.1, 0.6, 0.8]]
+    >>> field = xr.DataArray(shares, {"class": ["sea", "ice"]}, ("class", "x"))
+    >>> pairs = field.patch.split({"x": 2}, sampler=xpatch.RegularStride(1))
+    >>> pairs.patch.merge("softvote").values
+    array(['sea', 'ice', 'ice'], dtype='<U3')
     """
 
     dim: Hashable = "class"
@@ -176,6 +201,17 @@ class InvVarWeightedMean(Aggregation):
     ----------
     Hartung, J., Knapp, G. and Sinha, B. K. (2008). Statistical meta-analysis with applications.
     Wiley. The variance of the result, ``1 / Σ 1/σ²``, takes the patches as independent.
+
+    Examples
+    --------
+    Two patches, of which the first is three times as sure of what is common to them:
+
+    >>> field = xr.Dataset({"mean": ("x", np.zeros(3)), "variance": ("x", np.ones(3))})
+    >>> pairs = field.patch.split({"x": 2}, sampler=xpatch.RegularStride(1))
+    >>> pairs["mean"][:], pairs["variance"][:] = [[4.0], [8.0]], [[1.0], [3.0]]
+    >>> merged = pairs.patch.merge(xpatch.InvVarWeightedMean())
+    >>> merged["mean"].values, merged["variance"].values
+    (array([4., 5., 8.]), array([1.  , 0.75, 3.  ]))
     """
 
     mean: Hashable = "mean"
@@ -214,9 +250,24 @@ class Learned(Aggregation):
     seed : int, default: 0
         Seed of that draw.
 
+    Raises
+    ------
+    TypeError
+        If ``model`` can neither be called nor predict.
+    ValueError
+        If ``max_samples`` is no int of at least 1.
+
     References
     ----------
     Wolpert, D. H. (1992). Stacked generalization. Neural Networks, 5, 241–259.
+
+    Examples
+    --------
+    >>> field = xr.DataArray([1.0, 5.0, 9.0], dims="x")
+    >>> pairs = field.patch.split(2, sampler=xpatch.RegularStride(1))
+    >>> highest = xpatch.Learned(lambda values, offsets: np.nanmax(values, axis=0))
+    >>> pairs.mean("x").patch.merge(highest).values
+    array([3., 7., 7.])
     """
 
     model: t.Any

@@ -79,7 +79,21 @@ class Ticker:
 
 
 class PatchFailure(UserWarning):
-    """Some patches could not be processed; ``failures`` gives the message for each label."""
+    """Some patches could not be processed; ``failures`` gives the message for each label.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> def logarithm(patch):
+    ...     if (patch <= 0).any():
+    ...         raise ValueError("no logarithm of 0")
+    ...     return np.log(patch)
+    >>> field = xr.DataArray([1.0, 1.0, 0.0, 1.0], dims="x")
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     logs = field.patch.apply(logarithm, 2, on_error="nan")
+    >>> logs.values, caught[0].message.failures
+    (array([ 0.,  0., nan, nan]), {1: 'ValueError: no logarithm of 0'})
+    """
 
     def __init__(self, failures: Mapping[int, str], what: str = "apply"):
         self.failures, self.what = dict(sorted(failures.items())), what

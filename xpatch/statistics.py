@@ -23,23 +23,19 @@ class Aggregation(Spec):
     linear : bool
         Whether the result is a weighted sum of the contributions. Only linear aggregations can
         undo an analysis window; the others need untapered values.
-    normalize : bool
-        Whether a linear result is divided by the sum of the weights.
-    preprocess : str, optional
-        What is done to the patches before: "horizon" leaves what comes after the anchor, "cube" does so
-        and keeps all forecasts apart, "scan" runs a function on one patch after the other.
-    variables : tuple of hashable
-        Names of the variables of a Dataset that go in together; empty: each goes in alone.
     finalize : str, optional
         What becomes of the merged values: "argmax" takes the most probable class.
     alike : bool
-        Whether the result is of the kind of the contributions, so that what stands for missing there
-        does so in it, too.
+        Whether the result is of the kind of the contributions: what is missing there is so in it, too.
     by_place : bool
         Whether a cell takes the value of one patch, which the place of the patches alone decides.
     numbered : bool
-        Whether the result counts patches in the order of their labels, from one, and becomes labels:
-        −1 where it is 0.
+        Whether the result numbers patches by label, from one, and becomes labels: −1 where it is 0.
+
+    Examples
+    --------
+    >>> [a.linear for a in (xpatch.OverlapAdd("hann"), xpatch.Median())]
+    [True, False]
     """
 
     linear: ClassVar[bool] = False
@@ -50,14 +46,17 @@ class Aggregation(Spec):
 
     @property
     def preprocess(self) -> str | None:
+        """What is done before: "horizon" takes what is after the anchor, "cube" each forecast, "scan" folds."""
         return None
 
     @property
     def variables(self) -> tuple[Hashable, ...]:
+        """Names of the variables of a Dataset that go in together; empty: each goes in alone."""
         return ()
 
     @property
     def normalize(self) -> bool:
+        """Whether a linear result is divided by the sum of the weights."""
         return True
 
     @property
@@ -82,7 +81,14 @@ class Aggregation(Spec):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Mean(Aggregation):
-    """The plain mean of the contributions; after an analysis window, divided by its sum."""
+    """The plain mean of the contributions; after an analysis window, divided by its sum.
+
+    Examples
+    --------
+    >>> pairs = xr.DataArray([1, 5, 9], dims="x").patch.split(2)
+    >>> pairs.max("x").patch.merge("mean").values
+    array([5., 7., 9.])
+    """
 
     linear: ClassVar[bool] = True
 
@@ -92,7 +98,13 @@ class Mean(Aggregation):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Sum(Aggregation):
-    """The sum of the contributions; a cell whose contributions are all missing is missing."""
+    """The sum of the contributions; a cell whose contributions are all missing is missing.
+
+    Examples
+    --------
+    >>> xr.DataArray([1, 5, 9], dims="x").patch.split(2).patch.merge("sum").values
+    array([ 1, 10,  9])
+    """
 
     linear: ClassVar[bool] = True
 
@@ -117,6 +129,12 @@ class Quantile(Aggregation):
     ----------
     Hyndman, R. J. and Fan, Y. (1996). Sample quantiles in statistical packages. The American
     Statistician, 50, 361–365 (definition 7).
+
+    Examples
+    --------
+    >>> pairs = xr.DataArray([1, 5, 9], dims="x").patch.split(2)
+    >>> pairs.mean("x").patch.merge(xpatch.Quantile(0.25)).values
+    array([3., 4., 7.])
     """
 
     q: float
@@ -130,7 +148,14 @@ class Quantile(Aggregation):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Median(Aggregation):
-    """The median of the contributions."""
+    """The median of the contributions.
+
+    Examples
+    --------
+    >>> runs = xr.DataArray(np.zeros(5), dims="time").patch.split(xpatch.FixedLookback(3))
+    >>> (runs + runs["patch"] ** 2).patch.merge("median").values
+    array([0. , 0.5, 1. , 2.5, 4. ])
+    """
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return stacked.Quantiles(dtype, skipna, 0.5)
@@ -138,7 +163,14 @@ class Median(Aggregation):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Min(Aggregation):
-    """The smallest contribution."""
+    """The smallest contribution.
+
+    Examples
+    --------
+    >>> pairs = xr.DataArray([1, 5, 9], dims="x").patch.split(2)
+    >>> pairs.mean("x").patch.merge("min").values
+    array([3., 3., 7.])
+    """
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.Extreme(dtype, skipna, largest=False)
@@ -146,7 +178,14 @@ class Min(Aggregation):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Max(Aggregation):
-    """The largest contribution."""
+    """The largest contribution.
+
+    Examples
+    --------
+    >>> pairs = xr.DataArray([1, 5, 9], dims="x").patch.split(2)
+    >>> pairs.mean("x").patch.merge("max").values
+    array([3., 7., 7.])
+    """
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return r.Extreme(dtype, skipna, largest=True)
@@ -157,6 +196,12 @@ class ArgMax(Aggregation):
     """The label of the patch with the largest contribution, as in ``patches["patch"]``.
 
     Of equals the lowest label wins; −1 where no patch covers a cell, or all contributions are missing.
+
+    Examples
+    --------
+    >>> pairs = xr.DataArray([1, 5, 9], dims="x").patch.split(2)
+    >>> pairs.mean("x").patch.merge("argmax").values
+    array([0, 1, 1])
     """
 
     alike: ClassVar[bool] = False
@@ -172,7 +217,14 @@ class ArgMax(Aggregation):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Any(Aggregation):
-    """Whether any contribution is true, that is not zero; False if all of them are missing."""
+    """Whether any contribution is true, that is not zero; False if all of them are missing.
+
+    Examples
+    --------
+    >>> wet = xr.DataArray([1, 0, 0], dims="x").patch.split(2)
+    >>> wet.any("x").patch.merge("any").values
+    array([ True,  True, False])
+    """
 
     alike: ClassVar[bool] = False
 
@@ -182,7 +234,14 @@ class Any(Aggregation):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class All(Aggregation):
-    """Whether all contributions are true, that is not zero; True if all of them are missing."""
+    """Whether all contributions are true, that is not zero; True if all of them are missing.
+
+    Examples
+    --------
+    >>> wet = xr.DataArray([1, 0, 0], dims="x").patch.split(2)
+    >>> wet.any("x").patch.merge("all").values
+    array([ True, False, False])
+    """
 
     alike: ClassVar[bool] = False
 
@@ -203,6 +262,12 @@ class Var(Aggregation):
     ----------
     Chan, T. F., Golub, G. H. and LeVeque, R. J. (1983). Algorithms for computing the sample
     variance. The American Statistician, 37, 242–247.
+
+    Examples
+    --------
+    >>> pairs = xr.DataArray([1, 5, 9], dims="x").patch.split(2)
+    >>> pairs.mean("x").patch.merge("var").values
+    array([0., 4., 0.])
     """
 
     ddof: int = 0
@@ -216,7 +281,14 @@ class Var(Aggregation):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Std(Aggregation):
-    """The standard deviation of the contributions; see `Var`."""
+    """The standard deviation of the contributions; see `Var`.
+
+    Examples
+    --------
+    >>> pairs = xr.DataArray([1, 5, 9], dims="x").patch.split(2)
+    >>> pairs.mean("x").patch.merge("std").values
+    array([0., 2., 0.])
+    """
 
     ddof: int = 0
 
@@ -229,7 +301,13 @@ class Std(Aggregation):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Count(Aggregation):
-    """The number of contributions that are not missing, 0 where no patch covers a cell."""
+    """The number of contributions that are not missing, 0 where no patch covers a cell.
+
+    Examples
+    --------
+    >>> xr.DataArray([1, 5, 9], dims="x").patch.split(2).patch.merge("count").values
+    array([1, 2, 1])
+    """
 
     alike: ClassVar[bool] = False
 
@@ -243,7 +321,14 @@ class Count(Aggregation):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class First(Aggregation):
-    """The contribution of the patch with the lowest label; of equal labels that which comes first."""
+    """The contribution of the patch with the lowest label; of equal labels that which comes first.
+
+    Examples
+    --------
+    >>> pairs = xr.DataArray([9, 5, 1], dims="x").patch.split(2)
+    >>> pairs.mean("x").patch.merge("first").values
+    array([7., 7., 3.])
+    """
 
     by_place: ClassVar[bool] = True
 
@@ -253,7 +338,14 @@ class First(Aggregation):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Last(Aggregation):
-    """The contribution of the patch with the highest label; of equal labels that which comes last."""
+    """The contribution of the patch with the highest label; of equal labels that which comes last.
+
+    Examples
+    --------
+    >>> pairs = xr.DataArray([9, 5, 1], dims="x").patch.split(2)
+    >>> pairs.mean("x").patch.merge("last").values
+    array([7., 3., 3.])
+    """
 
     by_place: ClassVar[bool] = True
 
@@ -265,9 +357,14 @@ class Last(Aggregation):
 class MostCentral(Aggregation):
     """The contribution of the patch in which the cell is most central: safe for labels.
 
-    The distance from the center is the largest of the normalized offsets over the dimensions, then
-    the sum of their squares; of equals the lowest patch label wins. So a cell of an outer product of
-    boxes is taken from the box that is nearest along every dimension.
+    The distance from the center is the largest normalized offset of all dimensions, then the sum of their
+    squares; of equals the lowest label wins. So an outer product takes the nearest box of every dimension.
+
+    Examples
+    --------
+    >>> runs = xr.DataArray(np.zeros(5), dims="time").patch.split(xpatch.FixedLookback(3))
+    >>> (runs + runs["patch"]).patch.merge("mostcentral").values
+    array([0., 0., 1., 2., 2.])
     """
 
     by_place: ClassVar[bool] = True
@@ -278,7 +375,14 @@ class MostCentral(Aggregation):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Mode(Aggregation):
-    """The most frequent contribution; of those equally frequent the smallest."""
+    """The most frequent contribution; of those equally frequent the smallest.
+
+    Examples
+    --------
+    >>> runs = xr.DataArray(np.zeros(5), dims="time").patch.split(xpatch.FixedLookback(3))
+    >>> (runs + [[4], [7], [7]]).patch.merge("mode").values
+    array([4., 4., 7., 7., 7.])
+    """
 
     def reducer(self, dtype: np.dtype, skipna: bool) -> r.Reducer:
         return stacked.Modal(dtype, skipna)
@@ -286,4 +390,11 @@ class Mode(Aggregation):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class HardVote(Mode):
-    """Majority vote over class labels: another name of `Mode`."""
+    """Majority vote over class labels: another name of `Mode`.
+
+    Examples
+    --------
+    >>> runs = xr.DataArray(np.zeros(5), dims="time").patch.split(xpatch.FixedLookback(3))
+    >>> (runs + [[4], [7], [7]]).patch.merge("hardvote").values
+    array([4., 4., 7., 7., 7.])
+    """

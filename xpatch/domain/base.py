@@ -41,6 +41,13 @@ class Domain:
         Name of the ``grid_mapping`` in the encoding of each variable that has one.
     mapping : GridMapping, optional
         What holds the CRS, and the transform of a raster.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros((4, 6)), {"lat": np.arange(4), "lon": np.arange(6)})
+    >>> domain = field.patch.split({"lat": 2, "lon": 3}).patch.domain
+    >>> domain.sizes, domain.spatial_dims, domain.geographic
+    ({'lat': 4, 'lon': 6}, ('lat', 'lon'), True)
     """
 
     def __init__(

@@ -20,6 +20,22 @@ class DGGSDomain(Elements):
 
     Cells lie at their centers, on a sphere; neighbors and parents are those of the grid. Cells that the
     field does not have are no neighbors of those that it has.
+
+    References
+    ----------
+    Górski, K. M., et al. (2005). HEALPix: a framework for high-resolution discretization and fast
+    analysis of data distributed on the sphere. The Astrophysical Journal, 622, 759–771.
+
+    Examples
+    --------
+    >>> attrs = {"grid_name": "healpix", "level": 0, "indexing_scheme": "nested"}
+    >>> ids = {"cell_ids": ("cells", np.arange(12), attrs)}
+    >>> field = xr.DataArray(np.zeros(12), ids, dims="cells")
+    >>> field.patch.domain
+    <DGGSDomain (cells: 12)>
+      12 of 12 cells along cells (cell_ids): healpix level 0, nested
+    >>> dict(field.patch.split(xpatch.KHopGraph(1)).sizes)
+    {'patch': 12, 'cells': 7}
     """
 
     def _renamed_place(self, what: Any, names: Mapping[Hashable, Hashable]) -> Any:

@@ -121,7 +121,16 @@ class Elements(Lattice):
 
 
 class PointDomain(Elements):
-    """Points with coordinates of their own: stations, floats, profiles, trajectories (CF)."""
+    """Points with coordinates of their own: stations, floats, profiles, trajectories (CF).
+
+    Examples
+    --------
+    >>> place = {"lon": ("id", [0, 1, 5]), "lat": ("id", [0, 0, 0])}
+    >>> stations = xr.DataArray([1.0, 2.0, 3.0], place, dims="id")
+    >>> stations.patch.domain
+    <PointDomain (id: 3)>
+      points along id: lon, lat (longitude and latitude)
+    """
 
     has_areas = False
 
@@ -155,7 +164,17 @@ class PointDomain(Elements):
 
 
 class VectorDomain(Elements):
-    """Shapely geometries: an xvec cube, or a plain coordinate of points or polygons."""
+    """Shapely geometries: an xvec cube, or a plain coordinate of points or polygons.
+
+    Examples
+    --------
+    >>> import shapely
+    >>> plots = [shapely.box(0, 0, 1, 1), shapely.box(1, 0, 3, 1)]
+    >>> field = xr.DataArray([2.0, 4.0], {"plot": plots}, dims="plot")
+    >>> field.patch.domain
+    <VectorDomain (plot: 2)>
+      2 polygons along plot (plot): no CRS
+    """
 
     def _renamed_place(self, what: Any, names: Mapping[Hashable, Hashable]) -> Any:
         return names.get(what, what)
@@ -196,7 +215,23 @@ class VectorDomain(Elements):
 
 
 class MeshDomain(Elements):
-    """Faces, nodes or edges of an unstructured mesh (uxarray)."""
+    """Faces, nodes or edges of an unstructured mesh (uxarray).
+
+    Examples
+    --------
+    The faces of a tetrahedron, of which each touches all others:
+
+    >>> import uxarray as ux
+    >>> lon, lat = [0.0, 120.0, 240.0, 0.0], [-20.0, -20.0, -20.0, 90.0]
+    >>> faces = np.array([[0, 1, 3], [1, 2, 3], [2, 0, 3], [0, 2, 1]])
+    >>> grid = ux.Grid.from_topology(lon, lat, faces, fill_value=-1)
+    >>> field = ux.UxDataArray(np.arange(4.0), dims="n_face", uxgrid=grid)
+    >>> field.patch.domain
+    <MeshDomain (n_face: 4)>
+      faces of a mesh along n_face
+    >>> dict(field.patch.split(xpatch.KHopGraph(1)).sizes)
+    {'patch': 4, 'n_face': 4}
+    """
 
     grid: Any = None
 

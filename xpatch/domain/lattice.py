@@ -325,14 +325,30 @@ class Lattice(Domain):
 
 
 class GridDomain(Lattice):
-    """A latitude-longitude, rotated or curvilinear grid, or any other array."""
+    """A latitude-longitude, rotated or curvilinear grid, or any other array.
+
+    Examples
+    --------
+    >>> xr.DataArray(np.zeros(3), {"lat": [-45, 0, 45]}).patch.domain
+    <GridDomain (lat: 3)>
+      spatial dims: lat
+      lat: -45 to 45, step 45
+    """
 
     def _findings(self) -> list[str]:
         return [*super()._findings(), *([self._crs_line()] if self._crs is not None else [])]
 
 
 class RasterDomain(Lattice):
-    """A raster: projection x and y, and a CRS."""
+    """A raster: projection x and y, and a CRS.
+
+    Examples
+    --------
+    >>> import rioxarray
+    >>> field = xr.DataArray([[7, 8]], {"y": [50], "x": [0, 100]}).rio.write_crs(32633)
+    >>> field.patch.domain.spatial_dims, field.patch.domain.crs.to_epsg()
+    (('y', 'x'), 32633)
+    """
 
     def _findings(self) -> list[str]:
         return [*super()._findings(), self._crs_line()]

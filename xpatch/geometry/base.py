@@ -20,6 +20,16 @@ class Geometry(Spec):
 
     A geometry says two things of a domain: what a sampler must know to place anchors, and the
     neighborhood of each anchor. Lists of elements derive from `MemberGeometry`.
+
+    Examples
+    --------
+    >>> geometry = xpatch.Rectangular(4)
+    >>> domain = xr.DataArray(np.zeros(10), dims="x").patch.domain
+    >>> geometry.outline(domain).sizes
+    (4,)
+    >>> anchors = xpatch.RegularStride(3).places(domain, geometry)
+    >>> geometry.neighborhood(domain, anchors).parts[0].starts
+    array([0, 3, 6])
     """
 
     def on(self, domain: Lattice) -> Geometry:

@@ -98,6 +98,28 @@ class RadiusGraph(NearGeometry):
         Dimension of the elements, where the field has several.
     within : mapping, optional
         As in `SphericalCap`.
+
+    Raises
+    ------
+    ValueError
+        If the radius is not positive; in the split, if polygons lie in a geographic CRS.
+
+    Examples
+    --------
+    >>> stations = xr.DataArray(
+    ...     [1.0, 2.0, 3.0],
+    ...     {"x": ("id", [0.0, 3.0, 9.0]), "y": ("id", [0.0, 4.0, 0.0])},
+    ...     dims="id",
+    ... )
+    >>> near = stations.patch.split(geometry=xpatch.RadiusGraph(6))
+    >>> near.values
+    array([[ 1.,  2.],
+           [ 2.,  1.],
+           [ 3., nan]])
+    >>> near.patch.distance.values
+    array([[ 0.,  5.],
+           [ 0.,  5.],
+           [ 0., nan]])
     """
 
     radius: float

@@ -41,6 +41,24 @@ class PolygonIntersection(MemberGeometry):
         CRS of polygons that do not know it; default: that of the field.
     dim : hashable, optional
         Dimension of the elements, where the field has several.
+
+    Raises
+    ------
+    TypeError
+        If none are given; in the split, if they are lines or points.
+    ValueError
+        In the split, if some are missing or have NaN coordinates, if their CRS is known and that of
+        the field is not (of a GeoSeries also the other way round), or if they cannot be transformed.
+
+    Examples
+    --------
+    >>> import shapely
+    >>> y = x = np.arange(4.0)
+    >>> field = xr.DataArray(np.arange(16.0).reshape(4, 4), {"y": y, "x": x})
+    >>> basins = [shapely.box(0, 0, 1, 0), shapely.Polygon([(1, 1), (3, 1), (3, 3)])]
+    >>> patches = field.patch.split(geometry=xpatch.PolygonIntersection(basins))
+    >>> patches.count("cell").values, patches.mean("cell").values
+    (array([2, 6]), array([0.5, 9. ]))
     """
 
     polygons: Any

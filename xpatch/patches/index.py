@@ -41,6 +41,15 @@ class PatchIndex(Index):
     scenes : tuple, optional
         The fields that patches were put together of. Plans and crop are those of the one that all
         labels are of, or none.
+
+    Examples
+    --------
+    >>> patches = xr.DataArray(np.arange(8), dims="x").patch.split(geometry={"x": 2})
+    >>> some = patches.isel(patch=[3, 1])
+    >>> some.xindexes["patch"]
+    PatchIndex(2 of 4 patches, x: 2)
+    >>> some.xindexes["patch"].ordinals
+    array([3, 1])
     """
 
     def __init__(

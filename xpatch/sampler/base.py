@@ -20,6 +20,13 @@ class Sampler(Spec):
 
     A sampler says where the anchors are: ``places(domain, geometry)``, which goes by `boxes` or by `lists`,
     whichever the geometry has. Those that look at the data take ``field`` as well.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros(10), dims="x")
+    >>> stride = xpatch.RegularStride(3)
+    >>> stride.places(field.patch.domain, xpatch.Rectangular(4)).axes
+    (array([0, 3, 6]),)
     """
 
     def places(self, domain: Lattice, geometry: Geometry, field: Any = None) -> Any:

@@ -54,6 +54,23 @@ class AlongTrack(Sampler):
         What becomes of anchors of boxes that lie outside of the field.
     empty : {"raise", "keep", "drop"}, optional
         What becomes of lists without any member: default "drop".
+
+    Raises
+    ------
+    ValueError
+        If ``spacing`` is not positive; in the split, if a vertex has no place, or boxes lie outside of
+        the field and ``outside`` is "raise".
+    TypeError
+        In the split, if the track of lists of members is one of index positions.
+
+    Examples
+    --------
+    >>> lat, lon = np.arange(11.0), np.arange(15.0)
+    >>> field = xr.DataArray(np.zeros((11, 15)), {"lat": lat, "lon": lon})
+    >>> ship = xpatch.AlongTrack({"lon": [2, 12], "lat": [5, 5]}, spacing=300)
+    >>> caps = field.patch.split(xpatch.SphericalCap(150), sampler=ship)
+    >>> caps.patch.anchors["lon"].values.round(1)
+    array([ 2. ,  4.7,  7.4, 10.1])
     """
 
     track: Any

@@ -41,6 +41,15 @@ class PoissonDisk(Sampler):
     ----------
     Cook, R. L. (1986). Stochastic sampling in computer graphics. ACM Transactions on Graphics, 5,
     51–72 (dart throwing).
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros(100), dims="x")
+    >>> far = xpatch.PoissonDisk(12, seed=0)
+    >>> anchors = field.patch.split(10, sampler=far).patch.anchors["x"]
+    >>> gaps = np.diff(np.sort(anchors))
+    >>> bool(gaps.min() >= 12), bool(gaps.max() < 24)
+    (True, True)
     """
 
     min_dist: float

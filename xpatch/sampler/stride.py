@@ -244,6 +244,13 @@ class EveryElement(Sampler):
     ----------
     empty : {"raise", "keep", "drop"}, optional
         What becomes of lists without any member, such as those of polygons beside the field.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros((4, 4)), dims=("y", "x"))
+    >>> moving = field.patch.split({"y": 2, "x": 2}, sampler=xpatch.EveryElement())
+    >>> dict(moving.sizes)
+    {'patch': 9, 'y': 2, 'x': 2}
     """
 
     empty: str | None = None
@@ -273,6 +280,25 @@ class JitteredStride(Sampler):
         The same seed gives the same anchors; None: different ones at each call.
     snap, empty
         As in `RegularStride`.
+
+    Raises
+    ------
+    ValueError
+        If ``jitter`` is not between 0 and 1, or ``step`` not positive; in the split, if boxes are in
+        km, or lists of members have no rows and columns.
+
+    References
+    ----------
+    Cook (1986), see `PoissonDisk`.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros(40), dims="x")
+    >>> moved = xpatch.JitteredStride(8, jitter=0.5, seed=0)
+    >>> anchors = field.patch.split(8, sampler=moved).patch.anchors["x"]
+    >>> moves = anchors - [4, 12, 20, 28, 36]
+    >>> len(anchors), bool((abs(moves) <= 2).all())
+    (5, True)
     """
 
     step: Any

@@ -25,6 +25,16 @@ class TemporalMean(Windowed):
     ----------
     window : TimeWindow, Window, str, tuple, function or array, optional
         The synthesis window; default: equal weights.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.arange(5.0), dims="time")
+    >>> windows = field.patch.split(xpatch.FixedLookback(3))
+    >>> means = windows.mean("time")
+    >>> means.patch.merge(xpatch.TemporalMean()).values
+    array([1. , 1.5, 2. , 2.5, 3. ])
+    >>> means.patch.merge(xpatch.TemporalMean(xpatch.ExponentialDecay(1))).values.round(1)
+    array([1. , 1.3, 1.4, 2.3, 3. ])
     """
 
     window: Any = None
@@ -42,6 +52,25 @@ class Forecast(Aggregation):
         one time averaged.
     window : TimeWindow or function, optional
         Weights of the mean by lead.
+
+    Raises
+    ------
+    ValueError
+        If ``select`` is another word, or there is a window and no mean.
+
+    Examples
+    --------
+    Persistence, two steps ahead of each anchor:
+
+    >>> field = xr.DataArray(np.arange(5.0), dims="time")
+    >>> both = field.patch.split(xpatch.LookbackHorizon(1, 2))
+    >>> persistent = both * 0 + both.isel(time=0)
+    >>> persistent.patch.merge(xpatch.Forecast("latest")).values
+    array([nan,  0.,  1.,  2.,  2.])
+    >>> persistent.patch.merge(xpatch.Forecast("mean")).values
+    array([nan, 0. , 0.5, 1.5, 2. ])
+    >>> dict(persistent.patch.merge(xpatch.Forecast("cube")).sizes)
+    {'forecast_reference_time': 3, 'forecast_period': 2}
     """
 
     select: str = "latest"
@@ -82,9 +111,25 @@ class Sequential(Aggregation):
     init : object, optional
         The first state; for patches in space and time, each place begins with a copy of it.
 
+    Raises
+    ------
+    TypeError
+        If ``step`` is no function.
+
     Notes
     -----
     Patches of a dask field are computed one block after the other, and the result is in memory.
+
+    Examples
+    --------
+    A running total, of which each patch is one step:
+
+    >>> field = xr.DataArray(np.arange(5.0), dims="time")
+    >>> steps = field.patch.split(xpatch.FixedLookback(1))
+    >>> def add(total, patch):
+    ...     return total + patch.sum(), patch + total
+    >>> steps.patch.merge(xpatch.Sequential(add, init=0.0)).values
+    array([ 0.,  1.,  3.,  6., 10.])
     """
 
     step: Callable[[Any, Any], tuple[Any, Any]]

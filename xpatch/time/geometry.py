@@ -189,6 +189,14 @@ class FixedLookback(TimeGeometry):
 
     A month back from 29 February is 29 January, so windows of a month at the ends of months overlap.
     Calendar months are ``FixedLookback("1MS", closed="left")`` at the first of each month.
+
+    Examples
+    --------
+    >>> days = np.arange("2001-01-01", "2001-01-11", dtype="M8[D]").astype("M8[ns]")
+    >>> series = xr.DataArray(np.arange(10), {"time": days}, dims="time")
+    >>> patches = series.patch.split(xpatch.FixedLookback("3D"))
+    >>> dict(patches.sizes), patches.values[0], patches.lead.values
+    ({'patch': 8, 'time': 3}, array([0, 1, 2]), array([-2, -1,  0]))
     """
 
     length: Any
@@ -239,6 +247,15 @@ class LookbackHorizon(TimeGeometry):
     expanding : bool, default: False
         Begin every lookback with the record, so that it holds all that came before; ``lookback`` is the
         shortest that there is.
+
+    Examples
+    --------
+    >>> series = xr.DataArray(np.arange(10), dims="time")
+    >>> patches = series.patch.split(xpatch.LookbackHorizon(4, 2, gap=1))
+    >>> patches.patch.lookback.values[0], patches.patch.horizon.values[0]
+    (array([0, 1, 2, 3]), array([5, 6]))
+    >>> patches.lead.values
+    array([-3, -2, -1,  0,  2,  3])
     """
 
     lookback: Any
@@ -303,6 +320,14 @@ class PhaseWindow(TimeGeometry):
         Keep nothing later than the anchor.
     dim : hashable, optional
         The time dimension, where the field has several.
+
+    Examples
+    --------
+    >>> months = np.arange("2001-01", "2004-01", dtype="M8[M]").astype("M8[ns]")
+    >>> series = xr.DataArray(np.arange(36), {"time": months}, dims="time")
+    >>> julys = series.patch.split(xpatch.PhaseWindow("1YS", 1)).isel(patch=6)
+    >>> julys.time.dt.strftime("%Y-%m").values
+    array(['2001-07', '2002-07', '2003-07'], dtype=object)
     """
 
     period: Any

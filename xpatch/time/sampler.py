@@ -63,10 +63,26 @@ class RegularTimeStride(TimeSampler):
     step : int, str, timedelta or offset, default: 1
         Distance of anchors; with a duration the last step not after each multiple of it.
 
+    Raises
+    ------
+    TypeError
+        If ``step`` is neither a number of steps nor a duration.
+    ValueError
+        If it is not positive, or text of another kind; in the split, if no window is complete.
+
     Notes
     -----
     The newest steps may be in no window. `ExplicitTimes` with ``field.time[::-step][::-1]`` counts
     back from the end.
+
+    Examples
+    --------
+    >>> days = np.arange("2001-01-01", "2001-01-11", dtype="M8[D]").astype("M8[ns]")
+    >>> series = xr.DataArray(np.arange(10), {"time": days}, dims="time")
+    >>> every = xpatch.RegularTimeStride("4D")
+    >>> patches = series.patch.split(xpatch.FixedLookback(3), sampler=every)
+    >>> patches.patch.anchors.time.dt.day.values
+    array([3, 7])
     """
 
     step: Any = 1
@@ -109,6 +125,19 @@ class CausalRolling(RegularTimeStride):
     """Like `RegularTimeStride`, but windows end before their anchor: [anchor − length, anchor).
 
     A horizon then starts at the anchor.
+
+    Examples
+    --------
+    >>> series = xr.DataArray(np.arange(6), dims="time")
+    >>> patches = series.patch.split(
+    ...     xpatch.LookbackHorizon(3, 1), sampler=xpatch.CausalRolling()
+    ... )
+    >>> patches.values
+    array([[0, 1, 2, 3],
+           [1, 2, 3, 4],
+           [2, 3, 4, 5]])
+    >>> patches.lead.values
+    array([-3, -2, -1,  0])
     """
 
     @property
@@ -123,11 +152,25 @@ class EventTriggered(TimeSampler):
     Parameters
     ----------
     event_times : array-like of times
-        datetime64, strings, or cftime of the calendar of the field.
+        Shape (event,): datetime64, strings, or cftime of the calendar of the field.
     method : {"nearest", "pad", "backfill"}, default: "nearest"
         Which step stands for an event: the nearest, the last not after it, or the first not before.
     tolerance : str, timedelta or offset, optional
         Largest distance of an event from its step.
+
+    Raises
+    ------
+    ValueError
+        If ``method`` is another word; in the split, if an event has no step, or none near enough, or
+        if no event has a complete window.
+
+    Examples
+    --------
+    >>> days = np.arange("2001-01-01", "2001-01-11", dtype="M8[D]").astype("M8[ns]")
+    >>> series = xr.DataArray(np.arange(10), {"time": days}, dims="time")
+    >>> storm = xpatch.EventTriggered(["2001-01-04T15:00"], method="pad")
+    >>> series.patch.split(xpatch.FixedLookback(3), sampler=storm).values
+    array([[1, 2, 3]])
     """
 
     event_times: Any
@@ -224,6 +267,20 @@ class ExplicitTimes(EventTriggered):
     times : array-like of times, or patches
         datetime64, strings, or cftime of the calendar of the field; or the patches of another field,
         to take the times of their anchors.
+
+    Raises
+    ------
+    ValueError
+        In the split, if a time is none of the field.
+
+    Examples
+    --------
+    >>> days = np.arange("2001-01-01", "2001-01-11", dtype="M8[D]").astype("M8[ns]")
+    >>> series = xr.DataArray(np.arange(10), {"time": days}, dims="time")
+    >>> chosen = xpatch.ExplicitTimes(["2001-01-04", "2001-01-09"])
+    >>> series.patch.split(xpatch.FixedLookback(3), sampler=chosen).values
+    array([[1, 2, 3],
+           [6, 7, 8]])
     """
 
     of_patches = False  # whether the times are those of the anchors of other patches
@@ -263,7 +320,21 @@ class RandomTime(TimeSampler):
     seed : int, optional
         The same seed gives the same anchors; None: different ones at each call.
     weights : array-like, optional
-        How likely each step of the record is drawn, relative to the others.
+        How likely each step of the record is drawn, relative to the others; shape (step,).
+
+    Raises
+    ------
+    ValueError
+        In the split, if there are fewer complete windows than ``n``, or if weights are negative, or not
+        one for each step.
+
+    Examples
+    --------
+    >>> series = xr.DataArray(np.arange(100), dims="time")
+    >>> late = xpatch.RandomTime(5, seed=0, weights=series >= 50)
+    >>> patches = series.patch.split(xpatch.FixedLookback(3), sampler=late)
+    >>> dict(patches.sizes), bool((patches.isel(time=-1) >= 50).all())
+    ({'patch': 5, 'time': 3}, True)
     """
 
     n: int

@@ -64,7 +64,13 @@ class TimeWindow(Window):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class CausalBoxcar(TimeWindow):
-    """Equal weights up to the anchor, none after it."""
+    """Equal weights up to the anchor, none after it.
+
+    Examples
+    --------
+    >>> xpatch.CausalBoxcar().weights(np.arange(-2, 3.0))
+    array([1., 1., 1., 0., 0.])
+    """
 
     by_lead = True
 
@@ -80,6 +86,18 @@ class ExponentialDecay(TimeWindow):
     ----------
     tau : float
         In steps: where the weight has fallen to 1/e.
+
+    Raises
+    ------
+    TypeError
+        If ``tau`` is no number of steps.
+    ValueError
+        If it is not positive.
+
+    Examples
+    --------
+    >>> xpatch.ExponentialDecay(2).weights(np.arange(-4, 1.0)).round(2)
+    array([0.14, 0.22, 0.37, 0.61, 1.  ])
     """
 
     by_lead = True
@@ -101,6 +119,22 @@ class TaperedTukey(TimeWindow):
     ----------
     alpha : float, default: 0.5
         Fraction of the reach that is tapered.
+
+    Raises
+    ------
+    ValueError
+        If ``alpha`` is not between 0 and 1.
+
+    References
+    ----------
+    Harris (1978), see `Hann`; here the flanks are those far from the anchor.
+
+    Examples
+    --------
+    Of a lookback of six steps and a horizon of two:
+
+    >>> xpatch.TaperedTukey(0.5).weights(np.arange(-5, 3.0)).round(2)
+    array([0.08, 0.57, 0.98, 1.  , 1.  , 1.  , 1.  , 0.35])
     """
 
     alpha: float = 0.5
@@ -139,6 +173,20 @@ class Periodic(TimeWindow):
     ----------
     period : float
         In steps.
+
+    Raises
+    ------
+    TypeError
+        If ``period`` is no number of steps.
+    ValueError
+        If it is not positive.
+
+    Examples
+    --------
+    Of monthly data in the month of the anchor, and a quarter, half and a whole year later:
+
+    >>> xpatch.Periodic(12).weights(np.array([0.0, 3, 6, 12])).round(2)
+    array([1. , 0.5, 0. , 1. ])
     """
 
     period: float

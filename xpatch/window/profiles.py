@@ -32,10 +32,14 @@ SMALLEST = 1e-12
 class Window(Spec):
     """Base of the windows.
 
-    A window is sampled at half-sample offsets, ``(2 i + 1 − n) / n`` for cell ``i`` of ``n``, so that
-    the profile is never evaluated at ±1 and the cells on the rim of the field keep a weight. Over
-    the dimensions of a box it is a separable product. On lists of members it is radial, of the
-    distance from the anchor as a fraction of the radius.
+    A window is sampled at half-sample offsets, ``(2 i + 1 − n) / n`` for cell ``i`` of ``n``: never at ±1,
+    so that cells on the rim of the field keep a weight. Over the dimensions of a box it is a separable
+    product; on lists of members radial, of the distance from the anchor as a fraction of the radius.
+
+    Examples
+    --------
+    >>> xr.DataArray(np.ones(4), dims="x").patch.split(4, window="hann").values.round(2)
+    array([[0.15, 0.85, 0.85, 0.15]])
     """
 
     temporal: ClassVar[bool] = False  # whether it weighs along time only
@@ -50,8 +54,7 @@ class Window(Spec):
     ) -> NDArray[np.float64]:
         """Weights of boxes along one dimension, shape (box, size).
 
-        ``low`` and ``high`` say which boxes lie on the lower and upper edge of the field, ``anchor``
-        which cell is the anchor of a window in time.
+        ``low``, ``high``: which boxes lie on these edges of the field; ``anchor``: its cell, of windows in time.
         """
         offset = (2 * np.arange(size) + 1 - size) / size
         return np.broadcast_to(self.profile(offset), (len(low), size))
@@ -87,8 +90,9 @@ class Boxcar(Window):
 
     Examples
     --------
-    >>> xpatch.Boxcar(margin=2)
-    Boxcar(margin=2)
+    >>> xr.DataArray(np.ones(6), dims="x").patch.split(3, window=xpatch.Boxcar(1)).values
+    array([[1., 1., 0.],
+           [0., 1., 1.]])
     """
 
     margin: Any = 0
@@ -147,11 +151,7 @@ class Hann(Window):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Hamming(Window):
-    """Raised cosine on a pedestal, ``0.54 + 0.46 cos π u``; the rim keeps a weight of 0.08.
-
-    References
-    ----------
-    Harris (1978), see `Hann`.
+    """Raised cosine on a pedestal, ``0.54 + 0.46 cos π u``; the rim keeps 0.08 (Harris, 1978, see `Hann`).
 
     Examples
     --------
@@ -165,11 +165,7 @@ class Hamming(Window):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Blackman(Window):
-    """Two cosines, ``0.42 + 0.5 cos π u + 0.08 cos 2π u``: narrower than `Hann`, of smaller side lobes.
-
-    References
-    ----------
-    Harris (1978), see `Hann`.
+    """Two cosines, ``0.42 + 0.5 cos π u + 0.08 cos 2π u``: narrower than `Hann`, lower side lobes (Harris, 1978).
 
     Examples
     --------
@@ -185,16 +181,17 @@ class Blackman(Window):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Tukey(Window):
-    """Flat in the middle with cosine flanks.
+    """Flat in the middle with cosine flanks (Harris, 1978, see `Hann`).
 
     Parameters
     ----------
     alpha : float, default: 0.5
         Fraction of the patch that is tapered: 0 is Boxcar, 1 is Hann.
 
-    References
-    ----------
-    Harris (1978), see `Hann`.
+    Examples
+    --------
+    >>> xpatch.Tukey(0.5).profile(np.array([0.0, 0.5, 0.75])).round(3)
+    array([1. , 1. , 0.5])
     """
 
     alpha: float = 0.5
@@ -211,15 +208,19 @@ class Tukey(Window):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Gaussian(Window):
-    """Gaussian weights, ``exp(−u² / 2σ²)``.
+    """Gaussian weights, ``exp(−u² / 2σ²)`` (Harris, 1978, see `Hann`).
 
     Parameters
     ----------
     sigma : float
-        Standard deviation as a fraction of the half-size of the patch, or with
-        ``units="distance"`` in km or CRS units (neighborhoods that have distances).
+        Standard deviation, positive, in ``units``.
     units : {"fraction", "distance"}, default: "fraction"
-        What ``sigma`` is measured in.
+        The half-size of the patch; or km or CRS units (of neighborhoods that have distances).
+
+    Examples
+    --------
+    >>> xpatch.Gaussian(0.5).profile(np.array([-0.5, 0.0, 0.5])).round(3)
+    array([0.607, 1.   , 0.607])
     """
 
     sigma: float
@@ -260,8 +261,7 @@ class Custom(Window):
 
     Examples
     --------
-    >>> triangle = xpatch.Custom(lambda u: 1 - abs(u))
-    >>> triangle.profile(np.array([-0.5, 0.0, 0.5]))
+    >>> xpatch.Custom(lambda u: 1 - abs(u)).profile(np.array([-0.5, 0.0, 0.5]))
     array([0.5, 1. , 0.5])
     """
 
