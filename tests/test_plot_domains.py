@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -357,6 +359,18 @@ def test_what_is_counted_is_named():
     assert stations().patch.split(xpatch.KNNGraph(3)).patch.plot().axes[-1].get_ylabel() == (
         "patches on a point"
     )
+
+
+@pytest.mark.parametrize("wide", [0.3, 3, 30, 300])
+def test_degrees_do_not_touch(wide):
+    lat, lon = np.linspace(36, 36 + wide / 10, 8), np.linspace(-84, -84 + wide, 12)
+    field = xr.DataArray(np.zeros((8, 12)), {"lat": lat, "lon": lon}, ("lat", "lon"))
+    fig = field.patch.split({"lat": 4, "lon": 4}).patch.plot()
+    fig.canvas.draw()
+    ax = fig.axes[0]
+    shown = [t for t in ax.get_xticklabels() if ax.get_xlim()[0] <= t.get_position()[0]]
+    boxes = [t.get_window_extent() for t in shown if t.get_position()[0] <= ax.get_xlim()[1]]
+    assert all(b.x0 - a.x1 > 3 for a, b in pairwise(boxes))
 
 
 def test_labels_of_narrow_maps_are_whole():

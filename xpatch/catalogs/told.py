@@ -28,5 +28,5 @@ def _lines(table: Any) -> Iterator[str]:
     bounds = getattr(table, "total_bounds", None)
     if bounds is not None and not any(b != b for b in bounds):
         west, south, east, north = (f"{b:.5g}" for b in bounds)
-        named = f" ({table.crs.to_string()})" if table.crs is not None else ""
-        yield f"  extent: {west} to {east}, {south} to {north}{named}"
+        of = f" ({table.crs.to_string()})" if table.crs is not None else ""
+        yield f"  extent: {west} to {east}, {south} to {north}{of}"

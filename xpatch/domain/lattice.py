@@ -362,7 +362,9 @@ def _integers_at(labels: NDArray, beyond: NDArray, step: float) -> NDArray:
 def _show(value: Any) -> str:
     if not isinstance(value, int | float | np.number):
         return str(value)
-    return f"{value:g}" if abs(value) < 1e5 else f"{value:.10g}"  # northings are told in full
+    return (
+        f"{value:g}" if abs(float(value)) < 1e5 else f"{value:.10g}"
+    )  # northings are told in full
 
 
 def outside_message(domain: Lattice, dim: Hashable, label: Any) -> str:

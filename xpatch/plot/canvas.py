@@ -126,7 +126,9 @@ class Canvas:
             ax.yaxis.set_major_formatter(lambda y, _: degrees(y, "NS"))
             self._keep_on_earth(ax)
             for axis in (ax.xaxis, ax.yaxis):
-                axis.get_major_locator().set_params(nbins=6, steps=[1, 2, 3, 6, 9, 10])
+                wide = np.ptp(axis.get_view_interval()) > 6  # else with decimals, which are long
+                how = (6, [1, 2, 3, 6, 9, 10]) if wide else (4, [1, 2, 5, 10])
+                axis.get_major_locator().set_params(nbins=how[0], steps=how[1])
         if self.level:
             ax.set_aspect(stretch(ax.get_ybound()) if self.degrees else 1)
 
@@ -163,8 +165,8 @@ def in_plane(crs: Any) -> tuple[str, str]:
 
 def unit_of(crs: Any) -> str | None:
     """Give the unit of the axes of a CRS, as it is written behind a number; None without a CRS."""
-    names = {} if crs is None else {axis.unit_name for axis in crs.axis_info}
-    return UNITS.get(unit := names.pop(), unit) if len(names) == 1 else None
+    names = [] if crs is None else sorted({str(axis.unit_name) for axis in crs.axis_info})
+    return UNITS.get(names[0], names[0]) if len(names) == 1 else None
 
 
 def same_bounds(axes: Any) -> None:

@@ -111,8 +111,9 @@ def fill(ax: Any, own: Sequence[Any], canvas: Canvas, color: str) -> None:
 
     paths, _ = paths_of(own, canvas)
     for edge, width in ((RIM, 1.8), (color, 0.1)):  # of the rim the outer half remains
-        how = {"facecolor": color, "edgecolor": edge, "linewidth": width, "antialiased": False}
-        ax.add_collection(PathCollection(paths, **canvas.transform(ax), **how))
+        how: dict[str, Any] = {"facecolor": color, "edgecolor": edge, "linewidth": width}
+        how |= {"antialiased": False, **canvas.transform(ax)}
+        ax.add_collection(PathCollection(paths, **how))
 
 
 def outlines_of(sites: Sites, which: NDArray[Any], degrees: bool) -> list[Any] | None:

@@ -93,9 +93,11 @@ class Picture:
         height = float(np.clip((WIDTH - BESIDE) * slant, 1.8, 4))
         width = min(WIDTH, max(height / slant + BESIDE, 3.4))
         size = (width * many, height + 0.9)
-        figure, grid = plt.subplots(1, many, figsize=size, squeeze=False, layout="constrained")
-        figure.get_layout_engine().set(w_pad=MARGIN)
-        return np.ravel(grid)
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+        engine = ConstrainedLayoutEngine(w_pad=MARGIN)
+        grid: NDArray[Any] = plt.subplots(1, many, figsize=size, squeeze=False, layout=engine)[1]
+        return grid.ravel()
 
     @property
     def counted(self) -> str:
