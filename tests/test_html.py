@@ -158,9 +158,79 @@ def test_lists_say_how_many_slots_are_empty():
     counts = patches.patch.mask.sum("station").values  # 2, 3, 3, 2, 1
     assert found["title"] == "5 patches of station: ≤ 3"
     assert counts.sum() == 11
-    assert found["cells along station"] == "1 to 3 a patch; 4 of 15 slots are empty (NaN)"
-    assert found["coverage"].startswith("1 / 2 / 3 patches on a cell")
+    assert found["members along station"] == "1 to 3 a patch; 4 of 15 slots are empty (NaN)"
+    assert found["coverage"].startswith("1 / 2 / 3 patches on a point")
     assert found["root"].find(".//{*}path").get("d").count("M") == 5
+
+
+def test_anchors_across_the_dateline_are_in_one_piece():
+    lon = np.array([178.0, 179, -180, -179, -178])
+    where = {"lon": ("station", lon), "lat": ("station", np.zeros(5))}
+    field = xr.DataArray(np.zeros(5), where, ("station",))
+    found = rows_of(field.patch.split(geometry=xpatch.KNNGraph(2)))
+    path = found["root"].find(".//{*}path").get("d")
+    left = [float(part.split()[0]) for part in path.split("M")[1:]]
+    np.testing.assert_allclose(left, [5, 40, 75, 110, 145])  # 150 pixels with a border of 5
+
+
+def test_grids_are_named():
+    pyproj = pytest.importorskip("pyproj")
+    pole = pyproj.CRS.from_cf(
+        {
+            "grid_mapping_name": "rotated_latitude_longitude",
+            "grid_north_pole_latitude": 39.25,
+            "grid_north_pole_longitude": -162.0,
+        }
+    )
+    j, i = np.meshgrid(np.arange(-3.0, 3), np.arange(-4.0, 4), indexing="ij")
+    lon, lat = pyproj.Transformer.from_crs(pole, 4326, always_xy=True).transform(i, j)
+    coords = {
+        "rlat": ("rlat", j[:, 0], {"standard_name": "grid_latitude"}),
+        "rlon": ("rlon", i[0], {"standard_name": "grid_longitude"}),
+        "spatial_ref": ((), 0, pole.to_cf()),
+    }
+    field = xr.DataArray(np.zeros((6, 8)), coords, ("rlat", "rlon"))
+    assert rows_of(field)["domain"].startswith("rotated latitude–longitude grid")
+    names = {"lat": (lat, "latitude"), "lon": (lon, "longitude")}
+    both = {n: (field.dims, v, {"standard_name": s}) for n, (v, s) in names.items()}
+    assert rows_of(field.assign_coords(both))["domain"].startswith("rotated latitude–longitude")
+    dims = ("nf", "Ydim", "Xdim")
+    names = {"lats": (lat, "latitude"), "lons": (lon, "longitude")}
+    faces = {n: (dims, np.stack([v, v + 60]), {"standard_name": s}) for n, (v, s) in names.items()}
+    cube = xr.DataArray(np.zeros((2, 6, 8)), faces, dims)
+    assert rows_of(cube)["domain"].startswith("cubed sphere")
+
+
+def test_northings_of_a_field_are_told_in_full():
+    y, x = 5e6 - 10.0 * np.arange(200), 4e5 + 10.0 * np.arange(300)
+    field = xr.DataArray(np.zeros((200, 300)), {"y": y, "x": x}, ("y", "x"))
+    assert rows_of(field)["y"] == "5000000 to 4998010, step -10"
+
+
+def test_a_catalog_says_of_what_it_is():
+    gpd = pytest.importorskip("geopandas")
+    pd = pytest.importorskip("pandas")
+    shapely = pytest.importorskip("shapely")
+    table = gpd.GeoDataFrame(
+        {
+            "href": ["a.tif", "b.tif"],
+            "proj:code": ["EPSG:32632", "EPSG:32633"],
+            "datetime": pd.to_datetime(["2024-06-01", "2024-06-11"], utc=True),
+        },
+        geometry=[shapely.box(11, 46, 12, 47), shapely.box(12, 46, 13, 47)],
+        crs=4326,
+    )
+    found = rows_of(table)
+    assert found["title"].startswith("2 files")
+    assert found["crs"] == "EPSG:32632, EPSG:32633"
+    assert found["times"] == "2024-06-01 to 2024-06-11"
+    assert found["extent"] == "11 to 13, 46 to 47 (EPSG:4326)"
+    assert rows_of(table.iloc[:0])["title"].startswith("0 files")
+    said = r"asked of patches.*table\.patch\.split\(geometry, crs=…, resolution=…\)\.patch\.plot"
+    with pytest.raises(AttributeError, match=said):
+        table.patch.plot()
+    with pytest.raises(AttributeError, match=r"asked of a field.*\.patch\.field\(.*\.patch\.apply"):
+        table.patch.apply()
 
 
 def test_places_and_windows_are_counted_on_their_own():
@@ -172,7 +242,7 @@ def test_places_and_windows_are_counted_on_their_own():
     )
     found = rows_of(field.patch.split(patcher))
     assert found["coverage, places"].startswith("1 / 2 / 4 patches on a cell")
-    assert found["coverage, windows"].startswith("1 / 1 / 1 patches on a cell")
+    assert found["coverage, windows"].startswith("1 / 1 / 1 patches on a step")
     assert found["geometry, spatial"] == "Rectangular(y=4, x=4)"
 
 

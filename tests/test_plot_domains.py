@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
@@ -18,6 +18,7 @@ from xpatch.neighborhood import Neighborhood
 from xpatch.plot.canvas import degrees, west_of
 from xpatch.plot.cells import corners
 from xpatch.plot.coverage import box_counts, steps_for
+from xpatch.plot.poles import on_map
 
 mpl.use("Agg")
 
@@ -28,6 +29,30 @@ def close_figures():
 
     yield
     plt.close("all")
+
+
+def filled(ax):
+    """Give the outlines of the members of each patch that is highlighted, and their color."""
+    from matplotlib.colors import to_hex
+
+    found = drawn(ax, PathCollection)
+    return [
+        ([np.asarray(p.vertices) for p in c.get_paths()], to_hex(c.get_facecolor()[0]))
+        for c in found
+        if c.get_array() is None and len(c.get_facecolor()) == 1 and c.get_linewidth()[0] < 1
+    ]
+
+
+def shoelace(ring):
+    (x, y), (u, v) = ring.T, np.roll(ring, -1, axis=0).T
+    return abs((x * v - u * y).sum()) / 2
+
+
+def on_the_map(rings, west):
+    """Give the area of rings within a map of the globe, in square degrees; they must not overlap."""
+    shapely = pytest.importorskip("shapely")
+    cut = shapely.box(west, -90, west + 360, 90)
+    return sum((shapely.Polygon(r).buffer(0) & cut).area for r in rings)
 
 
 def drawn(ax, kind):
@@ -212,7 +237,7 @@ def test_numbers_of_a_projection_leave_each_other_room():
     for ax in figure.axes[:2]:
         boxes = [t.get_window_extent() for t in ax.get_xticklabels() if t.get_text()]
         assert len(boxes) > 2
-        assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+        assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
 
 
 def test_a_band_of_several_is_called_by_its_own_name():
@@ -247,6 +272,149 @@ def test_faces_of_a_cubed_sphere_are_drawn_where_they_are():
     assert middles[-1] == pytest.approx(91.5, abs=0.1)
     (cells,) = drawn(other, PolyCollection)
     assert cells.get_array().tolist() == [1] * 24 + [0] * 24
+
+
+# ----------------------------------------------------------------------------- members and poles
+
+
+def globe(step=10.0):
+    lat, lon = np.arange(-90 + step / 2, 90, step), np.arange(0, 360, step)
+    return xr.DataArray(np.zeros((lat.size, lon.size)), {"lat": lat, "lon": lon}, ("lat", "lon"))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 50])
+def test_all_of_few_patches_are_highlighted(n):
+    patches = globe().patch.split(xpatch.SphericalCap(2500), sampler=xpatch.FibonacciSphere(n))
+    found = filled(patches.patch.plot(coverage=False).axes[0])
+    assert len(found) == min(n, 5) == len({color for _, color in found})
+
+
+def test_members_of_a_straight_grid_are_filled_cells():
+    field = xr.DataArray(np.zeros((8, 9)), {"y": 2.0 * np.arange(8), "x": np.arange(9.0)})
+    for grid in (field, field.transpose("x", "y")):
+        patches = grid.patch.split(
+            xpatch.RadiusGraph(2.0), sampler=xpatch.Explicit({"y": [4.0], "x": [3.0]})
+        )
+        ((rings, _),) = filled(patches.patch.plot(coverage=False).axes[0])
+        middles = sorted(tuple(r[:4].mean(axis=0).tolist()) for r in rings)
+        assert middles == [(1, 4), (2, 4), (3, 2), (3, 4), (3, 6), (4, 4), (5, 4)]
+        assert {shoelace(r[:4]) for r in rings} == {2.0}
+
+
+def test_of_many_members_every_so_many_is_drawn_larger():
+    field = xr.DataArray(np.zeros((300, 300)), {"y": np.arange(300.0), "x": np.arange(300.0)})
+    patches = field.patch.split(
+        xpatch.RadiusGraph(100.0), sampler=xpatch.Explicit({"y": [150.0], "x": [150.0]})
+    )
+    ((rings, _),) = filled(patches.patch.plot(coverage=False).axes[0])
+    assert len(rings) < 6000
+    area = sum(shoelace(r[:4]) for r in rings)
+    assert area == pytest.approx(np.pi * 100**2, rel=0.02)
+
+
+def test_members_of_a_bent_grid_are_its_cells():
+    field = tilted(175, 10)
+    patches = field.patch.split(xpatch.KHopGraph(1), sampler=xpatch.Random(3, seed=0))
+    ax = patches.patch.plot(coverage=False).axes[0]
+    (cells,) = drawn(ax, PolyCollection)
+    every = np.stack([p.vertices[:4].mean(axis=0) for p in cells.get_paths()])
+    for k, (rings, _) in enumerate(filled(ax)):
+        assert len(rings) == int(patches.patch.mask[k].sum())
+        for ring in rings:
+            assert np.abs(every - ring[:4].mean(axis=0)).sum(axis=1).min() < 1e-6
+
+
+def cube(n=4):
+    """An equiangular cubed sphere; with even n four cells of a face meet at each pole."""
+    edges = np.linspace(-np.pi / 4, np.pi / 4, n + 1)
+    a, b = np.meshgrid(*[np.tan((edges[1:] + edges[:-1]) / 2)] * 2)
+    one = np.ones_like(a)
+    faces = [(one, a, b), (-a, one, b), (-b, a, one), (-one, -b, -a), (b, -one, -a), (b, a, -one)]
+    x, y, z = np.moveaxis(np.stack([np.stack(f) for f in faces]), 1, 0)
+    dims = ("nf", "Ydim", "Xdim")
+    lon, lat = np.rad2deg(np.arctan2(y, x)) % 360, np.rad2deg(np.arctan2(z, np.hypot(x, y)))
+    names = {"lons": (lon, "longitude"), "lats": (lat, "latitude")}
+    coords = {m: (dims, v, {"standard_name": s}) for m, (v, s) in names.items()}
+    return xr.DataArray(lat, coords, dims, "v")
+
+
+@pytest.mark.parametrize("n", [4, 5])
+def test_cells_of_a_cubed_sphere_reach_the_poles(n):
+    field = cube(n)
+    ax = field.patch.split(xpatch.KHopGraph(1)).patch.plot(field, coverage=False).axes[0]
+    (cells,) = drawn(ax, PolyCollection)
+    shapely = pytest.importorskip("shapely")
+    own = [shapely.Polygon(p.vertices).buffer(0) for p in cells.get_paths()]
+    west = 0.0
+    for south, north in ((88, 90), (-90, -88)):
+        band = shapely.box(west, south, west + 360, north)
+        assert shapely.union_all(own).intersection(band).area == pytest.approx(720, rel=1e-3)
+
+
+@pytest.mark.parametrize("scheme", ["nested", "ring"])
+def test_cells_of_healpix_cover_the_map(scheme):
+    xdggs = pytest.importorskip("xdggs")
+    grid = {"grid_name": "healpix", "level": 1, "indexing_scheme": scheme}
+    field = xr.DataArray(np.zeros(48), {"cell_ids": ("cells", np.arange(48), grid)}, ("cells",))
+    field = field.pipe(xdggs.decode)
+    ax = field.patch.split(xpatch.KHopGraph(1)).patch.plot(field, coverage=False).axes[0]
+    cells = drawn(ax, PathCollection)[0]
+    found = on_the_map([p.vertices for p in cells.get_paths()], 0.0)
+    assert found == pytest.approx(360 * 180, rel=1e-9)
+
+
+def test_faces_at_a_pole_cover_the_map():
+    ux = pytest.importorskip("uxarray")
+    lon = np.array([0.0, 90, 180, 270, 45, 45])
+    lat = np.array([0.0, 0, 0, 0, 90, -90])
+    faces = np.array([[k, (k + 1) % 4, pole] for pole in (4, 5) for k in range(4)])
+    grid = ux.Grid.from_topology(lon, lat, faces, fill_value=-1)
+    field = ux.UxDataArray(np.arange(8.0), dims=("n_face",), uxgrid=grid)
+    ax = field.patch.split(xpatch.KHopGraph(1)).patch.plot(field, coverage=False).axes[0]
+    cells = drawn(ax, PathCollection)[0]
+    west = ax.get_xlim()[0]
+    assert on_the_map([p.vertices for p in cells.get_paths()], west) == pytest.approx(360 * 180)
+
+
+def test_rings_at_poles_by_hand():
+    touching = np.array([[0.0, 80], [90, 80], [33, 90]])
+    expected = [[0, 80], [90, 80], [90, 90], [0, 90], [0, 80]]
+    assert on_map(touching).tolist() == expected
+    around = np.array([[10.0, 80], [100, 80], [-170, 80], [-80, 80]])
+    expected = [[10, 80], [100, 80], [190, 80], [280, 80], [370, 80], [370, 90], [10, 90], [10, 80]]
+    assert on_map(around).tolist() == expected
+    plain = [[0.0, 0], [9, 0], [9, 9], [0, 9], [0, 0]]
+    assert on_map(np.array(plain)).tolist() == plain
+
+
+def test_what_is_counted_is_named():
+    field = globe()
+    patches = field.patch.split(xpatch.SphericalCap(2500), sampler=xpatch.FibonacciSphere(4))
+    assert patches.patch.plot().axes[-1].get_ylabel() == "patches on a cell"
+    assert stations().patch.split(xpatch.KNNGraph(3)).patch.plot().axes[-1].get_ylabel() == (
+        "patches on a point"
+    )
+
+
+@pytest.mark.parametrize("wide", [0.3, 3, 30, 300])
+def test_degrees_do_not_touch(wide):
+    lat, lon = np.linspace(36, 36 + wide / 10, 8), np.linspace(-84, -84 + wide, 12)
+    field = xr.DataArray(np.zeros((8, 12)), {"lat": lat, "lon": lon}, ("lat", "lon"))
+    fig = field.patch.split({"lat": 4, "lon": 4}).patch.plot()
+    fig.canvas.draw()
+    ax = fig.axes[0]
+    shown = [t for t in ax.get_xticklabels() if ax.get_xlim()[0] <= t.get_position()[0]]
+    boxes = [t.get_window_extent() for t in shown if t.get_position()[0] <= ax.get_xlim()[1]]
+    assert all(b.x0 - a.x1 > 3 for a, b in pairwise(boxes))
+
+
+def test_labels_of_narrow_maps_are_whole():
+    rng = np.random.default_rng(0)
+    where = {"lon": ("station", rng.normal(10, 4, 250)), "lat": ("station", rng.normal(60, 3, 250))}
+    field = xr.DataArray(rng.random(250), where, ("station",), "v")
+    fig = field.patch.split(xpatch.KNNGraph(3)).patch.plot(field)
+    fig.canvas.draw()
+    assert min(ax.get_tightbbox().x0 for ax in fig.axes) > 4
 
 
 # -------------------------------------------------------------------------------------- elements

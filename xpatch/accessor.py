@@ -340,15 +340,23 @@ class CatalogAccessor:
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and hasattr(PatchAccessor, name):
+            from xpatch.patches.completion import FIELD
+
+            of = (
+                "field(crs=…, resolution=…)"
+                if name in FIELD
+                else "split(geometry, crs=…, resolution=…)"
+            )
             raise AttributeError(
-                f".patch.{name} is asked of a field or of patches, and this is a table of files; make the field first: "
-                f"table.patch.field(crs=…, resolution=…).patch.{name}(…)"
+                f".patch.{name} is asked of {'a field' if name in FIELD else 'patches'}, and this is a table of files: "
+                f"table.patch.{of}.patch.{name}"
             )
         raise AttributeError(f"the catalog has no {name!r}; it has field, split and scenes")
 
     def __repr__(self) -> str:
-        files = f"{len(self._obj)} files" if "href" in self._obj else "no catalog"
-        return f"<{files}: .field(), .split(geometry), .scenes()>"
+        from xpatch.catalogs.told import summary
+
+        return summary(self._obj)
 
     def _repr_html_(self) -> str:
         from xpatch.plot.html import card_of_lines

@@ -379,7 +379,11 @@ def _integers_at(labels: NDArray, beyond: NDArray, step: float) -> NDArray:
 
 
 def _show(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, int | float | np.number) else str(value)
+    if not isinstance(value, int | float | np.number):
+        return str(value)
+    return (
+        f"{value:g}" if abs(float(value)) < 1e5 else f"{value:.10g}"
+    )  # northings are told in full
 
 
 def outside_message(domain: Lattice, dim: Hashable, label: Any) -> str:

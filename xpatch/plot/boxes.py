@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -14,12 +15,13 @@ from xpatch.domain import Lattice, Sites
 from xpatch.domain.places import crs_of_field
 from xpatch.patches.outlines import axis_edges, bent_outlines, rectangles
 from xpatch.patches.plan import Plan
-from xpatch.plot.canvas import COLORS, Canvas, Lines, same_bounds
-from xpatch.plot.cells import draw_bent, rings_of
+from xpatch.plot.canvas import COLORS, Canvas, Lines, around, in_plane, same_bounds, unit_of
+from xpatch.plot.cells import RIM, draw_bent, rings_of
 from xpatch.plot.coverage import box_counts
 from xpatch.plot.picture import BOXES, Picture, axis_label, check_dims, label_of
 from xpatch.plot.time import write_dates
 
+MANY = 100  # outlines; of more each is thinner and paler
 MOST_LINES = 1000  # cells along an axis that are drawn; of more every so many
 
 
@@ -32,7 +34,7 @@ def draw(picture: Picture) -> Any:
 def is_bent(plan: Plan) -> bool:
     """Whether boxes are of a grid whose rows and columns are no axes of a map."""
     domain = plan.domain
-    curved = bool(domain.curvilinear) and (domain.curved or _is_rotated(domain))
+    curved = bool(domain.curvilinear) and (domain.curved or is_rotated(domain))
     rows_columns = domain.latlon[0].dims if curved else domain.rotated or ()
     return not domain.element_dims and bool(set(plan.dims) & set(rows_columns))
 
@@ -47,6 +49,8 @@ def _draw_straight(picture: Picture) -> Any:
     domain = plan.domain
     edges = {d: axis_edges(domain, d) for d in (y, x)}
     canvas = _straight_canvas(domain, y, x)
+    if canvas.degrees and plan.boxes.wrap[plan.dims.index(x)]:
+        canvas = dataclasses.replace(canvas, west=around(edges[x]))
     spans = [abs(float(edges[d][-1] - edges[d][0])) for d in (x, y)]
     middle = float(edges[y].mean())
     axes = picture.panels(spans[0], spans[1] * canvas.stretch(middle), canvas)
@@ -76,18 +80,20 @@ def _straight_canvas(domain: Lattice, y: Hashable, x: Hashable) -> Canvas:
     coords, roles = domain.template.coords, domain.roles
     kinds = roles.get(y), roles.get(x)
     across = kinds in (("latitude", "longitude"), ("Y", "X"))
-    if across and domain.geographic and not _is_rotated(domain):
+    if across and domain.geographic and not is_rotated(domain):
         return Canvas(("longitude", "latitude"), True, True)
     crs = crs_of_field(domain)
     labels = [domain.coordinate(d) for d in (y, x)]
     high, wide = (domain.sizes[d] for d in (y, x))
     bare = all(v is None for v in labels) and high < 4 * wide < 16 * high  # square pixels
     level = bare or (kinds == ("Y", "X") and all(v is not None for v in labels))
-    named = [axis_label(coords.get(d), d) for d in (x, y)]
+    unit = unit_of(crs) if across and crs is not None else None
+    named = [axis_label(coords.get(d), d, unit) for d in (x, y)]
     return Canvas((named[0], named[1]), level=level, crs=crs)
 
 
-def _is_rotated(domain: Lattice) -> bool:
+def is_rotated(domain: Lattice) -> bool:
+    """Whether labels are longitude and latitude around a pole that is not that of the Earth."""
     crs = domain.crs  # those of map projections are derived, too
     return crs is not None and bool(crs.is_geographic and crs.is_derived)
 
@@ -123,13 +129,17 @@ def _draw_rectangles(outlines: NDArray[Any], ax: Any, color: str, canvas: Canvas
 
     if not len(outlines):
         return
-    boxes = [Rectangle((a, b), c - a, d - b) for a, b, c, d in outlines]
-    line: dict[str, Any] = {"facecolor": "none", "edgecolor": color, "linewidth": 0.8, "alpha": 0.7}
+    turned = canvas.boxes(outlines)
+    boxes = [Rectangle((a, b), c - a, d - b) for a, b, c, d in turned]
+    thin = min(1.0, math.sqrt(MANY / len(outlines)))  # many that overlap would hide the field
+    line: dict[str, Any] = {"facecolor": "none", "edgecolor": color}
+    line |= {"linewidth": 0.8 * thin, "alpha": 0.7 * thin}
     ax.add_collection(PatchCollection(boxes, **canvas.transform(ax), **line))
     if len(outlines) > 1:
-        a, b, c, d = outlines[len(outlines) // 2]
-        own = {"color": COLORS[0], "linewidth": 2, **canvas.transform(ax)}
-        ax.plot([a, c, c, a, a], [b, b, d, d, b], **own)
+        middle = outlines[len(outlines) // 2][None]
+        for a, b, c, d in canvas.boxes(middle):
+            own = {"color": COLORS[0], "linewidth": 2, **canvas.transform(ax)}
+            ax.plot([a, c, c, a, a], [b, b, d, d, b], **own)
     x0, y0 = outlines[:, :2].min(axis=0).tolist()
     x1, y1 = outlines[:, 2:].max(axis=0).tolist()
     if hasattr(ax, "projection"):
@@ -158,7 +168,8 @@ def bent_canvas(domain: Lattice, sites: Sites) -> Canvas:
     """Give the map, or the plane of a rotated raster."""
     if sites.geographic:
         return Canvas.of_map(sites.x)
-    return Canvas(("x", "y"), level=True, crs=crs_of_field(domain))
+    crs = crs_of_field(domain)
+    return Canvas(in_plane(crs), level=True, crs=crs)
 
 
 def _draw_bent(picture: Picture) -> Any:
@@ -214,8 +225,11 @@ def draw_outlines(
 ) -> None:
     """Draw the outlines of patches, each of which is a few lines."""
     from matplotlib.collections import LineCollection
+    from matplotlib.patheffects import withStroke
 
     lines = [line for own in outlines for line in canvas.lines(own)]
-    how = {"linewidths": 2} if thick else {"linewidths": 0.8, "alpha": 0.7}
+    how: dict[str, Any] = {"linewidths": 0.8, "alpha": 0.7}
+    if thick:
+        how = {"linewidths": 2, "path_effects": [withStroke(linewidth=3.4, foreground=RIM)]}
     ax.add_collection(LineCollection(lines, colors=color, **canvas.transform(ax), **how))
     ax.autoscale_view()

@@ -13,6 +13,7 @@ Lines = list[NDArray[np.float64]]
 
 GAP = 30  # degrees without a place, in which a map may begin
 STEEPEST = 85.0  # latitude beyond which maps are not stretched any more
+UNITS = {"metre": "m", "kilometre": "km", "degree": "°"}
 COLORS = (
     "#c8372d",
     "#3b6fb6",
@@ -83,6 +84,15 @@ class Canvas:
                 out.append(own - [360, 0])
         return out
 
+    def boxes(self, boxes: NDArray[Any]) -> NDArray[Any]:
+        """Give boxes (x0, y0, x1, y1) where they are on this map, those across its end at both."""
+        if self.west is None:
+            return boxes
+        sides = np.array([1, 0, 1, 0])
+        boxes = boxes - 360 * np.floor((boxes[:, :1] - self.west) / 360) * sides
+        across = boxes[:, 2] > self.west + 360 + 1e-9
+        return np.concatenate([boxes, boxes[across] - 360 * sides])
+
     def transform(self, ax: Any) -> dict[str, Any]:
         """Give what artists on axes of cartopy are told: which CRS their places are in.
 
@@ -110,12 +120,15 @@ class Canvas:
         if hasattr(ax, "projection"):
             return
         ax.set(xlabel=self.names[0], ylabel=self.names[1])
+        write_numbers(ax)
         if self.degrees:
             ax.xaxis.set_major_formatter(lambda x, _: degrees((x + 180) % 360 - 180, "EW"))
             ax.yaxis.set_major_formatter(lambda y, _: degrees(y, "NS"))
             self._keep_on_earth(ax)
             for axis in (ax.xaxis, ax.yaxis):
-                axis.get_major_locator().set_params(nbins=6, steps=[1, 2, 3, 6, 9, 10])
+                wide = np.ptp(axis.get_view_interval()) > 6  # else with decimals, which are long
+                how = (6, [1, 2, 3, 6, 9, 10]) if wide else (4, [1, 2, 5, 10])
+                axis.get_major_locator().set_params(nbins=how[0], steps=how[1])
         elif self.level:
             ax.xaxis.get_major_locator().set_params(nbins=4)  # numbers of a projection are long
         if self.level:
@@ -127,6 +140,35 @@ class Canvas:
         west, east = ax.get_xbound()
         if self.west is not None and (west < self.west or east > self.west + 360):
             ax.set_xbound(max(west, self.west), min(east, self.west + 360))
+
+
+def write_numbers(ax: Any) -> None:
+    """Write northings in full: 4998010, not 4.99801 and somewhere else 1e6."""
+    from matplotlib.ticker import ScalarFormatter
+
+    for axis in (ax.xaxis, ax.yaxis):
+        formatter = axis.get_major_formatter()
+        if isinstance(formatter, ScalarFormatter):
+            formatter.set_useOffset(False)
+            formatter.set_scientific(False)
+
+
+def around(edges: NDArray[np.float64]) -> float | None:
+    """Give where cells begin that go around the globe; None if they do not."""
+    low, high = float(edges.min()), float(edges.max())
+    return low if high - low > 359 else None
+
+
+def in_plane(crs: Any) -> tuple[str, str]:
+    """Give what the axes of a plane are called, with the unit of its CRS."""
+    unit = unit_of(crs)
+    return ("x", "y") if unit is None else (f"x ({unit})", f"y ({unit})")
+
+
+def unit_of(crs: Any) -> str | None:
+    """Give the unit of the axes of a CRS, as it is written behind a number; None without a CRS."""
+    names = [] if crs is None else sorted({str(axis.unit_name) for axis in crs.axis_info})
+    return UNITS.get(names[0], names[0]) if len(names) == 1 else None
 
 
 def same_bounds(axes: Any) -> None:

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from xpatch import sphere
 from xpatch.domain import Sites
+from xpatch.patches.outlines import cell_edges
 from xpatch.plot.canvas import Canvas
+from xpatch.plot.poles import on_map, quads_on_map
 
 MOST_POLYGONS = 30_000  # that are drawn; more elements are dots
 MOST_CELLS = 90_000  # of a bent grid; of more every so many
-GRAY = "#c9d0d6"
+MOST_MEMBERS = 5000  # of a patch that is filled
+GRAY, RIM = "#c9d0d6", "#20242a"
 
 
 def draw_sites(
@@ -27,10 +30,9 @@ def draw_sites(
         return draw_straight(ax, sites, values, {**canvas.transform(ax), **how})
     if sites.geometries is not None and sites.polygonal:
         which = _some(len(sites), MOST_POLYGONS)
-        return draw_shapes(ax, sites.geometries[which], canvas, _at(values, which), **how)
+        return draw_rings(ax, sites, which, canvas, _at(values, which), **how)
     if sites.outlines is not None and len(sites) <= MOST_POLYGONS and len(sites.shape) == 1:
-        shapes = sites.outlines(np.arange(len(sites)))
-        return draw_shapes(ax, shapes, canvas, values, **how)
+        return draw_rings(ax, sites, np.arange(len(sites)), canvas, values, **how)
     if len(sites.shape) > 1 and sites.outlines is not None:
         return draw_bent(ax, sites, canvas, values, **how)
     return draw_dots(ax, sites, canvas, values, **how)
@@ -70,20 +72,25 @@ def draw_dots(
     return ax.scatter(x, sites.y, c=values, **how)
 
 
-def draw_shapes(
-    ax: Any, shapes: NDArray[Any], canvas: Canvas, values: NDArray[Any] | None, **how: Any
+def draw_rings(
+    ax: Any,
+    sites: Sites,
+    which: NDArray[Any],
+    canvas: Canvas,
+    values: NDArray[Any] | None,
+    **how: Any,
 ) -> Any:
-    """Draw geometries: polygons with their holes, others as lines."""
+    """Draw elements by their outlines: polygons with their holes, others as lines."""
     from matplotlib.collections import LineCollection, PathCollection
 
-    own = [list(rings_of(shape)) for shape in shapes]
-    closed = any(hasattr(shape, "exterior") for s in shapes[:1] for shape in _parts(s))
-    line = {"linewidths": 0.2 if len(shapes) > 2000 else 0.5}
-    if not closed:
+    own = outlines_of(sites, which, canvas.degrees)
+    assert own is not None
+    line: dict[str, Any] = {"linewidths": 0.2 if len(own) > 2000 else 0.5}
+    if not _closed(sites):
         lines = [line for rings in own for line in canvas.lines(rings)]
         made: Any = LineCollection(lines, **{**canvas.transform(ax), **line, "colors": GRAY})
         return _added(ax, made, None)
-    paths, whose = _paths(own, canvas)
+    paths, whose = paths_of(own, canvas)
     face: dict[str, Any] = {"edgecolors": "face", "antialiaseds": False}
     if values is None:
         face = {"facecolors": "none", "edgecolors": GRAY}
@@ -91,7 +98,60 @@ def draw_shapes(
     return _added(ax, made, None if values is None else values[whose])
 
 
-def _paths(own: Sequence[Any], canvas: Canvas) -> tuple[list[Any], NDArray[np.int64]]:
+def _closed(sites: Sites) -> bool:
+    """Whether elements are polygons; those of a field are of one kind, or it is not drawn filled."""
+    if sites.geometries is None:
+        return True
+    return any(hasattr(part, "exterior") for s in sites.geometries[:1] for part in _parts(s))
+
+
+def fill(ax: Any, own: Sequence[Any], canvas: Canvas, color: str) -> None:
+    """Fill elements in one color, with a dark rim around all of them that is seen on any field."""
+    from matplotlib.collections import PathCollection
+
+    paths, _ = paths_of(own, canvas)
+    for edge, width in ((RIM, 1.8), (color, 0.1)):  # of the rim the outer half remains
+        how: dict[str, Any] = {"facecolor": color, "edgecolor": edge, "linewidth": width}
+        how |= {"antialiased": False, **canvas.transform(ax)}
+        ax.add_collection(PathCollection(paths, **how))
+
+
+def outlines_of(sites: Sites, which: NDArray[Any], degrees: bool) -> list[Any] | None:
+    """Give the rings of elements that have an extent; None of points."""
+    if sites.polygonal:
+        assert sites.geometries is not None
+        return [rings_of(shape) for shape in sites.geometries[which]]
+    if len(sites.shape) > 1:
+        usual, polar, _ = quads_on_map(_quads(sites, which, degrees))
+        return [[ring] for ring in (*usual[:, [0, 1, 2, 3, 0]], *polar)]
+    if sites.outlines is None:
+        return None
+    own = [rings_of(shape) for shape in sites.outlines(which)]
+    return [[on_map(ring) for ring in rings] for rings in own] if degrees else own
+
+
+def _quads(sites: Sites, which: NDArray[Any], degrees: bool) -> NDArray[np.float64]:
+    """Give cells of a grid as quadrangles; of many every so many rows and columns, as much larger."""
+    by = _every(len(which), MOST_MEMBERS)
+    *faces, rows, columns = np.unravel_index(which, sites.shape)
+    keep = (rows % by == 0) & (columns % by == 0)
+    rows, columns = rows[keep] // by, columns[keep] // by
+    if sites.axes is None:
+        x, y = (v.reshape(sites.shape)[..., ::by, ::by] for v in (sites.x, sites.y))
+        found = corners(x, y, degrees)[(*(f[keep] for f in faces), rows, columns)]
+        return found[np.isfinite(found).all(axis=(-2, -1))]
+    y, x = (cell_edges(axis[::by]) for axis in sites.axes)
+    j, i = (rows, columns) if sites.y_first else (columns, rows)
+    ring = [(0, 0), (0, 1), (1, 1), (1, 0)]
+    return np.stack([np.stack([x[i + b], y[j + a]], axis=-1) for a, b in ring], axis=1)
+
+
+def _every(n: int, most: int) -> int:
+    """Give by how many rows and columns to go, that at most about so many cells are drawn."""
+    return max(1, math.isqrt(max(-(-n // most) - 1, 0)) + 1)
+
+
+def paths_of(own: Sequence[Any], canvas: Canvas) -> tuple[list[Any], NDArray[np.int64]]:
     """Give a path for each polygon, two of one that goes on past the end of the map, and whose they are."""
     from matplotlib.path import Path
 
@@ -124,28 +184,31 @@ def draw_bent(
     """Draw cells of a bent grid as quadrangles around their centers, of many every so many."""
     from matplotlib.collections import PolyCollection
 
-    by = max(1, math.isqrt(-(-len(sites) // MOST_CELLS) - 1) + 1)
+    by = _every(len(sites), MOST_CELLS)
     every = (..., slice(None, None, by), slice(None, None, by))
     x, y = (v.reshape(sites.shape)[every] for v in (sites.x, sites.y))
     quads: Any = corners(x, y, canvas.degrees).reshape(-1, 4, 2)
     some = None if values is None else values.reshape(sites.shape)[every].ravel()
     if canvas.west is not None:
-        quads, some = _around(quads, some, canvas.west)
+        quads, some = _around(quads, some, canvas, canvas.west)
     face: dict[str, Any] = {"edgecolors": "none", "antialiaseds": False}  # no gaps between them
     if some is None:
         face = {"facecolors": "none", "edgecolors": GRAY, "linewidths": 0.2}
     return _added(ax, PolyCollection(quads, **{**canvas.transform(ax), **face, **how}), some)
 
 
-def _around(quads: NDArray[Any], values: NDArray[Any] | None, west: float) -> tuple[Any, Any]:
+def _around(
+    quads: NDArray[Any], values: NDArray[Any] | None, canvas: Canvas, west: float
+) -> tuple[Any, Any]:
     """Turn quadrangles into a map; those across its end are drawn at both."""
-    first = quads[..., 0].min(axis=1, keepdims=True)
-    quads = quads.copy()
-    quads[..., 0] -= 360 * np.floor((first - west) / 360)
-    across = np.flatnonzero(quads[..., 0].max(axis=1) > west + 360)
-    again = quads[across] - [360, 0]
-    values = None if values is None else np.concatenate([values, values[across]])
-    return np.concatenate([quads, again]), values
+    usual, polar, order = quads_on_map(quads)
+    usual[..., 0] -= 360 * np.floor((usual[..., 0].min(axis=1, keepdims=True) - west) / 360)
+    across = np.flatnonzero(usual[..., 0].max(axis=1, initial=-np.inf) > west + 360 + 1e-9)
+    turned = [canvas.lines([ring]) for ring in polar]
+    many = np.repeat(len(usual) + np.arange(len(polar)), [len(t) for t in turned])
+    whose = np.concatenate([np.arange(len(usual)), across, many]).astype(np.int64)
+    found = [*usual, *(usual[across] - [360, 0]), *itertools.chain(*turned)]
+    return found, None if values is None else values[order[whose]]
 
 
 def corners(x: NDArray[Any], y: NDArray[Any], degrees: bool) -> NDArray[np.float64]:

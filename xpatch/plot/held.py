@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch.domain import Lattice
 from xpatch.patches.index import PatchIndex
 from xpatch.patches.plan import Plan
 from xpatch.patches.sides import is_product, numbered
@@ -35,6 +36,8 @@ class Held:
         How many cells it is from one that was counted to the next.
     total : int
         Cells of the field along the dimensions.
+    element : str
+        What one of them is, in words.
     """
 
     where: str
@@ -42,21 +45,48 @@ class Held:
     counts: NDArray[np.int64] | None
     steps: tuple[int, ...]
     total: int
+    element: str = "cell"
+
+    @property
+    def caption(self) -> str:
+        """Say what is counted."""
+        return f"patches on {with_article(self.element)}"
 
     @property
     def told(self) -> str:
         """Give the least, the median and the largest count, and how many cells no patch holds."""
         if self.counts is None or not self.counts.size:
-            return "not counted" if self.counts is None else "no cells"
+            return "not counted" if self.counts is None else f"no {several(self.element)}"
         c = self.counts
         low, middle, high = int(c.min()), float(np.median(c)), int(c.max())
-        out = f"{low:,} / {middle:,g} / {high:,} patches on a cell (min / median / max)"
+        out = f"{low:,} / {middle:,g} / {high:,} {self.caption} (min / median / max)"
+        cells = several(self.element)
         every = math.prod(self.steps)
         none = int((c == 0).sum())
         if every > 1:
-            out += f", of one in {every:,} cells"
-            return f"{out}; about {none / c.size:.1%} of the cells in none" if none else out
-        return f"{out}; {none:,} of {self.total:,} cells in none" if none else out
+            out += f", of one in {every:,} {cells}"
+            return f"{out}; about {none / c.size:.1%} of the {cells} in none" if none else out
+        return f"{out}; {none:,} of {self.total:,} {cells} in none" if none else out
+
+
+def element_of(domain: Lattice, dims: Sequence[Hashable]) -> str:
+    """Give a word for what patches of a field hold along some dimensions."""
+    if not set(dims) <= set(domain.element_dims):
+        return "cell"
+    kind = type(domain).__name__.removesuffix("Domain").lower()
+    words = {"dggs": "cell", "vector": "geometry", "point": "point"}
+    own = {"n_face": "face", "n_node": "node", "n_edge": "edge"} if kind == "mesh" else {}
+    return own.get(str(dims[0])) or words.get(kind, "element")
+
+
+def with_article(word: str) -> str:
+    """Write a word with its article."""
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
+def several(word: str) -> str:
+    """Write a word in the plural."""
+    return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
 
 
 def held_by(plan: Plan, index: PatchIndex) -> list[Held]:
@@ -82,7 +112,7 @@ def _each(plan: Plan, index: PatchIndex) -> Iterator[Held]:
     for part in (p for p in plan.lists if not p.timed):
         found = element_counts(plan, part, where, MOST_MEMBERS)
         n = math.prod(part.shape)
-        yield Held(names[0], part.dims, found, (1,), n)
+        yield Held(names[0], part.dims, found, (1,), n, element_of(plan.domain, part.dims))
     if plan.hood.time_dims:
         steps_held: Any = steps_counts(plan, when, index.crop)
-        yield Held(names[1], plan.hood.time_dims, steps_held, (1,), len(steps_held))
+        yield Held(names[1], plan.hood.time_dims, steps_held, (1,), len(steps_held), "step")

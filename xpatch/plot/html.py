@@ -7,10 +7,12 @@ from html import escape
 from typing import Any
 
 from xpatch.domain import Lattice, domain_of
+from xpatch.neighborhood import Members
 from xpatch.patches.encoding import RECIPE, recipes_in
 from xpatch.patches.index import PatchIndex, patch_index, splits_of
 from xpatch.patches.plan import Plan
 from xpatch.patches.scene import scene_rows
+from xpatch.plot.boxes import is_rotated
 from xpatch.plot.held import held_by
 from xpatch.plot.thumbnail import thumbnail
 from xpatch.spec import decode
@@ -138,8 +140,11 @@ def kind_of(domain: Lattice) -> str:
     words |= {"dggs": "cells of a discrete global grid"}
     if kind != "grid":
         return words.get(kind, kind)
+    if is_rotated(domain):
+        return "rotated latitude–longitude grid"
     if domain.curvilinear:
-        return "curvilinear grid"
+        cube = set(domain.latlon[0].dims) - set(domain.spatial_dims)
+        return "cubed sphere" if cube else "curvilinear grid"
     roles = {domain.roles.get(d) for d in domain.spatial_dims}
     if {"longitude", "latitude"} <= roles:
         return "latitude–longitude grid"
@@ -159,7 +164,8 @@ def _slots(plan: Plan, index: PatchIndex) -> list[Row]:
         counts = part.counts[plan.hood.of_part(part, index.ordinals)]
         slots = part.width * len(counts)
         told = f"{counts.min():,} to {counts.max():,} a patch; {slots - counts.sum():,} of {slots:,} slots are empty (NaN)"
-        out.append((f"cells along {next(iter(part.inner))}", told))
+        what = "steps" if part.timed else "members" if isinstance(part, Members) else "cells"
+        out.append((f"{what} along {next(iter(part.inner))}", told))
     return out
 
 

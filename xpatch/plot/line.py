@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from xpatch.neighborhood import Neighborhood
 from xpatch.patches.outlines import axis_edges
 from xpatch.plot.coverage import box_counts
-from xpatch.plot.picture import BOXES, Picture, axis_label, check_dims, label_of
-from xpatch.plot.time import PAST, draw_bars, dress_rows, write_dates
+from xpatch.plot.picture import BOXES, Picture, axis_label, check_dims
+from xpatch.plot.time import PAST, draw_bars, draw_series, dress_rows, write_dates
 
 
 def draw(picture: Picture, axes: Any) -> Any:
@@ -27,10 +27,7 @@ def draw(picture: Picture, axes: Any) -> Any:
     axes[0].set_title(picture.title(len(shown)), loc="left")
     if picture.field is not None:
         check_dims(picture.field, (dim,))
-        other = axes[0].twinx()
-        line = {"color": "gray", "linewidth": 0.8, "zorder": 0, **picture.kwargs}
-        other.plot((edges[1:] + edges[:-1]) / 2, picture.field.values, **line)
-        other.set_ylabel(label_of(picture.field, picture.field.name))
+        draw_series(axes[0], picture.field, (edges[1:] + edges[:-1]) / 2, picture.kwargs)
     if len(axes) > 1:
         counts = box_counts(hood, entries, (dim,))
         axes[1].stairs(counts, edges, fill=True, color=PAST)

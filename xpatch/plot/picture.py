@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Hashable, Mapping
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,8 @@ from xpatch.plot.canvas import Canvas
 from xpatch.plot.coverage import places_once
 
 WIDTH, BESIDE = 5.4, 1.6  # of a panel, and of its labels and colorbar, in inches
+MARGIN = 0.12  # inches beside panels: the layout is not exact where squares stay squares
+LETTER = 0.08  # inches of a label that one takes
 BOXES, OUTLINES = 400, 50  # that are drawn: rectangles side by side, outlines that lie across
 
 
@@ -90,9 +93,10 @@ class Picture:
         height = float(np.clip((WIDTH - BESIDE) * slant, 1.8, 4))
         width = min(WIDTH, max(height / slant + BESIDE, 3.4))
         size = (width * many, height + 0.9)
-        grid: NDArray[Any] = plt.subplots(
-            1, many, figsize=size, squeeze=False, layout="constrained"
-        )[1]
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+        engine = ConstrainedLayoutEngine(w_pad=MARGIN)
+        grid: NDArray[Any] = plt.subplots(1, many, figsize=size, squeeze=False, layout=engine)[1]
         return grid.ravel()
 
     @property
@@ -106,7 +110,9 @@ class Picture:
 
         if drawn is not None:
             ticks = {"ticks": MaxNLocator(integer=True, min_n_ticks=1)} if counts else {}
-            ax.figure.colorbar(drawn, ax=ax, label=label, shrink=0.85, **ticks)
+            bar = ax.figure.colorbar(drawn, ax=ax, label=label, shrink=0.85, **ticks)
+            inches = bar.ax.get_position().height * ax.figure.get_figheight()
+            bar.set_label(textwrap.fill(label, max(int(inches / LETTER), 12)))
 
 
 def label_of(field: Any, name: Hashable) -> str:
@@ -119,13 +125,13 @@ def label_of(field: Any, name: Hashable) -> str:
     return _with_units(str(said), field)
 
 
-def axis_label(coord: Any, name: Hashable) -> str:
-    """Give what a dimension is called, with its units."""
-    return _with_units(str(name), coord)
+def axis_label(coord: Any, name: Hashable, unit: str | None = None) -> str:
+    """Give what a dimension is called, with its units, or else the given one."""
+    return _with_units(str(name), coord, unit)
 
 
-def _with_units(name: str, array: Any) -> str:
-    units = None if array is None else array.attrs.get("units")
+def _with_units(name: str, array: Any, unit: str | None = None) -> str:
+    units = unit if array is None else array.attrs.get("units", unit)
     return f"{name} ({units})" if units not in (None, "", "1") else name
 
 

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch.patches import member_properties as listed
 from xpatch.patches.index import PatchIndex
 from xpatch.patches.outlines import plane
 from xpatch.patches.plan import Plan
 from xpatch.plot.held import Held
+from xpatch.plot.members import canvas_of
 
 SIDE = 64  # pixels of a thumbnail at most
 WIDE = 150  # on the page
@@ -28,14 +30,23 @@ def thumbnail(plan: Plan, index: PatchIndex, held: Sequence[Held]) -> str:
     if not len(index.ordinals):
         return ""
     if held and plan.hood.slices and held[0].counts is not None and held[0].counts.ndim >= 2:
-        return _figure(_heat(plan, held[0]), "patches on a cell")
+        return _figure(_heat(plan, held[0]), held[0].caption)
     if plan.places is not None:
         entries = np.unique(plan.in_space(index.ordinals)[1])  # each place once
-        return _figure(_dots(plan.places.x[entries], plan.places.y[entries]), "anchors")
+        x, y = plan.places.x[entries], plan.places.y[entries]
+        return _figure(_dots(_turned(plan, x), y), "anchors")
     own = held[0].counts if held else None
-    return (
-        "" if own is None or not own.size else _figure(_skyline(own.ravel()), "patches on a cell")
-    )
+    if own is None or not own.size:
+        return ""
+    return _figure(_skyline(own.ravel()), held[0].caption)
+
+
+def _turned(plan: Plan, x: NDArray[Any]) -> NDArray[Any]:
+    """Give longitudes as on the map of the elements, in one piece across the dateline."""
+    try:
+        return canvas_of(listed.sites_of(plan)).turned(x)
+    except ValueError:  # read from a file, which does not say where all of them are
+        return x
 
 
 def _figure(picture: str, caption: str) -> str:

@@ -13,6 +13,7 @@ from xpatch.patches.outlines import cell_edges
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance
 from xpatch.patches.times import plan_steps, times_of
+from xpatch.plot.picture import label_of
 
 PAST, FUTURE = "#3b6fb6", "#d98032"
 BAR = 0.8  # of the height that a patch has
@@ -35,7 +36,7 @@ def draw(
     shown = np.unique(np.linspace(0, max(n - 1, 0), min(most, max(n, 1))).astype(int))[:n]
     drawn = source.ordinals[shown]
     first, last = axes[0], axes[-1]
-    draw_bars(first, _bars(plan, drawn, source.crop), edges)
+    draw_bars(first, _bars(plan, drawn, source.crop), edges, told=by_lead(plan))
     if len(drawn) <= MARKED:
         at = middle[plan.steps(drawn)]
         first.plot(at, np.arange(len(at)), "|", color=color, markersize=5, label="anchor")
@@ -44,7 +45,8 @@ def draw(
         f"{n} patches" + ("" if len(drawn) == n else f", {len(drawn)} drawn"), loc="left"
     )
     if field is not None:
-        _draw_field(first, field, plan.time_dim, middle, kwargs)
+        _check_series(field, plan.time_dim, len(middle))
+        draw_series(first, field, middle, kwargs)
     if last is not first:
         many = coverage_of(plan, source.ordinals, source.crop)
         changes = np.flatnonzero(np.diff(many, prepend=-1))  # a record may have a million steps
@@ -90,10 +92,16 @@ def _axis(patches: Any, source: Provenance) -> tuple[NDArray[np.float64], str, b
     return cell_edges(np.arange(len(values))), f"{source.plans[0].time_dim} (steps)", False
 
 
+def by_lead(plan: Plan) -> bool:
+    """Whether windows look back, or back and ahead, from their anchor: there is a past and a future."""
+    spec = plan.spec.get("temporal") or plan.spec
+    return (spec.get("geometry") or {}).get("class") in ("FixedLookback", "LookbackHorizon")
+
+
 def _bars(plan: Plan, ordinals: NDArray, crop: Any) -> list[tuple[int, int, int, bool]]:
     """Give (patch, first step, the step behind the last, whether in the future) of all bars."""
     steps, there = plan_steps(plan, ordinals, crop)
-    begin = plan.steps(ordinals) + plan.first_future
+    begin = plan.steps(ordinals) + plan.first_future if by_lead(plan) else [np.inf] * len(steps)
     out = []
     for k, (row, known) in enumerate(zip(steps, there, strict=True)):
         own = np.sort(row[known])
@@ -111,9 +119,12 @@ def draw_bars(
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
+    high = (
+        BAR if 1 + max((k for k, *_ in bars), default=0) <= MARKED else 1
+    )  # else gaps come and go
     for future, color, name in ((False, PAST, "past"), (True, FUTURE, "future")):
         boxes = [
-            Rectangle((edges[a], k - BAR / 2), edges[b] - edges[a], BAR)
+            Rectangle((edges[a], k - high / 2), edges[b] - edges[a], high)
             for k, a, b, late in bars
             if late == future
         ]
@@ -126,7 +137,9 @@ def draw_bars(
 
 def dress_rows(ax: Any, labels: NDArray, name: str) -> None:
     """Label rows by their patches, the first on top, and say what the colors are."""
-    rows = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), 8)).astype(int))
+    most = 10
+    by = next(k * 10**e for e in range(19) for k in (1, 2, 5) if len(labels) <= k * 10**e * most)
+    rows = np.arange(0, len(labels), by)
     ax.set_yticks(rows, [str(labels[k]) for k in rows])
     ax.set(ylabel=name, ylim=(max(len(labels), 1) - 0.5, -0.5))
     if ax.get_legend_handles_labels()[0]:
@@ -143,12 +156,18 @@ def write_dates(axis: Any) -> None:
     axis.set_major_formatter(ConciseDateFormatter(locator))
 
 
-def _draw_field(ax: Any, field: xr.DataArray, dim: Any, at: NDArray, kwargs: Any) -> None:
-    if field.dims != (dim,) or len(at) != field.size:
+def _check_series(field: xr.DataArray, dim: Any, n: int) -> None:
+    if field.dims != (dim,) or n != field.size:
         raise ValueError(
-            f"windows in time are drawn over a series of {len(at)} steps along {dim!r}, this field has "
+            f"windows in time are drawn over a series of {n} steps along {dim!r}, this field has "
             f"{dict(field.sizes)}; select from it, or leave it out"
         )
+
+
+def draw_series(ax: Any, field: xr.DataArray, at: NDArray, kwargs: Any) -> None:
+    """Draw a series behind bars, on an axis of its own."""
     other = ax.twinx()
-    other.plot(at, field.values, **{"color": "gray", "linewidth": 0.8, "zorder": 0, **kwargs})
-    other.set_ylabel("" if field.name is None else str(field.name))
+    other.plot(at, field.values, **{"color": "gray", "linewidth": 0.8, **kwargs})
+    other.set_ylabel(label_of(field, field.name))
+    ax.set_zorder(other.get_zorder() + 1)  # twins lie on top
+    ax.patch.set_visible(False)
