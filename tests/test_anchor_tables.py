@@ -93,3 +93,85 @@ def test_labels_that_say_no_place():
         stations().patch.split(xpatch.KNNGraph(2), sampler=xpatch.Explicit(code=["c"]))
     with pytest.raises(KeyError, match="'depth', which says no place; give 'lon' and 'lat'"):
         stations().patch.split(xpatch.KNNGraph(2), sampler=xpatch.Explicit(depth=[3.0]))
+
+
+def dated():
+    """Give profiles that have a time each."""
+    times = pd.to_datetime(["2010-01-02", "2010-01-04", "2010-01-01", "2010-01-05"])
+    return stations(JULD=("id", times))
+
+
+SPLIT = {"lat": 3, "lon": 3}
+
+
+@pytest.mark.parametrize("given", [dated(), dated().to_dataset(name="v"), table()])
+def test_times_beside_places_are_told_of_whatever_the_table_is(given):
+    geometry = xpatch.Rectangular(lat=3, lon=3, boundary={"lon": "wrap"})
+    with pytest.warns(UserWarning, match="has times in '(JULD|time)'.*coupling='coupled'"):
+        cube().patch.split(geometry, sampler=xpatch.Explicit(given))
+
+
+def test_as_many_windows_as_places_with_times_are_told_of():
+    space, time = xpatch.Explicit(table()), xpatch.EventTriggered(table()["time"])
+    geometry = [SPLIT, xpatch.FixedLookback(1)]
+    with pytest.warns(UserWarning, match=r"3 places .* 3 windows in time, 9 .*coupling='coupled'"):
+        cube().patch.split(geometry, sampler=[space, time])
+    bare = xpatch.Explicit(table().drop(columns="time"))
+    assert cube().patch.split(geometry, sampler=[bare, time]).sizes["patch"] == 9
+
+
+def test_a_grid_of_anchors_with_times_is_no_table_of_times():
+    other = cube().isel(lat=[4, 5], lon=[6, 7])
+    assert cube().patch.split(SPLIT, sampler=xpatch.Explicit(other)).sizes["patch"] == 4
+
+
+def test_elements_with_times_of_their_own_are_compared_by_within():
+    both = [xpatch.KNNGraph(2), xpatch.FixedLookback("2D")]
+    ordered = dated().sortby("JULD").swap_dims(id="JULD")
+    for field in (dated(), ordered):
+        with pytest.raises(ValueError, match=r"KNNGraph\(…, within=\{'JULD': '30D'\}\)"):
+            field.patch.split(both)
+
+
+def test_a_mask_of_members_says_not_which_patches_are_meant():
+    patches = stations().patch.split(xpatch.KNNGraph(2))
+    chosen = patches["code"].isin(["d"])
+    with pytest.raises(ValueError, match=r"test\.any\('id'\), test\.isel\(id=0\)"):
+        patches.patch.apart(chosen)
+    found = patches.patch.apart(chosen.isel(id=0))
+    np.testing.assert_array_equal(found, [True, True, False, False])
+
+
+MESSAGES = {
+    "a plural": (lambda p: p.patch.distances, r"did you mean \.patch\.distance\?"),
+    "the labels": (lambda p: p.patch.values, r"patches\['patch'\]\.values"),
+    "kriging": (lambda p: p.patch.krige(), r"'krige': cut the field where"),
+    "one patch": (lambda p: p.patch[3].patch.distance, r"patches\.isel\(patch=\[3\]\)"),
+    "slots cut off": (lambda p: p.patch.crop(id=1), r"patches\.isel\(id=slice\(1, None\)\)"),
+    "raw times": (
+        lambda p: stations(JULD=("id", [1.0, 2, 3, 4])).patch.split(
+            xpatch.KNNGraph(2, within={"JULD": "30D"})
+        ),
+        "decode_cf",
+    ),
+    "a distance within": (
+        lambda p: xpatch.KNNGraph(2, within={"distance": "300km"}),
+        r"RadiusGraph\(300\.0\)",
+    ),
+    "spacing with a unit": (
+        lambda p: xpatch.AlongTrack({"lon": [0, 1], "lat": [0, 1]}, "100km"),
+        "km on longitude and latitude.*'100km'",
+    ),
+    "overlap on points": (
+        lambda p: stations().patch.split(SPLIT5, sampler=xpatch.RegularStride(overlap="50%")),
+        r"RegularStride\(lat=5\.0, lon=5\.0\)",
+    ),
+}
+SPLIT5 = {"lat": 5.0, "lon": 5.0}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_messages_say_what_to_type(name):
+    ask, message = MESSAGES[name]
+    with pytest.raises((AttributeError, TypeError, ValueError), match=message):
+        ask(stations().patch.split(xpatch.KNNGraph(2)))
