@@ -273,7 +273,7 @@ def test_anchors_in_another_crs_are_transformed():
     assert float(patches.patch.anchors.lat[0]) == pytest.approx(at.y)
     bare = xpatch.Explicit(shapely.points([[1.4e6, 6e6]]))
     with pytest.raises(
-        ValueError, match="outside of ±720 degrees.*projected coordinates need a CRS"
+        ValueError, match=r"outside of ±720 degrees.*projected coordinates need a CRS"
     ):
         field.patch.split(geometry=xpatch.KNNGraph(3), sampler=bare)
 
