@@ -18,6 +18,7 @@ from sklearn.neighbors import BallTree, KDTree
 import xpatch
 from tests import element_strategies as own
 from tests.test_roundtrip import some
+from xpatch.geometry import search
 
 SAMPLES = Path(iris_sample_data.__file__).parent / "sample_data"
 EARTH = 6371.0088
@@ -1138,3 +1139,26 @@ def test_cells_in_polygons_are_found_in_order(monkeypatch):
             hit = shapely.intersects_xy(shape, x, y)
             hit = hit if dims[0] == "y" else hit.T
             np.testing.assert_array_equal(found, np.flatnonzero(hit))
+
+
+def test_the_nearest_of_elements_at_few_places_come_by_number_without_looking_at_all(monkeypatch):
+    rng = np.random.default_rng(0)
+    which = rng.integers(0, 7, 700)  # moorings, each of which has about a hundred
+    lon, lat = rng.uniform(-20, 20, 7)[which], rng.uniform(30, 60, 7)[which]
+    field = xr.DataArray(np.zeros(700), {"lon": ("obs", lon), "lat": ("obs", lat)}, "obs")
+    widest = []
+    monkeypatch.setattr(
+        search,
+        "ranked",
+        lambda d, n, k, own=search.ranked: widest.append(d.shape[1]) or own(d, n, k),
+    )
+    patches = field.patch.split(geometry=xpatch.KNNGraph(5))
+    for k in range(0, 700, 23):
+        here = np.flatnonzero(which == which[k])
+        expected = (
+            [k, *here[here != k][:4]]
+            if k not in here[:5]
+            else [k, *(h for h in here[:5] if h != k)]
+        )
+        assert patches.obs.values[k].tolist() == expected
+    assert max(widest) <= 20

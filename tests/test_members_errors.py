@@ -272,7 +272,9 @@ def test_anchors_in_another_crs_are_transformed():
     assert float(patches.patch.anchors.lon[0]) == pytest.approx(at.x)
     assert float(patches.patch.anchors.lat[0]) == pytest.approx(at.y)
     bare = xpatch.Explicit(shapely.points([[1.4e6, 6e6]]))
-    with pytest.raises(ValueError, match="outside of ±90"):
+    with pytest.raises(
+        ValueError, match=r"outside of ±720 degrees.*projected coordinates need a CRS"
+    ):
         field.patch.split(geometry=xpatch.KNNGraph(3), sampler=bare)
 
 

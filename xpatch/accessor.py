@@ -42,7 +42,7 @@ class PatchAccessor(NotTheCoordinate):
     def __getattr__(self, name: str) -> Any:
         if hasattr(type(self), name):
             return object.__getattribute__(self, name)  # a property that failed says why
-        raise AttributeError(no_method(name), name=name, obj=self)
+        raise AttributeError(no_method(name, dir(type(self))), name=name, obj=self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_obj": self._obj, "_known": None}

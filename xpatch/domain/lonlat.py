@@ -28,6 +28,35 @@ UNTRUE = re.compile(r"\b(fake|dummy|computational)\b", re.IGNORECASE)
 PARTS = re.compile(r"lon(g(itude)?)?|lat(itude)?", re.IGNORECASE)
 
 
+FARTHEST = {"longitude": 720.0, "latitude": 90.0}  # longitudes of tracks may go around twice
+
+
+def off_earth(lon: NDArray[Any], lat: NDArray[Any]) -> NDArray[np.bool_]:
+    """Say which degrees are no place on Earth, such as the fill values of files; missing ones are not."""
+    x, y = (
+        v > most + 1e-9
+        for v, most in zip((np.abs(lon), np.abs(lat)), FARTHEST.values(), strict=True)
+    )
+    return np.asarray(x | y)
+
+
+def said_off_earth(lon: NDArray[Any], lat: NDArray[Any], where: str) -> str:
+    """Say which value is no longitude or latitude, and what it may be instead."""
+    for (name, most), values in zip(FARTHEST.items(), (lon, lat), strict=True):
+        worst = float(values[np.nanargmax(np.abs(values))]) if np.isfinite(values).any() else 0.0
+        if abs(worst) <= most + 1e-9:
+            continue
+        said = f"a {name} of {worst:g}{where} is outside of ±{most:g} degrees"
+        if abs(worst) <= 360:
+            return f"{said}; are longitude and latitude swapped, or are the coordinates projected (write a CRS)?"
+        return (
+            f"{said}: a fill value stands for a place that is missing, and is masked by xr.decode_cf(field), if "
+            f"_FillValue in its attributes says so, or by {name}.where(abs({name}) <= {most:g}); projected coordinates "
+            "need a CRS"
+        )
+    return f"a place{where} is infinitely far away"
+
+
 def untrue(attrs: Mapping[str, Any]) -> bool:
     """Whether a coordinate says of itself that it is no longitude or latitude of a place."""
     said = (attrs.get(n) for n in ("long_name", "description"))

@@ -62,6 +62,13 @@ class Points:
         names = ("lon", "lat") if sites.geographic and not sites.rotated else ("x", "y")
         return cls(dict(zip(names, (x, y), strict=True)), names, sites.known_crs, ids=ids)
 
+    def take(self, which: NDArray[Any]) -> Points:
+        """Give some of them."""
+        columns = {n: np.asarray(c)[which] for n, c in self.columns.items()}
+        return dataclasses.replace(
+            self, columns=columns, ids=None if self.ids is None else self.ids[which]
+        )
+
     @property
     def xy(self) -> tuple[Floats, Floats]:
         """X and y of the pair."""

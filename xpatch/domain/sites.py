@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xpatch import sphere
 from xpatch.domain.global_grid import GlobalGrid
-from xpatch.domain.lonlat import off_by
+from xpatch.domain.lonlat import off_by, off_earth, said_off_earth
 from xpatch.domain.places import DEGREES, mover
 from xpatch.domain.units import check_degrees
 
@@ -79,12 +79,8 @@ class Sites:
         return DEGREES if self.crs is None and self.geographic else self.crs
 
     def __post_init__(self) -> None:
-        if self.geographic and len(self.y) and np.nanmax(np.abs(self.y), initial=0) > 90 + 1e-9:
-            worst = self.y[np.nanargmax(np.abs(self.y))]
-            raise ValueError(
-                f"a latitude of {worst:g} along {list(self.dims)} is outside of ±90 degrees; are "
-                "longitude and latitude swapped, or are the coordinates projected (write a CRS)?"
-            )
+        if self.geographic and off_earth(self.x, self.y).any():
+            raise ValueError(said_off_earth(self.x, self.y, f" along {list(self.dims)}"))
 
     def __len__(self) -> int:
         return len(self.x)

@@ -299,6 +299,33 @@ class Members:
             at=None if self.at is None else self.at[where],
         )
 
+    def slotted(self, numbers: NDArray[Any]) -> Members | None:
+        """Keep the members with some numbers, (patch, slot), in these slots; −1 leaves one empty.
+
+        None: a patch has no such member, or several.
+        """
+        n = math.prod(self.shape)
+        keys = self.patches * n + self.elements
+        order = np.argsort(keys, kind="stable")
+        ranked = keys[order]
+        patches, slots = np.nonzero(numbers >= 0)
+        asked = patches * n + numbers[patches, slots]
+        begin = np.searchsorted(ranked, asked)
+        if (np.searchsorted(ranked, asked, side="right") != begin + 1).any() or (
+            numbers >= n
+        ).any():
+            return None
+        kept = order[begin]
+        return dataclasses.replace(
+            self,
+            offsets=np.concatenate([[0], np.cumsum((numbers >= 0).sum(axis=1))]),
+            elements=self.elements[kept],
+            distances=None if self.distances is None else self.distances[kept],
+            positions=None if self.distances is None else self.radial[kept],
+            width=numbers.shape[1],
+            at=slots.astype(np.int32),
+        )
+
     def numbered(self, name: Hashable | None) -> Members:
         """Give the same lists in time with another name for their numbers."""
         return dataclasses.replace(self, numbers=name)

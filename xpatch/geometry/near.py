@@ -145,6 +145,12 @@ def _guessed(
     far, _ = cKDTree(_points(sites, elements, metric)).query(points, [min(k, len(elements))])
     far = sphere.arc(far[:, 0]) if metric == "haversine" else far[:, 0]
     radius = far * np.sqrt(len(elements) / np.maximum(counts, 1))
+    if (far == 0).any():  # as of moorings, at whose places there may be too few within the widths
+        every = _points(sites, elements, metric)
+        every = every[search.first_of_places(every, 1)]
+        other, _ = cKDTree(every).query(points, [min(2, len(every))])
+        other = sphere.arc(other[:, 0]) if metric == "haversine" else other[:, 0]
+        radius = np.where(far == 0, other, radius)
     level = np.ceil(np.log2(np.clip(radius / limit, LEAST, 1))).astype(np.int64)
     return np.where(counts <= k, 0, level)
 

@@ -316,21 +316,39 @@ def nearest_to(
     sites: Sites, points: NDArray, k: int, metric: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Find the ``k`` nearest elements of points in the space of the tree, equal ones by number."""
+    from scipy.spatial import cKDTree
+
     tree = sites.globe if metric == "haversine" else sites.tree
     near = np.empty((len(points), k), np.intp)
     far = np.empty((len(points), k))
-    rows, asked, n = np.arange(len(points)), k, len(sites.known)
+    rows, asked, n, kept = np.arange(len(points)), k, len(sites.known), np.arange(len(sites.known))
     while len(rows):  # ask for one more, then for twice as many, while the last one is not alone
+        if asked == k + 1:
+            kept = first_of_places(tree.data, k)
+            tree, n = (tree if len(kept) == n else cKDTree(tree.data[kept])), len(kept)
         asked = min(asked + 1 if asked == k else 2 * asked, n)
         distances, numbers = tree.query(points[rows], np.arange(1, asked + 1), workers=-1)
         cut = np.zeros(len(rows), bool)
         if asked < n:
             cut = distances[:, -1] - distances[:, k - 1] <= TIE * distances[:, -1]
         done = ~cut
-        near[rows[done]], far[rows[done]] = ranked(distances[done], numbers[done], k)
+        near[rows[done]], far[rows[done]] = ranked(distances[done], kept[numbers[done]], k)
         rows = rows[cut]
     elements = sites.known[near]
     return elements, sphere.arc(far) if metric == "haversine" else far
+
+
+def first_of_places(points: NDArray[np.float64], k: int) -> NDArray[np.intp]:
+    """Give the first ``k`` of the points at each place, in order.
+
+    Of elements at one place, as of a mooring, no others can be among the k nearest of anything.
+    """
+    order = np.lexsort(points.T)  # which is stable
+    new = np.ones(len(points), bool)
+    new[1:] = (points[order[1:]] != points[order[:-1]]).any(axis=1)
+    begin = np.flatnonzero(new)
+    rank = np.arange(len(points)) - np.repeat(begin, np.diff(np.append(begin, len(points))))
+    return np.sort(order[rank < k])
 
 
 def ranked(

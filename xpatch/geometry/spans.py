@@ -59,7 +59,8 @@ def _check_width(width: Any, what: str) -> None:
             pd.tseries.frequencies.to_offset(width)
         except ValueError:
             raise ValueError(
-                f"{what} must be a number, or a duration such as '10D' or '6h', got {width!r}"
+                f"{what} must be a number, or a duration such as '10D' or '6h', got {width!r}; a distance is that of "
+                "the geometry, RadiusGraph(300.0)"
             ) from None
     if Duration.of(width, what).months is not None:
         raise ValueError(
@@ -196,9 +197,10 @@ def read(values: NDArray, width: Any, name: Hashable) -> Span:
         )
     if timed == _is_number(width):
         kind, need = ("times", "'10D'") if timed else ("numbers", "50.0")
+        raw = "" if timed else ", or xr.decode_cf(field), if these are times that count from a date"
         raise TypeError(
             f"{name!r} holds {kind}, and within={{{name!r}: {width!r}}} is no such width; say "
-            f"within={{{name!r}: {need}}}"
+            f"within={{{name!r}: {need}}}{raw}"
         )
     if not timed:
         single = values.dtype == np.float32 or values.dtype == np.float16

@@ -71,7 +71,13 @@ def _chosen(obj: Any, source: Provenance, test: Any) -> NDArray[np.bool_]:
     """Tell which patches are those of the test."""
     dim = source.dim
     if isinstance(test, xr.DataArray | xr.Dataset):
-        mask = isinstance(test, xr.DataArray) and test.dtype == bool and test.dims == (dim,)
+        mask = isinstance(test, xr.DataArray) and test.dtype == bool
+        if mask and test.dims != (dim,):
+            raise ValueError(
+                f"test says True or False along {list(test.dims)}, and must for each patch, along {dim!r} alone; "
+                + " or ".join(f"test.any({d!r}), test.isel({d}=0)" for d in test.dims if d != dim)
+                + " says which patches are meant: those with any such cell, or that begin with one"
+            )
         if mask and dim in test.coords:
             _check_same(obj, test)
             labels = test.coords[dim].to_numpy()[test.to_numpy()]

@@ -17,7 +17,7 @@ from xpatch.engine.cut import Cut
 from xpatch.patches.around import on_maps
 from xpatch.patches.decoding import find_recipe
 from xpatch.patches.index import labels_of, patch_index, whole_of
-from xpatch.patches.placed import placed_plan_of
+from xpatch.patches.placed import left_plan_of
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance
 from xpatch.patches.recall import as_one
@@ -79,7 +79,7 @@ def _named(obj: Any, areas: Variable, mapping: Hashable | None = None) -> xr.Dat
 
 
 def _of_patches(obj: Any) -> xr.DataArray:
-    source, plan = placed_plan_of(obj)
+    source, plan = left_plan_of(obj)
     if isinstance(obj, xr.Dataset) and len(source.plans) > 1:
         raise ValueError(
             "patches of several fields have cells of several sizes; ask those of one variable, "

@@ -13,7 +13,7 @@ from xpatch.aggregation import Count
 from xpatch.patches.arguments import Options
 from xpatch.patches.index import labels_of
 from xpatch.patches.merge import Merge
-from xpatch.patches.placed import placed_plan_of
+from xpatch.patches.placed import left_plan_of
 from xpatch.patches.split import cut_variable, missing_outside
 
 
@@ -41,7 +41,7 @@ def coverage(obj: Any) -> xr.DataArray:
     array([[1, 1, 2, 2],
            [2, 2, 1, 1]])
     """
-    source, plan = placed_plan_of(obj)
+    source, plan = left_plan_of(obj)
     if plan.hood.coarse:
         raise ValueError("cells of several scales are means of cells, of which none is held alone")
     bare = dataclasses.replace(plan, window=None, aggregation=None)

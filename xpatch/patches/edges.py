@@ -16,7 +16,7 @@ from xpatch.geometry import Geometry, KHopGraph, KNNGraph, Places, RadiusGraph, 
 from xpatch.geometry.base import MemberGeometry
 from xpatch.neighborhood import Members, Slices
 from xpatch.patches.member_properties import sites_of
-from xpatch.patches.placed import placed_plan_of
+from xpatch.patches.placed import left_plan_of
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance
 from xpatch.spec import decode_as, kind_of
@@ -55,7 +55,7 @@ def edges(obj: Any) -> xr.DataArray:
     array([[0, 0, 1, 1],
            [1, 2, 0, 3]])
     """
-    source, plan = placed_plan_of(obj)
+    source, plan = left_plan_of(obj)
     lists = [m for m in plan.lists if not m.timed]
     if lists:
         found = _of_lists(source, plan, lists[0])

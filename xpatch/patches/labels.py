@@ -209,7 +209,8 @@ def same_numbers(
     if isinstance(data, indexing.LazilyIndexedArray) and isinstance(data.array, Deferred):
         make, key = data.array.make, data.key.tuple
         if isinstance(make, Numbers) and given.dims == (dim, slot) and len(key) == 2:
-            whole = np.array_equal(np.arange(members.width)[key[1]], np.arange(members.width))
+            kept = np.arange(data.array.shape[1])[key[1]]
+            whole = np.array_equal(kept, np.arange(members.width))
             at = np.atleast_1d(data.array.ordinals[key[0]])
             if whole and np.array_equal(at, ordinals) and _same_lists(make, hood, members):
                 return True

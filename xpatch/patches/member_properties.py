@@ -80,6 +80,11 @@ def distance(obj: Any, source: Provenance, plan: Plan) -> xr.DataArray:
     """Give the distance of each member from its anchor."""
 
     def values(part: Members) -> NDArray[Any]:
+        if part.distances is None and source.dim not in obj.dims:
+            raise ValueError(
+                f"a single patch does not know how far its members are; keep {source.dim!r}, "
+                f"patches.isel({source.dim}=[{int(source.ordinals[0])}]).patch.distance"
+            )
         if part.distances is None:
             _ = part.radial  # says that distances are not known
         assert part.distances is not None

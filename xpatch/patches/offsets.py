@@ -18,7 +18,7 @@ from xpatch.neighborhood import Members, Slices
 from xpatch.patches.around import MAP, on_maps
 from xpatch.patches.index import labels_of
 from xpatch.patches.member_properties import sites_of
-from xpatch.patches.placed import placed_plan_of
+from xpatch.patches.placed import left_plan_of
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance
 from xpatch.spec import kind_of
@@ -51,7 +51,7 @@ def offsets(obj: Any) -> xr.Dataset:
     >>> field.patch.split(geometry={"x": 4}).patch.offsets.d_x.values[0]
     array([-20., -10.,   0.,  10.])
     """
-    source, plan = placed_plan_of(obj)
+    source, plan = left_plan_of(obj)
     if plan.domain.above is not None:
         plan.domain.above.check_placed(plan.dims)
     found: dict[Hashable, Any] = {}

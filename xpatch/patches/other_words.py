@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +17,7 @@ WEIGHTS = (
     "cut the field where values are wanted, field.patch.split(KNNGraph(8), sampler=Explicit(grid)), "
     "and weigh its members by patches.patch.distance"
 )
+LABELS = "labels are those of the coordinate, patches['patch'].values; .patch is what can be asked of patches"
 KEYWORDS = OTHER_WORDS | {
     **dict.fromkeys(("size", "sizes", "tile_size", "chip_size", "input_dims", "y", "x", "lat", "lon"), SIZE),
     **dict.fromkeys(("step", "steps", "input_overlap"), STRIDE),
@@ -30,6 +32,7 @@ KEYWORDS = OTHER_WORDS | {
     "coupling": "one time for each place is SpatioTemporalPatcher(Patcher(…), TimePatcher(…), coupling='coupled')",
 }  # fmt: skip
 METHODS = {
+    **dict.fromkeys(("values", "data", "to_numpy", "dtype", "size", "shape"), LABELS),
     **dict.fromkeys(("dataset", "loader", "dataloader", "to_torch", "generator"), LOADERS),
     **dict.fromkeys(("write", "save", "to_raster", "to_tif", "to_zarr", "to_netcdf"), WRITE),
     **dict.fromkeys(("krige", "kriging", "interp", "interpolate", "regrid"), WEIGHTS),
@@ -63,7 +66,9 @@ def check_keywords(function: Callable[..., Any], names: Iterable[str]) -> None:
             )
 
 
-def no_method(name: str) -> str:
-    """Say that the accessor has no ``name``, and what is meant."""
-    hint = METHODS.get(name.lower())
-    return f".patch has no {name!r}" + (f"; it is {hint}" if hint else "")
+def no_method(name: str, known: Iterable[str] = ()) -> str:
+    """Say that the accessor has no ``name``, and what is meant: a word of others, or one of ``known``."""
+    if hint := METHODS.get(name.lower()):
+        return f".patch has no {name!r}: {hint}"
+    near = difflib.get_close_matches(name, [n for n in known if not n.startswith("_")], 1)
+    return f".patch has no {name!r}" + (f"; did you mean .patch.{near[0]}?" if near else "")

@@ -28,7 +28,7 @@ from xpatch.patches.nested import check_asked, check_order, domain_in
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import with_indexes
 from xpatch.patches.split import check_chunks, taken_names
-from xpatch.patches.untimed import tell_untimed
+from xpatch.patches.untimed import axis_beside, tell_product, tell_untimed
 from xpatch.patches.weights import box_table
 from xpatch.report import tell
 from xpatch.sampler.base import asked
@@ -223,12 +223,7 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
         ids = None if space.ids is None else space.ids[space.ordinals]
         hood = space.hood.alone(space.ordinals)
         space = Found(hood, space.window, places=places, ids=ids, matched=True)
-    axis = temporal.geometry.outline(domain)
-    if axis.dim in space.hood.dims:
-        raise ValueError(
-            f"{spatial.geometry!r} cuts {axis.dim!r}, too, along which {temporal.geometry!r} puts windows "
-            f"in time; leave {axis.dim!r} out of the geometry in space"
-        )
+    axis = axis_beside(domain, temporal.geometry, spatial.geometry, space.hood.dims)
     kept: NDArray[Any] | None = None
     events: NDArray[Any] | None
     if axes.coupling == "coupled":
@@ -236,6 +231,7 @@ def in_space_and_time(domain: Lattice, axes: SpaceTimeAxes, obj: Any) -> Found:
         kept = events
     else:
         anchors, events = anchor_steps(axis, temporal)
+        tell_product(domain, spatial.sampler, len(anchors))
         events = None if events is None else np.tile(events, len(space.hood))
     hood = temporal.geometry.neighborhood(axis, anchors, temporal.sampler.closed)
     window = joint_window(space, temporal.window, space.hood.dims, axis.dim)

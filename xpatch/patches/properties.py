@@ -19,7 +19,7 @@ from xpatch.patches import member_properties as listed
 from xpatch.patches.around import on_maps
 from xpatch.patches.encoding import ANCHOR, RECIPE
 from xpatch.patches.index import labels_of, patch_index, with_index
-from xpatch.patches.placed import in_space, only_time, own_plan_of, plan_of
+from xpatch.patches.placed import in_space, left_plan_of, only_time, plan_of
 from xpatch.patches.plan import Plan
 from xpatch.patches.provenance import Provenance, provenance, with_part
 from xpatch.patches.recall import indexed
@@ -83,7 +83,7 @@ def distance(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
            [  0., 111.],
            [  0., 445.]])
     """
-    source, plan = in_space(obj, array=True)
+    source, plan = in_space(obj, left=True)
     if only_time(plan):
         steps = f"patches[{plan.called('lead')!r}]"
         for members in plan.lists:
@@ -113,7 +113,7 @@ def geometries(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     >>> near.patch.geometries.values[2, 1]
     <POINT (1 0)>
     """
-    source, plan = in_space(obj)
+    source, plan = in_space(obj, left=True)
     if only_time(plan):
         raise ValueError("windows in time have no geometries; patches.patch.plot() draws them")
     if plan.members is None or plan.places is None:
@@ -188,7 +188,7 @@ def mask(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     >>> field.patch.split(geometry=geometry).patch.mask.sum("x").values
     array([3, 2])
     """
-    source, plan = own_plan_of(obj)
+    source, plan = left_plan_of(obj)
     parts = [_mask(obj, *part) for part in _each(source, plan)]
     return on_maps(functools.reduce(operator.and_, parts), obj)
 
@@ -220,7 +220,7 @@ def weights(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     ... )
     array([0.15, 0.85, 0.85, 0.15])
     """
-    source, plan = own_plan_of(obj)
+    source, plan = left_plan_of(obj)
     parts = [_weights(obj, *part) for part in _each(source, plan)]
     return on_maps(functools.reduce(operator.mul, parts), obj)
 
@@ -294,7 +294,8 @@ def crop(obj: Any, cuts: Any, more: Mapping[str, Any]) -> Any:
     if listed_dims:
         raise ValueError(
             f"crop cuts the sides of boxes off; lists of members along {listed_dims[0]!r} have none. "
-            "Select by distance: patches.where(patches.patch.distance < …)"
+            f"Leave slots out by patches.isel({listed_dims[0]}=slice(1, None)), members by distance: "
+            "patches.where(patches.patch.distance < …)"
         )
     sizes = {}
     for d, cut in cuts.items():

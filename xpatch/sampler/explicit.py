@@ -146,7 +146,8 @@ class Explicit(Sampler):
         source = patches_of(self.anchors_)
         if source is not None:
             return self._matched(*source, domain, frame)
-        points = read_points(self.anchors_, domain, frame.dims, self.crs)
+        drop = self.outside == "drop"
+        points = read_points(self.anchors_, domain, frame.dims, self.crs, drop)
         if points is None:
             return self._numbered(frame)
         args = (domain, frame.dims, frame.sizes, frame.boundary)
@@ -262,7 +263,8 @@ class Explicit(Sampler):
             ((dim, labels),) = given.items()
             found = Places.at(sites, labeled_elements(dim, labels, domain))
         else:
-            points = read_points(_places_in(given, geometry.columns), domain, (), self.crs)
+            drop = self.outside == "drop"
+            points = read_points(_places_in(given, geometry.columns), domain, (), self.crs, drop)
             if points is None:
                 found = numbered_places(given, geometry.candidates(domain), sites)
             else:
@@ -283,17 +285,25 @@ def _places_in(given: Any, columns: tuple[str, ...]) -> Any:
     return {n: v for n, v in given.items() if n not in columns}
 
 
+def _shown(value: Any) -> Any:
+    """Give a label for a message, a date without zeros behind it."""
+    if isinstance(value, np.datetime64):
+        return str(np.datetime_as_string(value, unit="auto"))
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _outside(located: ps.Located, points: pl.Points, domain: Lattice, dims: tuple[Any, ...]) -> str:
     """Say which place lies outside of the field."""
     k = int(np.flatnonzero(located.outside)[0])
-    place = {str(n): c[k].item() for n, c in points.columns.items()}
+    place = {str(n): _shown(c[k]) for n, c in points.columns.items()}
     far = np.abs(located.positions[k] - np.array([(domain.sizes[d] - 1) / 2 for d in dims]))
     d = dims[int(np.argmax(far - np.array([domain.sizes[d] / 2 for d in dims])))]
     values = domain.coordinate(d)
     what = f"anchor {place}" if points.ids is None else f"anchor {points.ids[k]} at {place}"
     if values is not None and len(values) and not pl.curved(domain):
         what = (
-            f"{what} along {d!r} lies outside of the field, which spans {values[0]} to {values[-1]}"
+            f"{what} along {d!r} lies outside of the field, which spans {_shown(values[0])} to "
+            f"{_shown(values[-1])}"
         )
     else:
         what = f"{what} lies outside of the field"

@@ -80,6 +80,11 @@ class AlongTrack(Sampler):
     empty: str | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.spacing, str):
+            raise TypeError(
+                "spacing of AlongTrack must be a number, km on longitude and latitude, else units of the coordinates, "
+                f"got {self.spacing!r}; give the number alone"
+            )
         check_positive(self.spacing, "spacing of AlongTrack")
         check_outside(self.outside)
         check_empty(self.empty)

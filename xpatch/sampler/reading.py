@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import xpatch.domain.axes as ax
 from xpatch.domain import Lattice, Sites, domain_of
+from xpatch.domain.lonlat import off_earth, said_off_earth
 from xpatch.domain.places import (
     DEGREES,
     Points,
@@ -23,6 +24,7 @@ from xpatch.domain.places import (
     moved_to,
 )
 from xpatch.geometry import Places
+from xpatch.sampler.checked import checked
 from xpatch.sampler.slices import points_of_slices, slices_in
 
 LONGITUDE = ("lon", "longitude")
@@ -34,7 +36,7 @@ X, Y = ("x", "easting"), ("y", "northing")
 
 
 def read_points(
-    given: Any, domain: Lattice, dims: tuple[Hashable, ...], crs: Any = None
+    given: Any, domain: Lattice, dims: tuple[Hashable, ...], crs: Any = None, drop: bool = False
 ) -> Points | None:
     """Read places; None where index positions were given.
 
@@ -49,14 +51,27 @@ def read_points(
         Its dimensions that are cut, whose names are those of labels.
     crs : optional
         CRS of x and y, where they do not know it.
+    drop : bool
+        Whether to leave out places of which a label is missing, or which are none on Earth.
     """
+    found = _read(given, domain, dims, crs)
+    return None if found is None else checked(found, drop)
+
+
+def _read(given: Any, domain: Lattice, dims: tuple[Hashable, ...], crs: Any) -> Points | None:
+    """Read places as they are."""
     slices = slices_in(given)
     if slices is not None:
-        return _checked(points_of_slices(slices, domain, crs))
+        return points_of_slices(slices, domain, crs)
     if is_geometry(given):
         x, y = point_xy(given)
         known = crs_of(given) or crs
-        return Points({"x": x, "y": y}, ("x", "y"), known, known is None, ids=ids_of(given))
+        named = [n for n in getattr(given, "columns", ()) if n in dims]
+        own = {
+            n: as_labels(given[n], n) for n in named if axis_role(domain.roles, n) not in ("X", "Y")
+        }
+        columns, roles = {"x": x, "y": y, **own}, domain.roles if own else {}
+        return Points(columns, ("x", "y"), known, known is None, roles, ids=ids_of(given))
     if isinstance(given, xr.Dataset) and is_table(given, domain, dims):
         mapping = ax.grid_mapping(given)
         known = None if mapping is None else ax.crs_source(given, mapping)
@@ -105,8 +120,7 @@ def _of_columns(
     unknown = [n for n, kind in kinds.items() if kind is None]
     if unknown and strict:
         raise KeyError(
-            f"anchor labels name {unknown[0]!r}, which is not cut: {list(dims)}; give labels of these, or "
-            "'lon' and 'lat' in degrees"
+            f"anchor labels name {unknown[0]!r}, which {_uncut(unknown[0], domain, dims)}"
         )
     for pair, known in ((("lon", "lat"), DEGREES), (("x", "y"), crs)):
         names = [[n for n, kind in kinds.items() if kind == word] for word in pair]
@@ -121,8 +135,7 @@ def _of_columns(
             both = {x: as_labels(columns[x], x, float), y: as_labels(columns[y], y, float)}
             if known is None and domain.curvilinear and {x, y} <= set(domain.dims):
                 known = crs_of_labels(domain, (x, y))
-            found = Points({**both, **own}, (x, y), known, known is None, domain.roles, ids=ids)
-            return _checked(found)
+            return Points({**both, **own}, (x, y), known, known is None, domain.roles, ids=ids)
         if any(names) and strict:
             kind = {"lon": "longitude", "lat": "latitude"}
             lost = pair[bool(names[0])]
@@ -135,7 +148,21 @@ def _of_columns(
             f"got {list(columns)}"
         )
     flat = None if crs is None else horizontal_dims_of(domain, tuple(own))
-    return _checked(Points(own, flat, crs, flat is None, domain.roles, ids=ids))
+    return Points(own, flat, crs, flat is None, domain.roles, ids=ids)
+
+
+def _uncut(name: Hashable, domain: Lattice, dims: tuple[Hashable, ...]) -> str:
+    """Say what labels of no dimension that is cut may be instead."""
+    coords = domain.template.coords
+    if name in coords and coords[name].dims and {*coords[name].dims} <= {*domain.element_dims}:
+        return (
+            "is no dimension of the elements; anchor at those that have it: "
+            f"Explicit(np.flatnonzero(field[{name!r}].isin([…])))"
+        )
+    if not dims:
+        alone = f", or labels of {domain.element_dims[0]!r} alone" if domain.element_dims else ""
+        return f"says no place; give 'lon' and 'lat' in degrees, or 'x' and 'y'{alone}"
+    return f"is not cut: {list(dims)}; give labels of these, or 'lon' and 'lat' in degrees"
 
 
 def crs_of_labels(domain: Lattice, names: tuple[Hashable, Hashable]) -> Any:
@@ -162,27 +189,6 @@ def as_labels(values: Any, name: Hashable, dtype: Any = None) -> NDArray:
         raise TypeError(
             f"anchor labels along {name!r} must be a list of numbers: {error}"
         ) from None
-
-
-def _checked(points: Points) -> Points:
-    lengths = {n: len(c) for n, c in points.columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(
-            f"anchor labels must be equally many along {list(lengths)}, got {list(lengths.values())}; "
-            "they are taken one by one, not as a product; all places of a grid are Explicit(grid), where "
-            "grid is a field on it"
-        )
-    if 0 in lengths.values():
-        raise ValueError("Explicit was given no anchors")
-    for name, column in points.columns.items():
-        bad = np.isnan(column) if column.dtype.kind == "f" else column != column
-        if column.dtype.kind == "M":
-            bad = np.isnat(column)
-        if np.any(bad):
-            raise ValueError(
-                f"an anchor label along {name!r} is NaN (number {int(np.argmax(bad))})"
-            )
-    return points
 
 
 def points_of_field(given: xr.DataArray | xr.Dataset, crs: Any = None) -> Points:
@@ -278,11 +284,8 @@ def free_places(x: Any, y: Any, sites: Sites, ids: NDArray | None = None) -> Pla
         raise ValueError("no anchors were given")
     if not (np.isfinite(x) & np.isfinite(y)).all():
         raise ValueError("an anchor is NaN, or cannot be transformed to the CRS of the field")
-    if sites.geographic and np.abs(y).max() > 90 + 1e-9:
-        raise ValueError(
-            f"an anchor has latitude {y[np.abs(y).argmax()]:g}, outside of ±90 degrees; are longitude "
-            "and latitude swapped?"
-        )
+    if sites.geographic and off_earth(x, y).any():
+        raise ValueError(said_off_earth(x, y, " of an anchor"))
     return Places(np.full(len(x), -1, np.int64), x, y, ids=ids)
 
 

@@ -178,9 +178,14 @@ class RegularStride(Sampler):
     def lists(self, domain: Lattice, geometry: MemberGeometry, field: Any = None) -> Places:
         """Anchor at every so many rows and columns of a lattice."""
         if self.overlap is not None:
+            what = (
+                "a box around places"
+                if isinstance(geometry, BoxOfElements)
+                else type(geometry).__name__
+            )
             raise ValueError(
-                f"overlap is that of boxes; {type(geometry).__name__} has no size in cells: give the "
-                "step, RegularStride(step)"
+                f"overlap is that of boxes of cells; {what} has no size in cells: give the step, in cells of a "
+                "lattice RegularStride(2), between places RegularStride(lat=5.0, lon=5.0)"
             )
         no_snap(self.snap, geometry)
         sites = geometry.outline(domain)
