@@ -307,10 +307,10 @@ def composed(geometry: Any, sampler: Any, window: Any) -> Axes | TimeAxes | Spac
     pair = isinstance(geometry, list | tuple)
     if not pair or not any(isinstance(g, TimeGeometry) for g in geometry):
         if pair and any(isinstance(g, Geometry) for g in geometry):
-            first, *rest = [*geometry, ...]
+            second = reprlib.repr(geometry[1]) if len(geometry) > 1 else "…"
             raise ValueError(
                 f"{reprlib.repr(geometry)} are geometries in space, which are split one after the other: "
-                f"field.patch.split({first!r}).patch.split({reprlib.repr(rest[0])}, dim='inner')"
+                f"field.patch.split({geometry[0]!r}).patch.split({second}, dim='inner')"
             )
         return Axes(geometry, sampler, window)
     timed = [isinstance(g, TimeGeometry) for g in geometry]

@@ -15,7 +15,7 @@ from xpatch.domain import affine as af
 from xpatch.domain.base import Domain
 from xpatch.domain.cell_areas import lattice_areas, measured
 from xpatch.domain.dates import continued, counted, values_of
-from xpatch.domain.lonlat import distinct, untrue
+from xpatch.domain.lonlat import distinct, projected_axes
 from xpatch.domain.positions import along
 from xpatch.domain.sites import Sites, labels_fit, lattice_sites
 from xpatch.domain.units import to_degrees
@@ -381,9 +381,7 @@ def _integers_at(labels: NDArray, beyond: NDArray, step: float) -> NDArray:
 def _show(value: Any) -> str:
     if not isinstance(value, int | float | np.number):
         return str(value)
-    return (
-        f"{value:g}" if abs(float(value)) < 1e5 else f"{value:.10g}"
-    )  # northings are told in full
+    return f"{value:g}" if abs(float(value)) < 1e5 else f"{value:.10g}"  # northings in full
 
 
 def outside_message(domain: Lattice, dim: Hashable, label: Any) -> str:
@@ -394,14 +392,3 @@ def outside_message(domain: Lattice, dim: Hashable, label: Any) -> str:
         f"anchor label {label} along {dim!r} lies outside of the field, which spans {values[0]} to "
         f"{values[-1]}; are the points in the CRS and the units of the field?"
     )
-
-
-def projected_axes(sizes: Mapping[Hashable, int], coords: Any, roles: Mapping) -> bool:
-    """Whether the field has projection x and y axes rather than longitude and latitude."""
-    axes = {roles.get(d) for d in sizes if d in coords}
-    if not {"X", "Y"} <= axes:
-        return False
-    if any(untrue(coords[d].attrs) for d in sizes if d in coords):
-        return False
-    standard = [str(coords[d].attrs.get("standard_name", "")) for d in sizes if d in coords]
-    return not any(s.startswith(("grid_l", "lat", "lon")) for s in standard)

@@ -240,3 +240,14 @@ def off_by(
             size = sphere.haversine(there[0], there[1], next_x, next_y)
             apart.append(float(np.min(size[np.isfinite(size)], initial=np.inf)))
     return float(far.max(initial=0)), min(apart)
+
+
+def projected_axes(sizes: Mapping[Hashable, int], coords: Any, roles: Mapping) -> bool:
+    """Whether the field has projection x and y axes rather than longitude and latitude."""
+    axes = {roles.get(d) for d in sizes if d in coords}
+    if not {"X", "Y"} <= axes:
+        return False
+    if any(untrue(coords[d].attrs) for d in sizes if d in coords):
+        return False
+    standard = [str(coords[d].attrs.get("standard_name", "")) for d in sizes if d in coords]
+    return not any(s.startswith(("grid_l", "lat", "lon")) for s in standard)

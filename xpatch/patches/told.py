@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 from xpatch.domain import places as pl
@@ -31,5 +32,5 @@ def points_of(obj: Any, source: Provenance, plan: Plan) -> pl.Points:
                 "single patches, and patches of a file, do not know the CRS of the elements of their field: x and y "
                 "of their anchors are patches.patch.anchors; ask the patches that split gave for places"
             ) from None
-        columns = {n: at[n].values for n in ("lon", "lat")}
+        columns: dict[Hashable, Any] = {n: at[n].values for n in ("lon", "lat")}
         return pl.Points(columns, ("lon", "lat"), pl.DEGREES)

@@ -38,7 +38,7 @@ def _coupled(name: Hashable) -> str:
 
 def tell_product(domain: Lattice, sampler: Any, windows: int) -> None:
     """Warn of as many windows in time as a table with times has places: each place comes with all of them."""
-    given = getattr(sampler, "anchors_", None)
+    given: Any = getattr(sampler, "anchors_", None)
     dated = _dated(given, domain)
     if dated and windows > 1 and windows == len(given[dated[0]]):
         tell(
