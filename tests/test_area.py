@@ -270,7 +270,9 @@ def test_bounds_that_joined_files_repeat_in_time():
         np.testing.assert_allclose(patches[0, :, 0], ds.patch.area[:, 0])
 
     moving = joined.assign(lat_bnds=joined.lat_bnds + 0.1 * joined.time)
-    with pytest.raises(ValueError, match=r"'lat_bnds' of 'lat' change along 'time'.*isel\(time=0\)"):
+    with pytest.raises(
+        ValueError, match=r"'lat_bnds' of 'lat' change along 'time'.*isel\(time=0\)"
+    ):
         _ = moving.patch.area
 
     field, lon, lat = bent()

@@ -172,10 +172,14 @@ class KHopGraph(MemberGeometry):
         roots, loose = places.elements.copy(), np.flatnonzero(places.elements < 0)
         if len(loose):
             every, some = self._elements(domain), places.take(loose)
-            near, _ = search.nearest(every, some, 1, search.resolve("auto", every))
-            roots[loose] = near[:, 0]
-            if not domain.element_dims:
-                roots[loose[~held(every, some, near[:, 0])]] = -1
+            if every.axes is not None:
+                roots[loose] = every.holding(some.x, some.y)
+            else:
+                near, _ = search.nearest(every, some, 1, search.resolve("auto", every))
+                roots[loose] = near[:, 0]
+                if not domain.element_dims:
+                    inside = ps.near_cells(*every.to_lonlat(some.x, some.y), every)
+                    roots[loose[~inside]] = -1
         return np.where((roots >= 0) & np.isfinite(sites.x[roots]), roots, -1)
 
     def to_dict(self) -> dict[str, Any]:
@@ -217,20 +221,6 @@ class Passable(Spec):
             raise ValueError(f"where of KHopGraph is damaged: {len(data)} bytes for {n} cells")
         bits = np.unpackbits(np.frombuffer(data, np.uint8), count=n).astype(bool)
         return xr.DataArray(bits.reshape(self.shape), dims=self.dims)
-
-
-def held(sites: Sites, places: Places, near: NDArray) -> NDArray[np.bool_]:
-    """Whether places lie in the cells of a lattice that are the nearest ones."""
-    if sites.axes is None:
-        return ps.near_cells(*sites.to_lonlat(places.x, places.y), sites)
-    inside = np.ones(len(places), bool)
-    for labels, at, cell in zip(sites.axes, (places.y, places.x), (sites.y, sites.x), strict=True):
-        off = at - cell[near]
-        if sites.geographic:
-            off -= 360 * np.round(off / 360)
-        half = np.abs(np.diff(labels)).max(initial=0) / 2 if len(labels) > 1 else np.inf
-        inside &= np.abs(off) <= half * (1 + 1e-6)
-    return inside
 
 
 def among(adjacency: Any, passable: NDArray[np.bool_]) -> Any:

@@ -307,7 +307,9 @@ def _moved(away: NDArray[np.bool_], domain: Lattice, frame: Frame) -> str:
     """Say which boxes are not around their places."""
     dims = [d for d, m in zip(frame.dims, away.any(axis=0), strict=True) if m]
     periodic = [d for d in dims if closes(domain, d)]
-    wrapped = f"boundary={dict.fromkeys(periodic, 'wrap')} goes on across the seam, " * bool(periodic)
+    wrapped = f"boundary={dict.fromkeys(periodic, 'wrap')} goes on across the seam, " * bool(
+        periodic
+    )
     return (
         f"{int(away.any(axis=1).sum())} of {len(away)} boxes at the places given to Explicit overhang the field along "
         f"{dims} and were moved inward, so that their places are not in their middle (the first is number "
