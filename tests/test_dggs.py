@@ -1,5 +1,6 @@
 """Fields on discrete global grids, against the geometry of their cells and bit arithmetic on their ids."""
 
+import pickle
 import sys
 
 import dask.array as da
@@ -663,3 +664,25 @@ def test_cells_of_h3_are_polygons_that_fill_the_globe():
     np.testing.assert_allclose(areas.sum(), 4 * np.pi * 6371008.8**2, rtol=1e-9)
     ranked = np.sort(areas)  # the twelve pentagons are the smallest
     assert ranked[11] * 1.1 < ranked[12]
+
+
+def test_labels_come_back_under_their_name_from_files(tmp_path):
+    attrs = {"grid_name": "healpix", "level": 2, "indexing_scheme": "nested"}
+    ids = np.arange(192, dtype="u8")
+    field = xr.DataArray(np.arange(192.0), {"cell_ids": ("cell_ids", ids, attrs)}, name="v")
+    field.patch.split(xpatch.Parents(1)).to_netcdf(tmp_path / "p.nc")
+    with xr.open_dataset(tmp_path / "p.nc") as stored:
+        merged = stored["v"].patch.merge()
+    assert list(merged.coords) == ["cell_ids"]
+    np.testing.assert_array_equal(merged.cell_ids, ids)
+    xr.testing.assert_identical(merged, field.dggs.decode(name="cell_ids"))
+
+
+def test_few_patches_are_pickled_without_what_is_found_again():
+    field = healpix(5)
+    patches = field.patch.split(xpatch.Parents(1))
+    few = patches.isel(patch=[0])
+    assert len(pickle.dumps(few)) < 3 * field.cell_ids.nbytes + len(
+        pickle.dumps(patches.xindexes["patch"].plans[0].hood)
+    )
+    xr.testing.assert_identical(pickle.loads(pickle.dumps(few)), few.load())

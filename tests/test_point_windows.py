@@ -309,3 +309,27 @@ def test_refused(case):
     call, error, message = REFUSED[case]
     with pytest.raises(error, match=f"(?s){message}"):
         call()
+
+
+def test_strides_across_the_dateline_are_those_at_greenwich():
+    lon = np.array([-2.0, -1, -0.5, 0.5, 1, 2])
+
+    def anchors(first):
+        at = {"lon": ("station", (first + lon + 180) % 360 - 180), "lat": ("station", lon * 0)}
+        patcher = xpatch.Patcher(
+            xpatch.Rectangular(lat=1.0, lon=1.0), xpatch.RegularStride(lat=1.0, lon=1.0)
+        )
+        return patcher.anchors(xr.DataArray(lon, at, ("station",)))
+
+    there, here = anchors(180.0), anchors(0.0)
+    assert len(there) == len(here) == 5
+
+
+def test_strides_around_the_earth_make_one_turn():
+    lon = np.arange(0.0, 360, 7.2)
+    field = xr.DataArray(lon, {"lon": ("station", lon), "lat": ("station", lon * 0)}, ("station",))
+    patches = field.patch.split(
+        geometry=xpatch.Rectangular(lat=50.0, lon=50.0),
+        sampler=xpatch.RegularStride(lat=50.0, lon=50.0),
+    )
+    assert patches.sizes["patch"] == 8  # 0 to 350: one more would be 40 degrees past the first

@@ -67,7 +67,9 @@ class Domain:
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is found again when it is asked for: sites and trees are larger than labels."""
         own = vars(self).items()
-        return {n: v for n, v in own if not isinstance(getattr(type(self), n, None), cached_property)}
+        return {
+            n: v for n, v in own if not isinstance(getattr(type(self), n, None), cached_property)
+        }
 
     @classmethod
     def of(cls, obj: xr.DataArray | xr.Dataset) -> Self:
