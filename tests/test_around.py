@@ -222,3 +222,14 @@ def test_times_of_a_table_that_are_not_looked_at_are_told():
         field.patch.split({"time": 1, "lat": 3, "lon": 3}, sampler=xpatch.Random(3, seed=0))
         places = table.drop(columns="time")
         field.patch.split({"lat": 3, "lon": 3}, sampler=xpatch.Explicit(places))
+
+
+def test_steps_of_doubles_are_not_rounded():
+    field = xr.DataArray(
+        np.zeros((30, 30)),
+        {"lat": 50 - np.arange(30) / 120, "lon": 10 + np.arange(30) / 120},
+        ("lat", "lon"),
+    )
+    at = xpatch.Explicit({"lat": [49.9], "lon": [10.1]})
+    patches = field.patch.split({"lat": 9, "lon": 9}, sampler=at)
+    np.testing.assert_allclose(patches.dx, np.arange(-4, 5) / 120, rtol=1e-13, atol=1e-16)

@@ -467,3 +467,16 @@ def test_what_is_said_of_slots_is_a_map_where_patches_are(chunks):
         np.testing.assert_allclose(far, one.patch.distance, rtol=1e-6)
         mean = one.weighted(one.patch.area).mean(("dy", "dx"))
         np.testing.assert_allclose(mean, patches.weighted(patches.patch.area).mean("cell"))
+
+
+def test_slots_in_gaps_between_scattered_elements_are_empty():
+    x, y = (v.ravel().astype(float) for v in np.meshgrid(np.arange(8), np.arange(8)))
+    at = {"lon": ("station", x), "lat": ("station", y)}
+    field = xr.DataArray(x, at, ("station",))
+    degree = np.pi * 6371.0088 / 180
+    # the fourth neighbor of a station at the rim is √2 degrees away, so slots up to 2.1 degrees are filled
+    grid = xpatch.CenteredGrid(dy=0.0001 * degree, dx=8 * degree, step=0.5 * degree)
+    far = xpatch.Explicit({"lon": [7.0], "lat": [3.0]})
+    found = field.patch.split(grid, sampler=far).isel(patch=0)
+    east = found.dx.values / degree
+    np.testing.assert_array_equal(found.notnull(), east <= 2.1)

@@ -1,5 +1,6 @@
 """Fields on discrete global grids, against the geometry of their cells and bit arithmetic on their ids."""
 
+import pickle
 import sys
 
 import dask.array as da
@@ -865,3 +866,66 @@ def test_patches_of_a_file_know_where_they_are_anchored(tmp_path):
         assert repr(read.patch).splitlines()[1:] == repr(patches.patch).splitlines()[1:]
         with pytest.raises(ValueError, match="edges, geometries, outlines and pictures"):
             _ = read.patch.edges
+
+
+def test_labels_come_back_under_their_name_from_files(tmp_path):
+    attrs = {"grid_name": "healpix", "level": 2, "indexing_scheme": "nested"}
+    ids = np.arange(192, dtype="u8")
+    field = xr.DataArray(np.arange(192.0), {"cell_ids": ("cell_ids", ids, attrs)}, name="v")
+    field.patch.split(xpatch.Parents(1)).to_netcdf(tmp_path / "p.nc")
+    with xr.open_dataset(tmp_path / "p.nc") as stored:
+        merged = stored["v"].patch.merge()
+    assert list(merged.coords) == ["cell_ids"]
+    np.testing.assert_array_equal(merged.cell_ids, ids)
+    xr.testing.assert_identical(merged, field.dggs.decode(name="cell_ids"))
+
+
+def test_few_patches_are_pickled_without_what_is_found_again():
+    field = healpix(5)
+    patches = field.patch.split(xpatch.Parents(1))
+    few = patches.isel(patch=[0])
+    assert len(pickle.dumps(few)) < 3 * field.cell_ids.nbytes + len(
+        pickle.dumps(patches.xindexes["patch"].plans[0].hood)
+    )
+    xr.testing.assert_identical(pickle.loads(pickle.dumps(few)), few.load())
+
+
+def test_slots_of_no_cell_have_no_area_in_patches_of_files(tmp_path):
+    field = healpix(2, which=np.arange(5, 60), dtype="u8")
+    patches = field.patch.split(geometry=xpatch.Parents(0))
+    patches.to_netcdf(tmp_path / "p.nc")
+    with xr.open_dataset(tmp_path / "p.nc") as stored:
+        areas = stored["t"].patch.area.load()
+    assert (areas.values == 0).sum() == patches.isnull().sum() == 4 * 16 - 55
+    np.testing.assert_allclose(areas.sum(), field.patch.area.sum())
+
+
+def test_cells_are_anchors_of_their_parent_where_their_center_lies_beyond_it():
+    from h3ronpy.vector import coordinates_to_cells
+
+    field = h3(2)
+    field = field.assign_coords(cells=np.arange(field.size))
+    parents = h3_parent(field.cell_ids.values, 0)
+    lat, lon = (np.asarray(a) for a in xpatch.domain_of(field).sites().lonlat[::-1])
+    beyond = np.flatnonzero(np.asarray(coordinates_to_cells(lat, lon, 0)) != parents)
+    assert len(beyond)
+    at = xpatch.Explicit({"cells": beyond[:5]})
+    patches = field.patch.split(geometry=xpatch.Parents(0), sampler=at)
+    for k, found in zip(beyond, members(patches), strict=False):
+        assert found == np.flatnonzero(parents == parents[k]).tolist()
+
+
+def test_windows_do_not_end_at_the_outermost_child():
+    patches = healpix(3).patch.split(geometry=xpatch.Parents(1))
+    (part,) = patches.xindexes["patch"].plans[0].lists
+    np.testing.assert_allclose(part.scales, patches.patch.distance.max("cells") * 17 / 16)
+
+
+def test_outlines_across_the_dateline_are_as_wide_as_their_cells():
+    cells = xpatch.domain_of(h3(1)).sites().cells
+    assert cells is not None
+    shapes = cells.outlines(np.arange(len(cells.ids)))
+    west, south, east, north = np.array([s.bounds for s in shapes]).T
+    narrow = (np.abs(south) < 75) & (np.abs(north) < 75)
+    assert (east - west)[narrow].max() < 40
+    assert ((east > 180) | (west < -180)).sum() > 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 from pathlib import Path
 
 import dask
@@ -21,6 +22,7 @@ from scipy.sparse.csgraph import dijkstra
 import xpatch
 from tests.element_strategies import mesh
 from tests.test_layouts import cordex, cubed, lambert
+from xpatch.domain.adjacency import Side, _seams
 
 ORCA = Path(iris_sample_data.path) / "orca2_votemper.nc"
 CROSS = ndimage.generate_binary_structure(2, 1)
@@ -655,3 +657,77 @@ def test_a_mask_is_read_once_and_does_not_change_later():
 def test_fields_without_cells(geometry):
     with pytest.raises(ValueError, match="no cells along 'lat'; there is nothing to split"):
         latlon().isel(lat=slice(0)).patch.split(geometry=geometry)
+
+
+OUTSIDE = {  # labels of latitude, its bounds, places in the field, places beside it
+    "even": (np.arange(4.0), None, [-0.4, 3.4], [-0.6, 3.6]),
+    "one long step": (np.array([0.0, 1, 2, 3, 23]), None, [-0.4, 12, 32], [-8, -0.6, 34]),
+    "falling": (np.array([23.0, 3, 2, 1, 0]), None, [-0.4, 12, 32], [-8, -0.6, 34]),
+    "bounds": (np.array([1.0, 2]), [[-5, 1.5], [1.5, 2.1]], [-4, 2.05], [-6, 2.3]),
+    "one row is as high as wide": (np.array([5.0]), None, [4.6, 5.4], [4.4, 60]),
+    "one row with bounds": (np.array([5.0]), [[0, 30]], [1, 29], [-1, 31]),
+}
+
+
+@pytest.mark.parametrize("kind", ["hops", "boxes", "slots"])
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_places_are_in_the_field_that_lie_within_the_edges_of_cells(name, kind):
+    lat, bounds, inside, outside = OUTSIDE[name]
+    field = xr.DataArray(
+        np.ones((len(lat), 5)), {"lat": lat, "lon": np.arange(5.0)}, ("lat", "lon")
+    )
+    field = field.to_dataset(name="v")
+    if bounds is not None:
+        field = field.assign_coords(lat_bnds=(("lat", "nv"), np.array(bounds, float)))
+        field.lat.attrs["bounds"] = "lat_bnds"
+    geometry = {
+        "hops": xpatch.KHopGraph(1),
+        "boxes": xpatch.Rectangular(lat=1, lon=1),
+        "slots": xpatch.CenteredGrid(dy=1, dx=1, step=1),
+    }[kind]
+    for at, count in ((inside, len(inside)), (outside, 0)):
+        sampler = xpatch.Explicit(
+            {"lat": np.array(at, float), "lon": np.full(len(at), 2.0)}, outside="drop", empty="drop"
+        )
+        try:
+            found = field.patch.split(geometry=geometry, sampler=sampler).sizes["patch"]
+        except ValueError as error:
+            assert "leave" in str(error) or "no anchors" in str(error)  # noqa: PT017
+            found = 0
+        assert found == count
+
+
+def test_longitudes_in_any_order_leave_their_gap_out():
+    lon = np.array([350.0, 355, 0, 5])
+    field = xr.DataArray(
+        np.arange(8.0).reshape(2, 4), {"lat": [0.0, 5], "lon": lon}, ("lat", "lon")
+    )
+
+    def roots(at):
+        keep = xpatch.Explicit({"lon": at, "lat": [0.0] * len(at)}, empty="keep")
+        found = field.patch.split(geometry=xpatch.KHopGraph(1), sampler=keep)
+        return found.isel(cell=0).values
+
+    np.testing.assert_array_equal(roots([-9.0, 356, 2, 5]), [0, 1, 2, 3])
+    assert np.isnan(roots([180.0, 10])).all()
+
+
+def test_where_three_sides_meet_no_two_are_one():
+    sides = [
+        Side(0, np.array([k]), np.array([[1.0, 0, 1e-3 * k]]), np.array([1.0])) for k in range(3)
+    ]
+    assert sum(m.nnz for m in _seams(sides[:2], 3)) == 2
+    assert sum(m.nnz for m in _seams(sides, 3)) == 0
+
+
+def test_masks_and_neighbors_are_not_pickled_with_every_patch():
+    n = 300
+    lat, lon = np.linspace(-60, 60, n), np.linspace(0, 100, n)
+    field = xr.DataArray(np.zeros((n, n), "f4"), {"lat": lat, "lon": lon}, ("lat", "lon"))
+    sea = xr.DataArray(np.ones((n, n), bool), dims=("lat", "lon"))
+    patches = field.patch.split(xpatch.KHopGraph(3, where=sea), sampler=xpatch.Random(5, seed=0))
+    assert patches.patch.places.sizes["patch"] == 5  # which looks the cells up
+    assert len(pickle.dumps(patches)) < 30_000  # 1.4 MB are the positions of the cells
+    xr.testing.assert_identical(
+        pickle.loads(pickle.dumps(patches)).patch.merge("mean"), patches.patch.merge("mean")
+    )

@@ -157,3 +157,31 @@ def test_lengths_in_text(text):
 def test_text_that_is_no_length(text):
     with pytest.raises(ValueError, match="units are km, m, cm, mm, ft, us-ft, mi, nmi and deg"):
         xpatch.Rectangular(text)
+
+
+def in_km(crs):
+    return field("km").assign_coords(spatial_ref=((), 0, {"crs_wkt": crs.to_wkt()}))
+
+
+@pytest.mark.parametrize(
+    "crs",
+    [
+        pyproj.CRS("EPSG:25832+5773"),
+        pyproj.CRS("+proj=utm +zone=32 +ellps=intl +towgs84=1,2,3 +units=m +type=crs"),
+        pyproj.CRS(25832).to_3d(),
+    ],
+    ids=["compound", "bound", "3-D"],
+)
+def test_labels_in_km_under_a_crs_that_is_made_of_others(crs):
+    km = in_km(crs)
+    np.testing.assert_allclose(km.patch.area, 4e6)
+    units = [a.unit_conversion_factor for a in km.patch.domain.crs.axis_info]
+    assert units == [1000, 1000, 1][: len(units)]  # heights stay in meters
+
+
+def test_units_of_a_vertical_coordinate_do_not_count():
+    high = field("m").expand_dims(z=("z", [0.0, 1.0], {"units": "km", "axis": "Z"})[1])
+    high = high.assign_coords(z=("z", [0.0, 1.0], {"units": "km", "axis": "Z"}))
+    assert "kilometre" not in repr(high.patch.domain)
+    no_unit = high.assign_coords(x=("x", high.x.values), y=("y", high.y.values))
+    assert "kilometre" not in repr(no_unit.patch.domain)

@@ -14,8 +14,9 @@ from matplotlib.collections import LineCollection, PatchCollection, PathCollecti
 
 import xpatch
 from xpatch import sphere
+from xpatch.domain.turns import west_of
 from xpatch.neighborhood import Neighborhood
-from xpatch.plot.canvas import degrees, west_of
+from xpatch.plot.canvas import degrees
 from xpatch.plot.cells import corners
 from xpatch.plot.coverage import box_counts, steps_for
 from xpatch.plot.poles import on_map

@@ -352,3 +352,43 @@ def test_refused(case):
     call, error, message = REFUSED[case]
     with pytest.raises(error, match=f"(?s){message}"):
         call()
+
+
+def test_strides_across_the_dateline_are_those_at_greenwich():
+    lon = np.array([-2.0, -1, -0.5, 0.5, 1, 2])
+
+    def anchors(first):
+        at = {"lon": ("station", (first + lon + 180) % 360 - 180), "lat": ("station", lon * 0)}
+        patcher = xpatch.Patcher(
+            xpatch.Rectangular(lat=1.0, lon=1.0), xpatch.RegularStride(lat=1.0, lon=1.0)
+        )
+        return patcher.anchors(xr.DataArray(lon, at, ("station",)))
+
+    there, here = anchors(180.0), anchors(0.0)
+    assert len(there) == len(here) == 5
+
+
+def test_strides_around_the_earth_make_one_turn():
+    lon = np.arange(0.0, 360)
+    field = xr.DataArray(lon, {"lon": ("station", lon), "lat": ("station", lon * 0)}, ("station",))
+    patches = field.patch.split(
+        geometry=xpatch.Rectangular(lat=40.0, lon=40.0),
+        sampler=xpatch.RegularStride(lat=40.0, lon=40.0),
+    )
+    assert patches.sizes["patch"] == 9  # a tenth would be the first one again
+
+
+def test_windows_end_at_the_corners_which_are_nearer_at_high_latitudes():
+    lon = np.array([0.0, 0.5])
+    at = {"lon": ("station", lon), "lat": ("station", np.full(2, 60.0))}
+    field = xr.DataArray([1.0, 3.0], at, ("station",))
+    patches = field.patch.split(
+        geometry=xpatch.Rectangular(lat=2.0, lon=2.0),
+        sampler=xpatch.Explicit({"lon": [0.0], "lat": [60.0]}),
+    )
+    degree = np.pi * 6371.0088 / 180
+    corner = np.hypot(degree * np.cos(np.pi / 3), degree)
+    far = float(patches.patch.distance[0, 1])
+    np.testing.assert_allclose(far, 0.5 * degree / 2, rtol=1e-3)
+    (part,) = patches.xindexes["patch"].plans[0].lists
+    np.testing.assert_allclose(part.scales, corner, rtol=1e-6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 
+import dask
 import numpy as np
 import pytest
 import xarray as xr
@@ -366,3 +367,13 @@ def test_copies_share_the_plan():
     plan = patches.xindexes["patch"].plans[0]
     assert copy.deepcopy(patches).xindexes["patch"].plans[0] is plan
     assert patches.map_blocks(same).xindexes["patch"].plans[0] is plan
+
+
+def test_methods_are_pickled_as_those_of_the_accessor():
+    field = xr.DataArray(np.arange(64.0).reshape(8, 8), dims=("y", "x"), name="a")
+    patches = field.to_dataset().patch.split({"y": 4, "x": 4})
+    merge = pickle.loads(pickle.dumps(patches.patch.merge))
+    xr.testing.assert_identical(merge(), field.to_dataset())
+    assert type(patches.patch.merge.__self__) is type(patches.patch)
+    late = dask.delayed(field.patch.split)({"y": 4, "x": 4}).compute(scheduler="threads")
+    xr.testing.assert_identical(late.patch.merge(), field)

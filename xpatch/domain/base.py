@@ -71,6 +71,13 @@ class Domain:
         self.borders: dict[Hashable, xr.Variable] = {}
         self.above: Above | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is found again when it is asked for: sites and trees are larger than labels."""
+        own = vars(self).items()
+        return {
+            n: v for n, v in own if not isinstance(getattr(type(self), n, None), cached_property)
+        }
+
     @classmethod
     def of(cls, obj: xr.DataArray | xr.Dataset) -> Self:
         """Build the domain of a field."""

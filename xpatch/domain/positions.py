@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch import sphere
+from xpatch.domain.cells import outer_edges
 
 TINY = 1e-6  # of a cell: starts that differ by less in their distance from a place are equally near
 HALF = 0.51  # of a cell that ends at the rim of a curvilinear grid, whose positions are rounded
@@ -95,9 +96,8 @@ def along(domain: Any, dim: Hashable, labels: Any, beyond: bool = False) -> Loca
     if turns(domain, dim):
         wanted = _turned(wanted, exact)
     if len(exact) < 2:
-        return Located(
-            np.zeros((len(wanted), 1)), np.isnan(wanted), np.full(1, TINY)
-        )  # of one cell nothing says where it ends
+        inside = _between(wanted, outer_edges(domain, dim, exact), _rounding(values, given, exact))
+        return Located(np.zeros((len(wanted), 1)), ~inside, np.full(1, TINY))
     step = domain.spacing(dim)
     if step is not None:  # over all cells at once: single steps of rounded labels are rough
         length = (exact[-1] - exact[0]) / (len(exact) - 1)
@@ -107,13 +107,24 @@ def along(domain: Any, dim: Hashable, labels: Any, beyond: bool = False) -> Loca
         rising = exact * np.sign(steps[0])
         at = np.clip(np.searchsorted(rising, wanted * np.sign(steps[0])) - 1, 0, len(steps) - 1)
         found = at + (wanted - exact[at]) / steps[at]
-    rough = [v.dtype for v in (values, given) if v.dtype.kind == "f"] or [np.dtype(float)]
-    eps = max(np.finfo(d).eps for d in rough)
-    tolerance = min(max(TINY, 4 * eps * np.abs(exact).max() / abs(length)), 0.25)
-    outside = (found < -0.5 - tolerance) | (found > len(exact) - 0.5 + tolerance)
+    rounding = _rounding(values, given, exact)
+    tolerance = min(max(TINY, rounding / abs(length)), 0.25)
+    ends = outer_edges(domain, dim, np.sort(exact), 360.0 * turns(domain, dim))
+    outside = ~_between(wanted, ends, max(tolerance * abs(length), rounding))
     if beyond and step is not None:
-        outside = np.zeros_like(outside)
-    return Located(found[:, None], outside | np.isnan(found), np.array([tolerance]))
+        outside = np.isnan(found)
+    return Located(found[:, None], outside, np.array([tolerance]))
+
+
+def _rounding(labels: NDArray, given: NDArray, exact: Floats) -> float:
+    """Give by how much labels, and those that are looked for, may be off."""
+    rough = [v.dtype for v in (labels, given) if v.dtype.kind == "f"] or [np.dtype(float)]
+    return float(4 * max(np.finfo(d).eps for d in rough) * np.abs(exact).max(initial=0.0))
+
+
+def _between(wanted: Floats, ends: tuple[float, float], rounding: float) -> NDArray[np.bool_]:
+    """Whether labels lie between outer edges; NaN does not."""
+    return (wanted >= ends[0] - rounding) & (wanted <= ends[1] + rounding)
 
 
 def _turned(wanted: Floats, exact: Floats) -> Floats:
@@ -218,19 +229,6 @@ def near_cells(lon: NDArray, lat: NDArray, sites: Any, reach: float = 1.0) -> ND
         return loose
     tight, told = _in_cell(places, sites, sites.known[near])
     return np.where(told, tight, loose)
-
-
-def in_rows_and_columns(x: Floats, y: Floats, sites: Any) -> NDArray[np.bool_]:
-    """Whether places in the coordinates of a field with straight axes lie in a cell of it."""
-    rows, columns = sites.axes
-    halves = [np.abs(np.diff(a)).max(initial=0) / 2 for a in (rows, columns)]
-    y_half, x_half = (
-        own or max(halves) for own in halves
-    )  # a single row is as high as cells are wide
-    if sites.geographic:
-        x = x - 360 * np.round((x - (columns.min() + columns.max()) / 2) / 360)
-    inside = (y >= rows.min() - y_half) & (y <= rows.max() + y_half)
-    return np.asarray(inside & (x >= columns.min() - x_half) & (x <= columns.max() + x_half))
 
 
 def _in_cell(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Hashable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpatch import sphere
+from xpatch.domain.cells import Line
 from xpatch.domain.global_grid import GlobalGrid
 from xpatch.domain.lonlat import off_by, off_earth, said_off_earth
 from xpatch.domain.places import DEGREES, mover
+from xpatch.domain.turns import TURN
 from xpatch.domain.units import check_degrees
 
 MESH_DIMS = ("n_face", "n_node", "n_edge")
@@ -41,6 +43,8 @@ class Sites:
         (y, x) of each row and column, where the elements are their outer product.
     y_first : bool
         Whether y is the first of ``dims`` then.
+    lines : callable, optional
+        Gives the cells along y and along x then.
     geometries : array of shapely geometries (element,), optional
         The elements themselves.
     adjacency : callable, optional
@@ -62,6 +66,7 @@ class Sites:
     crs: Any = None
     axes: tuple[NDArray, NDArray] | None = None
     y_first: bool = True
+    lines: Callable[[], tuple[Line, Line]] | None = None
     geometries: NDArray | None = None
     adjacency: Callable[[], Any] | None = None
     outlines: Callable[[NDArray], NDArray] | None = None
@@ -138,6 +143,14 @@ class Sites:
         self.to_lonlat(0.0, 0.0)  # raises without a CRS
         return mover(DEGREES, self.crs)(lon, lat)
 
+    def holding(self, x: Any, y: Any) -> NDArray[np.int64]:
+        """Give the cells of straight axes that hold places in the coordinates of the field, −1 beside it."""
+        assert self.lines is not None
+        rows, columns = (line.find(at) for line, at in zip(self.lines(), (y, x), strict=True))
+        at = (rows, columns) if self.y_first else (columns, rows)
+        flat = np.ravel_multi_index([np.maximum(a, 0) for a in at], self.shape, mode="clip")
+        return np.where((rows >= 0) & (columns >= 0), flat, -1)
+
     @cached_property
     def tree(self) -> Any:
         """KD-tree of the known elements in the plane."""
@@ -195,7 +208,14 @@ def lattice_sites(domain: Any) -> Sites:
         check_degrees(domain, (x, y))
     crs = domain.crs
     found = Sites(dims, shape, slot_name(domain), values[0], values[1], geographic, crs)
-    return dataclasses.replace(found, axes=(across[1], across[0]), y_first=dims[0] == y)
+    lines = partial(_lines, domain, y, x, geographic)
+    return dataclasses.replace(
+        found, axes=(across[1], across[0]), y_first=dims[0] == y, lines=lines
+    )
+
+
+def _lines(domain: Any, y: Hashable, x: Hashable, geographic: bool) -> tuple[Line, Line]:
+    return Line.of(domain, y, 0.0), Line.of(domain, x, TURN if geographic else 0.0)
 
 
 def labels_fit(domain: Any) -> bool:

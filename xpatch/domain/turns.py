@@ -1,12 +1,16 @@
-"""Periodic longitudes: whether they close after one turn."""
+"""Periodic longitudes: whether they close after one turn, and where that begins."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 TURN = 360.0
 SAME = 0.01  # of a cell, by which the labels of one cell may differ
+GAP = 30  # degrees without a place, in which a turn may begin
 DEGREES = ("", "deg", "degree", "degrees")
 EAST = ("degrees_east", "degree_east", "degree_e", "degrees_e", "degreee", "degreese")  # of CF
 
@@ -80,3 +84,29 @@ def _is_geographic(domain: Any) -> bool:
         return bool(domain.crs.is_geographic)
     except (ImportError, ValueError):
         return False
+
+
+def west_of(lon: NDArray[Any]) -> float:
+    """Give where a turn around the Earth begins: in the widest gap of places, or at −180 or 0, as they are counted.
+
+    Of whole turns the one that leaves most of them as they are.
+    """
+    lon = np.asarray(lon, float).ravel()
+    lon = lon[np.isfinite(lon)]
+    if not len(lon):
+        return -180.0
+    empty = np.bincount((lon % 360).astype(int) % 360, minlength=360) == 0
+    ends = np.flatnonzero(~empty)
+    gaps = np.diff(ends, append=ends[0] + 360) - 1
+    widest = int(np.argmax(gaps))
+    if gaps[widest] < GAP:
+        return -180.0 if lon.min() < 0 else 0.0
+    west = float(ends[widest] + 1 + gaps[widest] // 2)
+    turns = [west + 360 * k for k in (-1, 0, -2)]
+    return max(turns, key=lambda w: int(((lon >= w) & (lon < w + 360)).sum()))
+
+
+def begun_at_gap(lon: NDArray[Any]) -> NDArray[np.float64]:
+    """Give longitudes within one turn that begins in their widest gap; those that lie there stay as they are."""
+    lon = np.asarray(lon, float)
+    return lon - TURN * np.floor((lon - west_of(lon)) / TURN)

@@ -72,11 +72,7 @@ def in_units_of_labels(crs: Any, coords: xr.Dataset, roles: Mapping[Hashable, st
     if own is not None and abs(factor - own) <= LIKE_OWN * own:
         return crs
     made = crs.to_json_dict()
-    made.pop("id", None)
-    unit = {"type": "LinearUnit", "name": NAMES[factor], "conversion_factor": factor}
-    for axis in made["coordinate_system"]["axis"]:
-        axis["unit"] = unit
-    made["name"] = f"{made['name']} in {NAMES[factor]}"
+    _rescale(made, {"type": "LinearUnit", "name": NAMES[factor], "conversion_factor": factor})
     return type(crs).from_json_dict(made)
 
 
@@ -105,3 +101,16 @@ def check_degrees(domain: Any, dims: Iterable[Hashable]) -> None:
                 f"labels along {d!r} are in {coords[d].attrs['units']}, and places on Earth are in degrees: "
                 f"field.assign_coords({{{d!r}: np.rad2deg(field[{d!r}]).assign_attrs(units='degrees')}})"
             )
+
+
+def _rescale(crs: dict[str, Any], unit: dict[str, Any]) -> None:
+    """Write another unit of both horizontal axes into a CRS; of a bound or compound one into what it is made of."""
+    crs.pop("id", None)
+    inner = [crs["source_crs"]] if "source_crs" in crs else crs.get("components", [])[:1]
+    for part in inner:
+        _rescale(part, unit)
+    if "name" in crs:
+        crs["name"] = f"{crs['name']} in {unit['name']}"
+    axes = crs["coordinate_system"]["axis"] if not inner else []
+    for axis in axes[:2]:  # the third is a height, whose labels are others
+        axis["unit"] = unit

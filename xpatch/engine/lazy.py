@@ -25,9 +25,29 @@ BLOCK_BYTES = 1 << 26  # of patches that are cut at a time before they are made 
 CROWDED = 4  # reading the region around some patches pays up to this many times their cells
 
 
+class Selected(indexing.LazilyIndexedArray):
+    """An array that is made when it is looked at. Pickled, a part of it does not take the whole along."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        whole = self.array
+        if isinstance(whole, Deferred) and self.size < math.prod(whole.shape):
+            source = whole.make.source if isinstance(whole.make, Rows) else None
+            if isinstance(source, np.ndarray) and self.size * whole.dtype.itemsize < source.nbytes:
+                return np.asarray, (self.get_duck_array(),)
+        return super().__reduce_ex__(protocol)
+
+    def __copy__(self) -> Selected:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Selected:
+        return self
+
+
 def lazily(array: BackendArray) -> indexing.LazilyIndexedArray:
     """Wrap so that xarray indexes without reading."""
-    return indexing.LazilyIndexedArray(array)
+    return Selected(array)
 
 
 class Deferred(BackendArray):

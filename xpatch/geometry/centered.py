@@ -247,14 +247,14 @@ def _looked_up(
 def _near_on_earth(lon: NDArray, lat: NDArray, sites: Sites) -> NDArray[np.bool_]:
     """Whether places lie in a cell; of scattered elements, hardly farther than their fourth neighbor."""
     if sites.axes is not None:
-        return ps.in_rows_and_columns(*sites.from_lonlat(lon, lat), sites)
+        return sites.holding(*sites.from_lonlat(lon, lat)) >= 0
     return ps.near_cells(lon, lat, sites, REACH)
 
 
 def _near_in_plane(points: NDArray, sites: Sites) -> NDArray[np.bool_]:
     """Whether points lie in a cell; of scattered elements, hardly farther than their fourth neighbor."""
     if sites.axes is not None:
-        return ps.in_rows_and_columns(points[:, 0], points[:, 1], sites)
+        return sites.holding(points[:, 0], points[:, 1]) >= 0
     far, at = sites.tree.query(points)
     spacing, _ = sites.tree.query(sites.tree.data[at], [min(5, len(sites.known))])
     return np.asarray(far <= REACH * spacing[:, 0])

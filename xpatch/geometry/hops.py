@@ -220,7 +220,7 @@ class Passable(Spec):
 def holders(sites: Sites, domain: Lattice, places: Places) -> NDArray[np.int64]:
     """Give the elements that places lie in, −1 beside the field; the nearest where only centers are known."""
     if sites.axes is not None:
-        return _by_axes(sites, places)
+        return sites.holding(places.x, places.y)
     if sites.cells is not None:
         return sites.cells.find(places.x, places.y)
     near = search.nearest(sites, places, 1, search.resolve("auto", sites))[0][:, 0]
@@ -229,25 +229,6 @@ def holders(sites: Sites, domain: Lattice, places: Places) -> NDArray[np.int64]:
     if domain.element_dims:
         return near
     return np.where(ps.near_cells(*sites.to_lonlat(places.x, places.y), sites), near, -1)
-
-
-def _by_axes(sites: Sites, places: Places) -> NDArray[np.int64]:
-    """Give the cells of a lattice with straight axes, which end midway between labels."""
-    assert sites.axes is not None
-    found, inside = [], np.ones(len(places), bool)
-    for labels, at in zip(sites.axes, (places.y, places.x), strict=True):
-        order = np.argsort(labels, kind="stable")
-        rising = labels[order]
-        if sites.geographic:
-            at = at - 360 * np.round((at - (rising[0] + rising[-1]) / 2) / 360)
-        middle = (rising[1:] + rising[:-1]) / 2
-        cell = np.searchsorted(middle, at)
-        half = np.abs(np.diff(labels)).max(initial=0) / 2 if len(labels) > 1 else np.inf
-        inside &= np.abs(at - rising[cell]) <= half * (1 + 1e-6)
-        found.append(order[cell])
-    rows, columns = (len(a) for a in sites.axes)
-    y, x = found
-    return np.where(inside, y * columns + x if sites.y_first else x * rows + y, -1)
 
 
 def among(adjacency: Any, passable: NDArray[np.bool_]) -> Any:

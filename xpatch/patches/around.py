@@ -138,5 +138,6 @@ def even_step(domain: Lattice, dim: Hashable) -> float | None:
     most = max(tolerance(domain, dim), 1e-9 * np.abs(labels).max())
     if not step or not off <= most:
         return None
-    short = float(f"{step:.7g}")  # 0.1, of which float32 makes 0.0999994
+    digits = 7 if values.dtype.itemsize <= 4 else 15  # 0.1, of which float32 makes 0.0999994
+    short = float(f"{step:.{digits}g}")
     return short if abs(short - step) * len(labels) <= most else float(step)

@@ -96,12 +96,13 @@ def _hoods(plan: Plan) -> dict[str, Any]:
 
 
 def unwritten(plan: Plan) -> Mapping[Hashable, tuple[Hashable, ...]]:
-    """Give the dimensions, in order, of coordinates along cut dimensions that are no labels."""
+    """Give the dimensions, in order, of coordinates along cut dimensions that are not written as labels."""
     if plan.recalled is not None:
         return plan.recalled
     above = plan.domain.above
     coords = {**({} if above is None else above.coords.variables), **plan.domain.template.variables}
-    own = {n: v.dims for n, v in coords.items() if v.dims != (n,)}
+    numbered = {m.dim for m in plan.lists}  # whose labels stand beside the numbers of elements
+    own = {n: v.dims for n, v in coords.items() if v.dims != (n,) or n in numbered}
     return {n: dims for n, dims in own.items() if set(dims) & set(plan.dims)}
 
 

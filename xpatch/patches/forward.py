@@ -28,7 +28,7 @@ class Forward:
 
     def __get__(self, accessor: Any, owner: type | None = None) -> Any:
         found = method(self.module, self.name)
-        return found if accessor is None else types.MethodType(found, accessor._obj)
+        return found if accessor is None else types.MethodType(found, accessor)
 
 
 class ForwardProperty(Forward):
@@ -36,7 +36,7 @@ class ForwardProperty(Forward):
 
     def __get__(self, accessor: Any, owner: type | None = None) -> Any:
         found = method(self.module, self.name)
-        return property(found) if accessor is None else found(accessor._obj)
+        return property(found) if accessor is None else found(accessor)
 
     def __set__(self, accessor: Any, value: Any) -> None:
         raise AttributeError(f"{self.name!r} is what patches say of themselves, and cannot be set")
@@ -60,8 +60,8 @@ def method(module: str, name: str) -> Any:
     out.__module__ = module
 
     @functools.wraps(out)
-    def checked(*args: Any, **given: Any) -> Any:
+    def checked(accessor: Any, *args: Any, **given: Any) -> Any:
         check_keywords(out, given)
-        return out(*args, **given)
+        return out(accessor._obj, *args, **given)
 
     return checked

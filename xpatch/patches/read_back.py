@@ -38,6 +38,10 @@ def element_coordinates(
     found: dict[Hashable, Variable] = {}
     hood, slots = merge.plan.hood, {m.dim for m in merge.plan.lists}
     own_names = slots | {m.numbers for m in merge.plan.lists}
+    recalled = merge.plan.recalled or {}
+    labels: dict[Hashable, Hashable] = {
+        f"{d}_label": d for d in slots & set(recalled)
+    }  # that made way for the numbers
     for name, coord in patches.coords.items():
         known = name in merged.coords or name in own_names or merge.dim not in coord.dims
         if known or not slots & set(coord.dims) or not _is_placed(coord) or is_center(coord):
@@ -50,7 +54,8 @@ def element_coordinates(
         weights = Weights(None, None, part, merge.crop, {})
         rest = (None, First(), weights, fill)
         placed = through_counts(values, lambda v, *_, r=rest: merge.reduced(v, *r))
-        dims = (merge.plan.recalled or {}).get(name)
+        name = labels.get(name, name)
+        dims = recalled.get(name)
         if dims is not None and not same_everywhere(placed, values, part, merge.source):
             raise ValueError(unlike(name))
         found[name] = in_order(placed, dims)

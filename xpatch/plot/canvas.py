@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpatch.domain.turns import west_of
+
 Lines = list[NDArray[np.float64]]
 
-GAP = 30  # degrees without a place, in which a map may begin
 STEEPEST = 85.0  # latitude beyond which maps are not stretched any more
 UNITS = {"metre": "m", "kilometre": "km", "degree": "°"}
 COLORS = (
@@ -189,23 +190,3 @@ def degrees(value: float, sides: str) -> str:
     value = round(value, 6)
     side = "" if value == 0 or abs(value) == 180 else sides[int(value < 0)]
     return f"{abs(value):g}°{side}"
-
-
-def west_of(lon: NDArray[Any]) -> float:
-    """Give where a map of places begins: in their widest gap, or at −180 or 0, as they are counted.
-
-    Of whole turns the one that leaves most of them as they are.
-    """
-    lon = np.asarray(lon, float).ravel()
-    lon = lon[np.isfinite(lon)]
-    if not len(lon):
-        return -180.0
-    empty = np.bincount((lon % 360).astype(int) % 360, minlength=360) == 0
-    ends = np.flatnonzero(~empty)
-    gaps = np.diff(ends, append=ends[0] + 360) - 1
-    widest = int(np.argmax(gaps))
-    if gaps[widest] < GAP:
-        return -180.0 if lon.min() < 0 else 0.0
-    west = float(ends[widest] + 1 + gaps[widest] // 2)
-    turns = [west + 360 * k for k in (-1, 0, -2)]
-    return max(turns, key=lambda w: int(((lon >= w) & (lon < w + 360)).sum()))

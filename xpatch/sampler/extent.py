@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.domain import Lattice, Sites
+from xpatch.domain.turns import begun_at_gap
 from xpatch.geometry import Places
 from xpatch.geometry.around import TURN, in_units, is_east
 from xpatch.sampler.reading import free_places
@@ -43,6 +44,7 @@ def over_extent(step: Any, domain: Lattice, sites: Sites) -> Places:
             "RegularStride(lat=1.0, lon=1.0), or x and y"
         )
     x, y = sites.x[sites.known], sites.y[sites.known]
+    x = begun_at_gap(x) if sites.geographic else x
     (east, across), (north, down) = found[True], found[False]
     step_y = float(np.max(in_units(down, north, False, domain, sites, np.zeros(1))))
     rows = _even(y, step_y, math.inf)

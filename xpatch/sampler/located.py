@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch import sphere
-from xpatch.domain import Lattice
+from xpatch.domain import Lattice, Sites
 from xpatch.domain import places as pl
 from xpatch.domain import positions as ps
 from xpatch.geometry import (
@@ -207,7 +207,7 @@ class FibonacciSphere(Sampler):
         """Center boxes at the cells nearest to the anchors that lie in the field."""
         frame = geometry.outline(domain)
         lon, lat = sphere.fibonacci(self.n)
-        inside = in_field(lon, lat, domain)
+        inside = in_field(lon, lat, domain.sites())
         if not inside.any():
             raise ValueError(f"none of the {self.n} anchors of FibonacciSphere lies in the field")
         points = pl.Points({"lon": lon[inside], "lat": lat[inside]}, ("lon", "lat"), pl.DEGREES)
@@ -224,18 +224,17 @@ class FibonacciSphere(Sampler):
         if not isinstance(
             geometry, SphericalCap | RadiusGraph | BoxOfElements
         ):  # others find members everywhere
-            known &= ps.near_cells(*sphere.fibonacci(self.n), sites)
+            known &= in_field(*sphere.fibonacci(self.n), sites)
         if not known.any():
             raise ValueError(f"none of the {self.n} anchors of FibonacciSphere lies in the field")
         found = free_places(x[known], y[known], sites)
         return dataclasses.replace(found, empty=self.empty or "drop")
 
 
-def in_field(lon: NDArray, lat: NDArray, domain: Lattice) -> NDArray[np.bool_]:
+def in_field(lon: NDArray, lat: NDArray, sites: Sites) -> NDArray[np.bool_]:
     """Whether places lie in a cell; on curvilinear grids, no farther from one than the next ones."""
-    sites = domain.sites()
-    if sites.axes is not None and sites.geographic:
-        return ps.in_rows_and_columns(*sites.from_lonlat(lon, lat), sites)
+    if sites.axes is not None:
+        return sites.holding(*sites.from_lonlat(lon, lat)) >= 0
     return ps.near_cells(lon, lat, sites)
 
 
