@@ -921,11 +921,11 @@ def test_windows_do_not_end_at_the_outermost_child():
     np.testing.assert_allclose(part.scales, patches.patch.distance.max("cells") * 17 / 16)
 
 
-def test_outlines_across_the_dateline_are_as_wide_as_their_cells():
-    cells = xpatch.domain_of(h3(1)).sites().cells
-    assert cells is not None
-    shapes = cells.outlines(np.arange(len(cells.ids)))
-    west, south, east, north = np.array([s.bounds for s in shapes]).T
-    narrow = (np.abs(south) < 75) & (np.abs(north) < 75)
-    assert (east - west)[narrow].max() < 40
-    assert ((east > 180) | (west < -180)).sum() > 5
+@pytest.mark.parametrize("field", [healpix(2), h3(1)], ids=["healpix", "h3"])
+def test_outlines_lie_around_their_centers_across_the_dateline_too(field):
+    cells = xpatch.domain_of(field).sites().cells
+    lon, lat = cells.centers
+    which = np.flatnonzero(np.abs(lat) < 60)
+    west, _, east, _ = shapely.bounds(cells.outlines(which)).T
+    assert ((west < lon[which]) & (lon[which] < east)).all()
+    assert (east - west).max() < 60
