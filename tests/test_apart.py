@@ -437,3 +437,9 @@ def test_wrong_tests_and_buffers_of_other_kinds():
         windows(xpatch.FixedLookback(3), field=numbers).patch.apart([0], {"time": "3D"})
     with pytest.raises(TypeError, match="must be a distance"):
         stations().patch.split(geometry=xpatch.KNNGraph(3)).patch.apart([0], {"obs": "3D"})
+
+
+def test_a_mask_along_members_is_not_taken_for_patches():
+    near = stations().patch.split(geometry=xpatch.KNNGraph(3))
+    with pytest.raises(ValueError, match=r"along \['patch', .*'obs'\].*test\.any\('obs'\)"):
+        near.patch.apart(near > 20)

@@ -71,8 +71,10 @@ def _chosen(obj: Any, source: Provenance, test: Any) -> NDArray[np.bool_]:
     """Tell which patches are those of the test."""
     dim = source.dim
     if isinstance(test, xr.DataArray | xr.Dataset):
-        mask = isinstance(test, xr.DataArray) and test.dtype == bool
-        if mask and test.dims != (dim,):
+        yes = isinstance(test, xr.DataArray) and test.dtype == bool
+        mask = yes and test.dims == (dim,)
+        # patches of yes and no are patches, too, but all of these are none that are meant
+        if yes and not mask and test.sizes.get(dim) == len(source.ordinals):
             raise ValueError(
                 f"test says True or False along {list(test.dims)}, and must for each patch, along {dim!r} alone; "
                 + " or ".join(f"test.any({d!r}), test.isel({d}=0)" for d in test.dims if d != dim)

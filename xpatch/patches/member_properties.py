@@ -40,7 +40,7 @@ def sites_of(plan: Plan) -> Sites:
                 "the split, field.assign_coords(…)"
             )
         raise ValueError(
-            "single patches, and patches that were read from a file, do not know where all the elements are; ask the "
+            "patches that were read from a file do not know where all the elements are, and single ones neither; ask the "
             "patches that split gave, or split the field again, for edges, geometries, outlines and pictures"
         )
     return domain.sites(plan.dims[0] if domain.element_dims else None)
