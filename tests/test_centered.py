@@ -146,7 +146,7 @@ def test_refusals():
     flat = xr.DataArray(np.zeros((4, 4)), {"y": np.arange(4.0), "x": np.arange(4.0)})
     with pytest.raises(ValueError, match="nothing says in what units"):
         split({"x": [1.0], "y": [1.0]}, flat)
-    for wrong in ("12 miles", "km", "1.2.3km", "2deg", "-3km"):
+    for wrong in ("12 furlongs", "km", "1.2.3km", "2deg", "-3km"):
         with pytest.raises(ValueError, match=f"dy of CenteredGrid .*got '{wrong}'"):
             xpatch.CenteredGrid(dy=wrong, dx=1, step=1)
     for wrong in (True, None):
