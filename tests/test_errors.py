@@ -95,12 +95,12 @@ CASES = {
     "another library's sets": (
         lambda: PATCHES.patch.train_test_split,
         AttributeError,
-        r"it is patches\.patch\.sets\(\{'train': 0\.8",
+        r"'train_test_split': patches\.patch\.sets\(\{'train': 0\.8",
     ),
     "a block on the ground": (
         lambda: PATCHES.patch.sets({"a": 0.5, "b": 0.5}, block="1km"),
         ValueError,
-        r"block=\{'y': …\}, an int in cells, a float in units of the labels",
+        r"in degrees, block=0\.00899, in a projection in its units, block=1000\.0 of m",
     ),
     "size larger than the period": (
         split(geometry=Rectangular(y=9, boundary="wrap")),

@@ -83,9 +83,10 @@ def check_no_length(value: Any) -> None:
     if found is not None and found[2] in ("km", "deg", "degree", "degrees", "°"):
         number = float(found[1])
         degrees = number / KM_PER_DEGREE if found[2] == "km" else number
+        meters = f", in a projection in its units, block={1000 * number} of m" * (found[2] == "km")
         raise ValueError(
             f"block={value!r} is a length in text, and blocks in space are numbers in units of the labels: along "
-            f"longitude and latitude in degrees, block={degrees:.1f}, in a projection in its units"
+            f"longitude and latitude in degrees, block={degrees:.3g}{meters}"
         )
 
 
