@@ -86,7 +86,7 @@ def check_no_length(value: Any) -> None:
         meters = f", in a projection in its units, block={1000 * number} of m" * (found[2] == "km")
         raise ValueError(
             f"block={value!r} is a length in text, and blocks in space are numbers in units of the labels: along "
-            f"longitude and latitude in degrees, block={degrees:.3g}{meters}"
+            f"longitude and latitude in degrees, block={float(f'{degrees:.3g}')}{meters}"
         )
 
 
