@@ -39,7 +39,9 @@ def element_coordinates(
     hood, slots = merge.plan.hood, {m.dim for m in merge.plan.lists}
     own_names = slots | {m.numbers for m in merge.plan.lists}
     recalled = merge.plan.recalled or {}
-    labels = {f"{d}_label": d for d in slots & set(recalled)}  # that made way for the numbers
+    labels: dict[Hashable, Hashable] = {
+        f"{d}_label": d for d in slots & set(recalled)
+    }  # that made way for the numbers
     for name, coord in patches.coords.items():
         known = name in merged.coords or name in own_names or merge.dim not in coord.dims
         if known or not slots & set(coord.dims) or not _is_placed(coord) or is_center(coord):
