@@ -9,7 +9,9 @@ class PatchRows(xr.Dataset):
     """A Dataset whose variables have one value a patch, and whose length is the number of patches.
 
     That of other Datasets is the number of their variables, which nobody means who asks how many
-    patches there are; so it is here where there is not just one dimension.
+    patches there are; so it is here where there is not just one dimension. All else is as in other
+    Datasets: iteration gives names of variables, which ``len(rows.data_vars)`` counts. What is joined
+    with others by ``xr.merge`` is a Dataset again.
     """
 
     __slots__ = ()
