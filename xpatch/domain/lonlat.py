@@ -49,10 +49,11 @@ def said_off_earth(lon: NDArray[Any], lat: NDArray[Any], where: str) -> str:
         said = f"a {name} of {worst:g}{where} is outside of ±{most:g} degrees"
         if abs(worst) <= 360:
             return f"{said}; are longitude and latitude swapped, or are the coordinates projected (write a CRS)?"
+        turns = "; tracks that go around more often are longitude % 360" * (name == "longitude")
         return (
             f"{said}: a fill value stands for a place that is missing, and is masked by xr.decode_cf(field), if "
-            f"_FillValue in its attributes says so, or by {name}.where(abs({name}) <= {most:g}); projected coordinates "
-            "need a CRS"
+            f"_FillValue in its attributes says so, or by {name}.where(abs({name}) <= {most:g}){turns}; projected "
+            "coordinates need a CRS"
         )
     return f"a place{where} is infinitely far away"
 
