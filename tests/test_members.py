@@ -280,7 +280,7 @@ def test_polygons_on_a_raster_are_the_zones_of_xvec(all_touched, up):
     field = xr.DataArray(
         rng.random((60, 80)), {"y": y if up else y[::-1], "x": np.arange(80) * 30.0}, ("y", "x")
     ).rio.write_crs(32633)
-    shapes = shapely.buffer(shapely.points(rng.uniform((200, 5200), (2100, 6500), (12, 2))), 190.3)
+    shapes = shapely.buffer(shapely.points(rng.uniform((200, 5200), (2100, 6500), (7, 2))), 190.3)
     shapes[3] = shapely.difference(shapes[3], shapely.buffer(shapely.centroid(shapes[3]), 80.1))
     shapes[4] = shapely.union(shapes[4], shapes[5])
     zones = geopandas.GeoSeries(shapes, crs=32633)

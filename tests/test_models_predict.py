@@ -185,9 +185,9 @@ def test_neighbors_with_a_kernel_are_geographically_weighted_regression(neighbor
     plain = getattr(kernels.local_cdist, "py_func", kernels.local_cdist)  # takes long to compile
     monkeypatch.setattr(kernels, "local_cdist", plain)
     rng = np.random.default_rng(0)
-    x, y = rng.uniform(0, 100, (2, 70))
-    g, h = rng.normal(size=(2, 70))
-    t = 1 + 0.02 * x + (2 + 0.03 * y) * g - h + rng.normal(size=70)
+    x, y = rng.uniform(0, 100, (2, 45))
+    g, h = rng.normal(size=(2, 45))
+    t = 1 + 0.02 * x + (2 + 0.03 * y) * g - h + rng.normal(size=45)
     one = xr.Dataset({n: ("obs", v) for n, v in {"t": t, "g": g, "h": h}.items()})
     patches = one.assign_coords(x=("obs", x), y=("obs", y)).patch.split(
         geometry=xpatch.KNNGraph(neighbors)

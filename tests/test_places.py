@@ -69,7 +69,7 @@ def stored(field, backend, folder):
     return field
 
 
-@pytest.mark.parametrize(("backend", "draws"), [("numpy", 300), ("dask", 80), ("disk", 30)])
+@pytest.mark.parametrize(("backend", "draws"), [("numpy", 100), ("dask", 30), ("disk", 15)])
 def test_nested_boxes_cover_the_same_ground(backend, draws, tmp_path):
     @settings(quiet, max_examples=draws)
     @given(pairs(), st.data())
