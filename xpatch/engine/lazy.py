@@ -38,11 +38,11 @@ class Selected(indexing.LazilyIndexedArray):
                 return np.asarray, (self.get_duck_array(),)
         return super().__reduce_ex__(protocol)
 
-    def __copy__(self) -> Selected:
-        return self
+    def __copy__(self) -> Selected:  # which else goes by what is pickled
+        return Selected(self.array, self.key)
 
     def __deepcopy__(self, memo: object) -> Selected:
-        return self
+        return copy.copy(self)
 
 
 def lazily(array: BackendArray) -> indexing.LazilyIndexedArray:
