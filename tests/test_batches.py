@@ -393,3 +393,17 @@ def test_the_remainder_differs_between_seeds():
         seen = np.concatenate([b["patch"].values for b in [*batches, *others]])
         left |= set(range(25)) - set(seen.tolist())
     assert len(left) > 10
+
+
+def test_who_walks_beside_another_keeps_chunks_of_its_own(tmp_path):
+    from xpatch.engine.lazy import apart, rows_of
+
+    xr.Dataset({"t": (("y", "x"), np.zeros((8, 8)))}).to_netcdf(tmp_path / "t.nc")
+    with xr.open_dataset(tmp_path / "t.nc") as field:
+        given = field["t"].patch.split(geometry={"y": 4, "x": 4}).variable._data
+        rows = rows_of(given)
+        other = rows_of(apart(given))
+        assert rows is not None
+        assert other is not None
+        assert other is not rows
+        assert rows_of(given) is rows  # what was given is left as it is
