@@ -11,9 +11,9 @@ from xarray import Variable
 
 import xpatch.domain.axes as ax
 from xpatch import sphere
-from xpatch.domain.affine import raster_dims, read
 from xpatch.domain.cell_edges import checked, midway, widths_of
-from xpatch.domain.lonlat import GRID, bounds_name, steady
+from xpatch.domain.cells import step_told
+from xpatch.domain.lonlat import GRID, bounds_in, bounds_name, steady
 from xpatch.domain.places import horizontal_dims_of
 from xpatch.domain.turns import TURN
 from xpatch.domain.units import check_degrees, meters_of, to_degrees
@@ -66,8 +66,8 @@ def measured(domain: Any) -> bool:
     pair = horizontal_dims_of(domain, domain.dims)
     labels = [domain.coordinate(d) for d in pair or ()]
     known = bool(labels) and all(v is not None and v.dtype.kind in "iuf" for v in labels)
-    alone = [d for d in pair or () if domain.sizes[d] == 1 and _bounds(domain, d) is None]
-    if alone and domain.affine is None and read(domain.transform) is None:
+    alone = [d for d in pair or () if domain.sizes[d] == 1 and bounds_in(domain, d) is None]
+    if any(step_told(domain, d) is None for d in alone):
         return False  # of one cell nothing says how large it is
     return known and (
         domain._crs is not None or domain.geographic or _is_rotated_pole(domain, pair)
@@ -225,7 +225,7 @@ def _edges(
         return values, values
     values = np.unwrap(values, period=TURN) if longitude else values
     if len(values) == 1:
-        half = _step_told(domain, dim) / 2
+        half = _size_told(domain, dim) / 2
         low, high = values - half, values + half
     else:
         step = domain.spacing(dim)
@@ -272,34 +272,30 @@ def _bounds(domain: Any, name: Hashable) -> Variable | None:
     ValueError
         If they change along a dimension that the coordinate does not have.
     """
-    coord = domain.located.coords.get(name)
-    bounds = bounds_name(coord)
-    if bounds is None:
-        return None
-    found = domain.template.variables.get(bounds, domain.borders.get(bounds))
+    found = bounds_in(domain, name)
     if found is None:
         return None
-    found = found.to_base_variable()
+    coord = domain.located.coords[name]
     for dim in [d for d in found.dims[:-1] if d not in coord.dims]:
         # of files that were joined: xr.open_mfdataset gives bounds the dimension of time
         if not steady(found, dim):
             raise ValueError(
-                f"the bounds {bounds!r} of {name!r} change along {dim!r}, so that cells have no one area; take the "
+                f"the bounds {bounds_name(coord)!r} of {name!r} change along {dim!r}, so that cells have no one area; take the "
                 f"areas of one step, field.isel({dim}=0).patch.area"
             )
         found = found.isel({dim: 0})
     return to_degrees(found, coord)
 
 
-def _step_told(domain: Any, dim: Hashable) -> float:
+def _size_told(domain: Any, dim: Hashable) -> float:
     """Give the size of the only cell along a dimension."""
-    affine, dims = domain.affine or read(domain.transform), raster_dims(domain)
-    if affine is None or dims is None:
+    told = step_told(domain, dim)
+    if told is None:
         raise ValueError(
             f"nothing says how large the one cell along {dim!r} is: give it CF bounds "
             f"(field[{dim!r}].attrs['bounds']), or take the areas of the whole field and select of those"
         )
-    return float(affine[4] if dim == dims[0] else affine[0])
+    return told
 
 
 # ------------------------------------------------------------------------------------------- units

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpatch.domain import affine as af
-from xpatch.domain.lonlat import bounds_name, steady
+from xpatch.domain.lonlat import bounds_in, steady
 from xpatch.domain.turns import begun_at_gap
 
 TINY = 1e-6  # of a cell, by which a place beside its edge is on it
@@ -31,7 +31,7 @@ def evenly(domain: Any, dim: Hashable) -> tuple[float, float] | None:
             f"nothing says where the cells along {dim!r} are: it needs labels that are numbers"
         )
     exact = values.astype(float)
-    step = _step_told(domain, dim) if len(exact) == 1 else domain.spacing(dim)
+    step = step_told(domain, dim) if len(exact) == 1 else domain.spacing(dim)
     if step is None and len(exact) == 1:
         raise ValueError(
             f"nothing says how large the one cell along {dim!r} is; write the transform of the raster, "
@@ -44,7 +44,7 @@ def evenly(domain: Any, dim: Hashable) -> tuple[float, float] | None:
     return float(exact[0] - step / 2), float(step)
 
 
-def _step_told(domain: Any, dim: Hashable) -> float | None:
+def step_told(domain: Any, dim: Hashable) -> float | None:
     """Give the size of the only cell along a dimension, if the transform of the raster tells it."""
     affine = domain.affine or af.read(domain.transform)
     dims = af.raster_dims(domain)
@@ -198,15 +198,8 @@ def outer_edges(
 
 def _beyond_labels(domain: Any, dim: Hashable, turn: float) -> tuple[float, float] | None:
     """Give how far CF bounds lie below the lowest label and above the highest, if there are some."""
-    coord = domain.located.coords.get(dim)
-    name = bounds_name(coord)
-    found = domain.template.variables.get(name, domain.borders.get(name))
-    if (
-        name is None
-        or found is None
-        or coord.dtype.kind not in "iuf"
-        or found.dtype.kind not in "iuf"
-    ):
+    coord, found = domain.located.coords.get(dim), bounds_in(domain, dim)
+    if found is None or coord.dtype.kind not in "iuf" or found.dtype.kind not in "iuf":
         return None
     extra = [d for d in found.dims[:-1] if d != dim]
     if (
@@ -225,7 +218,7 @@ def _beyond_labels(domain: Any, dim: Hashable, turn: float) -> tuple[float, floa
 
 def _size_of_one(domain: Any, dim: Hashable) -> float:
     """Give the size of the only cell along a dimension; 0 where nothing tells."""
-    told = _step_told(domain, dim)
+    told = step_told(domain, dim)
     if told is not None:
         return abs(told)
     roles = domain.roles

@@ -119,15 +119,13 @@ class GlobalGrid:
         vertices = getattr(healpix_geo, str(self.scheme)).vertices
         lon, lat = vertices(self.ids[which].astype("u8"), ellipsoid=on, step=step, **level)
         middle = self.centers[0][which][:, None]
-        lon = np.reshape(lon, (len(middle), 4 * step))
+        lon, lat = (np.reshape(v, (len(middle), 4 * step)) for v in (lon, lat))
         lon = lon - 360 * np.round((lon - middle) / 360)
         sides = np.stack([lon, lon], axis=-1)
-        polar = np.abs(np.reshape(lat, lon.shape)) > 90 - AT_POLE
+        polar = np.abs(lat) > 90 - AT_POLE
         sides[polar] = np.stack([np.roll(lon, 1, axis=1), np.roll(lon, -1, axis=1)], -1)[polar]
         kept = np.stack([np.ones_like(polar), polar], axis=-1)
-        points = np.stack(
-            [sides, np.broadcast_to(np.reshape(lat, lon.shape)[..., None], sides.shape)], -1
-        )
+        points = np.stack([sides, np.broadcast_to(lat[..., None], sides.shape)], -1)
         owner = np.nonzero(kept)[0]
         return np.asarray(shapely.polygons(shapely.linearrings(points[kept], indices=owner)))
 

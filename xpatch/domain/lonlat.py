@@ -97,6 +97,17 @@ def bounds_name(coord: Any) -> Hashable | None:
     return name
 
 
+def bounds_in(domain: Any, name: Hashable) -> xr.Variable | None:
+    """Give the bounds of a coordinate of a domain, if its field has them."""
+    bounds = bounds_name(domain.located.coords.get(name))
+    found = (
+        None
+        if bounds is None
+        else domain.template.variables.get(bounds, domain.borders.get(bounds))
+    )
+    return None if found is None else found.to_base_variable()
+
+
 def held_bounds(obj: xr.Dataset) -> dict[Hashable, xr.Variable]:
     """Find the bounds of positions that a Dataset keeps as data variables."""
     named = (bounds_name(c) for c in obj.variables.values() if c.dtype.kind in "iuf")

@@ -230,10 +230,7 @@ class Explicit(Sampler):
         else:
             starts = frame.nearest(located)
         settled, _ = frame.settle(starts, "Explicit")
-        away = settled != starts
-        for k, word in enumerate(frame.boundary):
-            if word == "wrap":
-                away[:, k] = False
+        away = moved(starts, frame)
         lost = located.outside | away.any(axis=1)
         if lost.any() and self.outside == "raise":
             raise ValueError(_unmatched(lost, away, plan, kept, frame))
